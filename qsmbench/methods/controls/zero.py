@@ -1,0 +1,18 @@
+"""The negative control: no susceptibility anywhere. Its plain NRMSE is 100 % by definition."""
+
+import numpy as np
+
+from qsmbench.registry import method
+
+
+@method(produces="chi", reference="control")
+def zero(mask):
+    """Control: χ = 0 everywhere.
+
+    Args:
+        mask: (nx, ny, nz) bool.
+
+    Returns:
+        chi: (nx, ny, nz) float32, ppm.
+    """
+    return np.zeros(mask.shape, np.float32)

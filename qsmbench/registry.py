@@ -1,0 +1,142 @@
+"""How methods are found.
+
+A method is a function in a file of the same name: `methods/<stage>/tkd.py` holds `tkd`. Its parameter names say
+which artifacts it consumes; its keyword-only parameters are its settings.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from qsmbench.artifacts import ARTIFACTS
+from qsmbench.errors import QsmbenchError
+
+PARAMETERS = ("grid", "te", "b0")
+"""What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T]."""
+
+_FOLDER = Path(__file__).parent / "methods"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A reconstruction step, read off its function."""
+
+    name: str
+    function: Callable[..., Any]
+    produces: tuple[str, ...]
+    reference: str
+
+    @property
+    def consumes(self) -> tuple[str, ...]:
+        """Names of the artifacts (and of `grid`, `te`, `b0`) that the method takes."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings and their defaults, as the signature states them."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+
+    @property
+    def source(self) -> Path:
+        """The file that holds the method."""
+        return Path(inspect.getfile(self.function))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def method(*, produces: str | tuple[str, ...], reference: str) -> Callable[[Callable[..., Any]], Method]:
+    """Declare a function to be a method.
+
+    Args:
+        produces: the artifact that it returns, or several, in the order of the returned tuple.
+        reference: where the algorithm comes from, as "Author year, doi:…".
+
+    Raises:
+        TypeError: a parameter or a product is no artifact, or a setting has no default.
+    """
+    names = (produces,) if isinstance(produces, str) else tuple(produces)
+
+    def declare(function: Callable[..., Any]) -> Method:
+        declared = Method(function.__name__, function, names, reference)
+        unknown = [n for n in names if n not in ARTIFACTS]
+        unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
+        if unknown:
+            legal = ", ".join([*ARTIFACTS, *PARAMETERS])
+            raise TypeError(f"method {declared.name}: {unknown[0]!r} is no artifact; there are {legal}")
+        missing = [n for n, default in declared.settings.items() if default is inspect.Parameter.empty]
+        if missing:
+            raise TypeError(f"method {declared.name}: the setting {missing[0]!r} has no default")
+        return declared
+
+    return declare
+
+
+@cache
+def _files() -> dict[str, Path]:
+    return {f.stem: f for f in sorted(_FOLDER.glob("*/[a-z]*.py"))}
+
+
+@cache
+def _entry_points() -> dict[str, Any]:
+    return {e.name: e for e in entry_points(group="qsmbench.methods")}
+
+
+def names() -> list[str]:
+    """Names of all methods: the built-in ones in the order of the pipeline's folders, then installed packages'."""
+    return [*_files(), *(n for n in _entry_points() if n not in _files())]
+
+
+def find(name: str) -> Method:
+    """The method called `name`, or the one in the Python file that `name` is the path of (`….py`).
+
+    Only the file that holds it is imported.
+
+    Raises:
+        QsmbenchError: there is no such method, or its file declares none of that name.
+    """
+    if name.endswith(".py"):
+        path = Path(name)
+        return _declared(_load_file(path), path.stem, str(path))
+    if name in _files():
+        file = _files()[name]
+        return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
+    if name in _entry_points():
+        loaded = _entry_points()[name].load()
+        if not isinstance(loaded, Method):
+            raise QsmbenchError(f"entry point qsmbench.methods:{name} is {loaded!r}; it must be a @method function")
+        return loaded
+    raise QsmbenchError(f"unknown method {name!r}; there are {', '.join(names())}")
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file; a method's path must name a Python file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _declared(module: ModuleType, name: str, where: str) -> Method:
+    found = getattr(module, name, None)
+    if not isinstance(found, Method):
+        raise QsmbenchError(f"{where}: declares no method {name!r}; decorate a function of that name with @method")
+    return found

@@ -1,0 +1,19 @@
+"""Physical constants and unit conversions, once.
+
+Sign of the house: signal ∝ exp(+i·2π·γ̄·B0·ΔB·1e-6·TE) with ΔB in ppm of B0, so phase grows with the field.
+"""
+
+import numpy as np
+
+GAMMA_BAR = 42.577478518e6
+"""Gyromagnetic ratio of the proton divided by 2π [Hz/T] (CODATA 2018)."""
+
+
+def hz_per_ppm(b0: float) -> float:
+    """Frequency [Hz] of a field shift of 1 ppm at `b0` [T]."""
+    return GAMMA_BAR * b0 * 1e-6
+
+
+def rad_per_ppm(b0: float, te: float) -> float:
+    """Phase [rad] that 1 ppm of field gathers in `te` [s] at `b0` [T]."""
+    return 2 * np.pi * hz_per_ppm(b0) * te
