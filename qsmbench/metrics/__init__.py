@@ -1,0 +1,9 @@
+"""The metrics: declarations and pure functions, one to a file.
+
+To add one, put a function decorated with `@metric` into a file of its own name in this folder.
+"""
+
+from qsmbench.metrics._declaration import Metric, find, metric, names
+from qsmbench.metrics._score import COLUMNS, score
+
+__all__ = ["COLUMNS", "Metric", "find", "metric", "names", "score"]

@@ -1,0 +1,141 @@
+"""All metrics of one reconstruction, on both supports, as a tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.grid import Grid
+from qsmbench.metrics._declaration import Metric, find, names
+from qsmbench.metrics._values import referenced, scatter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("metric", "region", "support", "value", "unit", "reason")
+"""Columns of the table; `region` is empty for a score of the whole mask, `reason` where there is a value."""
+
+
+def score(
+    estimate: np.ndarray,
+    support: np.ndarray,
+    study_mask: np.ndarray,
+    common: np.ndarray,
+    truth: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    regions: Sequence[tuple[int, str, str]] = (),
+    *,
+    grid: Grid,
+    field: np.ndarray | None = None,
+    metrics: Iterable[str] | None = None,
+    artifact: str = "chi",
+) -> pd.DataFrame:
+    """Score a reconstruction on the study mask (`study`) and on the voxels that all methods share (`common`).
+
+    On the study mask, the voxels that the method did not reconstruct count as errors: the estimate is
+    referenced to its own support and holds 0 there, so that the error is the truth itself. A metric that
+    takes no mask (coverage) is scored once, as `study`. A score that is undefined is NaN, with its reason.
+
+    Args:
+        estimate: (nx, ny, nz) float32, in the unit of `artifact`.
+        support: (nx, ny, nz) bool, voxels that the method reconstructed.
+        study_mask: (nx, ny, nz) bool, voxels that the study asks for.
+        common: (nx, ny, nz) bool, voxels that all methods reconstructed.
+        truth: (nx, ny, nz) float32, or None where there is none (real data).
+        labels: (nx, ny, nz) integer, or None.
+        regions: (index, name, group) of each label.
+        grid: the grid of all of them.
+        field: (nx, ny, nz) float32, ppm of B0, the field that the inversion was fed.
+        metrics: names of the metrics; by default all that can score `artifact`.
+        artifact: what `estimate` is.
+
+    Returns:
+        one row per metric, region and support, with the columns `COLUMNS`.
+
+    Raises:
+        QsmbenchError: a volume is not on the grid, or a metric is unknown.
+    """
+    import pandas as pd
+
+    volumes: dict[str, Any] = {
+        "estimate": estimate,
+        "support": _mask(support) & _mask(study_mask),
+        "study_mask": _mask(study_mask),
+        "mask": _mask(common),
+        "truth": truth,
+        "labels": labels,
+        "field": field,
+    }
+    for name, volume in volumes.items():
+        if volume is not None and volume.shape != grid.shape:
+            raise QsmbenchError(f"{name}: shape {volume.shape} differs from the grid's {grid.shape}")
+    chosen = [find(n) for n in metrics] if metrics is not None else _applicable(artifact)
+    rows: list[dict[str, Any]] = []
+    for where, mask in (
+        ("study", volumes["study_mask"]),
+        ("common", volumes["mask"] & volumes["study_mask"]),
+    ):
+        given = {**volumes, "grid": grid, "regions": list(regions), "mask": mask}
+        given["estimate"] = _filled(estimate, volumes["support"], mask)
+        for m in chosen:
+            if where == "study" or "mask" in m.consumes:
+                rows += [{"metric": m.name, "support": where, **row} for row in _rows(m, given, artifact)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _mask(volume: np.ndarray) -> np.ndarray:
+    return np.asarray(volume) != 0
+
+
+def _applicable(artifact: str) -> list[Metric]:
+    return [m for m in map(find, names()) if not m.artifacts or artifact in m.artifacts]
+
+
+def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The estimate in its support, referenced to it where it leaves voxels of the mask out; 0 elsewhere."""
+    have = support & mask
+    if not have.any():
+        return np.zeros_like(estimate)
+    if np.array_equal(have, mask):
+        return np.where(support, estimate, 0)  # as it is, so that the truth scores exactly 0
+    return scatter(referenced(estimate, have), have)
+
+
+def _rows(m: Metric, given: dict[str, Any], artifact: str) -> Iterator[dict[str, Any]]:
+    """The rows of one metric on one support: one, or one per region."""
+    unit = m.unit_of(artifact)
+    try:
+        result = m(**_arguments(m, given, artifact))
+    except NotApplicable as e:
+        yield {"region": "", "value": np.nan, "unit": unit, "reason": str(e)}
+        return
+    if not isinstance(result, dict):
+        yield {"region": "", "unit": unit, **_checked(result, "the value is not finite")}
+        return
+    for _, name, _ in given["regions"]:
+        value = result.get(name, np.nan)
+        yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
+
+
+def _arguments(m: Metric, given: dict[str, Any], artifact: str) -> dict[str, Any]:
+    """What the metric consumes.
+
+    Raises:
+        NotApplicable: the artifact is not its, or something is missing.
+    """
+    if m.artifacts and artifact not in m.artifacts:
+        raise NotApplicable(f"scores {', '.join(m.artifacts)}, not {artifact}")
+    missing = [n for n in m.consumes if given[n] is None or (n == "regions" and not given[n])]
+    if missing:
+        raise NotApplicable(f"there is no {missing[0].replace('_', ' ')}")
+    if "mask" in m.consumes and not given["mask"].any():
+        raise NotApplicable("the mask is empty")
+    return {n: given[n] for n in m.consumes}
+
+
+def _checked(value: float, reason: str) -> dict[str, Any]:
+    finite = bool(np.isfinite(value))
+    return {"value": float(value) if finite else np.nan, "reason": "" if finite else reason}

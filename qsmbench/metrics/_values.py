@@ -1,0 +1,70 @@
+"""What the metrics share: values referenced to a mask, their norm, and volumes cut to a mask."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qsmbench.errors import NotApplicable
+
+
+def referenced(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The values in the mask minus their mean.
+
+    QSM knows χ up to a constant, so that every comparison is made relative to the mean of the mask
+    (Bilgic 2024, doi:10.1002/mrm.30006). A constant volume gives exact zeros.
+
+    Args:
+        volume: (nx, ny, nz), any unit.
+        mask: (nx, ny, nz) bool.
+
+    Returns:
+        (n,) float64, in the order of `volume[mask]`.
+
+    Raises:
+        NotApplicable: the mask is empty.
+    """
+    values = volume[mask].astype(np.float64)
+    if values.size == 0:
+        raise NotApplicable("the mask is empty")
+    values -= values[0]  # without it, rounding of the mean would leave a residue in a constant volume
+    values -= values.mean()
+    return values
+
+
+def norm(values: np.ndarray) -> float:
+    """Euclidean norm, summed in one fixed order, so that equal values give equal norms to the last bit."""
+    return float(np.sqrt(np.square(values).sum()))
+
+
+def truth_norm(truth: np.ndarray) -> float:
+    """Norm of the referenced truth, by which an error is divided.
+
+    Raises:
+        NotApplicable: it is zero.
+    """
+    size = norm(truth)
+    if size == 0:
+        raise NotApplicable("the truth is constant within the mask")
+    return size
+
+
+def box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
+    """The smallest box that holds the mask, grown by `margin` voxels within the array.
+
+    Raises:
+        NotApplicable: the mask is empty.
+    """
+    slices = []
+    for axis, n in enumerate(mask.shape):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if hit.size == 0:
+            raise NotApplicable("the mask is empty")
+        slices.append(slice(max(int(hit[0]) - margin, 0), min(int(hit[-1]) + 1 + margin, n)))
+    return slices[0], slices[1], slices[2]
+
+
+def scatter(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A volume that holds `values` in the mask and 0 elsewhere, float64."""
+    volume = np.zeros(mask.shape)
+    volume[mask] = values
+    return volume

@@ -1,0 +1,35 @@
+"""Slope of the line that detrending divides out."""
+
+from qsmbench.errors import NotApplicable
+from qsmbench.metrics._declaration import metric
+from qsmbench.metrics._values import referenced
+
+
+@metric(
+    unit="",
+    best=1.0,
+    higher_is_better=None,
+    reference="Bilgic 2021, doi:10.1002/mrm.28754",
+    label="slope",
+)
+def detrended_slope(estimate, truth, mask):
+    """The slope a of the least-squares line t ≈ a·x + c through all voxels of the mask.
+
+    Above 1 the reconstruction x is damped; below 1 it is exaggerated or noisy.
+
+    Args:
+        estimate: (nx, ny, nz) float32, ppm.
+        truth: (nx, ny, nz) float32, ppm.
+        mask: (nx, ny, nz) bool.
+
+    Returns:
+        float, dimensionless.
+
+    Raises:
+        NotApplicable: the reconstruction is constant within the mask.
+    """
+    t, x = referenced(truth, mask), referenced(estimate, mask)
+    power = float((x * x).sum())
+    if power == 0:
+        raise NotApplicable("the reconstruction is constant within the mask")
+    return float((x * t).sum()) / power

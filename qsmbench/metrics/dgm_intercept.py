@@ -1,0 +1,34 @@
+"""Intercept of the line through the deep grey nuclei."""
+
+from qsmbench.metrics._declaration import metric
+from qsmbench.metrics._regions import dgm_line
+
+
+@metric(
+    unit=None,
+    best=0.0,
+    higher_is_better=None,
+    reference="Bilgic 2021, doi:10.1002/mrm.28754",
+    label="DGM intercept",
+    artifacts=("chi",),
+)
+def dgm_intercept(estimate, truth, mask, labels, regions):
+    """Intercept of the line of reconstructed over true regional means of the deep grey nuclei.
+
+    Both are relative to the mean of the mask, so it is the offset that the nuclei show at a true mean of
+    zero.
+
+    Args:
+        estimate: (nx, ny, nz) float32, ppm.
+        truth: (nx, ny, nz) float32, ppm.
+        mask: (nx, ny, nz) bool.
+        labels: (nx, ny, nz) integer.
+        regions: list of (index, name, group).
+
+    Returns:
+        float, ppm.
+
+    Raises:
+        NotApplicable: fewer than three nuclei lie in the mask, or their true means are equal.
+    """
+    return dgm_line(estimate, truth, mask, labels, regions)[1]

@@ -1,0 +1,33 @@
+"""Slope of the line through the deep grey nuclei."""
+
+from qsmbench.metrics._declaration import metric
+from qsmbench.metrics._regions import dgm_line
+
+
+@metric(
+    unit="",
+    best=1.0,
+    higher_is_better=None,
+    reference="Bilgic 2021, doi:10.1002/mrm.28754",
+    label="DGM slope",
+    artifacts=("chi",),
+)
+def dgm_slope(estimate, truth, mask, labels, regions):
+    """Slope of reconstructed over true regional means of the deep grey nuclei (group `dgm`).
+
+    Below 1, iron is underestimated.
+
+    Args:
+        estimate: (nx, ny, nz) float32, ppm.
+        truth: (nx, ny, nz) float32, ppm.
+        mask: (nx, ny, nz) bool.
+        labels: (nx, ny, nz) integer.
+        regions: list of (index, name, group).
+
+    Returns:
+        float, dimensionless.
+
+    Raises:
+        NotApplicable: fewer than three nuclei lie in the mask, or their true means are equal.
+    """
+    return dgm_line(estimate, truth, mask, labels, regions)[0]

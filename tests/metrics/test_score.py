@@ -1,0 +1,125 @@
+"""The table of scores: both supports, controls, reasons."""
+
+import numpy as np
+import pytest
+
+from qsmbench import metrics
+from qsmbench.errors import QsmbenchError
+
+
+def table(head, estimate, support=None, common=None, **more):
+    support = head.mask if support is None else support
+    given = {"truth": head.truth, "labels": head.labels, "regions": head.regions, "grid": head.grid, **more}
+    return metrics.score(estimate, support, head.mask, head.eroded if common is None else common, **given)
+
+
+def cell(scores, metric, support, region=""):
+    row = scores[(scores.metric == metric) & (scores.support == support) & (scores.region == region)]
+    assert len(row) == 1
+    return row.iloc[0]
+
+
+def test_columns_and_rows(head):
+    scores = table(head, head.estimate)
+    assert tuple(scores.columns) == metrics.COLUMNS
+    assert len(scores) == len(scores.drop_duplicates(["metric", "region", "support"]))
+    assert set(scores.metric) == set(metrics.names())
+    assert (scores.reason == "").eq(scores.value.notna()).all()
+    assert set(scores[scores.metric == "bias"].region) == {"caudate", "putamen", "pallidum", "vein"}
+
+
+@pytest.mark.parametrize("support", ["study", "common"])
+@pytest.mark.parametrize("name", ["nrmse", "detrended_nrmse", "hfen"])
+def test_the_controls_bound_the_table_to_the_last_bit(head, name, support):
+    assert cell(table(head, head.truth), name, support).value == 0.0
+    assert cell(table(head, np.zeros_like(head.truth)), name, support).value == 100.0
+
+
+def test_a_zero_map_without_support_is_the_zero_control(head):
+    nowhere = np.zeros_like(head.mask)
+    scores = table(head, np.zeros_like(head.truth), support=nowhere)
+    assert cell(scores, "nrmse", "study").value == 100.0
+    assert cell(scores, "coverage", "study").value == 0.0
+
+
+def test_coverage_is_scored_once(head):
+    scores = table(head, head.estimate, support=head.eroded)
+    row = cell(scores, "coverage", "study")
+    assert row.value == pytest.approx(100 * head.eroded.sum() / head.mask.sum())
+    assert row.unit == "%"
+    assert not ((scores.metric == "coverage") & (scores.support == "common")).any()
+
+
+def test_missing_voxels_hold_the_whole_truth_as_their_error(head):
+    """A method that is right where it dares is wrong by exactly the truth elsewhere."""
+    estimate = np.where(head.eroded, head.truth, 123.0).astype(np.float32)  # rubbish beyond the support
+    scores = table(head, estimate, support=head.eroded, metrics=["nrmse", "mean"])
+    t = np.float64(head.truth)
+    inside = np.where(head.eroded, t - t[head.eroded].mean(), 0)[head.mask]
+    error = inside - inside.mean() - (t[head.mask] - t[head.mask].mean())
+    expected = 100 * np.linalg.norm(error) / np.linalg.norm(t[head.mask] - t[head.mask].mean())
+    assert expected > 10
+    assert cell(scores, "nrmse", "study").value == pytest.approx(expected, rel=1e-9)
+    assert cell(scores, "nrmse", "common").value == 0.0
+
+
+def test_eroding_does_not_pay(head):
+    """On the study mask, the same map scores worse when part of it is withheld."""
+    whole = table(head, 0.8 * head.truth, metrics=["nrmse"])
+    part = table(head, 0.8 * head.truth, support=head.eroded, metrics=["nrmse"])
+    assert cell(part, "nrmse", "study").value > cell(whole, "nrmse", "study").value
+    assert cell(part, "nrmse", "common").value == cell(whole, "nrmse", "common").value
+
+
+def test_real_data_without_truth(head):
+    scores = table(head, head.estimate, truth=None)
+    assert cell(scores, "nrmse", "study").reason == "there is no truth"
+    assert np.isnan(cell(scores, "nrmse", "study").value)
+    assert np.isfinite(cell(scores, "mean", "study", "caudate").value)
+    assert cell(scores, "data_consistency", "common").reason == "there is no field"
+    assert np.isfinite(cell(table(head, head.estimate, field=head.truth), "data_consistency", "study").value)
+
+
+def test_without_labels(head):
+    scores = table(head, head.estimate, labels=None, regions=())
+    assert cell(scores, "dgm_slope", "study").reason == "there is no labels"
+    assert np.isfinite(cell(scores, "nrmse", "study").value)
+
+
+def test_empty_common_mask(head):
+    scores = table(head, head.estimate, common=np.zeros_like(head.mask))
+    common = scores[scores.support == "common"]
+    assert common.value.isna().all()
+    assert set(common.reason) <= {"the mask is empty", "there is no field"}
+
+
+def test_empty_region_is_nan_with_its_reason(head):
+    regions = [*head.regions, (77, "claustrum", "")]
+    row = cell(table(head, head.estimate, regions=regions), "bias", "study", "claustrum")
+    assert np.isnan(row.value)
+    assert row.reason == "the region has no voxel in the mask"
+
+
+def test_constant_truth_is_nan_with_its_reason(head):
+    row = cell(table(head, head.estimate, truth=np.zeros_like(head.truth)), "nrmse", "study")
+    assert np.isnan(row.value) and row.reason == "the truth is constant within the mask"
+
+
+def test_other_artifacts_get_the_metrics_that_fit(head):
+    scores = table(head, head.estimate, artifact="r2star")
+    assert "xsim" not in set(scores.metric) and "nrmse" in set(scores.metric)
+    assert cell(scores, "bias", "study", "vein").unit == "1/s"
+    asked = table(head, head.estimate, artifact="r2star", metrics=["xsim"])
+    assert cell(asked, "xsim", "study").reason == "scores chi, not r2star"
+
+
+def test_a_volume_on_another_grid_is_refused(head):
+    with pytest.raises(
+        QsmbenchError, match=r"truth: shape \(40, 36, 31\) differs from the grid's \(40, 36, 32\)"
+    ):
+        table(head, head.estimate, truth=head.truth[..., :-1])
+
+
+def test_unknown_metric_is_refused(head):
+    with pytest.raises(QsmbenchError, match="unknown metric 'psnr'"):
+        table(head, head.estimate, metrics=["psnr"])
