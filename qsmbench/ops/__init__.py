@@ -1,0 +1,1 @@
+"""The numerical floor of the methods: windows and FFTs, kernels, stencils, solvers."""

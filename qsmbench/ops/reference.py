@@ -1,0 +1,23 @@
+"""The reference of a susceptibility map."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def refer_to_mask(chi: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """χ minus its mean over the mask, in place; zero outside.
+
+    The field does not say what a uniform χ is (D(0) is a convention), so every inversion refers to the whole mask.
+
+    Args:
+        chi: (nx, ny, nz) ppm.
+        mask: (nx, ny, nz) bool.
+
+    Returns:
+        (nx, ny, nz) float32, ppm, with zero mean over the mask.
+    """
+    mean = np.sum(chi, where=mask, dtype=np.float64) / np.count_nonzero(mask)
+    chi -= chi.dtype.type(mean)
+    chi *= mask
+    return chi.astype(np.float32, copy=False)
