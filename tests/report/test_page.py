@@ -1,0 +1,224 @@
+"""The page: complete, self-contained, honest about what is missing."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from invented_study import CHAINS, scores, write_study
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.report import _study, build
+from qsmbench.report import _summary as summary
+
+LOADS = {"src", "srcset", "poster", "data", "action", "background"}
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, the text, the ids and the tags that are left open."""
+
+    VOID = frozenset({"meta", "link", "img", "input", "br", "hr"})
+
+    def __init__(self, html):
+        super().__init__()
+        self.loads, self.links, self.ids, self.text, self.open, self.tags = [], [], [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for key, value in attrs:
+            if key in LOADS or (key.endswith("href") and tag != "a"):
+                self.loads.append(value)
+            elif key == "href":
+                self.links.append(value)
+            if key == "id":
+                self.ids.append(value)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def html(study, tmp_path_factory):
+    page = build(study, tmp_path_factory.mktemp("report"))
+    assert page.name == "index.html"
+    return page.read_text()
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def text_of(html):
+    return " ".join(" ".join(Page(html).text).split())
+
+
+def test_it_loads_nothing(html, page):
+    assert page.loads
+    assert all(load.startswith(("data:", "#")) for load in page.loads)
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
+    assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|import)\s*\(", html)
+    assert set(page.tags) & {"iframe", "object", "embed", "base"} == set()
+    assert all(link.startswith(("#", "https://doi.org/")) for link in page.links)
+
+
+def test_it_is_well_formed_with_unique_ids(page):
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+
+
+def test_every_chain_and_its_pictures_are_there(html, page):
+    for chain in CHAINS:
+        assert f'<th scope="row">{chain}' in html
+        assert html.count(f'data-chain="{chain}"') == 2
+    assert sum(load.startswith("data:image/webp") for load in page.loads) == 8
+
+
+def test_failures_show_their_reason(html):
+    assert "docker image star:1.2 is not there" in html
+    assert re.search(r"romeo\.pdf\.tv</b>: diverged at iteration 12 \(on 1 of 2 seeds\)", html)
+    assert 'title="the reconstruction is constant within the mask"' in html
+
+
+def test_mean_and_spread_over_the_seeds(html):
+    # 50, 51 % on the study mask: mean 50.5, standard deviation 0.7
+    assert re.search(r"50\.5\s*<small> ± 0\.7</small>", html)
+
+
+def test_name_phrase_config_versions_and_convention(html):
+    text = text_of(html)
+    for expected in (
+        "quick",
+        "A first look.",
+        "name: quick",
+        "2.4.6",
+        "Radiological convention",
+        "no significance test",
+    ):
+        assert expected in text
+
+
+def test_definitions_come_with_their_references(html):
+    assert "Norm of the error over the norm of the truth" in html
+    assert "https://doi.org/10.1002/mrm.26830" in html
+
+
+def test_it_is_the_same_page_twice(study, html, tmp_path):
+    assert build(study, tmp_path).read_text() == html
+
+
+def test_hostile_names_are_text(tmp_path):
+    bad = '<script>alert("x")</script>$\\frac{a}$&amp'
+    table = scores(["truth", bad], failed=[("b", None, "<img src=http://x.y/z>")])
+    study = write_study(tmp_path / "s", table, pictures=False, config="name: '<b>&x</b>'\n")
+    html = build(study, tmp_path / "out").read_text()
+    page = Page(html)
+    assert page.tags.count("script") == 1 and page.tags.count("img") == 0
+    assert "<b>&x</b>" in "".join(page.text) and bad in "".join(page.text)
+    assert page.open == []
+
+
+def test_without_pictures(tmp_path):
+    study = write_study(tmp_path / "s", scores(CHAINS), pictures=False)
+    assert "There are no pictures." in build(study, tmp_path / "out").read_text()
+
+
+def test_pictures_beyond_the_budget_are_named_not_embedded(study, tmp_path, monkeypatch):
+    sizes = sorted(p.stat().st_size for p in study.rglob("*.webp"))
+    monkeypatch.setattr("qsmbench.report.PICTURE_BUDGET", sum(sizes) - 1)
+    html = build(study, tmp_path).read_text()
+    assert html.count("data:image/webp") == 7
+    assert "1 more pictures lie in the study folder" in html
+
+
+def test_real_data_without_truth(tmp_path):
+    table = scores(["romeo.vsharp.tkd", "romeo.pdf.tv"], seeds=1)
+    blind = table["metric"].isin(["nrmse", "correlation", "bias"])
+    table.loc[blind, "value"], table.loc[blind, "reason"] = np.nan, "there is no truth"
+    html = build(write_study(tmp_path / "s", table), tmp_path / "out").read_text()
+    text = text_of(html)
+    assert "Not scored: NRMSE (there is no truth); correlation (there is no truth)." in text.replace(" ;", ";")
+    assert "A single seed: differences may be chance." in text
+    assert "nan" not in text.lower().split()
+
+
+def test_a_study_in_which_everything_failed(tmp_path):
+    table = scores([], failed=[("romeo.tkd", None, "out of memory")])
+    assert "out of memory" in build(write_study(tmp_path / "s", table), tmp_path / "out").read_text()
+
+
+def test_many_seeds_are_drawn_as_boxes(tmp_path):
+    table = scores(CHAINS, seeds=6)
+    html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
+    assert "with quartiles" in text_of(html)
+
+
+def test_only_the_config_may_be_missing(study, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "scores.parquet").write_bytes((study / "scores.parquet").read_bytes())
+    html = build(bare, tmp_path / "out").read_text()
+    assert "<h1>bare</h1>" in html and "holds no <code>config.yaml</code>" in html
+
+
+def test_missing_damaged_and_empty_scores_are_refused(tmp_path):
+    with pytest.raises(QsmbenchError, match=r"scores\.parquet: no such file; a report is made of a study that has run"):
+        build(tmp_path, tmp_path / "out")
+    (tmp_path / "scores.parquet").write_bytes(b"PAR")
+    with pytest.raises(QsmbenchError, match=r"scores\.parquet: cannot be read as Parquet"):
+        build(tmp_path, tmp_path / "out")
+    pd.DataFrame({"dataset": ["a"]}).to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(QsmbenchError, match="has no column 'chain'"):
+        build(tmp_path, tmp_path / "out")
+    scores([]).to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(QsmbenchError, match="holds no scores"):
+        build(tmp_path, tmp_path / "out")
+
+
+def test_the_best_is_marked_among_the_methods_only(study):
+    (table,) = summary.tables(_study.read_study(study))
+    marked = [r.chain for r in (*table.methods, *table.controls) if r.cells["study"].get("nrmse").best]
+    assert marked == ["romeo.vsharp.tkd"]
+    assert [r.chain for r in table.methods] == ["romeo.vsharp.tkd", "romeo.pdf.tv"]
+    assert [r.chain for r in table.controls] == ["truth", "zero"]
+    assert [r.chain for r in table.failed] == ["romeo.vsharp.star"]
+
+
+def test_replicates_are_grouped_by_name_without_seed(tmp_path):
+    both = pd.concat([scores(CHAINS), scores(CHAINS, group="abdomen_liver-1p5t")])
+    study = _study.read_study(write_study(tmp_path / "s", both, pictures=False))
+    assert study.groups == ["head_brain-3t", "abdomen_liver-1p5t"]
+    assert [t.seeds for t in summary.tables(study)] == [2, 2]
+
+
+def test_only_deep_grey_regions_where_a_key_tells_them(study):
+    from qsmbench.artifacts import write_regions
+
+    read = _study.read_study(study)
+    assert read.nuclei("head_brain-3t") == ["caudate", "putamen", "pallidum"]
+    folder = study / "head_brain-3t_seed-0" / "truth"
+    folder.mkdir()
+    write_regions(folder, [(1, "caudate", "dgm"), (2, "putamen", "dgm"), (3, "pallidum", "")])
+    assert read.nuclei("head_brain-3t") == ["caudate", "putamen"]
+    (folder / "dseg.tsv").unlink()
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-0.04, 1, "0.0"), (-1.26, 1, "−1.3"), (float("nan"), 1, "–"), (3.2e9, 1, "3.2e+09"), (12.0, 0, "12")],
+)
+def test_numbers(value, decimals, text):
+    assert summary.number(value, decimals) == text
