@@ -46,7 +46,7 @@ def scores(chains, seeds=2, group=GROUP, failed=()):
     return pd.DataFrame(table, columns=columns)
 
 
-def write_study(folder, table, pictures=True, config="name: quick\nphrase: A first look.\n"):
+def write_study(folder, table, pictures=True, config="study: quick\ndescription: A first look.\n"):
     """Write the table as a study folder, with a picture for each chain that has a score."""
     folder.mkdir(parents=True)
     table.to_parquet(folder / "scores.parquet")

@@ -12,9 +12,7 @@ from qsmbench.metrics._values import referenced
 Regions = Sequence[tuple[int, str, str]]
 
 
-def region_means(
-    volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions
-) -> dict[str, float]:
+def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions) -> dict[str, float]:
     """Mean of each region relative to the mean of the mask; regions without a voxel in the mask are left out.
 
     Args:

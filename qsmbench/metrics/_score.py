@@ -23,7 +23,7 @@ def score(
     estimate: np.ndarray,
     support: np.ndarray,
     study_mask: np.ndarray,
-    common: np.ndarray,
+    common: np.ndarray | None = None,
     truth: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     regions: Sequence[tuple[int, str, str]] = (),
@@ -32,6 +32,7 @@ def score(
     field: np.ndarray | None = None,
     metrics: Iterable[str] | None = None,
     artifact: str = "chi",
+    supports: Sequence[str] = ("study", "common"),
 ) -> pd.DataFrame:
     """Score a reconstruction on the study mask (`study`) and on the voxels that all methods share (`common`).
 
@@ -43,7 +44,7 @@ def score(
         estimate: (nx, ny, nz) float32, in the unit of `artifact`.
         support: (nx, ny, nz) bool, voxels that the method reconstructed.
         study_mask: (nx, ny, nz) bool, voxels that the study asks for.
-        common: (nx, ny, nz) bool, voxels that all methods reconstructed.
+        common: (nx, ny, nz) bool, voxels that all methods reconstructed; needed for the support `common`.
         truth: (nx, ny, nz) float32, or None where there is none (real data).
         labels: (nx, ny, nz) integer, or None.
         regions: (index, name, group) of each label.
@@ -51,6 +52,7 @@ def score(
         field: (nx, ny, nz) float32, ppm of B0, the field that the inversion was fed.
         metrics: names of the metrics; by default all that can score `artifact`.
         artifact: what `estimate` is.
+        supports: on which to score.
 
     Returns:
         one row per metric, region and support, with the columns `COLUMNS`.
@@ -64,7 +66,7 @@ def score(
         "estimate": estimate,
         "support": _mask(support) & _mask(study_mask),
         "study_mask": _mask(study_mask),
-        "mask": _mask(common),
+        "common": None if common is None else _mask(common),
         "truth": truth,
         "labels": labels,
         "field": field,
@@ -72,12 +74,12 @@ def score(
     for name, volume in volumes.items():
         if volume is not None and volume.shape != grid.shape:
             raise QsmbenchError(f"{name}: shape {volume.shape} differs from the grid's {grid.shape}")
+    if "common" in supports and common is None:
+        raise QsmbenchError("common: the mask of the voxels that all methods reconstructed is needed to score on it")
     chosen = [find(n) for n in metrics] if metrics is not None else _applicable(artifact)
     rows: list[dict[str, Any]] = []
-    for where, mask in (
-        ("study", volumes["study_mask"]),
-        ("common", volumes["mask"] & volumes["study_mask"]),
-    ):
+    for where in supports:
+        mask = volumes["study_mask"] if where == "study" else volumes["common"] & volumes["study_mask"]
         given = {**volumes, "grid": grid, "regions": list(regions), "mask": mask}
         given["estimate"] = _filled(estimate, volumes["support"], mask)
         for m in chosen:
@@ -130,7 +132,8 @@ def _arguments(m: Metric, given: dict[str, Any], artifact: str) -> dict[str, Any
         raise NotApplicable(f"scores {', '.join(m.artifacts)}, not {artifact}")
     missing = [n for n in m.consumes if given[n] is None or (n == "regions" and not given[n])]
     if missing:
-        raise NotApplicable(f"there is no {missing[0].replace('_', ' ')}")
+        name = missing[0].replace("_", " ")
+        raise NotApplicable(f"there are no {name}" if name.endswith("s") else f"there is no {name}")
     if "mask" in m.consumes and not given["mask"].any():
         raise NotApplicable("the mask is empty")
     return {n: given[n] for n in m.consumes}

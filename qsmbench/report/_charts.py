@@ -47,7 +47,7 @@ def scores_chart(study: Study, table: Table, support: str, name: str) -> str:
     Points far beyond the others are drawn as arrows at the border.
     """
     chains = [r.chain for r in (*table.methods, *table.controls)]
-    columns = [c for c in table.columns if c.unit not in ("s", "MiB")]
+    columns = table.measured
     if not chains or not columns:
         return ""
     mine = study.scores[(study.scores["group"] == table.group) & (study.scores["artifact"] == table.artifact)]
@@ -65,7 +65,7 @@ def scores_chart(study: Study, table: Table, support: str, name: str) -> str:
 
 def cost_chart(study: Study, table: Table, name: str) -> str:
     """Run time and peak memory of every chain: the mean as a bar, a point per seed."""
-    columns = [c for c in table.columns if c.unit in ("s", "MiB")]
+    columns = table.costs
     chains = [r.chain for r in table.methods]
     if not chains or not columns:
         return ""

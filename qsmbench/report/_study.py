@@ -60,7 +60,7 @@ class Study:
         names = [r for r in dict.fromkeys(mine["region"]) if r]
         for dataset in self.datasets(group):
             for table in sorted((self.folder / dataset).rglob("dseg.tsv")):
-                deep = {name for _, name, kind in read_regions(table.parent) if kind == "dgm"}
+                deep = {name for _, name, kind in read_regions(table) if kind == "dgm"}
                 if deep & set(names):
                     return [n for n in names if n in deep]
         return names
@@ -96,8 +96,7 @@ def read_study(folder: Path) -> Study:
     scores = scores.assign(group=[seedless(d) for d in scores["dataset"]], value=scores["value"].astype(float))
     config = _text(folder / "config.yaml")
     settings = _settings(config)
-    name = str(settings.get("name") or folder.name)
-    phrase = str(settings.get("phrase") or settings.get("description") or "")
+    name, phrase = str(settings.get("study") or folder.name), str(settings.get("description") or "")
     versions = json.loads(_text(folder / "versions.json") or "{}")
     return Study(name, phrase, scores, config, versions, folder)
 

@@ -19,8 +19,8 @@ _ORDER = (
     *("coverage", "nrmse", "detrended_nrmse", "detrended_slope", "correlation", "xsim", "hfen"),
     *("dgm_slope", "dgm_intercept", "dgm_r2", "data_consistency"),
 )
-_DECIMALS = {"%": 1, "": 3, "ppm": 4, "s": 1, "MiB": 0, "1/s": 2}
-_RUN = {"time": ("run time", 0.0), "peak_memory": ("peak memory", 0.0)}
+_DECIMALS = {"%": 1, "": 3, "ppm": 4, "s": 2, "MiB": 0, "1/s": 2}
+_RUN = {"time": ("time of last step", 0.0), "peak_memory": ("peak memory", 0.0)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,17 @@ class Table:
     methods: list[Row]
     controls: list[Row]
     failed: list[Row]
-    undefined: list[tuple[str, str]]
+    undefined: dict[str, list[str]]
+
+    @property
+    def measured(self) -> list[Column]:
+        """The columns that score the result, without those of the run."""
+        return [c for c in self.columns if c.metric not in _RUN]
+
+    @property
+    def costs(self) -> list[Column]:
+        """The columns of the run: time and memory."""
+        return [c for c in self.columns if c.metric in _RUN]
 
 
 def number(value: float, decimals: int) -> str:
@@ -119,7 +129,8 @@ def tables(study: Study) -> list[Table]:
     for group in study.groups:
         mine = study.scores[study.scores["group"] == group]
         scored = mine[~mine["metric"].isin(RUN_ROWS)]
-        for artifact in dict.fromkeys(scored["artifact"]) or [""]:
+        artifacts = sorted(dict.fromkeys(scored["artifact"]), key=lambda a: a != "chi")  # χ first
+        for artifact in artifacts or [""]:
             result.append(_table(mine, group, artifact, len(study.datasets(group))))
     return result
 
@@ -160,10 +171,11 @@ def _table(mine: pd.DataFrame, group: str, artifact: str, seeds: int) -> Table:
 
 
 def _chains(mine: pd.DataFrame, artifact: str) -> list[str]:
-    """Chains that produced the artifact, or nothing at all."""
+    """Chains that produced the artifact or failed to; a failed one may not say which it was to produce."""
+    here = set(mine.loc[mine["artifact"].isin([artifact, ""] if artifact else mine["artifact"]), "chain"])
     scored = mine[~mine["metric"].isin(RUN_ROWS)]
     elsewhere = set(scored["chain"]) - set(scored.loc[scored["artifact"] == artifact, "chain"])
-    return [c for c in dict.fromkeys(mine["chain"]) if c not in elsewhere]
+    return [c for c in dict.fromkeys(mine["chain"]) if c in here and c not in elsewhere]
 
 
 def _reasons(run: pd.DataFrame, seeds: int) -> list[str]:
@@ -176,15 +188,17 @@ def _reasons(run: pd.DataFrame, seeds: int) -> list[str]:
     ]
 
 
-def _columns(whole: pd.DataFrame, run: pd.DataFrame) -> tuple[list[Column], list[tuple[str, str]]]:
-    """The metrics that have a value anywhere, in reading order; and those that have none, with the reason."""
-    shown, undefined = [], []
+def _columns(whole: pd.DataFrame, run: pd.DataFrame) -> tuple[list[Column], dict[str, list[str]]]:
+    """The metrics that have a value anywhere, in reading order; and those that have none, by the reason."""
+    shown: list[Column] = []
+    undefined: dict[str, list[str]] = {}
     for metric in in_reading_order(list(whole["metric"].unique())):
         rows = whole[whole["metric"] == metric]
         if rows["value"].notna().any():
             shown.append(column(metric, rows["unit"].iloc[0]))
         else:
-            undefined.append((column(metric, "").label, "; ".join(dict.fromkeys(r for r in rows["reason"] if r))))
+            reason = "; ".join(dict.fromkeys(r for r in rows["reason"] if r)) or "no reason given"
+            undefined.setdefault(reason, []).append(column(metric, "").label)
     for metric in _RUN:
         rows = run[(run["metric"] == metric) & run["value"].notna()]
         if not rows.empty:

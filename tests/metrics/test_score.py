@@ -82,7 +82,7 @@ def test_real_data_without_truth(head):
 
 def test_without_labels(head):
     scores = table(head, head.estimate, labels=None, regions=())
-    assert cell(scores, "dgm_slope", "study").reason == "there is no labels"
+    assert cell(scores, "dgm_slope", "study").reason == "there are no labels"
     assert np.isfinite(cell(scores, "nrmse", "study").value)
 
 
@@ -114,12 +114,22 @@ def test_other_artifacts_get_the_metrics_that_fit(head):
 
 
 def test_a_volume_on_another_grid_is_refused(head):
-    with pytest.raises(
-        QsmbenchError, match=r"truth: shape \(40, 36, 31\) differs from the grid's \(40, 36, 32\)"
-    ):
+    with pytest.raises(QsmbenchError, match=r"truth: shape \(40, 36, 31\) differs from the grid's \(40, 36, 32\)"):
         table(head, head.estimate, truth=head.truth[..., :-1])
 
 
 def test_unknown_metric_is_refused(head):
     with pytest.raises(QsmbenchError, match="unknown metric 'psnr'"):
         table(head, head.estimate, metrics=["psnr"])
+
+
+def test_one_support_at_a_time_gives_the_same_rows(head):
+    both = table(head, head.estimate, metrics=["nrmse", "coverage"])
+    parts = [table(head, head.estimate, metrics=["nrmse", "coverage"], supports=(s,)) for s in ("study", "common")]
+    assert [len(p) for p in parts] == [2, 1]
+    assert [*parts[0].value, *parts[1].value] == [*both.value]
+
+
+def test_common_without_its_mask_is_refused(head):
+    with pytest.raises(QsmbenchError, match="common: the mask of the voxels that all methods reconstructed is needed"):
+        metrics.score(head.estimate, head.mask, head.mask, truth=head.truth, grid=head.grid)

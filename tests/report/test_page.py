@@ -103,7 +103,7 @@ def test_name_phrase_config_versions_and_convention(html):
     for expected in (
         "quick",
         "A first look.",
-        "name: quick",
+        "study: quick",
         "2.4.6",
         "Radiological convention",
         "no significance test",
@@ -123,7 +123,7 @@ def test_it_is_the_same_page_twice(study, html, tmp_path):
 def test_hostile_names_are_text(tmp_path):
     bad = '<script>alert("x")</script>$\\frac{a}$&amp'
     table = scores(["truth", bad], failed=[("b", None, "<img src=http://x.y/z>")])
-    study = write_study(tmp_path / "s", table, pictures=False, config="name: '<b>&x</b>'\n")
+    study = write_study(tmp_path / "s", table, pictures=False, config="study: '<b>&x</b>'\n")
     html = build(study, tmp_path / "out").read_text()
     page = Page(html)
     assert page.tags.count("script") == 1 and page.tags.count("img") == 0
@@ -150,8 +150,8 @@ def test_real_data_without_truth(tmp_path):
     table.loc[blind, "value"], table.loc[blind, "reason"] = np.nan, "there is no truth"
     html = build(write_study(tmp_path / "s", table), tmp_path / "out").read_text()
     text = text_of(html)
-    assert "Not scored: NRMSE (there is no truth); correlation (there is no truth)." in text.replace(" ;", ";")
-    assert "A single seed: differences may be chance." in text
+    assert "Not scored: NRMSE, correlation (there is no truth)." in text
+    assert "A single data set: differences may be chance." in text
     assert "nan" not in text.lower().split()
 
 
@@ -204,6 +204,18 @@ def test_replicates_are_grouped_by_name_without_seed(tmp_path):
     assert [t.seeds for t in summary.tables(study)] == [2, 2]
 
 
+def test_chains_that_make_other_artifacts_have_a_table_of_their_own(tmp_path):
+    fields = scores(["romeo.fit"]).assign(artifact="total_field")
+    lost = scores([], failed=[("romeo.tkd", None, "out of memory")]).assign(artifact="chi")
+    table = pd.concat([fields, scores(CHAINS), lost])
+    study = _study.read_study(write_study(tmp_path / "s", table, pictures=False))
+    chi, field = summary.tables(study)
+    assert (chi.artifact, field.artifact) == ("chi", "total_field")
+    assert [r.chain for r in field.methods] == ["romeo.fit"] and field.failed == []
+    assert [r.chain for r in chi.failed] == ["romeo.tkd"]
+    assert "romeo.fit" not in {r.chain for r in chi.methods}
+
+
 def test_only_deep_grey_regions_where_a_key_tells_them(study):
     from qsmbench.artifacts import write_regions
 
@@ -211,7 +223,7 @@ def test_only_deep_grey_regions_where_a_key_tells_them(study):
     assert read.nuclei("head_brain-3t") == ["caudate", "putamen", "pallidum"]
     folder = study / "head_brain-3t_seed-0" / "truth"
     folder.mkdir()
-    write_regions(folder, [(1, "caudate", "dgm"), (2, "putamen", "dgm"), (3, "pallidum", "")])
+    write_regions(folder / "dseg.tsv", [(1, "caudate", "dgm"), (2, "putamen", "dgm"), (3, "pallidum", "")])
     assert read.nuclei("head_brain-3t") == ["caudate", "putamen"]
     (folder / "dseg.tsv").unlink()
 
