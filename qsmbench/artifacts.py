@@ -7,6 +7,7 @@ QSM-CI contract, so that a method folder written for it runs here.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from nibabel.filebasedimages import ImageFileError
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
+from qsmbench.phase_units import to_radians
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ ARTIFACTS = {
 }
 
 PARAMS_FILE = "params.json"
+REGIONS_FILE = "dseg.tsv"
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,29 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
     if grid is not None:
         check_grid(path, values.shape, affine, grid)
     if name == "mask":
-        values = values != 0
-        if not values.any():
-            raise QsmbenchError(f"{path}: the mask is empty; at least one voxel must be non-zero")
-    if name == "phase" and (peak := float(np.abs(values).max())) > np.pi * 1.01:
-        raise QsmbenchError(f"{path}: phase reaches {peak:.5g}; it must be in radians, within −π…π")
+        values = _not_empty(path, values != 0)
+    if name == "phase":
+        values, note = to_radians(values, str(path))
+        if note:
+            logging.getLogger("qsmbench").warning(note)
     return values.astype(artifact.dtype, copy=False)
+
+
+def read_mask(path: Path, grid: Grid) -> np.ndarray:
+    """Read any NIfTI file as a mask: (nx, ny, nz) bool, where it is not zero.
+
+    Raises:
+        QsmbenchError: it is missing, damaged, on another grid, or empty.
+    """
+    values, affine = open_volume(path)
+    check_grid(path, values.shape, affine, grid)
+    return _not_empty(path, values != 0)
+
+
+def _not_empty(path: Path, mask: np.ndarray) -> np.ndarray:
+    if not mask.any():
+        raise QsmbenchError(f"{path}: the mask is empty; at least one voxel must be non-zero")
+    return mask
 
 
 def check_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray, grid: Grid) -> None:
@@ -240,19 +260,18 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     partial.replace(path)
 
 
-def write_regions(folder: Path, regions: Iterable[tuple[int, str, str]]) -> None:
-    """Write `dseg.tsv`, the key to `labels`: rows of index, name and group (such as `dgm`, deep grey matter)."""
+def write_regions(path: Path, regions: Iterable[tuple[int, str, str]]) -> None:
+    """Write the key to `labels`, such as `dseg.tsv`: rows of index, name and group (`dgm`: deep grey matter)."""
     lines = ["index\tname\tgroup", *(f"{index}\t{name}\t{group}" for index, name, group in regions)]
-    (folder / "dseg.tsv").write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n")
 
 
-def read_regions(folder: Path) -> list[tuple[int, str, str]]:
-    """Read `dseg.tsv` as rows of index, name and group (the group is empty where the table has no such column).
+def read_regions(path: Path) -> list[tuple[int, str, str]]:
+    """Read the key to `labels` as rows of index, name and group (the group is empty where the table has no such column).
 
     Raises:
         QsmbenchError: no such file, or no columns `index` and `name`.
     """
-    path = folder / "dseg.tsv"
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file")
     header, *rows = (line.split("\t") for line in path.read_text().splitlines() if line.strip())

@@ -54,18 +54,14 @@ class Grid:
             raise QsmbenchError(f"voxel_size is {self.voxel_size}; it must be three positive lengths in mm")
         norm = float(np.linalg.norm(self.b0_dir))
         if len(self.b0_dir) != 3 or not abs(norm - 1) < 1e-3:
-            raise QsmbenchError(
-                f"b0_dir is {self.b0_dir} of length {norm:.4g}; it must be a unit vector in voxel axes"
-            )
+            raise QsmbenchError(f"b0_dir is {self.b0_dir} of length {norm:.4g}; it must be a unit vector in voxel axes")
         if self.affine is None:
             affine = np.diag([*self.voxel_size, 1.0])
             affine[:3, 3] = -affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
             object.__setattr__(self, "affine", affine)
 
     @classmethod
-    def from_affine(
-        cls, shape: tuple[int, ...], affine: np.ndarray, b0_dir: Triple | None = None
-    ) -> Grid:
+    def from_affine(cls, shape: tuple[int, ...], affine: np.ndarray, b0_dir: Triple | None = None) -> Grid:
         """The grid of a volume of `shape` with `affine`; B0 along the world's z unless `b0_dir` is given."""
         affine = np.array(affine, float)
         nx, ny, nz = shape[:3]
@@ -88,9 +84,7 @@ class Grid:
 
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Distances of the voxel centres from the grid's centre along the array axes [mm], broadcastable."""
-        x, y, z = (
-            ((np.arange(n) - (n - 1) / 2) * d) for n, d in zip(self.shape, self.voxel_size, strict=True)
-        )
+        x, y, z = (((np.arange(n) - (n - 1) / 2) * d) for n, d in zip(self.shape, self.voxel_size, strict=True))
         return x[:, None, None], y[None, :, None], z[None, None, :]
 
     def kspace_axes(self, shape: tuple[int, int, int] | None = None) -> tuple[np.ndarray, ...]:

@@ -23,6 +23,9 @@ from qsmbench.errors import QsmbenchError
 PARAMETERS = ("grid", "te", "b0")
 """What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T]."""
 
+STAGES = ("unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
+"""The folders below `methods/`, in the order of the pipeline."""
+
 _FOLDER = Path(__file__).parent / "methods"
 
 
@@ -90,7 +93,7 @@ def method(*, produces: str | tuple[str, ...], reference: str) -> Callable[[Call
 
 @cache
 def _files() -> dict[str, Path]:
-    return {f.stem: f for f in sorted(_FOLDER.glob("*/[a-z]*.py"))}
+    return {f.stem: f for stage in STAGES for f in sorted((_FOLDER / stage).glob("[a-z]*.py"))}
 
 
 @cache

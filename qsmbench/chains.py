@@ -1,0 +1,105 @@
+"""Chains: methods joined by dots. `romeo.fit.vsharp.tkd` is composed, `truth.tkd` isolated (fed the true field)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qsmbench import registry
+from qsmbench.errors import QsmbenchError
+from qsmbench.registry import PARAMETERS, Method
+
+TRUTH = "truth"
+SCAN_ARTIFACTS = ("phase", "magnitude", "mask")
+TRUE_ARTIFACTS = ("chi", "total_field", "local_field", "r2star", "labels")
+
+
+@dataclass(frozen=True)
+class Use:
+    """A method as a study uses it: where it comes from and with which settings."""
+
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The last step of a (part of a) chain, such as `vsharp` of `romeo.fit.vsharp`."""
+
+    chain: str
+    method: Method
+    use: Use
+
+    @property
+    def parent(self) -> str | None:
+        """The chain before this step."""
+        return self.chain.rpartition(".")[0] or None
+
+    @property
+    def artifact(self) -> str:
+        """What the chain is scored by: the first product of its last step."""
+        return self.method.produces[0]
+
+
+Resolve = Callable[[str], Use]
+
+
+def prefixes(chain: str) -> list[str]:
+    """`a.b.c` → `a`, `a.b`, `a.b.c`."""
+    names = chain.split(".")
+    return [".".join(names[: i + 1]) for i in range(len(names))]
+
+
+def steps(chain: str, resolve: Resolve = Use) -> list[Step]:
+    """The steps of a chain, each checked to find what it consumes.
+
+    Args:
+        chain: names joined by dots.
+        resolve: the Use of a name (by default the method of that name with its default settings).
+
+    Raises:
+        QsmbenchError: a method is unknown, does not know a setting, or lacks an artifact at its place in the chain.
+    """
+    available = set(SCAN_ARTIFACTS)
+    found = []
+    for prefix in prefixes(chain):
+        name = prefix.rpartition(".")[2]
+        if not name:
+            raise QsmbenchError(f"chain {chain!r}: an empty step; a chain is method names joined by dots")
+        if name == TRUTH:
+            if prefix != TRUTH:
+                raise QsmbenchError(f"chain {chain!r}: truth can only be the first step")
+            available |= set(TRUE_ARTIFACTS)
+        use = resolve(name)
+        method = registry.find(use.method)
+        _check_settings(name, method, use.settings)
+        missing = [n for n in method.consumes if n not in available and n not in PARAMETERS]
+        if missing:
+            raise QsmbenchError(
+                f"chain {chain!r}: {name} needs {missing[0]}, which no step before it produces; "
+                f"available there are {', '.join(sorted(available))}"
+            )
+        available |= set(method.produces)
+        found.append(Step(prefix, method, use))
+    return found
+
+
+def _check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:
+    unknown = [key for key in settings if key not in method.settings]
+    if unknown:
+        legal = ", ".join(method.settings) or "none"
+        raise QsmbenchError(f"method {name}: unknown setting {unknown[0]!r}; legal are {legal}")
+
+
+def folders(chain: str, chains: Path, scan: Path, truth: Path | None) -> list[Path]:
+    """Where a step of `chain` looks for its artifacts: the steps before it, the nearest first, then the scan.
+
+    The truth comes last, and only for chains that begin with it.
+    """
+    found = [chains / prefix for prefix in reversed(prefixes(chain)[:-1])]
+    found.append(scan)
+    if chain.split(".")[0] == TRUTH and truth is not None:
+        found.append(truth)
+    return found

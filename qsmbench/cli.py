@@ -1,0 +1,263 @@
+"""The command `qsmbench`. Each verb imports what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from qsmbench.errors import QsmbenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Susceptibility phantoms with known truth, and a benchmark of QSM reconstructions against it.",
+)
+console = Console(highlight=False)
+
+Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="set a key anew; repeatable")]
+
+
+def main() -> None:
+    """Entry point: an error of the user's making is one line and exit code 2."""
+    _show_notes()
+    try:
+        app()
+    except QsmbenchError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {_plain(error)}")
+        sys.exit(2)
+
+
+def _show_notes() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("qsmbench: note: %(message)s"))
+    logger = logging.getLogger("qsmbench")
+    logger.addHandler(handler)
+    logger.propagate = False
+
+
+def _plain(error: object) -> str:
+    return str(error).replace("[", r"\[")
+
+
+def _example(text: str) -> str:
+    return f"Example: [bold]{text}[/bold]"
+
+
+@app.command(epilog=_example("qsmbench run configs/quick.yaml --cores 2"))
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML of the study")],
+    cores: Annotated[int, typer.Option(min=1, help="processors to use")] = os.cpu_count() or 1,
+    results: Annotated[Path | None, typer.Option(help="folder to write below, instead of the configuration's")] = None,
+) -> None:
+    """Run a study: simulate, reconstruct, score, report. What is there already and still true is kept."""
+    from qsmbench import config as configuration
+    from qsmbench import workflow
+
+    study = configuration.load(config)
+    if results:
+        study = study.model_copy(update={"results": results})
+    complete = workflow.run(config, study, cores=cores, results=results)
+    page = study.folder / "report" / "index.html"
+    if complete:
+        _show_scores(study.folder / "scores.parquet")
+    if page.is_file():
+        console.print(f"Report: {page.resolve()}", soft_wrap=True)
+    if not complete:
+        raise QsmbenchError(f"{study.study}: not everything could be made; what was made is in {study.folder}")
+
+
+@app.command(epilog=_example("qsmbench simulate head scan --protocol brain-3t --seed 1 --set voxel_size=1"))
+def simulate(
+    phantom: Annotated[str, typer.Argument(help="name of a phantom, or path of its YAML")],
+    out: Annotated[Path, typer.Argument(help="folder to write")],
+    protocol: Annotated[str, typer.Option(help="name of a protocol, or path of its YAML")] = "brain-3t",
+    seed: Annotated[int, typer.Option(min=0, help="seed of the noise")] = 0,
+    set_: Setting = None,
+    format_: Annotated[str, typer.Option("--format", help="artifacts or bids")] = "artifacts",
+) -> None:
+    """Simulate a scan of a phantom: OUT/scan is what is measured, OUT/truth what is true."""
+    from qsmbench.config import Simulated
+    from qsmbench.jobs.simulate import simulated
+    from qsmbench.model import check
+
+    if format_ not in ("artifacts", "bids"):
+        raise QsmbenchError(f"--format is {format_!r}; legal are artifacts, bids")
+    content = {"phantom": phantom, "protocol": protocol, "seeds": [seed], "set": _settings(set_)}
+    source = check(content, Simulated, "simulate")
+    simulated(source, out, bids=format_ == "bids")
+    console.print(f"Scan and truth: {out.resolve()}", soft_wrap=True)
+
+
+@app.command(epilog=_example("qsmbench reconstruct romeo.fit.vsharp.tv scan/scan maps --set tv.weight=0.001"))
+def reconstruct(
+    chain: Annotated[str, typer.Argument(help="method names joined by dots")],
+    scan: Annotated[Path, typer.Argument(metavar="IN", help="folder of a scan, or of a BIDS dataset")],
+    out: Annotated[Path, typer.Argument(help="folder to write")],
+    truth: Annotated[Path | None, typer.Option(help="folder of the truth, for chains that begin with truth")] = None,
+    time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="METHOD.KEY=VALUE", help="a setting of one of the methods; repeatable"),
+    ] = None,
+) -> None:
+    """Run a chain of methods on a scan; OUT receives what its last step makes, OUT/steps all of them."""
+    from qsmbench.reconstruct import reconstruct as run_chain
+
+    run_chain(chain, scan, out, truth=truth, settings=_by_method(set_), time_limit=time_limit, note=console.print)
+    console.print(f"Reconstruction: {out.resolve()}", soft_wrap=True)
+
+
+@app.command(epilog=_example("qsmbench score maps scan/truth"))
+def score(
+    out: Annotated[Path, typer.Argument(help="folder of a reconstruction")],
+    truth: Annotated[Path, typer.Argument(help="folder of the truth")],
+    csv: Annotated[Path | None, typer.Option(help="write the whole table here, too")] = None,
+) -> None:
+    """Score a reconstruction against the truth, on the mask of the scan."""
+    from qsmbench.reconstruct import scores
+
+    table = scores(out, truth)
+    if csv:
+        table.to_csv(csv, index=False)
+    _print_table(table[table["region"] == ""][["metric", "value", "unit", "reason"]], f"{out} against {truth}")
+
+
+@app.command(epilog=_example("qsmbench report results/quick report"))
+def report(
+    results: Annotated[Path, typer.Argument(help="folder of a study")],
+    out: Annotated[Path, typer.Argument(help="folder to write index.html into")],
+) -> None:
+    """Write the report of a study as one HTML page that needs no network."""
+    from qsmbench.artifacts import make_folder
+    from qsmbench.report import build
+
+    if not (results / "scores.parquet").is_file():
+        raise QsmbenchError(f"{results}: holds no scores.parquet; name the folder of a study, such as results/quick")
+    make_folder(out)
+    console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
+
+
+@app.command("list", epilog=_example("qsmbench list methods"))
+def list_(what: Annotated[str, typer.Argument(help="phantoms, protocols, methods or metrics")]) -> None:
+    """List what there is: a line each, the name first."""
+    if what not in LISTS:
+        raise QsmbenchError(f"cannot list {what!r}; legal are {', '.join(LISTS)}")
+    rows = LISTS[what]()
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        console.print(f"{name:<{width}}  {_plain(text)}", soft_wrap=True)
+
+
+def _methods() -> list[tuple[str, str]]:
+    from qsmbench import registry
+
+    rows = []
+    for name in registry.names():
+        m = registry.find(name)
+        settings = ", ".join(f"{k}={v}" for k, v in m.settings.items()) or "no settings"
+        rows.append(
+            (name, f"{', '.join(m.produces)} ← {', '.join(m.consumes)} · {m.summary} · {settings} · {m.reference}")
+        )
+    return rows
+
+
+def _metrics() -> list[tuple[str, str]]:
+    from qsmbench import metrics
+
+    return [(m.name, f"{m.unit or '1'} · {m.summary} · {m.reference}") for m in map(metrics.find, metrics.names())]
+
+
+def _protocols() -> list[tuple[str, str]]:
+    from qsmbench.scan.protocol import load_protocol, protocols
+
+    return [(name, f"{p.description} · {p.source}") for name in protocols() for p in [load_protocol(name)]]
+
+
+def _phantoms() -> list[tuple[str, str]]:
+    from qsmbench.phantom import phantoms
+
+    return phantoms()
+
+
+LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "phantoms": _phantoms,
+    "protocols": _protocols,
+    "methods": _methods,
+    "metrics": _metrics,
+}
+
+
+def _settings(pairs: list[str] | None) -> dict[str, Any]:
+    """KEY=VALUE pairs, the values read as YAML."""
+    import yaml
+
+    settings = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise QsmbenchError(f"--set {pair!r}: must be KEY=VALUE, such as voxel_size=1")
+        settings[key.strip()] = yaml.safe_load(value)
+    return settings
+
+
+def _by_method(pairs: list[str] | None) -> dict[str, dict[str, Any]]:
+    """METHOD.KEY=VALUE pairs, by method."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in _settings(pairs).items():
+        name, dot, setting = key.partition(".")
+        if not dot:
+            raise QsmbenchError(f"--set {key}: must be METHOD.KEY=VALUE, such as tkd.threshold=0.2")
+        found.setdefault(name, {})[setting] = value
+    return found
+
+
+def _show_scores(file: Path) -> None:
+    """Mean over the datasets of the main scores, one line a chain."""
+    import pandas as pd
+
+    scores = pd.read_parquet(file)
+    shown = ["nrmse", "detrended_nrmse", "correlation", "hfen", "xsim", "coverage", "data_consistency", "time"]
+    whole = scores[(scores["region"] == "") & scores["support"].isin(["study", "run"]) & scores["metric"].isin(shown)]
+    if whole.empty:
+        return
+    units = dict(zip(whole["metric"], whole["unit"], strict=True))
+    means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
+    means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
+    means = means.dropna(axis="columns", how="all")
+    means.columns = pd.Index([f"{m} [{units[m]}]" if units.get(m) else m for m in means.columns])
+    _print_table(means.reset_index(), "Means over the datasets, on the study mask")
+    for row in scores[scores["metric"] == "status"].itertuples():
+        console.print(f"  {row.dataset} {row.chain}: {_plain(row.reason)}", soft_wrap=True)
+
+
+def _print_table(frame: pd.DataFrame, title: str) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in frame.columns:
+        numeric = frame[column].dtype.kind == "f"
+        table.add_column(str(column).replace("[", r"\["), justify="right" if numeric else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.4g}"
+    return _plain(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""A study's configuration: one YAML → datasets × chains. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from qsmbench import chains
+from qsmbench.chains import Step, Use
+from qsmbench.errors import QsmbenchError
+from qsmbench.model import Model, check, read_yaml
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
+
+
+class Simulated(Model):
+    """Scans of a phantom: one for each seed of the noise."""
+
+    phantom: str = Field(description="name of a phantom, or path of its YAML")
+    protocol: str = Field(description="name of a protocol, or path of its YAML")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="seeds of the noise")
+    set: dict[str, Any] = Field({}, description="keys of the phantom to set anew, such as voxel_size: 1.5")
+    set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to set anew, such as snr: 50")
+    name: Name | None = Field(None, description="name of the group of datasets; by default phantom_protocol")
+
+    @property
+    def group(self) -> str:
+        """What the datasets that differ by their seed alone have in common."""
+        return self.name or f"{Path(self.phantom).stem}_{Path(self.protocol).stem}"
+
+
+class Measured(Model):
+    """A real scan, in BIDS: chains run on it, and are judged by data consistency, since no truth is known."""
+
+    bids: Path = Field(description="folder of a BIDS dataset with MEGRE images")
+    subject: str | None = Field(None, description="label without sub-; by default the first")
+    session: str | None = Field(None, description="label without ses-; by default the first, if there are any")
+    mask: Path | None = Field(None, description="NIfTI mask; by default made from the magnitude")
+    b0_dir: tuple[float, float, float] | None = Field(None, description="B0 in voxel axes; by default the affine's")
+    phase_sign: int = Field(1, description="-1 if the scanner's phase falls with the field")
+    name: Name | None = Field(None, description="name of the dataset; by default that of the BIDS folder")
+
+    @field_validator("phase_sign")
+    @classmethod
+    def _sign(cls, sign: int) -> int:
+        if sign not in (1, -1):
+            raise ValueError("must be 1 or -1")
+        return sign
+
+    @property
+    def group(self) -> str:
+        """Name of the dataset without its subject."""
+        return self.name or self.bids.name
+
+
+class Variant(Model):
+    """How a name in the chains is run: another method, a file, or other settings."""
+
+    use: str | None = Field(None, description="name of a method or path of its Python file; by default the name itself")
+    set: dict[str, Any] = Field({}, description="settings of the method to set anew")
+
+
+def _kind(dataset: Any) -> str:
+    keys = dataset if isinstance(dataset, dict) else vars(dataset)
+    return "Measured" if "bids" in keys else "Simulated"
+
+
+Dataset = Annotated[Annotated[Simulated, Tag("Simulated")] | Annotated[Measured, Tag("Measured")], Discriminator(_kind)]
+
+
+class Study(Model):
+    """A study: which datasets, which chains."""
+
+    study: Name = Field(description="name of the study; it is written to results/<study>")
+    description: str = Field("", description="one line, shown in the report")
+    datasets: list[Dataset] = Field(min_length=1)
+    chains: list[str] = Field(min_length=1, description="method names joined by dots; truth.tkd is fed the true field")
+    methods: dict[Name, Variant] = Field({}, description="variants of methods, by the name used in the chains")
+    time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
+    results: Path = Field(Path("results"), description="folder that studies are written below")
+
+    @field_validator("chains")
+    @classmethod
+    def _unique(cls, names: list[str]) -> list[str]:
+        twice = [n for i, n in enumerate(names) if n in names[:i]]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is there twice")
+        return names
+
+    @field_validator("datasets")
+    @classmethod
+    def _distinct(cls, datasets: list[Simulated | Measured]) -> list[Simulated | Measured]:
+        groups = [d.group for d in datasets]
+        twice = [g for i, g in enumerate(groups) if g in groups[:i]]
+        if twice:
+            raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")
+        return datasets
+
+    def resolve(self, name: str) -> Use:
+        """The method and settings behind a name in a chain."""
+        variant = self.methods.get(name, Variant.model_construct(use=None, set={}))
+        return Use(variant.use or name, variant.set)
+
+    def steps(self, chain: str) -> list[Step]:
+        """The steps of a chain; see `chains.steps`."""
+        return chains.steps(chain, self.resolve)
+
+    @property
+    def folder(self) -> Path:
+        """Where the study is written."""
+        return self.results / self.study
+
+
+def parse(content: dict[str, Any], where: str) -> Study:
+    """A study from its mapping, with every chain checked.
+
+    Raises:
+        QsmbenchError: an unknown key, an illegal value, or a chain whose steps do not fit; begins with `where`.
+    """
+    study = check(content, Study, where)
+    try:
+        for chain in study.chains:
+            study.steps(chain)
+    except QsmbenchError as e:
+        raise QsmbenchError(f"{where}: {e}") from e
+    return study
+
+
+def load(path: Path) -> Study:
+    """The study in a YAML file; see `parse`."""
+    return parse(read_yaml(path), str(path))

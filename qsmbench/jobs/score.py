@@ -1,0 +1,51 @@
+"""Job: the reconstruction of a chain → its scores on the study mask, and its picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qsmbench.artifacts import ARTIFACTS
+from qsmbench.metrics import score
+from qsmbench.report.picture import draw
+from qsmbench.scoring import Reconstruction, load_truth, run_rows, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def main(arguments: list[str]) -> None:
+    """Run the job: SPEC (see `plan.Plan.score_spec`) and the table to write."""
+    parser = argparse.ArgumentParser(prog="score")
+    parser.add_argument("spec", type=json.loads)
+    parser.add_argument("table", type=Path)
+    args = parser.parse_args(arguments)
+    scored(args.spec).to_parquet(args.table, index=False)
+
+
+def scored(spec: dict[str, Any]) -> pd.DataFrame:
+    """Score the chain that `spec` describes on the study mask, and draw it into `spec["picture"]`."""
+    import pandas as pd
+
+    record = json.loads((Path(spec["folders"][0]) / "run.json").read_text())
+    if record["status"] != "ok":
+        return table(spec, run_rows(record))
+    reconstruction = Reconstruction.load(spec)
+    truth = load_truth(spec, reconstruction.params)
+    rows = score(**reconstruction.arguments(), **truth, supports=("study",))
+    picture = Path(spec["picture"])
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    draw(
+        reconstruction.estimate,
+        truth["truth"],
+        reconstruction.study_mask,
+        reconstruction.params.grid,
+        ARTIFACTS[spec["artifact"]].unit,
+        picture,
+        f"{spec['chain']} · {spec['dataset']}",
+        artifact=spec["artifact"],
+        support=reconstruction.support,
+    )
+    return table(spec, pd.concat([rows, run_rows(record)], ignore_index=True))

@@ -1,0 +1,76 @@
+"""Typed YAML: pydantic models that refuse unknown keys, with errors of one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qsmbench.errors import QsmbenchError
+
+
+class Model(BaseModel):
+    """Base of all models that a user writes as YAML: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        QsmbenchError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as e:
+        raise QsmbenchError(f"{path}: {e.strerror or 'cannot be read'}") from e
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise QsmbenchError(f"{path}: is not YAML ({' '.join(str(e).split())})") from e
+    if not isinstance(content, dict):
+        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a mapping of keys to values")
+    return content
+
+
+def load_yaml(path: Path, model: type[M], overrides: dict[str, Any] | None = None) -> M:
+    """A YAML file as a `model`, with some of its top-level keys replaced.
+
+    Raises:
+        QsmbenchError: as for `read_yaml`, or a key or value that the model refuses.
+    """
+    return check({**read_yaml(path), **(overrides or {})}, model, str(path))
+
+
+def check(content: dict[str, Any], model: type[M], where: str) -> M:
+    """`content` as a `model`; the first thing wrong with it as a QsmbenchError that begins with `where`."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as e:
+        raise QsmbenchError(f"{where}: {explain(e, model)}") from e
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a validation, in one line: key, value, what is legal."""
+    problem = error.errors(include_url=False)[0]
+    innermost, path = model, []
+    for part in problem["loc"]:
+        named = [m for m in Model.__subclasses__() if m.__name__ == part]
+        if named:  # a union's tag: the model whose keys follow
+            innermost = named[0]
+        else:
+            path.append(str(part))
+    key = ".".join(path) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; legal are {', '.join(innermost.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    value = repr(problem["input"])
+    return f"{key} is {value if len(value) < 80 else value[:77] + '…'}: {message}{more}"

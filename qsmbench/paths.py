@@ -1,0 +1,13 @@
+"""Where the data folder lies that goes with the package."""
+
+from pathlib import Path
+
+
+def share() -> Path:
+    """The folder that holds the Snakefile, `phantoms/` and `configs/`.
+
+    In an installed wheel it is `qsmbench/share`; in a checkout it is the root of the repository.
+    """
+    package = Path(__file__).parent
+    installed = package / "share"
+    return installed if installed.is_dir() else package.parent

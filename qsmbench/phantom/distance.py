@@ -1,0 +1,141 @@
+"""Signed distance of a point from a shape, as a little program that runs at every voxel.
+
+A shape compiles to operations in postfix order (see `shapes.py`): primitives push a distance [mm], negative inside,
+and combinators replace the distances on top of the stack. One function evaluates them all, so that a shape of any
+complexity needs neither temporary volumes nor a compilation of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
+UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE = range(10, 15)
+HEADER = 13
+"""Parameters before a primitive's own: whether x is folded, then the 3×4 matrix from world mm to its frame."""
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _ellipsoid(u, v, w, q):
+    # first-order distance f/|∇f|, exact on the surface; the exponent makes the shape boxier than an ellipsoid
+    a, b, c, e = abs(u) / q[0], abs(v) / q[1], abs(w) / q[2], q[3]
+    shortest = min(q[0], q[1], q[2])
+    if e == 2.0:
+        k0 = np.sqrt(a * a + b * b + c * c)
+        if q[0] == q[1] and q[1] == q[2]:
+            return (k0 - 1.0) * q[0]
+        k1 = np.sqrt((a / q[0]) ** 2 + (b / q[1]) ** 2 + (c / q[2]) ** 2)
+        return max(k0 * (k0 - 1.0) / max(k1, 1e-9), -shortest)
+    k0 = (a**e + b**e + c**e) ** (1.0 / e)
+    if k0 < 1e-6:
+        return -shortest
+    f = k0 ** (1.0 - e)
+    gradient = (a ** (e - 1) * f / q[0]) ** 2 + (b ** (e - 1) * f / q[1]) ** 2 + (c ** (e - 1) * f / q[2]) ** 2
+    return max((k0 - 1.0) / np.sqrt(max(gradient, 1e-12)), -shortest)
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _box(u, v, w, q):
+    a, b, c = abs(u) - q[0] + q[3], abs(v) - q[1] + q[3], abs(w) - q[2] + q[3]
+    outside = np.sqrt(max(a, 0.0) ** 2 + max(b, 0.0) ** 2 + max(c, 0.0) ** 2)
+    return outside + min(max(a, max(b, c)), 0.0) - q[3]
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _tube(u, v, w, q):
+    # q: count, then x, y, z, radius of each point
+    best = 1e9
+    for i in range(int(q[0]) - 1):
+        p, n = 1 + 4 * i, 5 + 4 * i
+        dx, dy, dz = q[n] - q[p], q[n + 1] - q[p + 1], q[n + 2] - q[p + 2]
+        ax, ay, az = u - q[p], v - q[p + 1], w - q[p + 2]
+        t = (ax * dx + ay * dy + az * dz) / max(dx * dx + dy * dy + dz * dz, 1e-12)
+        t = min(max(t, 0.0), 1.0)
+        gap = np.sqrt((ax - t * dx) ** 2 + (ay - t * dy) ** 2 + (az - t * dz) ** 2)
+        best = min(best, gap - q[p + 3] - t * (q[n + 3] - q[p + 3]))
+    return best
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _map(u, v, w, q, data):
+    # q: shape (3), start in data, level, mm per unit; u, v, w are the map's voxel indices
+    nx, ny, nz, start = int(q[0]), int(q[1]), int(q[2]), int(q[3])
+    u = min(max(u, 0.0), nx - 1.001)
+    v = min(max(v, 0.0), ny - 1.001)
+    w = min(max(w, 0.0), nz - 1.001)
+    i, j, k = int(u), int(v), int(w)
+    a, b, c = u - i, v - j, w - k
+    s = start + (i * ny + j) * nz + k
+    t = s + ny * nz
+    low = (data[s] * (1 - c) + data[s + 1] * c) * (1 - b) + (data[s + nz] * (1 - c) + data[s + nz + 1] * c) * b
+    high = (data[t] * (1 - c) + data[t + 1] * c) * (1 - b) + (data[t + nz] * (1 - c) + data[t + nz + 1] * c) * b
+    return (q[4] - (low * (1 - a) + high * a)) * q[5]
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _gyroid(u, v, w, q):
+    # q: wavelength [mm], level −1…1; a sponge of communicating cells
+    k = 2 * np.pi / q[0]
+    u, v, w = u * k, v * k, w * k
+    sponge = np.sin(u) * np.cos(v) + np.sin(v) * np.cos(w) + np.sin(w) * np.cos(u)
+    return (sponge - q[1]) / (1.5 * k)
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _primitive(op, p, x, y, z, data):
+    q = p[HEADER:]
+    if p[0] > 0:
+        x = abs(x)
+    u = p[1] * x + p[2] * y + p[3] * z + p[4]
+    v = p[5] * x + p[6] * y + p[7] * z + p[8]
+    w = p[9] * x + p[10] * y + p[11] * z + p[12]
+    if op == ELLIPSOID:
+        return _ellipsoid(u, v, w, q)
+    if op == BOX:
+        return _box(u, v, w, q)
+    if op == TUBE:
+        return _tube(u, v, w, q)
+    if op == HALF_SPACE:
+        return w
+    if op == MAP:
+        return _map(u, v, w, q, data)
+    return _gyroid(u, v, w, q)
+
+
+@njit(cache=True, nogil=True, inline="never")
+def distance(x, y, z, code, parameters, data, stack):
+    """Signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
+
+    Args:
+        x: mm.
+        y: mm.
+        z: mm.
+        code: (n, 2) int64, operation and start of its parameters.
+        parameters: (m,) float64, of all operations in turn.
+        data: (k,) float32, the maps that the shape samples, one after the other.
+        stack: (n,) float64, room to work in.
+    """
+    top = -1
+    for i in range(code.shape[0]):
+        op, p = code[i, 0], parameters[code[i, 1] :]
+        if op < UNION:
+            top += 1
+            stack[top] = _primitive(op, p, x, y, z, data)
+        elif op == UNION:
+            a, b, k = stack[top - 1], stack[top], p[0]
+            top -= 1
+            blend = max(k - abs(a - b), 0.0)
+            stack[top] = min(a, b) - (blend * blend / (4 * k) if k > 0 else 0.0)
+        elif op == INTERSECTION:
+            top -= 1
+            stack[top] = max(stack[top], stack[top + 1])
+        elif op == DIFFERENCE:
+            top -= 1
+            stack[top] = max(stack[top], -stack[top + 1])
+        elif op == OFFSET:
+            stack[top] -= p[0]
+        else:
+            k = 2 * np.pi / p[1]
+            stack[top] += p[0] * np.sin(k * x) * np.sin(k * y) * np.sin(k * z)
+    return stack[0]

@@ -1,0 +1,107 @@
+"""The table of tissues: what each is made of, at any field strength."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.phantom.properties import CHANNELS
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """A material.
+
+    Attributes:
+        name: as in the table.
+        group: what it counts as in regional scores, such as `dgm`; may be empty.
+        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair.
+    """
+
+    name: str
+    group: str
+    curves: dict[str, tuple[tuple[float, float], ...]]
+
+    def values(self, b0: float) -> np.ndarray:
+        """The properties at `b0` [T], (5,) in the order of `CHANNELS`.
+
+        Between the table's fields they are interpolated linearly in B0, and held at its ends [assumed]: R2* is
+        nearly linear in B0, T1 is smooth enough.
+        """
+        return np.array([np.interp(b0, *zip(*self.curves[c], strict=True)) for c in CHANNELS])
+
+
+def blood_chi(hct: float, oxygenation: float) -> float:
+    """Susceptibility of blood relative to water [ppm], Hct·(3.43·(1−Y) − 0.10).
+
+    Jain 2012, doi:10.1002/mrm.23282: Δχ of deoxygenated blood 0.273 ppm cgs, of oxygenated blood −0.008 ppm cgs.
+
+    Args:
+        hct: haematocrit, 0–1.
+        oxygenation: oxygen saturation Y, 0–1.
+    """
+    return hct * (3.43 * (1 - oxygenation) - 0.10)
+
+
+def blood_r2star(hct: float, oxygenation: float) -> float:
+    """R2* of blood at 3 T [1/s], (14.9·Hct + 14.7) + (302.1·Hct + 41.8)·(1−Y)² (Zhao 2007, from memory).
+
+    Args:
+        hct: haematocrit, 0–1.
+        oxygenation: oxygen saturation Y, 0–1.
+    """
+    return (14.9 * hct + 14.7) + (302.1 * hct + 41.8) * (1 - oxygenation) ** 2
+
+
+_LAWS = {"blood_chi": blood_chi, "blood_r2star": blood_r2star}
+
+
+def _number(text: str, where: str) -> float:
+    law = re.fullmatch(r"(\w+)\(([\d.]+); ?([\d.]+)\)", text)
+    try:
+        return _LAWS[law[1]](float(law[2]), float(law[3])) if law else float(text)
+    except (KeyError, ValueError) as e:
+        raise QsmbenchError(
+            f"{where}: value {text!r} is no number; legal are 0.02 or {' or '.join(_LAWS)}(Hct; Y)"
+        ) from e
+
+
+@cache
+def read_tissues(path: Path) -> dict[str, Tissue]:
+    """Read a table of tissues, one value a row: tissue, group, property, b0, value, unit, source, assumed.
+
+    Raises:
+        QsmbenchError: the file is missing, a value is no number, a property is unknown or missing.
+    """
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file; the table of tissues is needed")
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    groups: dict[str, str] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            where = f"{path}: {row['tissue']}: {row['property']}"
+            if row["property"] not in CHANNELS:
+                raise QsmbenchError(f"{where} is no property; there are {', '.join(CHANNELS)}")
+            pair = (float(row["b0"] or 0), _number(row["value"], where))
+            curves.setdefault(row["tissue"], {}).setdefault(row["property"], []).append(pair)
+            groups[row["tissue"]] = row["group"]
+    for name, found in curves.items():
+        missing = [c for c in CHANNELS if c not in found]
+        if missing:
+            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; needed are {', '.join(CHANNELS)}")
+    return {
+        name: Tissue(name, groups[name], {c: tuple(sorted(pairs)) for c, pairs in found.items()})
+        for name, found in curves.items()
+    }
+
+
+def table() -> dict[str, Tissue]:
+    """The tissues of `phantoms/tissues.csv`, by name."""
+    return read_tissues(share() / "phantoms" / "tissues.csv")

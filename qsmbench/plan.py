@@ -1,0 +1,147 @@
+"""What a study consists of: its datasets, its steps, their folders. The Snakefile asks this and does the rest."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qsmbench import chains
+from qsmbench.chains import Step
+from qsmbench.config import Measured, Simulated, Study
+from qsmbench.paths import share
+from qsmbench.scan.protocol import load_protocol
+from qsmbench.sources import PACKAGE, sources
+
+SCAN_FILES = ("phase.nii.gz", "magnitude.nii.gz", "mask.nii.gz", "params.json")
+TRUTH_FILES = ("chimap.nii.gz", "totalfield.nii.gz", "localfield.nii.gz", "r2star.nii.gz", "dseg.nii.gz", "dseg.tsv")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One scan of a study; scans of one group differ by the seed of their noise alone."""
+
+    name: str
+    group: str
+    seed: int | None
+    source: Simulated | Measured
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the scan was simulated."""
+        return isinstance(self.source, Simulated)
+
+
+class Plan:
+    """The datasets and steps of a study, by name, and the folders that they are written to."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.folder = study.folder
+        self.datasets = {d.name: d for source in study.datasets for d in _scans(source)}
+        self.steps: dict[str, Step] = {s.chain: s for chain in study.chains for s in study.steps(chain)}
+
+    def scan(self, dataset: str) -> Path:
+        """What methods read."""
+        return self.folder / dataset / "scan"
+
+    def truth(self, dataset: str) -> Path | None:
+        """What no method reads, unless its chain begins with truth; None for a measured scan."""
+        d = self.datasets[dataset]
+        return self.folder / d.group / "truth" if d.has_truth else None
+
+    def run(self, dataset: str, chain: str) -> Path:
+        """The record of a step."""
+        return self.folder / dataset / "chains" / chain / "run.json"
+
+    def before(self, dataset: str, chain: str) -> list[Path]:
+        """What a step waits for: the step before it, or the scan (and the truth)."""
+        parent = self.steps[chain].parent
+        if parent:
+            return [self.run(dataset, parent)]
+        files = [self.scan(dataset) / f for f in SCAN_FILES]
+        truth = self.truth(dataset)
+        return files + ([truth / f for f in TRUTH_FILES] if truth and chain == chains.TRUTH else [])
+
+    def spec(self, dataset: str, chain: str) -> str:
+        """The specification of a step, as JSON; see `qsmbench.step.run`."""
+        step = self.steps[chain]
+        folder = self.folder / dataset / "chains"
+        spec: dict[str, Any] = {
+            "chain": chain,
+            "method": step.use.method,
+            "settings": dict(step.use.settings),
+            "out": str(folder / chain),
+            "inputs": [str(f) for f in chains.folders(chain, folder, self.scan(dataset), self.truth(dataset))],
+            "parent": str(folder / step.parent) if step.parent else None,
+            "time_limit": self.study.time_limit,
+        }
+        return json.dumps(spec, sort_keys=True)
+
+    def score_spec(self, dataset: str, chain: str) -> dict[str, Any]:
+        """Where the reconstruction of a chain, its truth and its picture lie; see `scoring.Reconstruction`."""
+        folder = self.folder / dataset / "chains"
+        truth = self.truth(dataset)
+        return {
+            "dataset": dataset,
+            "chain": chain,
+            "artifact": self.steps[chain].artifact,
+            "folders": [
+                str(folder / chain),
+                *(str(f) for f in chains.folders(chain, folder, self.scan(dataset), truth)),
+            ],
+            "scan": str(self.scan(dataset)),
+            "truth": str(truth) if truth else None,
+            "picture": str(self.folder / dataset / "pictures" / f"{chain}.webp"),
+        }
+
+    def source_spec(self, group: str) -> str:
+        """The entry of the configuration that a group of datasets comes from, as JSON."""
+        return self._source(group).model_dump_json(exclude={"seeds"})
+
+    def _source(self, group: str) -> Simulated | Measured:
+        return next(d.source for d in self.datasets.values() if d.group == group)
+
+    def snr(self, group: str) -> float | None:
+        """SNR of a simulated group; None for no noise."""
+        source = self._source(group)
+        assert isinstance(source, Simulated)
+        return load_protocol(source.protocol, source.set_protocol).snr
+
+    def phantom_files(self, group: str) -> list[Path]:
+        """The phantom's and the protocol's files."""
+        source = self._source(group)
+        assert isinstance(source, Simulated)
+        given = [Path(p) for p in (source.phantom, source.protocol) if p.endswith((".yaml", ".yml"))]
+        named = [f for folder in ("phantoms", "configs/protocols") for f in sorted((share() / folder).glob("*"))]
+        wanted = {Path(source.phantom).stem, Path(source.protocol).stem, "tissues"}
+        return given + [f for f in named if f.stem in wanted]
+
+    def measured_files(self, group: str) -> list[Path]:
+        """The files of a measured scan."""
+        source = self._source(group)
+        assert isinstance(source, Measured)
+        files = sorted(source.bids.rglob("*_MEGRE.*"))
+        return files + ([source.mask] if source.mask else [])
+
+    def config_text(self) -> str:
+        """The whole configuration, defaults included, as YAML."""
+        return yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def code(self, chain: str) -> list[Path]:
+        """The files whose change reruns a step."""
+        return sources(self.steps[chain].method.source, PACKAGE / "step.py", PACKAGE / "worker.py")
+
+    def chain_pattern(self) -> str:
+        """Regular expression of all steps' names."""
+        return "|".join(re.escape(c) for c in self.steps)
+
+
+def _scans(source: Simulated | Measured) -> list[Dataset]:
+    if isinstance(source, Measured):
+        return [Dataset(source.group, source.group, None, source)]
+    return [Dataset(f"{source.group}_seed-{seed}", source.group, seed, source) for seed in source.seeds]

@@ -1,0 +1,125 @@
+"""One chain on one scan, outside a study: `qsmbench reconstruct` and `qsmbench score`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qsmbench import chains, step
+from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, make_folder, present, read, read_json, read_params, write_json
+from qsmbench.bids import is_bids
+from qsmbench.chains import Use
+from qsmbench.config import Measured
+from qsmbench.errors import QsmbenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHAIN_FILE = "chain.json"
+
+
+def reconstruct(
+    chain: str,
+    scan: Path,
+    out: Path,
+    *,
+    truth: Path | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    time_limit: float,
+    note: Callable[[str], object],
+) -> None:
+    """Run every step of a chain; `out` receives the products of the last, `out`/steps all of them.
+
+    Args:
+        chain: method names joined by dots.
+        scan: artifact folder of a scan, or a BIDS dataset (its first subject).
+        out: folder to write.
+        truth: folder of the truth, for chains that begin with `truth`.
+        settings: by method name.
+        time_limit: s, for each step.
+        note: is told in a line what happens.
+
+    Raises:
+        QsmbenchError: the chain does not fit, the scan is not legal, or a step gave nothing.
+    """
+    given = settings or {}
+    steps = chains.steps(chain, lambda name: Use(name, given.get(name, {})))
+    idle = [name for name in given if name not in chain.split(".")]
+    if idle:
+        raise QsmbenchError(
+            f"--set {idle[0]}.…: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}"
+        )
+    if chain.split(".")[0] == chains.TRUTH and truth is None:
+        raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
+    make_folder(out)
+    scan = _as_artifacts(scan, out, note)
+    _check_scan(scan)
+    folder = out / "steps"
+    for s in steps:
+        spec = {
+            "chain": s.chain,
+            "method": s.use.method,
+            "settings": dict(s.use.settings),
+            "out": str(folder / s.chain),
+            "inputs": [str(f) for f in chains.folders(s.chain, folder, scan, truth)],
+            "parent": str(folder / s.parent) if s.parent else None,
+            "time_limit": time_limit,
+        }
+        record = step.run(spec)
+        if record["status"] != "ok":
+            raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
+        note(f"{s.chain}: {record['seconds']:.2f} s")
+    for name in present(folder / chain):
+        shutil.copyfile(folder / chain / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
+    folders = [folder / chain, *chains.folders(chain, folder, scan, truth)]
+    found = {"chain": chain, "artifact": steps[-1].artifact, "folders": [str(f.resolve()) for f in folders]}
+    write_json(out / CHAIN_FILE, {**found, "scan": str(scan.resolve())})
+
+
+def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
+    if not scan.is_dir():
+        raise QsmbenchError(f"{scan}: no such folder; a scan is a folder of artifacts or a BIDS dataset")
+    if not is_bids(scan):
+        return scan
+    from qsmbench.jobs.measure import convert
+
+    for line in convert(Measured(bids=scan), out / "scan"):
+        note(line)
+    return out / "scan"
+
+
+def _check_scan(scan: Path) -> None:
+    """Read all that lies in a scan folder, so that what is wrong is said before anything runs."""
+    params = read_params(scan)
+    for name in present(scan):
+        values = read(scan, name, params.grid)
+        if ARTIFACTS[name].echoes and values.shape[3] != len(params.te):
+            raise QsmbenchError(
+                f"{scan / ARTIFACTS[name].file}: has {values.shape[3]} echoes, "
+                f"but {PARAMS_FILE} has {len(params.te)} echo times"
+            )
+    if "mask" not in present(scan):
+        raise QsmbenchError(f"{scan / ARTIFACTS['mask'].file}: no such file")
+
+
+def scores(out: Path, truth: Path) -> pd.DataFrame:
+    """The scores of what `reconstruct` wrote to `out`, on the scan's mask.
+
+    Raises:
+        QsmbenchError: a folder is not what it should be.
+    """
+    from qsmbench.metrics import score
+    from qsmbench.scoring import Reconstruction, load_truth
+
+    if not (out / CHAIN_FILE).is_file():
+        raise QsmbenchError(f"{out}: holds no {CHAIN_FILE}; name a folder that `qsmbench reconstruct` wrote")
+    if not truth.is_dir():
+        raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
+    spec = {**read_json(out / CHAIN_FILE), "truth": str(truth)}
+    reconstruction = Reconstruction.load(spec)
+    found = load_truth(spec, reconstruction.params)
+    if found["truth"] is None:
+        raise QsmbenchError(f"{truth / ARTIFACTS[spec['artifact']].file}: no such file; {spec['artifact']} is scored")
+    return score(**reconstruction.arguments(), **found, supports=("study",))

@@ -1,0 +1,110 @@
+"""From the folders of a finished chain to rows of the scores table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qsmbench.artifacts import ARTIFACTS, REGIONS_FILE, Params, read, read_params, read_regions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("dataset", "chain", "artifact", "metric", "region", "support", "value", "unit", "reason")
+"""Columns of a study's table. `support` is study, common, or run (time, memory, status)."""
+
+
+@dataclass
+class Reconstruction:
+    """What a chain made of a scan.
+
+    Attributes:
+        estimate: (nx, ny, nz) float32, in the unit of `artifact`.
+        support: (nx, ny, nz) bool, the voxels that it reconstructed.
+        study_mask: (nx, ny, nz) bool, the voxels that it was asked for.
+        field: the local field that its inversion was fed, ppm, if any.
+        params: of the scan.
+        artifact: what `estimate` is.
+    """
+
+    estimate: np.ndarray
+    support: np.ndarray
+    study_mask: np.ndarray
+    field: np.ndarray | None
+    params: Params
+    artifact: str
+
+    @classmethod
+    def load(cls, spec: Mapping[str, Any]) -> Reconstruction:
+        """Read it from its folders.
+
+        Args:
+            spec: `folders` (of the chain's last step, the steps before it, the scan, and the truth if it may be
+                read; in this order), `scan`, `artifact`.
+
+        Raises:
+            QsmbenchError: a volume is missing or damaged.
+        """
+        scan, folders = Path(spec["scan"]), [Path(f) for f in spec["folders"]]
+        params = read_params(scan)
+
+        def nearest(name: str) -> np.ndarray | None:
+            folder = next((f for f in folders if (f / ARTIFACTS[name].file).is_file()), None)
+            return None if folder is None else read(folder, name, params.grid)
+
+        mask = read(scan, "mask", params.grid)
+        support = nearest("mask")
+        return cls(
+            estimate=read(folders[0], spec["artifact"], params.grid),
+            support=mask if support is None else support & mask,
+            study_mask=mask,
+            field=nearest("local_field"),
+            params=params,
+            artifact=spec["artifact"],
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """As keywords of `metrics.score`."""
+        return {
+            "estimate": self.estimate,
+            "support": self.support,
+            "study_mask": self.study_mask,
+            "field": self.field,
+            "grid": self.params.grid,
+            "artifact": self.artifact,
+        }
+
+
+def load_truth(spec: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """Truth of the artifact, labels and regions as keywords of `metrics.score`; all empty for a measured scan."""
+    if spec["truth"] is None:
+        return {"truth": None, "labels": None, "regions": ()}
+    folder = Path(spec["truth"])
+    known = (folder / ARTIFACTS[spec["artifact"]].file).is_file()
+    return {
+        "truth": read(folder, spec["artifact"], params.grid) if known else None,
+        "labels": read(folder, "labels", params.grid),
+        "regions": [r for r in read_regions(folder / REGIONS_FILE) if r[0] != 0],
+    }
+
+
+def run_rows(record: Mapping[str, Any]) -> pd.DataFrame:
+    """How long the last step of a chain took and how much memory, or why it gave nothing."""
+    import pandas as pd
+
+    if record["status"] != "ok":
+        rows = [("status", np.nan, "", f"{record['status']}: {record['reason']}")]
+    else:
+        rows = [("time", record["seconds"], "s", ""), ("peak_memory", record["peak_memory"], "MiB", "")]
+    frame = pd.DataFrame(rows, columns=["metric", "value", "unit", "reason"])
+    return frame.assign(region="", support="run")
+
+
+def table(spec: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the dataset, chain and artifact that they are about, in the columns of a study's table."""
+    named = rows.assign(dataset=spec["dataset"], chain=spec["chain"], artifact=spec["artifact"])
+    return named[list(COLUMNS)]

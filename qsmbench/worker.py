@@ -1,0 +1,116 @@
+"""The process in which a method runs: read what it consumes, call it, check and write what it gives.
+
+The wrapper validates, the method computes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmbench import registry
+from qsmbench.artifacts import ARTIFACTS, Params, read, read_params, write, write_json
+from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.grid import Grid
+from qsmbench.registry import Method
+from qsmbench.step import OUTCOME_FILE
+
+
+def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, Any]:
+    """What `method` consumes, each artifact from the first of the `inputs` folders that holds it.
+
+    Raises:
+        NotApplicable: an artifact is nowhere.
+        QsmbenchError: an artifact is damaged or lies on another grid.
+    """
+    values: dict[str, Any] = {"grid": params.grid, "te": params.te, "b0": params.b0}
+    for name in method.consumes:
+        if name in values:
+            continue
+        folder = next((f for f in inputs if (f / ARTIFACTS[name].file).is_file()), None)
+        if folder is None:
+            raise NotApplicable(f"this dataset has no {name}")
+        values[name] = read(folder, name, params.grid)
+        if ARTIFACTS[name].echoes and values[name].shape[3] != len(params.te):
+            raise QsmbenchError(
+                f"{folder / ARTIFACTS[name].file}: has {values[name].shape[3]} echoes, but params.json has "
+                f"{len(params.te)} echo times"
+            )
+    return {name: values[name] for name in method.consumes}
+
+
+def find_params(inputs: Sequence[Path]) -> Params:
+    """The acquisition parameters of the first of the `inputs` folders that has any.
+
+    Raises:
+        QsmbenchError: none has, or they are illegal.
+    """
+    folder = next((f for f in inputs if (f / "params.json").is_file()), None)
+    if folder is None:
+        raise QsmbenchError(f"{inputs[-1]}: holds no params.json")
+    return read_params(folder)
+
+
+def checked(method: Method, result: Any, grid: Grid) -> dict[str, np.ndarray]:
+    """The products of `method` by name, refused unless of the right kind, shape and finite.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    results = result if isinstance(result, tuple) else (result,)
+    if len(results) != len(method.produces):
+        raise ValueError(f"returned {len(results)} arrays instead of {len(method.produces)}: {method.produces}")
+    products = {}
+    for name, value in zip(method.produces, results, strict=True):
+        array = np.asarray(value)
+        if array.dtype.kind not in "fbiu":
+            raise ValueError(f"{name} is of type {array.dtype}; it must be real numbers")
+        if array.shape[:3] != grid.shape or array.ndim != 3 + ARTIFACTS[name].echoes:
+            raise ValueError(f"{name} has shape {array.shape}; the scan has {grid.shape}")
+        if not np.isfinite(array).all():
+            count = int(np.count_nonzero(~np.isfinite(array)))
+            raise ValueError(f"{name} has {count} NaN or infinite voxels")
+        products[name] = array
+    if "mask" in products and not products["mask"].any():
+        raise ValueError("its mask is empty")
+    return products
+
+
+def run(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the method that `spec` names and write its products; see `qsmbench.step.run`.
+
+    Returns:
+        `status`, `reason` and `seconds` of the method alone.
+    """
+    inputs = [Path(f) for f in spec["inputs"]]
+    seconds = None
+    try:
+        method = registry.find(spec["method"])
+        params = find_params(inputs)
+        arguments = gather(method, inputs, params)
+        start = time.perf_counter()
+        result = method(**arguments, **spec["settings"])
+        seconds = time.perf_counter() - start
+        write(Path(spec["out"]), checked(method, result, params.grid), params.grid)
+    except NotApplicable as e:
+        return {"status": "skipped", "reason": f"{spec['chain']}: {e}", "seconds": seconds}
+    except Exception as e:  # a method may raise anything; its row says what
+        kind = "" if isinstance(e, QsmbenchError) else f"{type(e).__name__}: "
+        return {"status": "failed", "reason": " ".join(f"{kind}{e}".split())[:500], "seconds": seconds}
+    return {"status": "ok", "reason": "", "seconds": seconds}
+
+
+def main() -> None:
+    """Entry point of the worker process."""
+    spec = json.loads(sys.argv[1])
+    write_json(Path(spec["out"]) / OUTCOME_FILE, run(spec))
+
+
+if __name__ == "__main__":
+    main()

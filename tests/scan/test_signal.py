@@ -1,0 +1,102 @@
+"""The multi-echo signal and its noise against what physics says."""
+
+import numpy as np
+import pytest
+
+from qsmbench.scan.noise import add_noise, sigma_for
+from qsmbench.scan.signal import fat_dephasing, spoiled_gre
+from qsmbench.units import GAMMA_BAR
+
+TE = np.array([0.004, 0.010, 0.013, 0.025])
+ONE = (1, 1, 1)
+
+
+def acquire(field=0.0, pd=1.0, t1=1.0, r2star=0.0, fat=0.0, factor=ONE, shape=(4, 3, 2), te=TE, b0=3.0, **scan):
+    maps = [np.broadcast_to(np.asarray(m, np.float32), shape).copy() for m in (field, pd, t1, r2star, fat)]
+    return spoiled_gre(*maps, factor, te=te, tr=scan.get("tr", 0.05), flip_angle=scan.get("flip_angle", 15.0), b0=b0)
+
+
+def test_phase_is_proportional_to_te_and_b0():
+    field = 0.02
+    for b0 in (1.5, 3.0, 7.0):
+        phase = np.angle(acquire(field, b0=b0))[0, 0, 0]
+        np.testing.assert_allclose(phase, 2 * np.pi * GAMMA_BAR * b0 * field * 1e-6 * TE, rtol=1e-5)
+
+
+def test_paramagnetic_phase_grows():
+    assert np.all(np.diff(np.angle(acquire(field=0.01))[0, 0, 0]) > 0)
+
+
+def test_ernst_formula_and_decay():
+    signal = np.abs(acquire(pd=0.8, t1=1.2, r2star=20.0, tr=0.03, flip_angle=20.0))[0, 0, 0]
+    e1, a = np.exp(-0.03 / 1.2), np.deg2rad(20.0)
+    expected = 0.8 * np.sin(a) * (1 - e1) / (1 - e1 * np.cos(a)) * np.exp(-20.0 * TE)
+    np.testing.assert_allclose(signal, expected, rtol=1e-5)
+
+
+def test_no_flip_no_signal():
+    assert np.abs(acquire(flip_angle=1e-9)).max() < 1e-9
+
+
+def test_ernst_angle_is_the_best():
+    t1, tr = 1.0, 0.05
+    best = np.rad2deg(np.arccos(np.exp(-tr / t1)))
+    at = [np.abs(acquire(t1=t1, tr=tr, flip_angle=best + d))[0, 0, 0, 0] for d in (-1, 0, 1)]
+    assert at[1] == max(at)
+
+
+def test_dephasing_within_the_voxel_follows_the_sinc():
+    """A linear field across a voxel of n sub-voxels gives the Dirichlet kernel, which tends to the sinc."""
+    n, across = 64, 0.15  # ppm over the voxel
+    field = ((np.arange(n) + 0.5) / n - 0.5) * across
+    signal = np.abs(acquire(field[:, None, None], factor=(n, 1, 1), shape=(n, 1, 1)))[0, 0, 0]
+    turns = GAMMA_BAR * 3.0 * across * 1e-6 * TE
+    flat = np.abs(acquire(shape=(1, 1, 1)))[0, 0, 0]
+    np.testing.assert_allclose(signal, flat * np.abs(np.sinc(turns)), atol=2e-4)
+
+
+def test_signal_is_the_mean_over_sub_voxels():
+    rng = np.random.default_rng(0)
+    field = rng.normal(0, 0.1, (4, 6, 6)).astype(np.float32)
+    fine = acquire(field, r2star=30.0, fat=0.3, shape=field.shape)
+    coarse = acquire(field, r2star=30.0, fat=0.3, shape=field.shape, factor=(2, 3, 2))
+    mean = fine.reshape(2, 2, 2, 3, 3, 2, len(TE)).mean(axis=(1, 3, 5))
+    np.testing.assert_allclose(coarse, mean, rtol=1e-4, atol=1e-7)
+
+
+def test_unequal_echo_spacing_equals_one_echo_at_a_time():
+    together = acquire(field=0.3, r2star=25.0, fat=0.4)
+    for e, te in enumerate(TE):
+        alone = acquire(field=0.3, r2star=25.0, fat=0.4, te=np.array([te]))
+        np.testing.assert_allclose(together[..., e], alone[..., 0], rtol=1e-5)
+
+
+def test_fat_is_opposed_then_in_phase():
+    """The main peak lies 3.4 ppm below water: 434 Hz at 3 T, so opposed at 1.15 ms and in phase at 2.30 ms."""
+    opposed, in_phase = fat_dephasing(np.array([1.15e-3, 2.30e-3]), 3.0)
+    assert opposed.real < -0.6
+    assert in_phase.real > 0.75
+    assert abs(fat_dephasing(np.array([0.0]), 3.0)[0] - 1) < 1e-12
+
+
+def test_noise_is_one_sigma_for_all_echoes_and_both_parts():
+    signal = acquire(r2star=80.0, shape=(60, 60, 60))
+    mask = np.ones(signal.shape[:3], bool)
+    sigma = sigma_for(50.0, np.abs(signal), mask)
+    noise = add_noise(signal, sigma, np.random.default_rng(4)) - signal
+    assert sigma == pytest.approx(np.abs(signal[0, 0, 0, 0]) / 50)
+    for part in (noise.real, noise.imag):
+        np.testing.assert_allclose(part.std(axis=(0, 1, 2)), sigma, rtol=0.01)
+        np.testing.assert_allclose(part.mean(axis=(0, 1, 2)), 0, atol=0.02 * sigma)
+    assert abs(np.mean(noise.real * noise.imag)) < 0.01 * sigma**2
+
+
+def test_seed_decides_the_noise():
+    signal = np.zeros((5, 5, 5, 2), np.complex64)
+    a, b, c = (add_noise(signal, 1.0, np.random.default_rng(s)) for s in (1, 1, 2))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_air_is_silent():
+    assert np.abs(acquire(field=5.0, pd=0.0, t1=0.0)).max() == 0
