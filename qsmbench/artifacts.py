@@ -267,7 +267,7 @@ def write_regions(path: Path, regions: Iterable[tuple[int, str, str]]) -> None:
 
 
 def read_regions(path: Path) -> list[tuple[int, str, str]]:
-    """Read the key to `labels` as rows of index, name and group (the group is empty where the table has no such column).
+    """Read the key to `labels` as rows of index, name and group (empty where the table has no such column).
 
     Raises:
         QsmbenchError: no such file, or no columns `index` and `name`.

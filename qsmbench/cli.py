@@ -175,7 +175,7 @@ def _methods() -> list[tuple[str, str]]:
 def _metrics() -> list[tuple[str, str]]:
     from qsmbench import metrics
 
-    return [(m.name, f"{m.unit or '1'} · {m.summary} · {m.reference}") for m in map(metrics.find, metrics.names())]
+    return [(m.name, f"{m.unit_of("chi") or "1"} · {m.definition.splitlines()[0]} · {m.reference}") for m in map(metrics.find, metrics.names())]
 
 
 def _protocols() -> list[tuple[str, str]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qsmbench.artifacts import ARTIFACTS, REGIONS_FILE, Params, read, read_params, read_regions
+from qsmbench.artifacts import ARTIFACTS, REGIONS_FILE, Params, read, read_json, read_params, read_regions
+from qsmbench.step import RUN_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,14 +93,23 @@ def load_truth(spec: Mapping[str, Any], params: Params) -> dict[str, Any]:
     }
 
 
-def run_rows(record: Mapping[str, Any]) -> pd.DataFrame:
-    """How long the last step of a chain took and how much memory, or why it gave nothing."""
+def records(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How each step of a chain went (see `step.run`), the last first."""
+    files = [Path(f) / RUN_FILE for f in spec["folders"]]
+    return [read_json(f) for f in files if f.is_file()]
+
+
+def run_rows(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Time of all steps of a chain and the most memory that one took; or, if it gave nothing, why."""
     import pandas as pd
 
-    if record["status"] != "ok":
-        rows = [("status", np.nan, "", f"{record['status']}: {record['reason']}")]
+    if runs[0]["status"] != "ok":
+        rows = [("status", np.nan, "", f"{runs[0]['status']}: {runs[0]['reason']}")]
     else:
-        rows = [("time", record["seconds"], "s", ""), ("peak_memory", record["peak_memory"], "MiB", "")]
+        rows = [
+            ("time", sum(r["seconds"] for r in runs), "s", ""),
+            ("peak_memory", max(r["peak_memory"] for r in runs), "MiB", ""),
+        ]
     frame = pd.DataFrame(rows, columns=["metric", "value", "unit", "reason"])
     return frame.assign(region="", support="run")
 

@@ -77,10 +77,8 @@ def _watch(spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
         outcome = json.loads(outcome_file.read_text())
         outcome_file.unlink()
         return _outcome(outcome["status"], outcome["reason"], outcome["seconds"])
-    if code < 0:
-        reason = f"crashed: killed by {signal.Signals(-code).name}"
-    else:
-        reason = f"crashed: exit code {code}"
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    reason = f"crashed: {how}"
     last = (out / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
     return _outcome("failed", f"{reason} ({last[0][:200]})" if last else reason, time.perf_counter() - start)
 

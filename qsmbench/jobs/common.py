@@ -11,7 +11,7 @@ import numpy as np
 
 from qsmbench.artifacts import save_volume
 from qsmbench.metrics import score
-from qsmbench.scoring import COLUMNS, Reconstruction, load_truth, table
+from qsmbench.scoring import COLUMNS, Reconstruction, load_truth, records, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def scored(specs: list[dict[str, Any]], mask_file: Path) -> pd.DataFrame:
     """Score all chains that gave something on the voxels that they share, and write those as a mask."""
     import pandas as pd
 
-    finished = [s for s in specs if json.loads((Path(s["folders"][0]) / "run.json").read_text())["status"] == "ok"]
+    finished = [s for s in specs if records(s)[0]["status"] == "ok"]
     shared: np.ndarray | None = None
     for spec in finished:
         support = Reconstruction.load(spec).support

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qsmbench.artifacts import ARTIFACTS
 from qsmbench.metrics import score
 from qsmbench.report.picture import draw
-from qsmbench.scoring import Reconstruction, load_truth, run_rows, table
+from qsmbench.scoring import Reconstruction, load_truth, records, run_rows, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,9 +29,9 @@ def scored(spec: dict[str, Any]) -> pd.DataFrame:
     """Score the chain that `spec` describes on the study mask, and draw it into `spec["picture"]`."""
     import pandas as pd
 
-    record = json.loads((Path(spec["folders"][0]) / "run.json").read_text())
-    if record["status"] != "ok":
-        return table(spec, run_rows(record))
+    runs = records(spec)
+    if runs[0]["status"] != "ok":
+        return table(spec, run_rows(runs))
     reconstruction = Reconstruction.load(spec)
     truth = load_truth(spec, reconstruction.params)
     rows = score(**reconstruction.arguments(), **truth, supports=("study",))
@@ -48,4 +48,4 @@ def scored(spec: dict[str, Any]) -> pd.DataFrame:
         artifact=spec["artifact"],
         support=reconstruction.support,
     )
-    return table(spec, pd.concat([rows, run_rows(record)], ignore_index=True))
+    return table(spec, pd.concat([rows, run_rows(runs)], ignore_index=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from qsmbench.artifacts import read_regions
+from qsmbench.artifacts import REGIONS_FILE, read_regions
 from qsmbench.errors import QsmbenchError
 
 if TYPE_CHECKING:
@@ -58,12 +58,9 @@ class Study:
         """Names of the deep grey regions, or of all regions where no `dseg.tsv` tells which they are."""
         mine = self.scores[self.scores["group"] == group]
         names = [r for r in dict.fromkeys(mine["region"]) if r]
-        for dataset in self.datasets(group):
-            for table in sorted((self.folder / dataset).rglob("dseg.tsv")):
-                deep = {name for _, name, kind in read_regions(table) if kind == "dgm"}
-                if deep & set(names):
-                    return [n for n in names if n in deep]
-        return names
+        table = self.folder / group / "truth" / REGIONS_FILE
+        deep = {name for _, name, kind in read_regions(table) if kind == "dgm"} if table.is_file() else set()
+        return [n for n in names if n in deep] or names
 
     def picture(self, dataset: str, chain: str) -> Path | None:
         """The picture of a chain's result, if there is one."""

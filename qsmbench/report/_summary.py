@@ -20,7 +20,7 @@ _ORDER = (
     *("dgm_slope", "dgm_intercept", "dgm_r2", "data_consistency"),
 )
 _DECIMALS = {"%": 1, "": 3, "ppm": 4, "s": 2, "MiB": 0, "1/s": 2}
-_RUN = {"time": ("time of last step", 0.0), "peak_memory": ("peak memory", 0.0)}
+_RUN = {"time": ("time", 0.0), "peak_memory": ("peak memory", 0.0)}
 
 
 @dataclass(frozen=True)

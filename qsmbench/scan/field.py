@@ -55,7 +55,7 @@ def _fold(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _multiply(first, last, planes, start, fold_y, sign_y, fold_z, sign_z, even, xy, xz, yz):  # type: ignore[no-untyped-def]
+def _multiply(first, last, planes, start, fold_y, sign_y, fold_z, sign_z, even, xy, xz, yz):
     """Multiply the planes kx = start, start + 1, … by the kernel; odd parts change sign with ky, kz."""
     for p in range(first, last):
         j, sy = fold_y[p], sign_y[p]

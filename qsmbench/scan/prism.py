@@ -26,7 +26,7 @@ def _diagonal(x: float, y: float, z: float, r: float) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
-def _octant_planes(start, stop, out, d0, d1, d2, w0, w1, w2, third):  # type: ignore[no-untyped-def]
+def _octant_planes(start, stop, out, d0, d1, d2, w0, w1, w2, third):
     """Third differences of the corner function, for the planes i = start … stop − 1 of the octant.
 
     The corner function is Σ_a w_a·atan(…) on the diagonal of the tensor (third < 0), and off it w0·log(t + r),
@@ -128,7 +128,7 @@ def spectra(half: tuple[int, int, int], voxel_size: Triple, b0_dir: Triple) -> d
     """
     nx, ny, nz = (n + 1 for n in half)
     shape = (nx, ny, nz)
-    parts = {(): _spectrum(diagonal(shape, voxel_size, b0_dir), ())}
+    parts: dict[tuple[int, ...], np.ndarray] = {(): _spectrum(diagonal(shape, voxel_size, b0_dir), ())}
     for u, v in ((0, 1), (0, 2), (1, 2)):
         if abs(b0_dir[u] * b0_dir[v]) > 1e-9:
             parts[(u, v)] = _spectrum(off_diagonal(shape, voxel_size, b0_dir, u, v), (u, v))

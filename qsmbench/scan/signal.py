@@ -68,7 +68,7 @@ def spoiled_gre(
 
 
 @numba.njit(nogil=True, cache=True)
-def _signal(start, stop, out, field, pd, t1, r2star, fat_fraction, fx, fy, fz, te, fat, tr, sin_a, cos_a, omega):  # type: ignore[no-untyped-def]
+def _signal(start, stop, out, field, pd, t1, r2star, fat_fraction, fx, fy, fz, te, fat, tr, sin_a, cos_a, omega):
     total = np.empty(te.size, np.complex128)
     for i in range(start, stop):
         for j in range(out.shape[1]):

@@ -221,8 +221,8 @@ def test_only_deep_grey_regions_where_a_key_tells_them(study):
 
     read = _study.read_study(study)
     assert read.nuclei("head_brain-3t") == ["caudate", "putamen", "pallidum"]
-    folder = study / "head_brain-3t_seed-0" / "truth"
-    folder.mkdir()
+    folder = study / "head_brain-3t" / "truth"
+    folder.mkdir(parents=True)
     write_regions(folder / "dseg.tsv", [(1, "caudate", "dgm"), (2, "putamen", "dgm"), (3, "pallidum", "")])
     assert read.nuclei("head_brain-3t") == ["caudate", "putamen"]
     (folder / "dseg.tsv").unlink()

@@ -1,0 +1,52 @@
+"""A small scan that tests write and read."""
+
+import numpy as np
+import pytest
+from analytic import oblique, sphere_fraction
+
+from qsmbench import artifacts
+from qsmbench.artifacts import Params
+from qsmbench.grid import Grid
+from qsmbench.scan.field import field_of
+from qsmbench.units import rad_per_ppm
+
+TE = np.array([0.004, 0.009, 0.014])
+
+
+@pytest.fixture
+def small():
+    """A 0.3 ppm sphere of 5 mm in a 9 mm ball of tissue, 3 T, oblique B0, odd and anisotropic grid.
+
+    Returns a dict of artifacts (phase, magnitude, mask), the truth (chi, total_field, local_field, labels) and params.
+    """
+    grid = Grid((24, 21, 19), (1.0, 1.1, 1.25), oblique(0.2, -0.1, 1))
+    mask = sphere_fraction(grid, 9.0, n=4) > 0.5
+    chi = 0.3 * sphere_fraction(grid, 5.0, n=6)
+    total = field_of(chi, grid)
+    local = field_of(np.where(mask, chi - chi[mask].mean(), 0), grid) * mask
+    phase = np.stack([np.angle(np.exp(1j * total * rad_per_ppm(3.0, te))) for te in TE], -1).astype(np.float32)
+    magnitude = np.exp(-20 * TE).astype(np.float32) * (0.05 + mask[..., None]).astype(np.float32)
+    labels = (sphere_fraction(grid, 5.0, n=4) > 0.5).astype(np.uint8) + mask
+    return {
+        "scan": {"phase": phase, "magnitude": magnitude, "mask": mask},
+        "truth": {
+            "chi": chi,
+            "total_field": total,
+            "local_field": local,
+            "r2star": np.full(grid.shape, 20, np.float32),
+            "labels": labels,
+        },
+        "regions": [(1, "tissue", ""), (2, "sphere", "dgm")],
+        "params": Params(TE, 3.0, grid),
+    }
+
+
+@pytest.fixture
+def scan_folder(small, tmp_path):
+    """`tmp_path`/scan and `tmp_path`/truth as artifact folders; returns `tmp_path`."""
+    grid = small["params"].grid
+    artifacts.write(tmp_path / "scan", small["scan"], grid)
+    artifacts.write_params(tmp_path / "scan", small["params"])
+    artifacts.write(tmp_path / "truth", small["truth"], grid)
+    artifacts.write_regions(tmp_path / "truth" / artifacts.REGIONS_FILE, small["regions"])
+    return tmp_path
