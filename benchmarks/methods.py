@@ -19,7 +19,7 @@ from qsmbench.units import rad_per_ppm
 
 
 def head(shape):
-    """Inputs of all methods: an ellipsoid that leaves a tenth of the volume free on each side, tissue and outer field."""
+    """Inputs of all methods: tissue in an ellipsoid of 80 % of the volume along each axis, and an outer field."""
     rng = np.random.default_rng(0)
     grid = Grid(shape, (1.0, 1.0, 1.0), (0.0, 0.1, float(np.sqrt(0.99))))
     x, y, z = (a / (0.4 * n) for a, n in zip(grid.axes(), shape, strict=True))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numba
 import numpy as np
 
 from qsmbench.grid import Grid
 from qsmbench.ops.fft import Shape
+from qsmbench.ops.threads import over_planes
 
 
 @lru_cache(maxsize=4)
@@ -28,16 +30,10 @@ def dipole_kernel(grid: Grid, shape: Shape) -> np.ndarray:
     Reference:
         Marques & Bowtell 2005, doi:10.1002/cmr.b.20034; Salomir 2003, doi:10.1002/cmr.b.10083.
     """
-    k = grid.kspace_axes(shape)
+    k = [axis.reshape(-1) for axis in grid.kspace_axes(shape)]
     odd = [_without_nyquist(axis, n) for axis, n in zip(k, shape, strict=True)]
-    bx, by, bz = (np.float32(b) for b in grid.b0_dir)
-
-    k_squared = (k[0] ** 2 + k[1] ** 2) + k[2] ** 2
-    k_squared[0, 0, 0] = 1
-    along = (bx * k[0]) ** 2 + (by * k[1]) ** 2 + 2 * bx * by * odd[0] * odd[1] + (bz * k[2]) ** 2
-    along += (2 * bz * (bx * odd[0] + by * odd[1])) * odd[2]
-    along /= k_squared
-    kernel = np.subtract(np.float32(1 / 3), along, out=along)
+    kernel = np.empty((shape[0], shape[1], shape[2] // 2 + 1), np.float32)
+    over_planes(_fill, shape[0], kernel, *k, *odd, np.array(grid.b0_dir, np.float32))
     kernel[0, 0, 0] = 0
     kernel.flags.writeable = False
     return kernel
@@ -47,5 +43,21 @@ def _without_nyquist(k: np.ndarray, n: int) -> np.ndarray:
     """Frequencies of one axis of `n` samples, with zero at an even Nyquist frequency."""
     k = k.copy()
     if n % 2 == 0:
-        k.reshape(-1)[n // 2] = 0
+        k[n // 2] = 0
     return k
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _fill(start, stop, kernel, kx, ky, kz, odd_x, odd_y, odd_z, b):
+    """D for the planes `start` … `stop`; the products of two components come from the `odd` axes."""
+    third, two = np.float32(1 / 3), np.float32(2)
+    _, ny, nz = kernel.shape
+    for i in range(start, stop):
+        for j in range(ny):
+            k_squared = kx[i] ** 2 + ky[j] ** 2
+            along = (b[0] * kx[i]) ** 2 + (b[1] * ky[j]) ** 2 + two * b[0] * b[1] * odd_x[i] * odd_y[j]
+            cross = two * b[2] * (b[0] * odd_x[i] + b[1] * odd_y[j])
+            for k in range(nz):
+                kz_squared = kz[k] ** 2
+                along_z = along + b[2] ** 2 * kz_squared + cross * odd_z[k]
+                kernel[i, j, k] = third - along_z / (k_squared + kz_squared)

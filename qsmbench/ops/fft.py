@@ -56,21 +56,19 @@ class Window:
     shape: Shape
 
     @classmethod
-    def around(cls, mask: np.ndarray, grid: Grid, pad: float, margin: float = 0.0) -> Window:
-        """The bounding box of `mask`, widened by `margin` [mm], with at least `pad` [mm] of zeros between copies.
+    def around(cls, mask: np.ndarray, grid: Grid, pad: float) -> Window:
+        """The bounding box of `mask`, with at least `pad` [mm] of zeros between its cyclic copies.
 
         Args:
             mask: (nx, ny, nz) bool, not empty.
             grid: of the mask.
             pad: zeros added along each axis, in all.
-            margin: part of the volume kept on each side of the mask, as far as the volume reaches.
         """
         box, shape = [], []
-        for axis, (n, d) in enumerate(zip(mask.shape, grid.voxel_size, strict=True)):
+        for axis, d in enumerate(grid.voxel_size):
             others = tuple(a for a in range(3) if a != axis)
             inside = np.flatnonzero(mask.any(axis=others))
-            extra = int(np.ceil(margin / d))
-            start, stop = max(int(inside[0]) - extra, 0), min(int(inside[-1]) + 1 + extra, n)
+            start, stop = int(inside[0]), int(inside[-1]) + 1
             box.append(slice(start, stop))
             shape.append(scipy.fft.next_fast_len(stop - start + int(np.ceil(pad / d)), real=True))
         return cls(mask.shape, tuple(box), tuple(shape))  # type: ignore[arg-type]

@@ -36,11 +36,11 @@ def test_chi_has_the_right_sign_and_size(method, head):
 
 
 def test_tv_beats_l2_beats_tkd_with_noise(head):
-    field = noisy(head)
+    field = noisy(head, sigma=0.005)
     errors = [oracles.nrmse(m(field, head.mask, head.grid), head.chi, head.mask) for m in (tv, l2, tkd)]
     assert errors[0] < 0.8 * errors[1]
     assert errors[1] < 0.95 * errors[2]
-    assert errors[0] < 0.4
+    assert errors[0] < 0.55
 
 
 @pytest.mark.parametrize("method", [tkd, l2])

@@ -61,6 +61,15 @@ def test_romeo_is_right_in_every_voxel(echoes, coil, head, total, offset):
         assert (error != 0).mean() < 1e-4
 
 
+def test_romeo_finds_the_turns_that_uneven_echoes_share(head, total):
+    """A mean field of more than half a turn between the first two echoes, which the third one gives away."""
+    shifted = (total + 0.7 * head.mask).astype(np.float32)
+    phase, magnitude, te = scan(shifted, head.mask, [0.004, 0.012, 0.017, 0.024], 0.8 * np.ones(head.grid.shape))
+    unwrapped = romeo(phase, magnitude, head.mask, head.grid, te)
+    field = fit(unwrapped, magnitude, head.mask, head.grid, te, B0)
+    assert np.abs(field - shifted)[head.mask].mean() < 0.005
+
+
 def test_romeo_unwraps_each_part_of_the_mask(head, total):
     mask = head.mask.copy()
     mask[25:28] = False

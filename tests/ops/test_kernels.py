@@ -121,8 +121,8 @@ def test_window_puts_back_what_it_takes():
     mask = np.zeros((20, 21, 22), bool)
     mask[3:9, 5:20, 0:4] = True
     volume = np.random.default_rng(0).standard_normal(mask.shape).astype(np.float32)
-    window = fft.Window.around(mask, Grid(mask.shape, SIZE), pad=5, margin=3)
-    assert window.box == (slice(0, 12), slice(2, 21), slice(0, 6))
+    window = fft.Window.around(mask, Grid(mask.shape, SIZE), pad=5)
+    assert window.box == (slice(3, 9), slice(5, 20), slice(0, 4))
     assert all(n >= s.stop - s.start + 5 / d for n, s, d in zip(window.shape, window.box, SIZE, strict=True))
     np.testing.assert_array_equal(window.put(window.take(volume), mask), volume * mask)
 

@@ -9,12 +9,13 @@ from qsmbench.registry import method
 
 
 @method(produces="local_field", reference="Liu 2011, doi:10.1002/nbm.1670")
-def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, margin=10.0, pad=20.0):
+def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, pad=20.0):
     """Projection onto dipole fields: subtract the best fit of sources outside the mask.
 
-    Least squares for the dipoles outside, by conjugate gradients. The dipoles may sit in the padding too, so
-    a mask that reaches the edge of the volume has room for sources around it. A cyclic copy of an outer source lies
-    outside the mask as well, and its field is as good a background as any other: the cyclic convolution does no harm.
+    Least squares for the dipoles outside, by conjugate gradients. The sources sit in the bounding box of the mask and
+    in `pad` around it, whether or not the volume reaches so far: what matters is the field that they make in the mask.
+    A cyclic copy of such a source lies outside the mask too, and its field is as good a background as any other, so the
+    cyclic convolution does no harm.
 
     Args:
         total_field: (nx, ny, nz) ppm.
@@ -22,8 +23,7 @@ def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, margin=1
         grid: voxel size and B0 direction.
         tolerance: stop when the gradient of the least squares has fallen to this fraction of its start.
         max_iterations: stop then at the latest; stopping early leaves the sources regularised.
-        margin: width of the volume around the mask in which sources are sought, mm.
-        pad: room for sources beyond that, mm along each axis.
+        pad: room for sources between the mask and its cyclic copies, mm along each axis.
 
     Returns:
         local_field: (nx, ny, nz) float32, ppm.
@@ -31,7 +31,7 @@ def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, margin=1
     Reference:
         Liu 2011, doi:10.1002/nbm.1670.
     """
-    window = Window.around(mask, grid, pad, margin)
+    window = Window.around(mask, grid, pad)
     inside = window.take(mask)
     outside = 1 - inside
     kernel = dipole_kernel(grid, window.shape)

@@ -7,8 +7,8 @@ from qsmbench.ops.reference import refer_to_mask
 from qsmbench.registry import method
 
 
-@method(produces="chi", reference="Bilgic 2014, doi:10.1002/mrm.25029")
-def l2(local_field, mask, grid, *, regularisation=0.02, pad=30.0):
+@method(produces="chi", reference="Bilgic 2014, doi:10.1002/jmri.24365")
+def l2(local_field, mask, grid, *, regularisation=0.01, pad=30.0):
     """Closed-form L2: the minimiser of ‖Dχ − field‖² + λ‖∇χ‖², in one division in k-space.
 
     The field is taken as zero outside the mask.
@@ -24,7 +24,7 @@ def l2(local_field, mask, grid, *, regularisation=0.02, pad=30.0):
         chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
 
     Reference:
-        Bilgic 2014, doi:10.1002/mrm.25029.
+        Bilgic 2014, doi:10.1002/jmri.24365.
     """
     window = Window.around(mask, grid, pad)
     kernel = dipole_kernel(grid, window.shape)

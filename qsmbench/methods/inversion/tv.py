@@ -18,10 +18,10 @@ def tv(
     mask,
     grid,
     *,
-    regularisation=3e-4,
-    penalty=300.0,
+    regularisation=2e-4,
+    penalty=400.0,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.012,
     max_iterations=100,
     pad=30.0,
 ):
@@ -35,7 +35,7 @@ def tv(
         mask: (nx, ny, nz) bool.
         grid: voxel size and B0 direction.
         regularisation: λ, ppm·mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ (1/ppm·mm⁻¹); changes the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
         relaxation: over-relaxation of both splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
         max_iterations: stop then at the latest.
@@ -45,7 +45,7 @@ def tv(
         chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
 
     Reference:
-        Bilgic 2014, doi:10.1002/mrm.25029; Bilgic 2015, doi:10.1002/mrm.25358;
+        Bilgic 2014, doi:10.1002/mrm.25029; Bilgic 2015, doi:10.1117/12.2188535;
         masked data term: Milovic 2018, doi:10.1002/mrm.27073.
     """
     window = Window.around(mask, grid, pad)
@@ -60,40 +60,31 @@ def tv(
     dual = np.zeros((3, *window.shape), np.float32)
     data = np.zeros_like(field)  # y and its multiplier, kept as one like the gradient's (see total_variation)
     threshold = 1 / penalty
-    work, target = np.zeros_like(field), field.copy()
+    work, target = np.zeros_like(field), field.copy()  # ∇ᵀ(z − u), and y minus its multiplier
     for _ in range(max_iterations):
-        chi_hat, from_gradient = rfftn(target), rfftn(work)
-        field_hat = from_gradient
-        over_planes(_solve, window.shape[0], chi_hat, from_gradient, kernel, normal, rho)
+        chi_hat, field_hat = rfftn(target), rfftn(work)  # in: what the two splittings ask for
+        over_planes(_solve, window.shape[0], chi_hat, field_hat, kernel, normal, rho)
         previous, chi = chi, irfftn(chi_hat, window.shape)
         change = total_variation.step(dual, chi, previous, grid.voxel_size, threshold, relaxation)
         if change < tolerance:
             break
-        over_planes(
-            _data_step,
-            window.shape[0],
-            data,
-            target,
-            irfftn(field_hat, window.shape),
-            field,
-            inside,
-            np.float32(relaxation),
-        )
+        model = irfftn(field_hat, window.shape)
+        over_planes(_data_step, window.shape[0], data, target, model, field, inside, np.float32(relaxation))
         total_variation.adjoint(dual, work, grid.voxel_size, threshold)
     return refer_to_mask(window.put(chi, mask), mask)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def _solve(start, stop, spectrum, gradient_part, kernel, normal, rho):
-    """χ̂ = (D·ŷ + ρ·ẑ)/(D² + ρ|∇|²) into `spectrum`, and D·χ̂ into `gradient_part`."""
-    _, ny, nz = spectrum.shape
+@numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+def _solve(start, stop, chi_hat, field_hat, kernel, normal, rho):
+    """Replace the data's and the gradient's part by χ̂ = (D·data + ρ·gradient)/(D² + ρ|∇|²) and its field D·χ̂."""
+    _, ny, nz = chi_hat.shape
     for i in range(start, stop):
         for j in range(ny):
             for k in range(nz):
                 d = kernel[i, j, k]
-                chi = (d * spectrum[i, j, k] + rho * gradient_part[i, j, k]) / normal[i, j, k]
-                spectrum[i, j, k] = chi
-                gradient_part[i, j, k] = d * chi
+                chi = (d * chi_hat[i, j, k] + rho * field_hat[i, j, k]) / normal[i, j, k]
+                chi_hat[i, j, k] = chi
+                field_hat[i, j, k] = d * chi
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})

@@ -59,10 +59,26 @@ def _unwrap_part(phase, magnitude, mask, grid, te, offset_smoothing):
 
 def _phase_offset(phase, magnitude, mask, grid, te, sigma):
     """The phase at TE = 0 [rad], from the first two echoes, smoothed."""
-    turn = _wrap(phase[..., 1] - phase[..., 0])
-    turn = _spatial(turn, magnitude[..., 0] * magnitude[..., 1], mask)
+    weight = magnitude[..., 0] * magnitude[..., 1]
+    turn = _spatial(_wrap(phase[..., 1] - phase[..., 0]), weight, mask)
+    turn += np.float32(2 * np.pi * _aliased_turns(phase[mask], turn[mask], weight[mask], te))
     offset = phase[..., 0] - np.float32(te[0] / (te[1] - te[0])) * turn
-    return smooth_phase(offset, magnitude[..., 0] * magnitude[..., 1], mask, grid, sigma)
+    return smooth_phase(offset, weight, mask, grid, sigma)
+
+
+def _aliased_turns(phase, turn, weight, te):
+    """Whole turns between the first two echoes, the same everywhere, with which the later echoes agree best.
+
+    Evenly spaced echoes cannot tell; then it is zero.
+    """
+    candidates = sorted(range(-3, 4), key=abs)
+    scores = np.zeros(len(candidates))
+    for echo in range(2, te.size):
+        ratio = np.float32((te[echo] - te[0]) / (te[1] - te[0]))
+        left = phase[:, echo] - phase[:, 0] - ratio * turn
+        mean = np.vdot(weight, np.exp(1j * left)) / weight.sum()
+        scores += [(mean * np.exp(-2j * np.pi * ratio * n)).real for n in candidates]
+    return candidates[int(np.argmax(scores > scores.max() - 0.01 * te.size))]
 
 
 def _spatial(phase, magnitude, mask):
