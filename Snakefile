@@ -12,7 +12,11 @@ from qsmbench.plan import SCAN_FILES, TRUTH_FILES, Plan
 from qsmbench.sources import PACKAGE, sources
 
 try:
-    plan = Plan(parse(dict(config), " ".join(str(f) for f in workflow.configfiles) or "--config"))
+    plan = Plan(
+        parse(
+            dict(config), " ".join(str(f) for f in workflow.configfiles) or "--config"
+        )
+    )
 except QsmbenchError as error:
     raise WorkflowError(str(error)) from None
 
@@ -52,12 +56,13 @@ rule simulate:
         truth=[f"{R}/{{group}}/truth/{f}" for f in TRUTH_FILES],
     log:
         f"{R}/{{group}}/logs/simulate.txt",
+    threads: workflow.cores
     params:
         job=JOB,
         spec=lambda w: plan.source_spec(w.group),
-    threads: workflow.cores
+        out=lambda w: plan.folder / w.group,
     shell:
-        "{params.job} simulate --threads {threads} {params.spec:q} {R}/{wildcards.group} 2> {log}"
+        "{params.job} simulate --threads {threads} {params.spec:q} {params.out:q} 2> {log}"
 
 
 rule noise:
@@ -71,9 +76,11 @@ rule noise:
     params:
         job=JOB,
         snr=lambda w: plan.snr(w.group),
+        noisefree=lambda w: plan.folder / w.group / "noisefree",
+        out=lambda w: plan.scan(f"{w.group}_seed-{w.seed}"),
     shell:
         "{params.job} noise --seed {wildcards.seed} --snr {params.snr}"
-        " {R}/{wildcards.group}/noisefree {R}/{wildcards.group}_seed-{wildcards.seed}/scan 2> {log}"
+        " {params.noisefree:q} {params.out:q} 2> {log}"
 
 
 # A measured scan, from BIDS.
@@ -88,8 +95,9 @@ rule measure:
     params:
         job=JOB,
         spec=lambda w: plan.source_spec(w.measured),
+        out=lambda w: plan.scan(w.measured),
     shell:
-        "{params.job} measure {params.spec:q} {R}/{wildcards.measured}/scan 2> {log}"
+        "{params.job} measure {params.spec:q} {params.out:q} 2> {log}"
 
 
 # One method on one dataset. It never fails: what went wrong with a method stands in its run.json.
@@ -101,10 +109,10 @@ rule step:
         f"{R}/{{dataset}}/chains/{{chain}}/run.json",
     log:
         f"{R}/{{dataset}}/logs/{{chain}}.txt",
+    threads: 1
     params:
         step=STEP,
         spec=lambda w: plan.spec(w.dataset, w.chain),
-    threads: 1
     shell:
         "QSMBENCH_THREADS={threads} OMP_NUM_THREADS={threads} {params.step} {params.spec:q} 2> {log}"
 
@@ -144,7 +152,11 @@ rule common:
 
 rule tables:
     input:
-        own=[f"{R}/{d}/scores/{chain}.parquet" for d in plan.datasets for chain in CHAINS],
+        own=[
+            f"{R}/{d}/scores/{chain}.parquet"
+            for d in plan.datasets
+            for chain in CHAINS
+        ],
         common=[f"{R}/{d}/common.parquet" for d in plan.datasets],
         code=code("jobs/tables.py"),
     output:
@@ -154,10 +166,11 @@ rule tables:
         f"{R}/logs/tables.txt",
     params:
         job=JOB,
+        folder=plan.folder,
         datasets=json.dumps(list(plan.datasets)),
         chains=json.dumps(CHAINS),
     shell:
-        "{params.job} tables {R} {params.datasets:q} {params.chains:q} 2> {log}"
+        "{params.job} tables {params.folder:q} {params.datasets:q} {params.chains:q} 2> {log}"
 
 
 rule report:
@@ -171,6 +184,7 @@ rule report:
         f"{R}/logs/report.txt",
     params:
         job=JOB,
+        folder=plan.folder,
         config=plan.config_text(),
     shell:
-        "{params.job} report {R} {params.config:q} 2> {log}"
+        "{params.job} report {params.folder:q} {params.config:q} 2> {log}"

@@ -88,7 +88,8 @@ def open_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
         image = nib.load(path)
         scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0  # type: ignore[attr-defined]
         stored = image.get_data_dtype()  # type: ignore[attr-defined]
-        values = np.asarray(image.dataobj, dtype=np.float32 if scaled or stored.kind == "f" else stored)  # type: ignore[attr-defined]
+        kind: Any = np.float32 if scaled or stored.kind == "f" else stored
+        values = np.asarray(image.dataobj, dtype=kind)  # type: ignore[attr-defined]
         affine = np.array(image.affine, float)  # type: ignore[attr-defined]
     except (ImageFileError, OSError, EOFError, ValueError) as e:
         reason = " ".join(str(e).split())[:200]

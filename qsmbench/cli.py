@@ -175,7 +175,11 @@ def _methods() -> list[tuple[str, str]]:
 def _metrics() -> list[tuple[str, str]]:
     from qsmbench import metrics
 
-    return [(m.name, f"{m.unit_of("chi") or "1"} · {m.definition.splitlines()[0]} · {m.reference}") for m in map(metrics.find, metrics.names())]
+    rows = []
+    for m in map(metrics.find, metrics.names()):
+        unit = m.unit_of("chi") or "no unit"
+        rows.append((m.name, f"{unit} · {m.definition.splitlines()[0]} · {m.reference}"))
+    return rows
 
 
 def _protocols() -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ class Grid:
     shape: tuple[int, int, int]
     voxel_size: Triple
     b0_dir: Triple = (0.0, 0.0, 1.0)
-    affine: np.ndarray = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
+    affine: np.ndarray = field(default=None, compare=False, repr=False)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -70,15 +70,15 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[rest]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
             console=self.console,
+            expand=True,
         )
         self.task: Any = None
-        self.live: Live | None = None
         self.names: dict[int, tuple[str, str]] = {}
         self.forecast = Forecast({}, self.parallel)
 
@@ -90,11 +90,10 @@ class LogHandler(LogHandlerBase):
             self._begin(fields["stats"])
         elif event == LogEvent.JOB_INFO:
             wildcards = dict(fields["wildcards"] or {})
+            # a job is announced as it starts; the event that says so in name comes before its rule is known
             what = " ".join(str(wildcards[k]) for k in ("chain", "dataset", "group", "measured") if wildcards.get(k))
             self.names[fields["jobid"]] = (fields["rule_name"], what)
-        elif event == LogEvent.JOB_STARTED:
-            for job in fields["job_ids"] if "job_ids" in fields else fields["jobs"]:
-                self.forecast.started(job, self.names.get(job, ("", ""))[0])
+            self.forecast.started(fields["jobid"], fields["rule_name"])
             self._show()
         elif event == LogEvent.JOB_FINISHED:
             if fields["job_id"] in self.forecast.running:
@@ -120,12 +119,12 @@ class LogHandler(LogHandlerBase):
         if rest == 0:
             current, spoken = "done", ""
         else:
-            spoken = "remaining: not yet known" if rest is None else f"about {_spoken(rest)} left"
+            spoken = "time left not yet known ·" if rest is None else f"about {_spoken(rest)} left ·"
         done = self.bar.tasks[0].total - sum(self.forecast.waiting.values())  # type: ignore[operator]
         self.bar.update(
             self.task,
             completed=done,
-            description=current[:70] or "…",
+            description=current or "…",
             rest=spoken,
         )
 

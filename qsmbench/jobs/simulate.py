@@ -61,8 +61,6 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
         return
     phase, magnitude = np.angle(simulation.signal), np.abs(simulation.signal)
     name = f"{source.phantom} {source.protocol}"
-    write_megre(
-        out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle
-    )
+    write_megre(out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle)
     truth = out / "derivatives" / "truth"
     write_truth(truth, simulation.truth, simulation.mask, simulation.params, simulation.regions)

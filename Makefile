@@ -1,0 +1,37 @@
+# The two commands of the README, and the checks of a developer. All of them make the environment first.
+
+PYTHON ?= python3
+ENV := .venv
+BIN := $(ENV)/bin
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+READY := $(ENV)/ready
+
+.PHONY: benchmark test check format clean
+
+benchmark: $(READY)
+	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(CORES)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile
+	$(BIN)/snakemake --lint --configfile configs/quick.yaml
+	$(BIN)/python -m pytest -n $(CORES)
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qsmbench needs Python 3.11 or newer; name one with PYTHON=…")'
+	$(PYTHON) -m venv $(ENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(ENV) .snakemake results/*/

@@ -1,0 +1,93 @@
+"""A study's YAML: what is legal, and what is said of what is not."""
+
+import pytest
+import yaml
+
+from qsmbench import config
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.plan import Plan
+
+LEGAL = {
+    "study": "mine",
+    "datasets": [{"phantom": "head", "protocol": "brain-3t", "seeds": [0, 1]}],
+    "chains": ["truth", "zero", "truth.tkd"],
+}
+
+
+def test_datasets_of_a_study():
+    plan = Plan(config.parse(LEGAL, "x.yaml"))
+    assert list(plan.datasets) == ["head_brain-3t_seed-0", "head_brain-3t_seed-1"]
+    assert list(plan.steps) == ["truth", "zero", "truth.tkd"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chain": []}, "unknown key 'chain'; legal are study, description, datasets, chains"),
+        ({"datasets": [{"phantom": "head", "protocol": "brain-3t", "seed": 1}]}, r"unknown key 'datasets\.0\.seed'"),
+        ({"datasets": [{"bids": "x", "maks": "y"}]}, r"unknown key 'datasets\.0\.maks'; legal are bids, subject"),
+        ({"datasets": [{"phantom": "head"}]}, r"datasets\.0\.protocol is missing"),
+        ({"datasets": LEGAL["datasets"] * 2}, "two datasets are called 'head_brain-3t'"),
+        ({"datasets": []}, r"datasets is \[\]"),
+        ({"datasets": [{**LEGAL["datasets"][0], "seeds": [-1]}]}, r"datasets\.0\.seeds\.0 is -1"),
+        ({"chains": ["truth", "truth"]}, "'truth' is there twice"),
+        ({"chains": ["truth.fit"]}, "fit needs unwrapped"),
+        ({"chains": ["truth.tk"]}, "unknown method 'tk'"),
+        ({"time_limit": 0}, "time_limit is 0: input should be greater than 0"),
+        ({"study": "a/b"}, "study is 'a/b'"),
+        ({"methods": {"tkd": {"set": {"x": 1}}}}, "method tkd: unknown setting 'x'"),
+        ({"methods": {"mine": {"use": "no/such.py"}}, "chains": ["mine"]}, r"no/such\.py: no such file"),
+    ],
+)
+def test_illegal(change, message):
+    with pytest.raises(QsmbenchError, match=message) as caught:
+        config.parse({**LEGAL, **change}, "x.yaml")
+    assert str(caught.value).startswith("x.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("study: [", "is not YAML"), ("- a\n- b", "holds list; it must be a mapping"), ("", "holds NoneType")],
+)
+def test_files_that_are_no_mapping(tmp_path, text, message):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(QsmbenchError, match=message):
+        config.load(tmp_path / "x.yaml")
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(QsmbenchError, match=r"x\.yaml: No such file"):
+        config.load(tmp_path / "x.yaml")
+
+
+def test_variants_of_a_method():
+    methods = {"strong": {"use": "tkd", "set": {"threshold": 0.3}}}
+    plan = Plan(config.parse({**LEGAL, "methods": methods, "chains": ["truth.tkd", "truth.strong"]}, "x.yaml"))
+    assert '"threshold": 0.3' in plan.spec("head_brain-3t_seed-0", "truth.strong")
+    assert '"settings": {}' in plan.spec("head_brain-3t_seed-0", "truth.tkd")
+
+
+def test_method_in_a_file(tmp_path):
+    file = tmp_path / "half.py"
+    file.write_text(
+        "from qsmbench.registry import method\n\n"
+        "@method(produces='chi', reference='test')\n"
+        "def half(local_field, *, factor=0.5):\n"
+        "    return factor * local_field\n"
+    )
+    study = {**LEGAL, "methods": {"mine": {"use": str(file)}}, "chains": ["truth.mine"]}
+    step = Plan(config.parse(study, "x.yaml")).steps["truth.mine"]
+    assert step.method.settings == {"factor": 0.5}
+    assert file in Plan(config.parse(study, "x.yaml")).code("truth.mine")
+
+
+@pytest.mark.parametrize("file", sorted((share() / "configs").glob("*.yaml")), ids=lambda f: f.stem)
+def test_studies_that_come_along_are_legal(file):
+    assert config.load(file).study == file.stem
+
+
+def test_written_configuration_is_the_same_study():
+    plan = Plan(config.parse(LEGAL, "x.yaml"))
+    assert config.parse(yaml.safe_load(plan.config_text()), "again").model_dump() == plan.study.model_dump()

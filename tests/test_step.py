@@ -1,0 +1,103 @@
+"""A step in a process of its own: whatever a method does, a record of it is left and nothing else stops."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qsmbench import artifacts, step
+
+HEAD = """
+import os, time
+import numpy as np
+from qsmbench.errors import NotApplicable
+from qsmbench.registry import method
+"""
+
+
+@pytest.fixture
+def run(scan_folder, tmp_path):
+    """Run a method given by the body of its function; returns its record."""
+
+    def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, parent=None):
+        file = tmp_path / "mine.py"
+        file.write_text(
+            f"{HEAD}@method(produces={produces}, reference='test')\ndef mine({consumes}, *, k=1.0):\n    {body}\n"
+        )
+        spec = {
+            "chain": "truth.mine",
+            "method": str(file),
+            "settings": settings or {},
+            "out": str(tmp_path / "out"),
+            "inputs": [str(scan_folder / "scan"), str(scan_folder / "truth")],
+            "parent": parent,
+            "time_limit": limit,
+        }
+        record = step.run(spec)
+        assert json.loads((tmp_path / "out" / "run.json").read_text()) == record
+        return record
+
+    return run
+
+
+def test_a_method_that_works(run, tmp_path, small):
+    record = run("return k * local_field", settings={"k": 2.0})
+    assert (record["status"], record["reason"]) == ("ok", "")
+    assert 0 <= record["seconds"] < 1
+    assert 20 < record["peak_memory"] < 2000
+    assert np.array_equal(artifacts.read(tmp_path / "out", "chi"), 2 * small["truth"]["local_field"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ("raise RuntimeError('no luck')", "failed", "RuntimeError: no luck"),
+        ("raise NotApplicable('needs eight echoes')", "skipped", "truth.mine: needs eight echoes"),
+        ("return local_field[1:]", "failed", "ValueError: chi has shape (23, 21, 19); the scan has (24, 21, 19)"),
+        ("return local_field * np.nan", "failed", f"ValueError: chi has {24 * 21 * 19} NaN or infinite voxels"),
+        ("return 'a map'", "failed", "ValueError: chi is of type <U5; it must be real numbers"),
+        ("return local_field, mask", "failed", "ValueError: returned 2 arrays instead of 1: ('chi',)"),
+        ("os.abort()", "failed", "crashed: killed by SIGABRT"),
+        ("os._exit(3)", "failed", "crashed: exit code 3"),
+    ],
+)
+def test_a_method_that_does_not(run, tmp_path, body, status, reason):
+    record = run(body)
+    assert record["status"] == status
+    assert record["reason"].startswith(reason)
+    assert not (tmp_path / "out" / "chimap.nii.gz").exists()
+
+
+def test_a_method_that_hangs(run):
+    record = run("time.sleep(600)", limit=3)
+    assert (record["status"], record["reason"]) == ("timeout", "took longer than its limit of 3 s")
+
+
+def test_an_empty_mask(run):
+    record = run("return local_field, mask & False", produces="('local_field', 'mask')")
+    assert record["reason"] == "ValueError: its mask is empty"
+
+
+def test_a_file_that_cannot_be_imported(run, tmp_path):
+    record = run("return (")
+    assert record["status"] == "failed"
+    assert "SyntaxError" in record["reason"]
+
+
+def test_what_follows_a_failure_is_skipped_with_its_reason(run, tmp_path):
+    before = tmp_path / "before"
+    before.mkdir()
+    (before / "run.json").write_text(json.dumps({"chain": "truth", "status": "failed", "reason": "no luck"}))
+    record = run("return local_field", parent=str(before))
+    assert (record["status"], record["reason"]) == ("skipped", "truth: no luck")
+
+
+def test_what_it_left_before_is_gone(run, tmp_path):
+    assert run("return local_field")["status"] == "ok"
+    assert run("raise RuntimeError('no luck')")["status"] == "failed"
+    assert not (tmp_path / "out" / "chimap.nii.gz").exists()
+
+
+def test_missing_artifact_is_no_failure(run, tmp_path):
+    record = run("return r2prime", consumes="r2prime")
+    assert (record["status"], record["reason"]) == ("skipped", "truth.mine: this dataset has no r2prime")
