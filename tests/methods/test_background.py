@@ -72,6 +72,15 @@ def test_uniform_and_linear_fields_go(method, ball):
         assert rms(left, inner) < 0.03 * rms(field, inner)
 
 
+def test_vsharp_uses_no_ball_thinner_than_a_slice():
+    grid = Grid((40, 40, 17), (1.0, 1.0, 3.0), OBLIQUE)
+    x, y, z = grid.axes()
+    mask = x**2 + y**2 + z**2 < 19**2
+    outer = oracles.sphere_field((x, y, z), OBLIQUE, (17, 18, -16), 8, 9.4) * mask
+    left, kept = vsharp(outer, mask, grid, radius_min=1.0)
+    assert rms(left, kept) < 0.05 * rms(outer, kept)
+
+
 @pytest.mark.parametrize("method", [vsharp, pdf])
 def test_a_mask_at_the_edge_of_the_volume_gives_the_same_interior(method, ball):
     """No circular-convolution bias: cutting the volume to the mask's box changes nothing inside."""
