@@ -59,7 +59,7 @@ def paint(
     half = size * BRICK / 2 + slack
     parts = fine[0] * fine[1] * fine[2]
     deepest = depths[-1]
-    near = size + deepest
+    near = size + slack
     for column in prange(n_x * n_y):
         work = np.empty(code.shape[0] + 1)
         share = np.empty(depths.size)
@@ -82,10 +82,8 @@ def paint(
                 for j in range(j0, j1):
                     for k in range(k0, k1):
                         if inside:
-                            last = depths.size - 1
-                            if amounts[last] < 1 and last > 0:
-                                _blend(amounts[last - 1], values[last - 1], names[last - 1], stack, weight, labels, i, j, k)  # fmt: skip  # noqa: E501
-                            _blend(amounts[last], values[last], names[last], stack, weight, labels, i, j, k)
+                            for s in range(depths.size):
+                                _blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
                         share[:] = 0.0
                         x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]

@@ -1,0 +1,177 @@
+"""A phantom from any image of labels, such as a segmentation."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numba import njit, prange
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.grid import Grid, affine_voxel_size
+from qsmbench.phantom import description as d
+from qsmbench.phantom.maps import locate
+from qsmbench.phantom.model import changed, find_tissue
+from qsmbench.phantom.properties import CHANNELS, Properties, unweight
+from qsmbench.phantom.tissues import table
+
+
+@dataclass(frozen=True)
+class LabelPhantom:
+    """An image of labels with a table of what each label is; renders as a `Phantom` does.
+
+    Attributes:
+        name: the file's name.
+        path: the file.
+        description: what it says.
+    """
+
+    name: str
+    path: Path
+    description: d.LabelDescription
+
+    @property
+    def supersampling(self) -> tuple[int, int, int]:
+        """Parts into which the scan's voxels are cut for the simulation."""
+        return self.description.supersampling
+
+    @cached_property
+    def _image(self) -> tuple[np.ndarray, np.ndarray]:
+        path = locate(self.description.image, self.path.parent)
+        image = nib.load(path)
+        values = np.asarray(image.dataobj)  # type: ignore[attr-defined]
+        if values.ndim != 3 or not np.array_equal(values, np.round(values)):
+            raise QsmbenchError(f"{path}: an image of labels must have 3 axes and whole numbers")
+        if values.min() < 0 or values.max() > 255:
+            raise QsmbenchError(
+                f"{path}: labels run from {values.min():g} to {values.max():g}; legal are 0…255"
+            )
+        return values.astype(np.uint8), np.asarray(image.affine, float)  # type: ignore[attr-defined]
+
+    @cached_property
+    def _rows(self) -> dict[int, dict[str, str]]:
+        path = locate(self.description.table, self.path.parent)
+        with path.open(newline="") as file:
+            dialect = "excel" if path.suffix == ".csv" else "excel-tab"
+            rows = list(csv.DictReader(file, dialect=dialect))
+        if not rows or not {"index", "name"} <= rows[0].keys():
+            raise QsmbenchError(
+                f"{path}: needed are the columns index, name, and tissue or {', '.join(CHANNELS)}"
+            )
+        try:
+            return {int(row["index"]): row for row in rows}
+        except ValueError as e:
+            raise QsmbenchError(f"{path}: an index is no whole number ({e})") from e
+
+    @property
+    def regions(self) -> list[tuple[int, str, str]]:
+        """Index, name and group of each label but 0."""
+        tissues = table()
+        found = []
+        for index, row in sorted(self._rows.items()):
+            tissue = tissues.get(row.get("tissue") or "")
+            group = row.get("group") or (tissue.group if tissue else "")
+            if index > 0:
+                found.append((index, row["name"], group))
+        return found
+
+    def grid(self) -> Grid:
+        """The image's own grid, or the same box in voxels of `voxel_size`."""
+        labels, affine = self._image
+        own = Grid.from_affine(labels.shape, affine, self.description.b0_dir)
+        if self.description.voxel_size is None:
+            return own
+        factor = np.array(self.description.voxel_size) / np.array(own.voxel_size)
+        nx, ny, nz = (int(n) for n in np.maximum(np.round(np.array(own.shape) / factor), 1))
+        scaled = affine.copy()
+        scaled[:3, :3] = affine[:3, :3] * factor
+        centre = affine @ [*((np.array(own.shape) - 1) / 2), 1]
+        scaled[:3, 3] = centre[:3] - scaled[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
+        return Grid.from_affine((nx, ny, nz), scaled, self.description.b0_dir)
+
+    def render(self, grid: Grid, b0: float) -> Properties:
+        """The properties of the object on `grid` at `b0` [T].
+
+        A voxel is cut into parts no longer than the image's voxels, each part takes the label where it lies, and
+        the voxel holds the mean: labels are never interpolated, and their shares are kept.
+
+        Raises:
+            QsmbenchError: a label is not in the table, or its tissue is not known.
+        """
+        labels, affine = self._image
+        values = self._values(labels, b0)
+        size = np.array(grid.voxel_size) / min(affine_voxel_size(affine))
+        parts = np.clip(np.ceil(2 * size - 1e-6), 1, 8).astype(np.int64)
+        parts[np.isclose(size, 1)] = 1
+        stack = np.empty((len(CHANNELS), *grid.shape), np.float32)
+        out = np.zeros(grid.shape, np.uint8)
+        inside = np.zeros(256, np.bool_)
+        chosen = self.description.mask
+        inside[list(chosen) if chosen is not None else slice(1, None)] = True
+        share = np.zeros(grid.shape, np.float32)
+        to_image = np.linalg.inv(affine) @ grid.affine
+        _sample(labels, to_image, parts, values, inside, stack, out, share)
+        unweight(stack)
+        return Properties(grid, *stack, out, share >= 0.5, self.regions, self.description.ambient_chi)
+
+    def _values(self, labels: np.ndarray, b0: float) -> np.ndarray:
+        """Properties of each label, (256, 5), the last three multiplied by proton density."""
+        tissues = changed(table(), self.description.tissues, self.path)
+        where = locate(self.description.table, self.path.parent)
+        values = np.zeros((256, len(CHANNELS)), np.float32)
+        values[0, 0] = self.description.ambient_chi
+        for index in np.unique(labels):
+            row = self._rows.get(int(index))
+            if row is None and index == 0:
+                continue
+            if row is None:
+                listed = ", ".join(str(i) for i in sorted(self._rows))
+                raise QsmbenchError(f"{where}: label {index} is in the image but not listed; listed are {listed}")
+            if name := row.get("tissue"):
+                values[index] = find_tissue(tissues, name, where).values(b0)
+                continue
+            for c, channel in enumerate(CHANNELS):
+                try:
+                    values[index, c] = float(row[channel])
+                except (KeyError, TypeError, ValueError) as e:
+                    raise QsmbenchError(
+                        f"{where}: label {index}: {channel} is {row.get(channel)!r}; give a tissue, or a number in "
+                        f"each of {', '.join(CHANNELS)}"
+                    ) from e
+        values[:, 2:] *= values[:, 1:2]
+        return values
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _sample(labels, affine, fine, values, inside, stack, out, share):
+    parts = fine[0] * fine[1] * fine[2]
+    nx, ny, nz = labels.shape
+    for i in prange(out.shape[0]):
+        count = np.zeros(256, np.int64)
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                count[:] = 0
+                total = np.zeros(5)
+                covered = 0
+                for part in range(parts):
+                    a = i + ((part % fine[0]) + 0.5) / fine[0] - 0.5
+                    b = j + ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
+                    c = k + ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
+                    u = int(np.floor(affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3] + 0.5))
+                    v = int(np.floor(affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3] + 0.5))
+                    w = int(np.floor(affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3] + 0.5))
+                    label = 0
+                    if 0 <= u < nx and 0 <= v < ny and 0 <= w < nz:
+                        label = labels[u, v, w]
+                    count[label] += 1
+                    covered += inside[label]
+                    for s in range(5):
+                        total[s] += values[label, s]
+                out[i, j, k] = np.argmax(count)
+                share[i, j, k] = covered / parts
+                for s in range(5):
+                    stack[s, i, j, k] = total[s] / parts

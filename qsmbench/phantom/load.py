@@ -1,0 +1,114 @@
+"""Reading a phantom's description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.phantom.description import Description, LabelDescription
+from qsmbench.phantom.labelmap import LabelPhantom
+from qsmbench.phantom.model import Phantom
+
+SUFFIX = ".yaml"
+
+
+def names() -> list[str]:
+    """Names of the phantoms in the phantoms folder."""
+    return sorted(p.stem for p in (share() / "phantoms").glob(f"*{SUFFIX}"))
+
+
+def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom | LabelPhantom:
+    """Load a phantom by its name in the phantoms folder, or by the path of a YAML file.
+
+    Args:
+        name_or_path: `head`, `sphere`, …, or a path.
+        overrides: dotted key → value, such as `{'voxel_size': 1.5, 'tissues.caudate.chi': 0.1}`; a description's
+            parameters go by their bare names, such as `radius`.
+
+    Raises:
+        QsmbenchError: no such phantom, an unknown key or an illegal value.
+    """
+    path = _path(str(name_or_path))
+    content = _read(path)
+    for key, value in (overrides or {}).items():
+        _override(content, key, value, path)
+    content = _substitute(content, content.get("parameters") or {}, path)
+    try:
+        description: Any = TypeAdapter(Description).validate_python(content)
+    except ValidationError as e:
+        raise QsmbenchError(f"{path}: {_first(e)}") from e
+    if isinstance(description, LabelDescription):
+        return LabelPhantom(path.stem, path, description)
+    return Phantom(path.stem, path, description)
+
+
+def _path(name: str) -> Path:
+    if name in names():
+        return share() / "phantoms" / f"{name}{SUFFIX}"
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise QsmbenchError(f"{path}: no such file")
+    raise QsmbenchError(f"phantom {name!r} is unknown; there are {', '.join(names())}, or give a path to a YAML")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as e:
+        raise QsmbenchError(f"{path}: is not YAML ({' '.join(str(e).split())})") from e
+    if not isinstance(content, dict):
+        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a mapping of keys")
+    return content
+
+
+def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
+    parameters = content.get("parameters")
+    if isinstance(parameters, dict) and key in parameters:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise QsmbenchError(f"{path}: {key} is {value!r}; it must be a number")
+        parameters[key] = value
+        return
+    *parents, last = key.split(".")
+    node = content
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise QsmbenchError(f"{path}: {key} is unknown: {parent} has no keys below it")
+    node[last] = value
+
+
+def _substitute(node: Any, parameters: dict[str, Any], path: Path) -> Any:
+    """The content with `$name` replaced by the parameter of that name, and `-$name` by its negative."""
+    if isinstance(node, dict):
+        return {k: _substitute(v, parameters, path) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_substitute(v, parameters, path) for v in node]
+    if isinstance(node, str) and node.lstrip("-").startswith("$"):
+        name = node.lstrip("-")[1:]
+        if name not in parameters:
+            raise QsmbenchError(f"{path}: ${name} is no parameter; there are {', '.join(parameters) or 'none'}")
+        return -parameters[name] if node.startswith("-") else parameters[name]
+    return node
+
+
+_KINDS = ("shapes", "labelmap")
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line: key, value, what is legal."""
+    first = error.errors()[0]
+    key = ".".join(str(p) for p in first["loc"] if p not in _KINDS) or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"{key} is unknown (value {first['input']!r}); see the other phantoms for the legal keys"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    value = repr(first["input"])
+    shown = value if len(value) < 80 else value[:77] + "…"
+    return f"{key} is {shown}: {first['msg']}"

@@ -1,0 +1,96 @@
+"""Maps that shapes sample: images from files, sharpened or turned into distances from a surface."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.description import MapSource
+
+
+@dataclass(frozen=True)
+class Map:
+    """An image in world space.
+
+    Attributes:
+        values: (nx, ny, nz) float32; a fraction, or a distance [mm], negative inside.
+        affine: (4, 4) voxel index → world mm.
+    """
+
+    values: np.ndarray
+    affine: np.ndarray
+
+
+def locate(file: str, folder: Path) -> Path:
+    """The path of a map's file: `package:path/in/package`, absolute, or relative to the description's `folder`.
+
+    Raises:
+        QsmbenchError: there is no such file or package.
+    """
+    package, _, inside = file.rpartition(":")
+    if package:
+        spec = importlib.util.find_spec(package)  # the package itself is not imported, which may be slow
+        if spec is None or spec.origin is None:
+            raise QsmbenchError(f"{file}: the package {package} is not installed")
+        path = Path(spec.origin).parent / inside
+    else:
+        path = folder / file
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file")
+    return path
+
+
+@lru_cache(maxsize=4)
+def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = nib.load(path)
+    return np.asarray(image.dataobj, np.float32), np.asarray(image.affine)  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=16)
+def read_map(path: Path, source: MapSource) -> Map:
+    """Read a map and prepare it as `source` says: scale, fill, sharpen, distance."""
+    values, affine = _image(path)
+    values = values / np.float32(source.scale)
+    if source.outside is not None:
+        values[values == 0] = source.outside
+    if source.sharpen is not None:
+        blurred = ndimage.gaussian_filter(values, source.sharpen.sigma / _spacing(affine))
+        values += np.float32(source.sharpen.amount) * (values - blurred)
+    if source.distance is not None:
+        return _distance_map(values, affine, source)
+    return Map(values, affine)
+
+
+def _spacing(affine: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def _distance_map(values: np.ndarray, affine: np.ndarray, source: MapSource) -> Map:
+    """Distance from the surface of {values > level}, its gaps narrower than 2·`close` filled.
+
+    The set is widened by `close` and the distance from that surface is raised again by `close`.
+    """
+    assert source.distance is not None
+    how = source.distance
+    stride = tuple(max(1, round(how.spacing / s)) for s in _spacing(affine))
+    coarse = values[tuple(slice(None, None, s) for s in stride)] > how.level
+    scaling = np.diag([*stride, 1.0])
+    pad = int(np.ceil((how.close + how.reach) / how.spacing))
+    coarse = ndimage.binary_fill_holes(np.pad(coarse, pad))
+    shift = np.eye(4)
+    shift[:3, 3] = -pad
+    affine = affine @ scaling @ shift
+    size = _spacing(affine)
+    if how.close > 0:
+        coarse = ndimage.distance_transform_edt(~coarse, size) < how.close
+    outside = ndimage.distance_transform_edt(~coarse, size) - size.mean() / 2
+    inside = ndimage.distance_transform_edt(coarse, size) - size.mean() / 2
+    signed = np.where(coarse, -inside, outside) + how.close
+    return Map(ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine)

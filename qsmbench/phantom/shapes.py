@@ -1,0 +1,216 @@
+"""Shapes compile to programs of signed distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.phantom import description as d
+from qsmbench.phantom import distance as op
+from qsmbench.phantom.maps import Map
+
+Bounds = np.ndarray
+"""(2, 3) lower and upper corner of a box, world mm."""
+
+EVERYWHERE = np.array([[-np.inf] * 3, [np.inf] * 3])
+
+
+@dataclass
+class Program:
+    """A compiled shape.
+
+    Attributes:
+        code: operations and the start of their parameters.
+        parameters: of all operations in turn.
+        bounds: (2, 3) mm, a box outside of which nothing lies.
+        finest: mm, the smallest feature: a radius of a tube, the spacing of a map.
+        slack: mm by which distances far from the surface may be off; negative: they tell nothing.
+    """
+
+    code: list[tuple[int, int]] = field(default_factory=list)
+    parameters: list[float] = field(default_factory=list)
+    bounds: Bounds = field(default_factory=EVERYWHERE.copy)
+    finest: float = np.inf
+    slack: float = 0
+
+    def add(self, operation: int, *parameters: float) -> None:
+        """Append an operation."""
+        self.code.append((operation, len(self.parameters)))
+        self.parameters.extend(float(p) for p in parameters)
+
+
+@dataclass
+class Compiler:
+    """Compiles shapes for one rendering.
+
+    Attributes:
+        shapes: the description's named shapes.
+        maps: the maps by name, with where each starts in the joint array and whether it holds distances.
+        step: mm, width of the ramp of partial volume.
+    """
+
+    shapes: dict[str, d.Shape]
+    maps: dict[str, tuple[Map, int, bool]]
+    step: float
+
+    def compile(self, shape: d.Shape) -> Program:
+        """The program of `shape`.
+
+        Raises:
+            QsmbenchError: it refers to a shape or a map that is not there.
+        """
+        program = Program()
+        program.bounds = self._emit(shape, program, False)
+        return program
+
+    def _emit(self, shape: d.Shape, program: Program, fold: bool) -> Bounds:
+        fold = fold or shape.mirror
+        emit = getattr(self, f"_{shape.shape}")
+        return emit(shape, program, fold)
+
+    def _primitive(
+        self, program: Program, operation: int, fold: bool, world_to_own: np.ndarray, *own: float
+    ) -> None:
+        program.add(operation, float(fold), *world_to_own[:3].ravel(), *own)
+
+    def _frame(self, shape: d.Solid) -> np.ndarray:
+        frame = np.eye(4)
+        frame[:3, :3] = Rotation.from_euler("xyz", shape.rotate, degrees=True).as_matrix()
+        frame[:3, 3] = shape.center
+        return frame
+
+    def _solid(self, shape: d.Solid, program: Program, fold: bool, operation: int, half, own) -> Bounds:
+        frame = self._frame(shape)
+        self._primitive(program, operation, fold, np.linalg.inv(frame), *own)
+        reach = np.abs(frame[:3, :3]) @ np.asarray(half, float)
+        return _folded(np.stack([frame[:3, 3] - reach, frame[:3, 3] + reach]), fold)
+
+    def _ellipsoid(self, shape: d.Ellipsoid, program: Program, fold: bool) -> Bounds:
+        radii = np.array(shape.radii)
+        mean = float(np.prod(radii) ** (1 / 3))
+        program.finest = min(program.finest, min(shape.radii))
+        radii = radii * (_ball_radius(mean, self.step) / mean)
+        return self._solid(shape, program, fold, op.ELLIPSOID, radii, (*radii, shape.exponent))
+
+    def _box(self, shape: d.Box, program: Program, fold: bool) -> Bounds:
+        program.finest = min(program.finest, min(shape.half))
+        rounding = min(shape.rounding, *shape.half)
+        return self._solid(shape, program, fold, op.BOX, shape.half, (*shape.half, rounding))
+
+    def _tube(self, shape: d.Tube, program: Program, fold: bool) -> Bounds:
+        points = np.array(shape.points)
+        program.finest = min(program.finest, points[:, 3].min())
+        points[:, 3] = [_tube_radius(r, self.step) for r in points[:, 3]]
+        self._primitive(program, op.TUBE, fold, np.eye(4), len(points), *points.ravel())
+        reach = np.maximum(points[:, 3:], 0)
+        box = np.stack([(points[:, :3] - reach).min(0), (points[:, :3] + reach).max(0)])
+        return _folded(box, fold)
+
+    def _cylinder(self, shape: d.Cylinder, program: Program, fold: bool) -> Bounds:
+        program.finest = min(program.finest, shape.radius)
+        radius, half = _tube_radius(shape.radius, self.step), shape.length / 2
+        own = (2, 0, 0, -half, radius, 0, 0, half, radius)
+        return self._solid(shape, program, fold, op.TUBE, (radius, radius, half + radius), own)
+
+    def _half_space(self, shape: d.HalfSpace, program: Program, fold: bool) -> Bounds:
+        normal = np.array(shape.normal) / np.linalg.norm(shape.normal)
+        frame = np.zeros((4, 4))
+        frame[2, :3], frame[2, 3] = normal, -normal @ np.array(shape.point)
+        self._primitive(program, op.HALF_SPACE, fold, frame)
+        return EVERYWHERE.copy()
+
+    def _gyroid(self, shape: d.Gyroid, program: Program, fold: bool) -> Bounds:
+        program.finest = min(program.finest, shape.wavelength / 2)
+        program.slack = -1
+        frame = np.linalg.inv(self._frame(shape))
+        self._primitive(program, op.GYROID, fold, frame, shape.wavelength, shape.level)
+        return EVERYWHERE.copy()
+
+    def _map(self, shape: d.FromMap, program: Program, fold: bool) -> Bounds:
+        if shape.map not in self.maps:
+            raise QsmbenchError(f"map {shape.map!r} is unknown; there are {', '.join(self.maps) or 'none'}")
+        image, start, is_distance = self.maps[shape.map]
+        spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+        if is_distance:
+            level, width = shape.level, -1.0  # d = v − level
+        else:
+            level, width = shape.level, shape.width or self.step
+            program.slack = -1
+            program.finest = min(program.finest, 1.5 * float(spacing.min()))
+        own = (*image.values.shape, start, level, width)
+        self._primitive(program, op.MAP, fold, np.linalg.inv(image.affine), *own)
+        shape_ = np.array(image.values.shape) - 1
+        corners = np.array([[i, j, k, 1] for i in (0, shape_[0]) for j in (0, shape_[1]) for k in (0, shape_[2])])
+        world = (corners @ image.affine.T)[:, :3]
+        return _folded(np.stack([world.min(0), world.max(0)]), fold)
+
+    def _union(self, shape: d.Union_, program: Program, fold: bool) -> Bounds:
+        boxes = [self._emit(shape.of[0], program, fold)]
+        for other in shape.of[1:]:
+            boxes.append(self._emit(other, program, fold))
+            program.add(op.UNION, shape.smooth)
+        grow = shape.smooth / 4 * np.array([[-1], [1]]) * max(1, len(boxes) - 1)
+        return np.stack([np.min([b[0] for b in boxes], 0), np.max([b[1] for b in boxes], 0)]) + grow
+
+    def _intersection(self, shape: d.Intersection, program: Program, fold: bool) -> Bounds:
+        boxes = [self._emit(shape.of[0], program, fold)]
+        for other in shape.of[1:]:
+            boxes.append(self._emit(other, program, fold))
+            program.add(op.INTERSECTION)
+        return np.stack([np.max([b[0] for b in boxes], 0), np.min([b[1] for b in boxes], 0)])
+
+    def _difference(self, shape: d.Difference, program: Program, fold: bool) -> Bounds:
+        box = self._emit(shape.of[0], program, fold)
+        for other in shape.of[1:]:
+            self._emit(other, program, fold)
+            program.add(op.DIFFERENCE)
+        return box
+
+    def _offset(self, shape: d.Offset, program: Program, fold: bool) -> Bounds:
+        box = self._emit(shape.of, program, fold)
+        program.add(op.OFFSET, shape.by)
+        return box + np.array([[-1], [1]]) * shape.by
+
+    def _ripple(self, shape: d.Ripple, program: Program, fold: bool) -> Bounds:
+        box = self._emit(shape.of, program, fold)
+        program.add(op.RIPPLE, shape.amplitude, shape.wavelength)
+        program.finest = min(program.finest, shape.wavelength / 3)
+        program.slack = max(program.slack, abs(shape.amplitude)) if program.slack >= 0 else program.slack
+        return box + np.array([[-1], [1]]) * abs(shape.amplitude)
+
+    def _ref(self, shape: d.Reference, program: Program, fold: bool) -> Bounds:
+        if shape.name not in self.shapes:
+            raise QsmbenchError(
+                f"shape {shape.name!r} is unknown; there are {', '.join(self.shapes) or 'none'}"
+            )
+        return self._emit(self.shapes[shape.name], program, fold)
+
+
+def _folded(box: Bounds, fold: bool) -> Bounds:
+    if fold:
+        reach = max(abs(box[0, 0]), abs(box[1, 0]))
+        box[:, 0] = -reach, reach
+    return box
+
+
+def _ball_radius(radius: float, step: float) -> float:
+    """Radius at which a ramp of partial volume as wide as `step` holds the volume of a ball of `radius` [mm].
+
+    The ramp's volume is π/(3h)·[(a + h/2)⁴ − max(a − h/2, 0)⁴]; without this, balls of a few voxels are too big.
+    """
+    if (4 * step * radius**3) ** 0.25 < step:
+        return (4 * step * radius**3) ** 0.25 - step / 2
+    a = radius
+    for _ in range(50):
+        a -= (a**3 + a * step**2 / 4 - radius**3) / (3 * a**2 + step**2 / 4)
+    return a
+
+
+def _tube_radius(radius: float, step: float) -> float:
+    """As `_ball_radius`, for the cross-section of a tube: π/(3h)·[(a + h/2)³ − max(a − h/2, 0)³] = π·radius²."""
+    if (3 * step * radius**2) ** (1 / 3) < step:
+        return (3 * step * radius**2) ** (1 / 3) - step / 2
+    return float(np.sqrt(radius**2 - step**2 / 12))
