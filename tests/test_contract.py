@@ -123,6 +123,29 @@ def test_method_takes_read_only_inputs(name, inputs):
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_method_runs_on_one_echo_or_says_why_not(name, inputs):
+    method = registry.find(name)
+    single = inputs | {n: inputs[n][..., :1] for n in ("phase", "magnitude", "unwrapped")} | {"te": inputs["te"][:1]}
+    try:
+        result = method(*(single[n] for n in method.consumes))
+    except NotApplicable as reason:
+        assert str(reason)
+        return
+    for volume in result if isinstance(result, tuple) else (result,):
+        assert np.isfinite(volume).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_method_does_not_mind_the_order_in_memory(name, inputs):
+    """Volumes read from NIfTI files lie with x fastest."""
+    method = registry.find(name)
+    turned = {n: np.asfortranarray(v) if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+    plain = run(method, inputs)
+    for product, volume in run(method, turned).items():
+        np.testing.assert_allclose(volume, plain[product], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_method_gives_the_same_on_any_number_of_threads(name, inputs, monkeypatch):
     method = registry.find(name)
     results = []

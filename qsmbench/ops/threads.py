@@ -13,14 +13,14 @@ from qsmbench.errors import QsmbenchError
 
 
 def n_threads() -> int:
-    """Number of threads: the environment variable QSMBENCH_THREADS, by default one per processor.
+    """Number of threads: the environment variable QSMBENCH_THREADS, by default one per processor we may use.
 
     Raises:
         QsmbenchError: the variable is no positive integer.
     """
     stated = os.environ.get("QSMBENCH_THREADS", "")
-    if not stated:
-        return os.cpu_count() or 1
+    if not stated:  # a scheduler may have bound us to a few of the machine's processors
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not stated.isdigit() or int(stated) < 1:
         raise QsmbenchError(f"QSMBENCH_THREADS is {stated!r}; it must be a positive integer")
     return int(stated)
