@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -51,6 +52,8 @@ ARTIFACTS = {
     "labels": Artifact("dseg.nii.gz", "", "index into dseg.tsv", dtype=np.uint8),
 }
 
+T = TypeVar("T")
+
 PARAMS_FILE = "params.json"
 REGIONS_FILE = "dseg.tsv"
 
@@ -76,24 +79,39 @@ class Params:
         object.__setattr__(self, "te", te)
 
 
+def _open(path: Path, take: Callable[[Any], T]) -> T:
+    """What `take` reads off the NIfTI image in a file; anything that is wrong with the file is one line."""
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file")
+    try:
+        return take(nib.load(path))
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as e:
+        reason = " ".join(str(e).split()).replace(str(path), path.name)[:200]
+        raise QsmbenchError(f"{path}: cannot be read as NIfTI, truncated or damaged ({reason})") from e
+
+
+def _values(image: Any) -> np.ndarray:
+    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
+    stored = image.get_data_dtype()
+    return np.asarray(image.dataobj, dtype=np.float32 if scaled or stored.kind == "f" else stored)
+
+
+def open_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """The shape and the affine of a NIfTI file.
+
+    Raises:
+        QsmbenchError: no such file, or not a NIfTI file.
+    """
+    return _open(path, lambda image: (tuple(image.shape), np.array(image.affine, float)))
+
+
 def open_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The values (scaled, float32 or bool or integer as stored) and the affine of a NIfTI file.
+    """The values (scaled, float32 or integer as stored) and the affine of a NIfTI file.
 
     Raises:
         QsmbenchError: no such file, not a NIfTI file, truncated, or not finite everywhere.
     """
-    if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file")
-    try:
-        image = nib.load(path)
-        scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0  # type: ignore[attr-defined]
-        stored = image.get_data_dtype()  # type: ignore[attr-defined]
-        kind: Any = np.float32 if scaled or stored.kind == "f" else stored
-        values = np.asarray(image.dataobj, dtype=kind)  # type: ignore[attr-defined]
-        affine = np.array(image.affine, float)  # type: ignore[attr-defined]
-    except (ImageFileError, OSError, EOFError, ValueError) as e:
-        reason = " ".join(str(e).split())[:200]
-        raise QsmbenchError(f"{path}: cannot be read as NIfTI, truncated or damaged ({reason})") from e
+    values, affine = _open(path, lambda image: (_values(image), np.array(image.affine, float)))
     if not np.isfinite(values).all():
         count = int(np.count_nonzero(~np.isfinite(values)))
         raise QsmbenchError(f"{path}: {count} of {values.size} voxels are NaN or infinite; all must be finite")
@@ -125,9 +143,9 @@ def read_params(folder: Path) -> Params:
     volumes = [f for a in ARTIFACTS.values() if (f := folder / a.file).is_file()]
     if not volumes:
         raise QsmbenchError(f"{folder}: holds no volume; expected for example phase.nii.gz, mask.nii.gz")
-    image = nib.load(volumes[0])
+    shape, affine = open_grid(volumes[0])
     try:
-        grid = Grid.from_affine(image.shape, image.affine, tuple(content["B0_dir"]))  # type: ignore[attr-defined]
+        grid = Grid.from_affine(shape, affine, tuple(content["B0_dir"]))
         params = Params(content["TE"], float(content["B0"]), grid)
     except (TypeError, ValueError) as e:
         raise QsmbenchError(f"{path}: {e}") from e

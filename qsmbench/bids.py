@@ -14,6 +14,7 @@ from qsmbench.artifacts import (
     Params,
     check_grid,
     make_folder,
+    open_grid,
     open_volume,
     read_json,
     save_volume,
@@ -66,10 +67,9 @@ def read_megre(
         )
     sidecars = [_sidecar(f, root) for f in files["phase"].values()]
     first = next(iter(files["phase"].values()))
-    _, affine = open_volume(first)
+    shape, affine = open_grid(first)
     stated = b0_dir or sidecars[0].get("B0_dir")
     notes = [] if stated else [f"{first.name}: B0 taken along the scanner's z, by the affine"]
-    shape = open_volume(first)[0].shape
     try:
         grid = Grid.from_affine(shape, affine, tuple(stated) if stated else None)
         params = Params([s["EchoTime"] for s in sidecars], float(sidecars[0]["MagneticFieldStrength"]), grid)  # type: ignore[arg-type]

@@ -189,9 +189,10 @@ def _protocols() -> list[tuple[str, str]]:
 
 
 def _phantoms() -> list[tuple[str, str]]:
-    from qsmbench.phantom import phantoms
+    from qsmbench.paths import share
 
-    return phantoms()
+    files = sorted((share() / "phantoms").glob("*.yaml"))
+    return [(f.stem, f.read_text().split("\n", 1)[0].lstrip("# ")) for f in files]  # the first line says what it is
 
 
 LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {

@@ -1,0 +1,173 @@
+"""The command line: every verb explains itself, and bad input is one line and exit code 2."""
+
+import re
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from qsmbench import artifacts, cli
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `qsmbench` with arguments; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["qsmbench", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as e:
+            code = e.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.mark.parametrize("verb", ["run", "simulate", "reconstruct", "score", "report", "list"])
+def test_help_has_an_example(command, verb):
+    code, out, _ = command(verb, "--help")
+    assert code == 0
+    assert f"Example: qsmbench {verb}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("what", ["phantoms", "protocols", "methods", "metrics"])
+def test_lists_have_a_line_each_with_the_name_first(command, what):
+    code, out, _ = command("list", what)
+    assert code == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert len(names) == len(set(names))
+    known = {"phantoms": "sphere", "protocols": "brain-3t", "methods": "tkd", "metrics": "nrmse"}
+    assert known[what] in names
+
+
+def refused(result, message):
+    """Exit code 2, one line on standard error, and what it says."""
+    code, _, err = result
+    assert code == 2
+    assert "Traceback" not in err
+    line = " ".join(err.split())
+    assert line.startswith("qsmbench: ")
+    assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "methodes"], "cannot list 'methodes'; legal are phantoms, protocols, methods, metrics"),
+        (["run", "nowhere.yaml"], "nowhere.yaml: No such file"),
+        (["simulate", "hed", "out"], "phantom 'hed' is unknown; there are .*sphere"),
+        (["simulate", "sphere", "out", "--protocol", "x"], "unknown protocol 'x'; there are .*brain-3t"),
+        (["simulate", "sphere", "out", "--set", "voxel_size"], "must be KEY=VALUE"),
+        (["simulate", "sphere", "out", "--set", "voxel_sise=1"], "voxel_sise"),
+        (["simulate", "sphere", "out", "--set", "voxel_size=-1"], "voxel_size"),
+        (["simulate", "sphere", "out", "--format", "dicom"], "--format is 'dicom'; legal are artifacts, bids"),
+        (["report", ".", "out"], "holds no scores.parquet"),
+        (["score", ".", "."], "holds no chain.json"),
+        (["reconstruct", "romeo.fit", "nowhere", "out"], "nowhere: no such folder"),
+    ],
+)
+def test_bad_arguments(command, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    refused(command(*arguments), message)
+
+
+@pytest.mark.parametrize(
+    ("chain", "more", "message"),
+    [
+        ("romeo.nosuch", [], "unknown method 'nosuch'; there are"),
+        ("romeo.tkd", [], "tkd needs local_field, which no step before it produces"),
+        ("truth.tkd", [], "begins with truth; name its folder with --truth"),
+        ("romeo.fit", ["--set", "romeo.x=1"], "method romeo: unknown setting 'x'; legal are"),
+        ("romeo.fit", ["--set", "tkd.threshold=1"], "has no such step; it has romeo, fit"),
+        ("romeo.fit", ["--set", "threshold=1"], "must be METHOD.KEY=VALUE"),
+    ],
+)
+def test_bad_chains(command, scan_folder, chain, more, message):
+    refused(command("reconstruct", chain, scan_folder / "scan", scan_folder / "out", *more), message)
+
+
+def nan(scan, small):
+    volume = small["scan"]["magnitude"].copy()
+    volume[0, 0, 0] = np.nan
+    artifacts.write(scan, {"magnitude": volume}, small["params"].grid)
+
+
+def other_grid(scan, small):
+    artifacts.save_volume(scan / "magnitude.nii.gz", small["scan"]["magnitude"][:-1], small["params"].grid.affine)
+
+
+def empty_mask(scan, small):
+    artifacts.write(scan, {"mask": np.zeros_like(small["scan"]["mask"])}, small["params"].grid)
+
+
+def truncated(scan, small):
+    path = scan / "phase.nii.gz"
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def no_nifti(scan, small):
+    (scan / "phase.nii.gz").write_text("not an image")
+
+
+def fewer_echoes(scan, small):
+    artifacts.write(scan, {"phase": small["scan"]["phase"][..., :2]}, small["params"].grid)
+
+
+def degrees(scan, small):
+    phase = np.rad2deg(small["scan"]["phase"])
+    artifacts.write(scan, {"phase": phase * 180 / np.abs(phase).max()}, small["params"].grid)
+
+
+def no_echo_times(scan, small):
+    path = scan / "params.json"
+    path.write_text(path.read_text().replace('"TE"', '"te"'))
+
+
+def no_direction(scan, small):
+    path = scan / "params.json"
+    path.write_text(path.read_text().replace('"B0_dir"', '"direction"'))
+
+
+def no_mask(scan, small):
+    (scan / "mask.nii.gz").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (nan, r"magnitude\.nii\.gz: 3 of \d+ voxels are NaN or infinite"),
+        (other_grid, r"magnitude\.nii\.gz: shape \(23, 21, 19\) differs from the scan's \(24, 21, 19\)"),
+        (empty_mask, r"mask\.nii\.gz: the mask is empty"),
+        (truncated, r"phase\.nii\.gz: cannot be read as NIfTI"),
+        (no_nifti, r"phase\.nii\.gz: cannot be read as NIfTI"),
+        (fewer_echoes, r"phase\.nii\.gz: has 2 echoes, but params\.json has 3 echo times"),
+        (degrees, r"phase\.nii\.gz: phase spans .*; legal are radians"),
+        (no_echo_times, r"params\.json: TE is missing"),
+        (no_direction, r"params\.json: B0_dir is missing"),
+        (no_mask, r"mask\.nii\.gz: no such file"),
+    ],
+    ids=lambda p: getattr(p, "__name__", ""),
+)
+def test_bad_scans(command, scan_folder, small, damage, message):
+    damage(scan_folder / "scan", small)
+    refused(command("reconstruct", "romeo.fit", scan_folder / "scan", scan_folder / "out"), message)
+
+
+def test_output_that_cannot_be_written(command, scan_folder):
+    (scan_folder / "file").write_text("")
+    result = command("reconstruct", "romeo.fit", scan_folder / "scan", scan_folder / "file" / "out")
+    refused(result, "file/out: cannot be written to")
+
+
+def test_reconstruct_keeps_the_affine(command, scan_folder, small):
+    code, _, err = command("reconstruct", "romeo.fit.pdf.tkd", scan_folder / "scan", scan_folder / "out")
+    assert code == 0, err
+    image = nib.load(scan_folder / "out" / "chimap.nii.gz")
+    np.testing.assert_allclose(image.affine, small["params"].grid.affine, atol=1e-5)
+    code, out, err = command("score", scan_folder / "out", scan_folder / "truth")
+    assert code == 0, err
+    assert "nrmse" in out
