@@ -59,7 +59,7 @@ def _tube(u, v, w, q):
 
 @njit(cache=True, nogil=True, inline="never")
 def _map(u, v, w, q, data):
-    # q: shape (3), start in data, level, mm per unit; u, v, w are the map's voxel indices
+    # q: shape (3), start in data, level, mm per unit, limit [mm]; u, v, w are the map's voxel indices
     nx, ny, nz, start = int(q[0]), int(q[1]), int(q[2]), int(q[3])
     u = min(max(u, 0.0), nx - 1.001)
     v = min(max(v, 0.0), ny - 1.001)
@@ -70,16 +70,17 @@ def _map(u, v, w, q, data):
     t = s + ny * nz
     low = (data[s] * (1 - c) + data[s + 1] * c) * (1 - b) + (data[s + nz] * (1 - c) + data[s + nz + 1] * c) * b
     high = (data[t] * (1 - c) + data[t + 1] * c) * (1 - b) + (data[t + nz] * (1 - c) + data[t + nz + 1] * c) * b
-    return (q[4] - (low * (1 - a) + high * a)) * q[5]
+    d = (q[4] - (low * (1 - a) + high * a)) * q[5]
+    return min(max(d, -q[6]), q[6])
 
 
 @njit(cache=True, nogil=True, inline="never")
 def _gyroid(u, v, w, q):
-    # q: wavelength [mm], level −1…1; a sponge of communicating cells
+    # q: wavelength [mm], level −1…1, limit [mm]; a sponge of communicating cells
     k = 2 * np.pi / q[0]
     u, v, w = u * k, v * k, w * k
     sponge = np.sin(u) * np.cos(v) + np.sin(v) * np.cos(w) + np.sin(w) * np.cos(u)
-    return (sponge - q[1]) / (1.5 * k)
+    return min(max((sponge - q[1]) / (1.5 * k), -q[2]), q[2])
 
 
 @njit(cache=True, nogil=True, inline="never")

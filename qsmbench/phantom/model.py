@@ -18,8 +18,11 @@ from qsmbench.phantom.properties import CHANNELS, Properties, unweight
 from qsmbench.phantom.shapes import Compiler, Program
 from qsmbench.phantom.tissues import Tissue, table
 
-MOST_PARTS = 6
+MOST_PARTS = 8
 """A voxel is cut into at most this many parts along each axis."""
+
+FINEST_PART = 0.3
+"""Longest part as a share of the smallest feature of the shape, such as a radius."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Phantom:
         size = np.array(grid.voxel_size)
         program = Compiler(self.description.shapes, maps, float(size.min())).compile(shape)
         # enough parts to resolve the smallest feature, and none much longer than the shortest edge
-        part = min(program.finest, 1.5 * size.min())
+        part = min(FINEST_PART * program.finest, 1.5 * size.min())
         fine = np.clip(np.ceil(size / part - 1e-6), 1, MOST_PARTS).astype(np.int64)
         step = float(np.prod(size / fine) ** (1 / 3))
         program = Compiler(self.description.shapes, maps, step).compile(shape)

@@ -7,7 +7,7 @@ from numba import njit, prange
 
 from qsmbench.phantom.distance import distance
 
-BRICK = 6
+BRICK = 4
 """Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
 
 
@@ -43,8 +43,7 @@ def paint(
         stop: (3,) int64, one past its last voxel.
         fine: (3,) int64, parts into which a voxel on the surface is cut along each axis.
         step: mm, size of such a part: the width of the ramp of partial volume.
-        slack: mm by which the distance at a brick's centre must exceed its half diagonal to decide for the whole
-            brick; negative: never decide.
+        slack: mm by which the distance at a brick's centre must exceed its half diagonal to decide for all of it.
         depths: (s,) float64, mm below the surface where each shell begins, ascending.
         amounts: (s,) float64, share of the space in each shell that the material takes, 0–1.
         values: (s, 5) float32, properties of the shells, the last three multiplied by proton density.
@@ -59,7 +58,7 @@ def paint(
     half = size * BRICK / 2 + slack
     parts = fine[0] * fine[1] * fine[2]
     deepest = depths[-1]
-    near = size + slack
+    near = (size + step) / 2 + slack
     for column in prange(n_x * n_y):
         work = np.empty(code.shape[0] + 1)
         share = np.empty(depths.size)
@@ -68,16 +67,14 @@ def paint(
         for layer in range(n_z):
             k0 = start[2] + layer * BRICK
             k1 = min(k0 + BRICK, stop[2])
-            brick = 0.0
-            if slack >= 0:
-                i, j, k = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
-                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                brick = distance(x, y, z, code, parameters, data, work)
-                if brick > half:
-                    continue
-            inside = slack >= 0 and brick < -deepest - half
+            a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
+            x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
+            y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
+            z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
+            brick = distance(x, y, z, code, parameters, data, work)
+            if brick > half:
+                continue
+            inside = brick < -deepest - half
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
@@ -89,7 +86,7 @@ def paint(
                         x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
                         y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
                         z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                        if parts > 1 and slack >= 0 and distance(x, y, z, code, parameters, data, work) > near:
+                        if parts > 1 and distance(x, y, z, code, parameters, data, work) > near:
                             continue
                         for part in range(parts):
                             a = ((part % fine[0]) + 0.5) / fine[0] - 0.5

@@ -17,6 +17,9 @@ Bounds = np.ndarray
 
 EVERYWHERE = np.array([[-np.inf] * 3, [np.inf] * 3])
 
+LIMIT = 2.0
+"""Largest distance, in steps, that shapes report which know where their surface is but not how far."""
+
 
 @dataclass
 class Program:
@@ -26,8 +29,8 @@ class Program:
         code: operations and the start of their parameters.
         parameters: of all operations in turn.
         bounds: (2, 3) mm, a box outside of which nothing lies.
-        finest: mm, the smallest feature: a radius of a tube, the spacing of a map.
-        slack: mm by which distances far from the surface may be off; negative: they tell nothing.
+        finest: mm, the smallest feature: the diameter of a tube.
+        slack: mm by which a distance may fall short of that to the surface.
     """
 
     code: list[tuple[int, int]] = field(default_factory=list)
@@ -102,7 +105,7 @@ class Compiler:
 
     def _tube(self, shape: d.Tube, program: Program, fold: bool) -> Bounds:
         points = np.array(shape.points)
-        program.finest = min(program.finest, points[:, 3].min())
+        program.finest = min(program.finest, 2 * points[:, 3].min())
         points[:, 3] = [_tube_radius(r, self.step) for r in points[:, 3]]
         self._primitive(program, op.TUBE, fold, np.eye(4), len(points), *points.ravel())
         reach = np.maximum(points[:, 3:], 0)
@@ -110,7 +113,7 @@ class Compiler:
         return _folded(box, fold)
 
     def _cylinder(self, shape: d.Cylinder, program: Program, fold: bool) -> Bounds:
-        program.finest = min(program.finest, shape.radius)
+        program.finest = min(program.finest, 2 * shape.radius)
         radius, half = _tube_radius(shape.radius, self.step), shape.length / 2
         own = (2, 0, 0, -half, radius, 0, 0, half, radius)
         return self._solid(shape, program, fold, op.TUBE, (radius, radius, half + radius), own)
@@ -123,10 +126,9 @@ class Compiler:
         return EVERYWHERE.copy()
 
     def _gyroid(self, shape: d.Gyroid, program: Program, fold: bool) -> Bounds:
-        program.finest = min(program.finest, shape.wavelength / 2)
-        program.slack = -1
+        program.finest = min(program.finest, shape.wavelength)
         frame = np.linalg.inv(self._frame(shape))
-        self._primitive(program, op.GYROID, fold, frame, shape.wavelength, shape.level)
+        self._primitive(program, op.GYROID, fold, frame, shape.wavelength, shape.level, LIMIT * self.step)
         return EVERYWHERE.copy()
 
     def _map(self, shape: d.FromMap, program: Program, fold: bool) -> Bounds:
@@ -135,12 +137,12 @@ class Compiler:
         image, start, is_distance = self.maps[shape.map]
         spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
         if is_distance:
-            level, width = shape.level, -1.0  # d = v − level
+            level, width, limit = shape.level, -1.0, 1e9  # d = v − level
         else:
             level, width = shape.level, shape.width or self.step
-            program.slack = -1
-            program.finest = min(program.finest, 1.5 * float(spacing.min()))
-        own = (*image.values.shape, start, level, width)
+            limit = LIMIT * self.step
+            program.finest = min(program.finest, 5 * float(spacing.min()))
+        own = (*image.values.shape, start, level, width, limit)
         self._primitive(program, op.MAP, fold, np.linalg.inv(image.affine), *own)
         shape_ = np.array(image.values.shape) - 1
         corners = np.array([[i, j, k, 1] for i in (0, shape_[0]) for j in (0, shape_[1]) for k in (0, shape_[2])])
@@ -177,8 +179,8 @@ class Compiler:
     def _ripple(self, shape: d.Ripple, program: Program, fold: bool) -> Bounds:
         box = self._emit(shape.of, program, fold)
         program.add(op.RIPPLE, shape.amplitude, shape.wavelength)
-        program.finest = min(program.finest, shape.wavelength / 3)
-        program.slack = max(program.slack, abs(shape.amplitude)) if program.slack >= 0 else program.slack
+        program.finest = min(program.finest, shape.wavelength / 2)
+        program.slack = max(program.slack, abs(shape.amplitude))
         return box + np.array([[-1], [1]]) * abs(shape.amplitude)
 
     def _ref(self, shape: d.Reference, program: Program, fold: bool) -> Bounds:
