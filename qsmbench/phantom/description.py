@@ -140,8 +140,8 @@ class Reference(Part):
 
 
 Shape = Annotated[
-    Ellipsoid | Box | Cylinder | Tube | HalfSpace | Gyroid | FromMap | Union_ | Intersection | Difference | Offset | Ripple
-    | Reference,
+    Ellipsoid | Box | Cylinder | Tube | HalfSpace | Gyroid | FromMap
+    | Union_ | Intersection | Difference | Offset | Ripple | Reference,
     Field(discriminator="shape"),
 ]  # fmt: skip
 

@@ -47,9 +47,7 @@ class LabelPhantom:
         if values.ndim != 3 or not np.array_equal(values, np.round(values)):
             raise QsmbenchError(f"{path}: an image of labels must have 3 axes and whole numbers")
         if values.min() < 0 or values.max() > 255:
-            raise QsmbenchError(
-                f"{path}: labels run from {values.min():g} to {values.max():g}; legal are 0…255"
-            )
+            raise QsmbenchError(f"{path}: labels run from {values.min():g} to {values.max():g}; legal are 0…255")
         return values.astype(np.uint8), np.asarray(image.affine, float)  # type: ignore[attr-defined]
 
     @cached_property
@@ -59,9 +57,7 @@ class LabelPhantom:
             dialect = "excel" if path.suffix == ".csv" else "excel-tab"
             rows = list(csv.DictReader(file, dialect=dialect))
         if not rows or not {"index", "name"} <= rows[0].keys():
-            raise QsmbenchError(
-                f"{path}: needed are the columns index, name, and tissue or {', '.join(CHANNELS)}"
-            )
+            raise QsmbenchError(f"{path}: needed are the columns index, name, and tissue or {', '.join(CHANNELS)}")
         try:
             return {int(row["index"]): row for row in rows}
         except ValueError as e:
@@ -116,7 +112,9 @@ class LabelPhantom:
         to_image = np.linalg.inv(affine) @ grid.affine
         _sample(labels, to_image, parts, values, inside, stack, out, share)
         unweight(stack)
-        return Properties(grid, *stack, out, share >= 0.5, self.regions, self.description.ambient_chi)
+        chi, pd, t1, r2star, fat = stack
+        ambient = self.description.ambient_chi
+        return Properties(grid, chi, pd, t1, r2star, fat, out, share >= 0.5, self.regions, ambient)
 
     def _values(self, labels: np.ndarray, b0: float) -> np.ndarray:
         """Properties of each label, (256, 5), the last three multiplied by proton density."""

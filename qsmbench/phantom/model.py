@@ -88,16 +88,18 @@ class Phantom:
             self._paint(layer.shape, grid, maps, data, depths, amounts, values, names, stack, weight, labels)
         unweight(stack)
         mask = self._mask(grid, maps, data, weight)
-        return Properties(grid, *stack, labels, mask, self.regions, self.description.ambient_chi)
+        chi, pd, t1, r2star, fat = stack
+        ambient = self.description.ambient_chi
+        return Properties(grid, chi, pd, t1, r2star, fat, labels, mask, self.regions, ambient)
 
     def _paint(self, shape, grid, maps, data, depths, amounts, values, names, stack, weight, labels) -> None:
         size = np.array(grid.voxel_size)
-        program = Compiler(self.description.shapes, maps, float(size.min())).compile(shape)
+        program = Compiler(self.description.shapes, maps, float(size.min()), self.path).compile(shape)
         # enough parts to resolve the smallest feature, and none much longer than the shortest edge
         part = min(FINEST_PART * program.finest, 1.5 * size.min())
         fine = np.clip(np.ceil(size / part - 1e-6), 1, MOST_PARTS).astype(np.int64)
         step = float(np.prod(size / fine) ** (1 / 3))
-        program = Compiler(self.description.shapes, maps, step).compile(shape)
+        program = Compiler(self.description.shapes, maps, step, self.path).compile(shape)
         start, stop = _box(program, grid, size.max())
         if (start >= stop).any():
             return

@@ -58,6 +58,10 @@ def paint(
     half = size * BRICK / 2 + slack
     parts = fine[0] * fine[1] * fine[2]
     deepest = depths[-1]
+    solid = 0  # the innermost shell that hides those before it
+    for s in range(depths.size):
+        if amounts[s] == 1:
+            solid = s
     near = (size + step) / 2 + slack
     for column in prange(n_x * n_y):
         work = np.empty(code.shape[0] + 1)
@@ -79,7 +83,7 @@ def paint(
                 for j in range(j0, j1):
                     for k in range(k0, k1):
                         if inside:
-                            for s in range(depths.size):
+                            for s in range(solid, depths.size):
                                 _blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
                         share[:] = 0.0
@@ -99,7 +103,11 @@ def paint(
                             for s in range(depths.size):
                                 f = 0.5 - (d + depths[s]) / step
                                 share[s] += min(max(f, 0.0), 1.0)
+                        first = 0
                         for s in range(depths.size):
+                            if amounts[s] * share[s] >= parts:
+                                first = s
+                        for s in range(first, depths.size):
                             if share[s] > 0:
                                 f = amounts[s] * share[s] / parts
                                 _blend(f, values[s], names[s], stack, weight, labels, i, j, k)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -29,7 +30,7 @@ class Program:
         code: operations and the start of their parameters.
         parameters: of all operations in turn.
         bounds: (2, 3) mm, a box outside of which nothing lies.
-        finest: mm, the smallest feature: the diameter of a tube.
+        finest: mm, the smallest feature: the radius of a ball.
         slack: mm by which a distance may fall short of that to the surface.
     """
 
@@ -53,11 +54,13 @@ class Compiler:
         shapes: the description's named shapes.
         maps: the maps by name, with where each starts in the joint array and whether it holds distances.
         step: mm, width of the ramp of partial volume.
+        path: the description's file, for messages.
     """
 
     shapes: dict[str, d.Shape]
     maps: dict[str, tuple[Map, int, bool]]
     step: float
+    path: Path
 
     def compile(self, shape: d.Shape) -> Program:
         """The program of `shape`.
@@ -74,9 +77,7 @@ class Compiler:
         emit = getattr(self, f"_{shape.shape}")
         return emit(shape, program, fold)
 
-    def _primitive(
-        self, program: Program, operation: int, fold: bool, world_to_own: np.ndarray, *own: float
-    ) -> None:
+    def _primitive(self, program: Program, operation: int, fold: bool, world_to_own: np.ndarray, *own: float) -> None:
         program.add(operation, float(fold), *world_to_own[:3].ravel(), *own)
 
     def _frame(self, shape: d.Solid) -> np.ndarray:
@@ -105,7 +106,7 @@ class Compiler:
 
     def _tube(self, shape: d.Tube, program: Program, fold: bool) -> Bounds:
         points = np.array(shape.points)
-        program.finest = min(program.finest, 2 * points[:, 3].min())
+        program.finest = min(program.finest, 1.2 * points[:, 3].min())
         points[:, 3] = [_tube_radius(r, self.step) for r in points[:, 3]]
         self._primitive(program, op.TUBE, fold, np.eye(4), len(points), *points.ravel())
         reach = np.maximum(points[:, 3:], 0)
@@ -113,7 +114,7 @@ class Compiler:
         return _folded(box, fold)
 
     def _cylinder(self, shape: d.Cylinder, program: Program, fold: bool) -> Bounds:
-        program.finest = min(program.finest, 2 * shape.radius)
+        program.finest = min(program.finest, 1.2 * shape.radius)
         radius, half = _tube_radius(shape.radius, self.step), shape.length / 2
         own = (2, 0, 0, -half, radius, 0, 0, half, radius)
         return self._solid(shape, program, fold, op.TUBE, (radius, radius, half + radius), own)
@@ -133,7 +134,9 @@ class Compiler:
 
     def _map(self, shape: d.FromMap, program: Program, fold: bool) -> Bounds:
         if shape.map not in self.maps:
-            raise QsmbenchError(f"map {shape.map!r} is unknown; there are {', '.join(self.maps) or 'none'}")
+            raise QsmbenchError(
+                f"{self.path}: map {shape.map!r} is unknown; there are {', '.join(self.maps) or 'none'}"
+            )
         image, start, is_distance = self.maps[shape.map]
         spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
         if is_distance:
@@ -186,7 +189,7 @@ class Compiler:
     def _ref(self, shape: d.Reference, program: Program, fold: bool) -> Bounds:
         if shape.name not in self.shapes:
             raise QsmbenchError(
-                f"shape {shape.name!r} is unknown; there are {', '.join(self.shapes) or 'none'}"
+                f"{self.path}: shape {shape.name!r} is unknown; there are {', '.join(self.shapes) or 'none'}"
             )
         return self._emit(self.shapes[shape.name], program, fold)
 

@@ -35,7 +35,8 @@ class Tissue:
         Between the table's fields they are interpolated linearly in B0, and held at its ends [assumed]: R2* is
         nearly linear in B0, T1 is smooth enough.
         """
-        return np.array([np.interp(b0, *zip(*self.curves[c], strict=True)) for c in CHANNELS])
+        curves = (np.array(self.curves[c]) for c in CHANNELS)
+        return np.array([np.interp(b0, curve[:, 0], curve[:, 1]) for curve in curves])
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:

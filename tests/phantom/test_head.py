@@ -1,0 +1,148 @@
+"""The head is a head: volumes, sides, places, tissues."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_dilation, map_coordinates
+
+from qsmbench.grid import Grid
+from qsmbench.phantom import load
+from qsmbench.phantom.maps import locate, read_map
+from qsmbench.phantom.tissues import table
+
+VOLUMES = {  # ml, both sides
+    "caudate": (6, 9),
+    "putamen": (8, 11),
+    "thalamus": (9, 13),
+    "pulvinar": (2, 4),
+    "globus_pallidus_externus": (1.8, 3),
+    "globus_pallidus_internus": (0.7, 1.4),
+    "red_nucleus": (0.4, 0.7),
+    "substantia_nigra": (0.6, 1.2),
+    "subthalamic_nucleus": (0.2, 0.35),
+    "dentate": (1.2, 2.2),
+    "cortex": (600, 1000),
+    "white_matter": (400, 700),
+}
+
+
+def region(properties, name):
+    """Where the region called `name` is."""
+    index = next(i for i, n, _ in properties.regions if n == name)
+    return properties.labels == index
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volume_is_plausible(rendered, name):
+    low, high = VOLUMES[name]
+    assert low < region(rendered, name).sum() * rendered.grid.voxel_volume / 1000 < high
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_left_and_right_are_alike(rendered, name):
+    found = region(rendered, name)
+    left, right = found[: found.shape[0] // 2].sum(), found[-(found.shape[0] // 2) :].sum()
+    assert abs(int(left) - int(right)) <= 0.05 * max(left, right) + 2
+
+
+def test_nuclei_are_the_deep_grey_group(rendered):
+    nuclei = {name for _, name, group in rendered.regions if group == "dgm"}
+    assert nuclei == set(VOLUMES) - {"cortex", "white_matter"}
+    assert all(rendered.mask[region(rendered, n)].all() for n in nuclei)
+
+
+@pytest.mark.parametrize("name", ["globus_pallidus_externus", "thalamus", "substantia_nigra", "white_matter"])
+def test_pure_voxels_have_the_values_of_the_table(head, name):
+    centre = {
+        "globus_pallidus_externus": (20, -4, 0),
+        "thalamus": (10, -14, 8),
+        "substantia_nigra": (11, -15.5, -12),
+        "white_matter": (24, 24, 20),
+    }[name]
+    affine = np.diag([0.5, 0.5, 0.5, 1.0])
+    affine[:3, 3] = centre
+    small = head.render(Grid.from_affine((2, 2, 2), affine), 3.0)
+    tissue = table()[name].values(3.0)
+    found = [v[0, 0, 0] for v in (small.chi, small.pd, small.t1, small.r2star, small.fat_fraction)]
+    assert found == pytest.approx(tissue, abs=1e-4)
+
+
+def test_putamen_caudate_and_pallidum_are_in_order(rendered):
+    def centre(name):
+        found = np.argwhere(region(rendered, name))
+        world = found @ rendered.grid.affine[:3, :3].T + rendered.grid.affine[:3, 3]
+        return world[world[:, 0] > 0].mean(0)
+
+    caudate, putamen = centre("caudate"), centre("putamen")
+    outer, inner, thalamus = (centre(n) for n in ("globus_pallidus_externus", "globus_pallidus_internus", "thalamus"))
+    assert inner[0] < outer[0] < putamen[0]
+    assert caudate[1] > thalamus[1]
+    assert caudate[2] > putamen[2]
+    assert centre("dentate")[2] < centre("red_nucleus")[2] < thalamus[2]
+
+
+@pytest.mark.parametrize(("name", "least"), [("caudate", 0.6), ("putamen", 0.55), ("thalamus", 0.4)])
+def test_nuclei_lie_on_the_grey_matter_of_the_template(head, rendered, name, least):
+    source = head.description.maps["gm"]
+    grey = read_map(locate(source.file, head.path.parent), source)
+    found = np.argwhere(region(rendered, name))
+    world = found @ rendered.grid.affine[:3, :3].T + rendered.grid.affine[:3, 3]
+    index = np.linalg.inv(grey.affine) @ np.c_[world, np.ones(len(world))].T
+    share = map_coordinates(grey.values, index[:3], order=1)
+    assert share.mean() > least
+
+
+def test_head_lies_in_air_and_the_neck_leaves_through_the_bottom(rendered):
+    assert rendered.ambient_chi == pytest.approx(9.4)
+    for face in (rendered.pd[0], rendered.pd[-1], rendered.pd[:, 0], rendered.pd[:, -1], rendered.pd[:, :, -1]):
+        assert not face.any()
+    assert rendered.pd[:, :, 0].any()
+    assert 1500 < rendered.mask.sum() * rendered.grid.voxel_volume / 1000 < 2000
+
+
+def test_no_gap_between_brain_and_skull(rendered):
+    around = binary_dilation(rendered.mask, iterations=3) & ~rendered.mask
+    index = {n: i for i, n, _ in rendered.regions}
+    legal = [index[n] for n in ("csf", "cortical_bone", "diploe", "sinus", "vein", "artery", "brainstem", "fat")]
+    legal += [index[n] for n in ("spinal_cord", "optic_tract", "cortex", "muscle", "mastoid_air")]
+    assert np.isin(rendered.labels[around], legal).mean() > 0.97
+    assert (rendered.labels[around] == 0).mean() == 0
+
+
+def test_fine_rendering_averages_to_the_coarse_one(head):
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -40, -50, -20
+    coarse = Grid.from_affine((40, 40, 20), affine)
+    fine = head.render(coarse.refine((2, 2, 2)), 3.0).chi
+    mean = fine.reshape(40, 2, 40, 2, 20, 2).mean((1, 3, 5))
+    difference = mean - head.render(coarse, 3.0).chi
+    assert np.sqrt((difference**2).mean()) < 0.15 * mean.std()
+    assert abs(difference.mean()) < 0.001
+
+
+def test_same_anatomy_through_a_rotated_affine(head):
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -40, -50, -20
+    straight = head.render(Grid.from_affine((40, 40, 20), affine), 3.0)
+    turned = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
+    swapped = head.render(Grid.from_affine((40, 20, 40), affine @ turned), 3.0)
+    assert np.allclose(swapped.chi, straight.chi.transpose(1, 2, 0), atol=1e-4)
+    assert swapped.grid.b0_dir == pytest.approx((0, 1, 0))
+
+
+def test_field_strength_changes_relaxation_only(head):
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = -40, -50, -20
+    grid = Grid.from_affine((20, 20, 10), affine)
+    low, high = head.render(grid, 1.5), head.render(grid, 7.0)
+    assert np.array_equal(low.chi, high.chi)
+    assert (high.r2star > low.r2star)[low.labels > 0].mean() > 0.9
+    assert (high.t1 >= low.t1)[low.labels > 0].all()
+
+
+def test_a_tissue_can_be_changed(head):
+    affine = np.diag([0.5, 0.5, 0.5, 1.0])
+    affine[:3, 3] = 20, -4, 0
+    changed = load("head", {"tissues.globus_pallidus_externus.chi": 0.3})
+    assert changed.render(Grid.from_affine((1, 1, 1), affine), 3.0).chi[0, 0, 0] == pytest.approx(0.3)

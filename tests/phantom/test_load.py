@@ -1,0 +1,114 @@
+"""What a user gets wrong is told in one line."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+import yaml
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.phantom import load
+from qsmbench.phantom.properties import CHANNELS
+from qsmbench.phantom.tissues import blood_chi, read_tissues, table
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"voxel": 1}, "voxel is unknown"),
+        ({"voxel_size": -1}, "voxel_size.0 is -1: .*greater than 0"),
+        ({"voxel_size": "big"}, "voxel_size is 'big'"),
+        ({"radius": "big"}, "radius is 'big'; it must be a number"),
+        ({"radius": -3}, "radii.0 is -3"),
+        ({"kind": "abdomen"}, "kind|abdomen"),
+        ({"tissues.caudate.colour": 1}, "tissues.caudate.colour is unknown"),
+        ({"supersampling": 0}, "supersampling.0 is 0"),
+    ],
+)
+def test_illegal_overrides(overrides, message):
+    with pytest.raises(QsmbenchError, match=f"sphere.yaml: .*{message}") as caught:
+        load("sphere", overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_phantom():
+    with pytest.raises(QsmbenchError, match=r"'heart' is unknown; there are .*head.*sphere"):
+        load("heart")
+    with pytest.raises(QsmbenchError, match=r"nowhere.yaml: no such file"):
+        load("nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": {"shape": "cone"}, "tissue": "fat"}, "cone"),
+        ({"shape": {"shape": "ref", "name": "knee"}, "tissue": "fat"}, "'knee' is unknown"),
+        ({"shape": {"shape": "map", "map": "knee"}, "tissue": "fat"}, "'knee' is unknown"),
+        ({"shape": {"shape": "ellipsoid", "radii": [1, 1, 1]}, "tissue": "knee"}, "tissue 'knee' is unknown"),
+        ({"shape": {"shape": "ellipsoid", "radii": [1, 1, 1]}}, "give either tissue or material"),
+    ],
+)
+def test_illegal_layers(tmp_path, change, message):
+    content = yaml.safe_load((share() / "phantoms" / "sphere.yaml").read_text())
+    content["layers"].append(change)
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(QsmbenchError, match=f"wrong.yaml: .*{message}") as caught:
+        phantom = load(str(path), {"voxel_size": 8})
+        phantom.render(phantom.grid(), 3.0)
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_yaml(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("kind: [")
+    with pytest.raises(QsmbenchError, match=r"broken.yaml: is not YAML"):
+        load(str(path))
+
+
+def test_grid_of_the_head_is_in_mni_space():
+    grid = load("head", {"voxel_size": 3}).grid()
+    assert grid.shape == (64, 80, 85)
+    lower = grid.affine @ [-0.5, -0.5, -0.5, 1]
+    assert lower[:3] == pytest.approx([-96, -132, -150])
+    assert grid.b0_dir == (0, 0, 1)
+
+
+def test_b0_dir_can_be_given():
+    assert load("sphere", {"b0_dir": [1, 0, 0]}).grid().b0_dir == (1, 0, 0)
+    assert load("sphere").supersampling == (2, 2, 2)
+
+
+def test_every_value_of_the_table_has_a_source():
+    with (share() / "phantoms" / "tissues.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["source"] and row["assumed"] in ("yes", "no") for row in rows)
+    memory = [r for r in rows if "assumption" in r["source"] or "memory" in r["source"]]
+    assert all(row["assumed"] == "yes" for row in memory if "blood" not in row["tissue"])
+
+
+def test_every_tissue_is_complete_and_positive():
+    for tissue in table().values():
+        for b0 in (1.5, 3.0, 7.0):
+            _, pd, t1, r2star, fat = tissue.values(b0)
+            assert 0 <= pd <= 1 and t1 > 0 and r2star >= 0 and 0 <= fat <= 1
+
+
+def test_relaxation_between_fields_is_interpolated():
+    tissue = table()["white_matter"]
+    low, middle, high = (tissue.values(b0)[CHANNELS.index("t1")] for b0 in (3.0, 5.0, 7.0))
+    assert middle == pytest.approx((low + high) / 2)
+
+
+def test_blood():
+    assert blood_chi(0.42, 0.70) == pytest.approx(0.390, abs=0.001)
+    assert blood_chi(0.42, 0.98) == pytest.approx(-0.013, abs=0.001)
+
+
+def test_wrong_number_in_a_table(tmp_path):
+    path = tmp_path / "tissues.csv"
+    path.write_text("tissue,group,property,b0,value,unit,source,assumed\nfat,,chi,,much,ppm,nobody,yes\n")
+    with pytest.raises(QsmbenchError, match="fat: chi: value 'much' is no number"):
+        read_tissues(path)
