@@ -87,7 +87,7 @@ class FromMap(Part):
     mirror: bool = False
 
 
-class Union_(Part):
+class Joined(Part):
     """All of the shapes together; `smooth` [mm] rounds the seams."""
 
     shape: Literal["union"]
@@ -141,7 +141,7 @@ class Reference(Part):
 
 Shape = Annotated[
     Ellipsoid | Box | Cylinder | Tube | HalfSpace | Gyroid | FromMap
-    | Union_ | Intersection | Difference | Offset | Ripple | Reference,
+    | Joined | Intersection | Difference | Offset | Ripple | Reference,
     Field(discriminator="shape"),
 ]  # fmt: skip
 
@@ -218,11 +218,17 @@ class Layer(Part):
         return self
 
 
-class Box_(Part):
+class FieldOfView(Part):
     """The field of view: lower and upper corner [mm]."""
 
     lower: Point
     upper: Point
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FieldOfView:
+        if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
+            raise ValueError("lower must be below upper along each axis")
+        return self
 
 
 class TissueChange(Part):
@@ -258,7 +264,7 @@ class ShapesDescription(Common):
     """A phantom of layers of shapes."""
 
     kind: Literal["shapes"]
-    field_of_view: Box_
+    field_of_view: FieldOfView
     parameters: dict[str, float] = {}
     background: str = "air"
     maps: dict[str, MapSource] = {}
@@ -268,7 +274,16 @@ class ShapesDescription(Common):
 
 
 class LabelDescription(Common):
-    """A phantom from an image of labels and a table that gives each one a tissue."""
+    """A phantom from an image of labels and a table that gives each one a tissue.
+
+    The table (`.csv`, else tab-separated) has the columns index, name, and either tissue (of our table) or chi, pd,
+    t1, r2star, fat_fraction; group is optional. Paths are relative to the description. For example:
+
+        kind: labelmap
+        image: dseg.nii.gz
+        table: dseg.tsv
+        ambient_chi: 9.4
+    """
 
     kind: Literal["labelmap"]
     voxel_size: Sizes | None = None  # type: ignore[assignment]

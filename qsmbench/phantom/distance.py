@@ -138,5 +138,6 @@ def distance(x, y, z, code, parameters, data, stack):
             stack[top] -= p[0]
         else:
             k = 2 * np.pi / p[1]
-            stack[top] += p[0] * np.sin(k * x) * np.sin(k * y) * np.sin(k * z)
+            u = abs(x) if p[2] > 0 else x
+            stack[top] += p[0] * np.sin(k * u) * np.sin(k * y) * np.sin(k * z)
     return stack[0]

@@ -152,7 +152,7 @@ class Compiler:
         world = (corners @ image.affine.T)[:, :3]
         return _folded(np.stack([world.min(0), world.max(0)]), fold)
 
-    def _union(self, shape: d.Union_, program: Program, fold: bool) -> Bounds:
+    def _union(self, shape: d.Joined, program: Program, fold: bool) -> Bounds:
         boxes = [self._emit(shape.of[0], program, fold)]
         for other in shape.of[1:]:
             boxes.append(self._emit(other, program, fold))
@@ -181,7 +181,7 @@ class Compiler:
 
     def _ripple(self, shape: d.Ripple, program: Program, fold: bool) -> Bounds:
         box = self._emit(shape.of, program, fold)
-        program.add(op.RIPPLE, shape.amplitude, shape.wavelength)
+        program.add(op.RIPPLE, shape.amplitude, shape.wavelength, float(fold))
         program.finest = min(program.finest, shape.wavelength / 2)
         program.slack = max(program.slack, abs(shape.amplitude))
         return box + np.array([[-1], [1]]) * abs(shape.amplitude)
