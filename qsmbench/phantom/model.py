@@ -110,9 +110,10 @@ class Phantom:
         )  # fmt: skip
 
     def _mask(self, grid: Grid, maps, data, weight: np.ndarray) -> np.ndarray:
-        share = np.zeros((len(CHANNELS), *grid.shape), np.float32)
-        ones, label = [np.ones(len(CHANNELS))], np.zeros(grid.shape, np.uint8)
-        self._paint(self.description.mask, grid, maps, data, [0.0], [1.0], ones, [1], share, weight, label)
+        share = np.zeros((1, *grid.shape), np.float32)
+        labels = np.zeros(grid.shape, np.uint8)
+        shape = self.description.mask
+        self._paint(shape, grid, maps, data, [0.0], [1.0], [np.ones(1)], [1], share, weight, labels)
         return share[0] >= 0.5
 
     def _maps(self):

@@ -13,7 +13,7 @@ BRICK = 4
 
 @njit(cache=True, nogil=True, inline="never")
 def _blend(f, values, label, stack, weight, labels, i, j, k):
-    for c in range(5):
+    for c in range(stack.shape[0]):
         stack[c, i, j, k] += np.float32(f) * (values[c] - stack[c, i, j, k])
     kept = weight[i, j, k] * (1 - f)
     if labels[i, j, k] == label:
@@ -46,9 +46,9 @@ def paint(
         slack: mm by which the distance at a brick's centre must exceed its half diagonal to decide for all of it.
         depths: (s,) float64, mm below the surface where each shell begins, ascending.
         amounts: (s,) float64, share of the space in each shell that the material takes, 0–1.
-        values: (s, 5) float32, properties of the shells, the last three multiplied by proton density.
+        values: (s, c) float32, what the maps hold in each shell.
         names: (s,) uint8, labels of the shells.
-        stack: (5, nx, ny, nz) float32, the maps.
+        stack: (c, nx, ny, nz) float32, the maps.
         weight: (nx, ny, nz) float32, share of the voxel that its label fills.
         labels: (nx, ny, nz) uint8.
     """
