@@ -27,7 +27,8 @@ def noisy(noisefree: Path, out: Path, seed: int, snr: float | None) -> None:
     params = artifacts.read_params(noisefree)
     phase, magnitude, mask = (artifacts.read(noisefree, name, params.grid) for name in ("phase", "magnitude", "mask"))
     if snr is not None:
-        signal = (magnitude * np.exp(1j * phase)).astype(np.complex64)
+        signal = np.empty(phase.shape, np.complex64)
+        signal.real, signal.imag = magnitude * np.cos(phase), magnitude * np.sin(phase)
         signal = add_noise(signal, sigma_for(snr, magnitude, mask), np.random.default_rng(seed))
         phase, magnitude = np.angle(signal), np.abs(signal)
     artifacts.write(out, {"phase": phase, "magnitude": magnitude, "mask": mask}, params.grid)

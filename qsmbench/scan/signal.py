@@ -77,7 +77,7 @@ def _signal(start, stop, out, field, pd, t1, r2star, fat_fraction, fx, fy, fz, t
                 for a in range(i * fx, (i + 1) * fx):
                     for b in range(j * fy, (j + 1) * fy):
                         for c in range(k * fz, (k + 1) * fz):
-                            if pd[a, b, c] <= 0:
+                            if pd[a, b, c] <= 0 or t1[a, b, c] <= 0:  # no protons
                                 continue
                             e1 = np.exp(-tr / t1[a, b, c])
                             m0 = pd[a, b, c] * sin_a * (1 - e1) / (1 - cos_a * e1)
