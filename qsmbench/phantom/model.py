@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,11 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import description as d
+from qsmbench.phantom.canvas import Canvas, Shell
 from qsmbench.phantom.maps import locate, read_map
-from qsmbench.phantom.paint import paint
 from qsmbench.phantom.properties import CHANNELS, Properties, unweight
-from qsmbench.phantom.shapes import Compiler, Program
+from qsmbench.phantom.shapes import Compiler, Maps, Program
 from qsmbench.phantom.tissues import Tissue, table
-
-MOST_PARTS = 8
-"""A voxel is cut into at most this many parts along each axis."""
-
-FINEST_PART = 0.3
-"""Longest part as a share of the smallest feature of the shape, such as a radius."""
 
 
 @dataclass(frozen=True)
@@ -73,52 +67,36 @@ class Phantom:
         Raises:
             QsmbenchError: a layer names a tissue, a map or a shape that does not exist.
         """
-        stack = np.empty((len(CHANNELS), *grid.shape), np.float32)
-        for volume, value in zip(stack, self._values(self.description.background, b0), strict=True):
-            volume[...] = value
-        weight = np.ones(grid.shape, np.float32)
-        labels = np.zeros(grid.shape, np.uint8)
         maps, data = self._maps()
+        canvas = Canvas.blank(grid, self._values(self.description.background, b0), data)
         index = {name: i for i, name, _ in self.regions}
         for layer in self.description.layers:
-            depths = [0.0, *(s.depth for s in layer.shells)]
-            amounts = [layer.amount, *(s.amount for s in layer.shells)]
-            values = [self._filling(layer, b0), *(self._values(s.tissue, b0) for s in layer.shells)]
-            names = [index[name] for name, _ in _fillings(layer, self.tissues)]
-            self._paint(layer.shape, grid, maps, data, depths, amounts, values, names, stack, weight, labels)
-        unweight(stack)
-        mask = self._mask(grid, maps, data, weight)
-        chi, pd, t1, r2star, fat = stack
+            canvas.lay(self._compiler(layer.shape, maps), self._shells(layer, index, b0))
+        unweight(canvas.stack)
+        chi, pd, t1, r2star, fat = canvas.stack
+        mask = self._mask(grid, maps, data)
         ambient = self.description.ambient_chi
-        return Properties(grid, chi, pd, t1, r2star, fat, labels, mask, self.regions, ambient)
+        return Properties(grid, chi, pd, t1, r2star, fat, canvas.labels, mask, self.regions, ambient)
 
-    def _paint(self, shape, grid, maps, data, depths, amounts, values, names, stack, weight, labels) -> None:
-        size = np.array(grid.voxel_size)
-        program = Compiler(self.description.shapes, maps, float(size.min()), self.path).compile(shape)
-        # enough parts to resolve the smallest feature, and none much longer than the shortest edge
-        part = min(FINEST_PART * program.finest, 1.5 * size.min())
-        fine = np.clip(np.ceil(size / part - 1e-6), 1, MOST_PARTS).astype(np.int64)
-        step = float(np.prod(size / fine) ** (1 / 3))
-        program = Compiler(self.description.shapes, maps, step, self.path).compile(shape)
-        start, stop = _box(program, grid, size.max())
-        if (start >= stop).any():
-            return
-        paint(
-            np.array(program.code, np.int64), np.array(program.parameters), data, grid.affine, start, stop, fine,
-            step, program.slack, np.array(depths), np.array(amounts, float), np.array(values, np.float32),
-            np.array(names, np.uint8), stack, weight, labels,
-        )  # fmt: skip
+    def _compiler(self, shape: d.Shape, maps: Maps) -> Callable[[float], Program]:
+        return lambda step: Compiler(self.description.shapes, maps, step, self.path).compile(shape)
 
-    def _mask(self, grid: Grid, maps, data, weight: np.ndarray) -> np.ndarray:
-        share = np.zeros((1, *grid.shape), np.float32)
-        labels = np.zeros(grid.shape, np.uint8)
-        shape = self.description.mask
-        self._paint(shape, grid, maps, data, [0.0], [1.0], [np.ones(1)], [1], share, weight, labels)
-        return share[0] >= 0.5
+    def _shells(self, layer: d.Layer, index: dict[str, int], b0: float) -> list[Shell]:
+        labels = [index[name] for name, _ in _fillings(layer, self.tissues)]
+        outer = Shell(0, layer.amount, self._filling(layer, b0), labels[0])
+        inner = zip(layer.shells, labels[1:], strict=True)
+        return [outer, *(Shell(s.depth, s.amount, self._values(s.tissue, b0), i) for s, i in inner)]
 
-    def _maps(self):
+    def _mask(self, grid: Grid, maps: Maps, data: np.ndarray) -> np.ndarray:
+        """Where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
+        canvas = Canvas.blank(grid, np.zeros(1), data)
+        canvas.lay(self._compiler(self.description.mask, maps), [Shell(0, 1, np.ones(1), 1)])
+        return canvas.stack[0] >= 0.5
+
+    def _maps(self) -> tuple[Maps, np.ndarray]:
         """The maps by name with where each starts in the joint array, and that array."""
-        maps, pieces, start = {}, [np.zeros(1, np.float32)], 1
+        maps: Maps = {}
+        pieces, start = [np.zeros(1, np.float32)], 1
         for name, source in self.description.maps.items():
             image = read_map(locate(source.file, self.path.parent), source)
             maps[name] = (image, start, source.distance is not None)
@@ -173,13 +151,3 @@ def _weighted(values: np.ndarray) -> np.ndarray:
     values = values.copy()
     values[2:] *= values[1]
     return values
-
-
-def _box(program: Program, grid: Grid, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """First voxel and one past the last that the shape may touch."""
-    bounds = np.clip(program.bounds + np.array([[-margin], [margin]]), -1e6, 1e6)
-    corners = np.array([[*corner, 1.0] for corner in product(*bounds.T)])
-    index = (corners @ np.linalg.inv(grid.affine).T)[:, :3]
-    start = np.clip(np.floor(index.min(0)), 0, grid.shape)
-    stop = np.clip(np.ceil(index.max(0)) + 1, 0, grid.shape)
-    return start.astype(np.int64), stop.astype(np.int64)

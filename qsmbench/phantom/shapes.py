@@ -18,6 +18,9 @@ Bounds = np.ndarray
 
 EVERYWHERE = np.array([[-np.inf] * 3, [np.inf] * 3])
 
+Maps = dict[str, tuple[Map, int, bool]]
+"""A map by name, where it starts in the joint array of all, and whether it holds distances."""
+
 LIMIT = 2.0
 """Largest distance, in steps, that shapes report which know where their surface is but not how far."""
 
@@ -58,7 +61,7 @@ class Compiler:
     """
 
     shapes: dict[str, d.Shape]
-    maps: dict[str, tuple[Map, int, bool]]
+    maps: Maps
     step: float
     path: Path
 
