@@ -19,7 +19,8 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile
-	$(BIN)/snakemake --lint --configfile configs/quick.yaml
+	# all lints but one: the environment is the one that snakemake itself runs in, so rules name none of their own
+	! $(BIN)/snakemake --lint --configfile configs/quick.yaml 2>&1 | grep '^ *\* ' | grep -v 'conda environment or container'
 	$(BIN)/python -m pytest -n $(CORES)
 
 format: $(READY)

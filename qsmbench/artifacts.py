@@ -128,7 +128,7 @@ def save_volume(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
     image.header.set_xyzt_units("mm")
     image.header.set_slope_inter(1, 0)
     content = image.to_bytes()
-    # ISA-L compresses ten times faster than zlib, to the same size; no time stamp, so that equal volumes are equal files
+    # ISA-L is ten times faster than zlib for the same size; no time stamp, so that equal volumes are equal files
     path.write_bytes(igzip.compress(content, compresslevel=1, mtime=0) if path.suffix == ".gz" else content)
 
 

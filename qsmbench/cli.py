@@ -240,7 +240,7 @@ def _show_scores(file: Path) -> None:
     means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
     means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
     means = means.dropna(axis="columns", how="all")
-    means.columns = pd.Index([f"{m} [{units[m]}]" if units.get(m) else m for m in means.columns])
+    means.columns = pd.Index([f"{m.replace('_', ' ')} {units[m]}".strip().replace(" ", "\n") for m in means.columns])
     _print_table(means.reset_index(), "Means over the datasets, on the study mask")
     for row in scores[scores["metric"] == "status"].itertuples():
         console.print(f"  {row.dataset} {row.chain}: {_plain(row.reason)}", soft_wrap=True)
@@ -252,7 +252,7 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for column in frame.columns:
         numeric = frame[column].dtype.kind == "f"
-        table.add_column(str(column).replace("[", r"\["), justify="right" if numeric else "left")
+        table.add_column(str(column), justify="right" if numeric else "left", no_wrap=not numeric, overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
