@@ -6,7 +6,7 @@ BIN := $(ENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 READY := $(ENV)/ready
 
-.PHONY: benchmark test check format clean
+.PHONY: benchmark test check bench format clean
 
 benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
@@ -22,6 +22,10 @@ check: $(READY)
 	# all lints but one: the environment is the one that snakemake itself runs in, so rules name none of their own
 	! $(BIN)/snakemake --lint --configfile configs/quick.yaml 2>&1 | grep '^ *\* ' | grep -v 'conda environment or container'
 	$(BIN)/python -m pytest -n $(CORES)
+
+bench: $(READY)
+	$(BIN)/python -m pytest benchmarks/bench_forward.py --benchmark-columns=min,median,rounds
+	$(BIN)/python benchmarks/methods.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

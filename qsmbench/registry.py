@@ -121,7 +121,10 @@ def find(name: str) -> Method:
         file = _files()[name]
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
     if name in _entry_points():
-        loaded = _entry_points()[name].load()
+        try:
+            loaded = _entry_points()[name].load()
+        except Exception as e:  # another package's module may raise anything as it is imported
+            raise QsmbenchError(f"entry point qsmbench.methods:{name} cannot be loaded: {type(e).__name__}: {e}") from e
         if not isinstance(loaded, Method):
             raise QsmbenchError(f"entry point qsmbench.methods:{name} is {loaded!r}; it must be a @method function")
         return loaded
@@ -134,7 +137,10 @@ def _load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as e:  # a user's file may raise anything as it is imported
+        raise QsmbenchError(f"{path}: cannot be imported: {type(e).__name__}: {' '.join(str(e).split())}") from e
     return module
 
 

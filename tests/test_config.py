@@ -83,6 +83,25 @@ def test_method_in_a_file(tmp_path):
     assert file in Plan(config.parse(study, "x.yaml")).code("truth.mine")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def mine(", "cannot be imported: SyntaxError"),
+        ("import nosuchpackage", "cannot be imported: ModuleNotFoundError: No module named 'nosuchpackage'"),
+        ("mine = 3", "declares no method 'mine'"),
+        ("{head}def mine(field):\n    return field", "'field' is no artifact; there are phase, magnitude, mask"),
+        ("{head}def mine(mask, *, k):\n    return mask", "the setting 'k' has no default"),
+    ],
+)
+def test_files_that_hold_no_method(tmp_path, text, message):
+    head = "from qsmbench.registry import method\n\n@method(produces='chi', reference='test')\n"
+    (tmp_path / "mine.py").write_text(text.replace("{head}", head))
+    study = {**LEGAL, "methods": {"mine": {"use": str(tmp_path / "mine.py")}}, "chains": ["truth.mine"]}
+    with pytest.raises(QsmbenchError, match=message) as caught:
+        config.parse(study, "x.yaml")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("file", sorted((share() / "configs").glob("*.yaml")), ids=lambda f: f.stem)
 def test_studies_that_come_along_are_legal(file):
     assert config.load(file).study == file.stem
