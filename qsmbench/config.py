@@ -11,6 +11,8 @@ from qsmbench import chains
 from qsmbench.chains import Step, Use
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, check, read_yaml
+from qsmbench.phantom import load as load_phantom
+from qsmbench.scan.protocol import load_protocol
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 
@@ -114,13 +116,17 @@ class Study(Model):
 
 
 def parse(content: dict[str, Any], where: str) -> Study:
-    """A study from its mapping, with every chain checked.
+    """A study from its mapping, with every phantom, protocol and chain checked.
 
     Raises:
         QsmbenchError: an unknown key, an illegal value, or a chain whose steps do not fit; begins with `where`.
     """
     study = check(content, Study, where)
     try:
+        for source in study.datasets:
+            if isinstance(source, Simulated):
+                load_phantom(source.phantom, source.set)
+                load_protocol(source.protocol, source.set_protocol)
         for chain in study.chains:
             study.steps(chain)
     except QsmbenchError as e:

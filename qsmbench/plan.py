@@ -14,7 +14,8 @@ from qsmbench import chains
 from qsmbench.chains import Step
 from qsmbench.config import Measured, Simulated, Study
 from qsmbench.paths import share
-from qsmbench.scan.protocol import load_protocol
+from qsmbench.phantom import load
+from qsmbench.scan.protocol import load_protocol, protocol_file
 from qsmbench.sources import PACKAGE, sources
 
 SCAN_FILES = ("phase.nii.gz", "magnitude.nii.gz", "mask.nii.gz", "params.json")
@@ -113,13 +114,11 @@ class Plan:
         return load_protocol(source.protocol, source.set_protocol).snr
 
     def phantom_files(self, group: str) -> list[Path]:
-        """The phantom's and the protocol's files."""
+        """The files that the phantom and its protocol are described in."""
         source = self._source(group)
         assert isinstance(source, Simulated)
-        given = [Path(p) for p in (source.phantom, source.protocol) if p.endswith((".yaml", ".yml"))]
-        named = [f for folder in ("phantoms", "configs/protocols") for f in sorted((share() / folder).glob("*"))]
-        wanted = {Path(source.phantom).stem, Path(source.protocol).stem, "tissues"}
-        return given + [f for f in named if f.stem in wanted]
+        tissues = share() / "phantoms" / "tissues.csv"
+        return sorted({*load(source.phantom, source.set).files, tissues, protocol_file(source.protocol)})
 
     def measured_files(self, group: str) -> list[Path]:
         """The files of a measured scan."""

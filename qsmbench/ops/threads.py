@@ -26,6 +26,10 @@ def n_threads() -> int:
     return int(stated)
 
 
+PARTS = 4
+"""Parts of the work for each thread: where planes differ in work, whoever is done first takes the next."""
+
+
 @cache
 def _pool(threads: int, pid: int) -> ThreadPoolExecutor:
     # One pool for each process: threads do not survive a fork.
@@ -43,11 +47,12 @@ def over_planes(kernel: Callable[..., None], n_planes: int, *args: Any) -> None:
         n_planes: length of the first axis.
         args: passed on.
     """
-    threads = min(n_threads(), n_planes)
+    threads = n_threads()
     if threads == 1:
         kernel(0, n_planes, *args)
         return
-    edges = [n_planes * i // threads for i in range(threads + 1)]
+    parts = min(PARTS * threads, n_planes)
+    edges = [n_planes * i // parts for i in range(parts + 1)]
     pool = _pool(threads, os.getpid())
     running = [pool.submit(kernel, start, stop, *args) for start, stop in itertools.pairwise(edges)]
     for job in running:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
+from qsmbench.artifacts import open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
+from qsmbench.ops.threads import over_planes
 from qsmbench.phantom import description as d
 from qsmbench.phantom.maps import locate
 from qsmbench.phantom.model import changed, find_tissue
@@ -39,16 +40,20 @@ class LabelPhantom:
         """Parts into which the scan's voxels are cut for the simulation."""
         return self.description.supersampling
 
+    @property
+    def files(self) -> list[Path]:
+        """What the phantom is made from."""
+        return [self.path, *(locate(f, self.path.parent) for f in (self.description.image, self.description.table))]
+
     @cached_property
     def _image(self) -> tuple[np.ndarray, np.ndarray]:
         path = locate(self.description.image, self.path.parent)
-        image = nib.load(path)
-        values = np.asarray(image.dataobj)  # type: ignore[attr-defined]
+        values, affine = open_volume(path)
         if values.ndim != 3 or not np.array_equal(values, np.round(values)):
             raise QsmbenchError(f"{path}: an image of labels must have 3 axes and whole numbers")
         if values.min() < 0 or values.max() > 255:
             raise QsmbenchError(f"{path}: labels run from {values.min():g} to {values.max():g}; legal are 0…255")
-        return values.astype(np.uint8), np.asarray(image.affine, float)  # type: ignore[attr-defined]
+        return values.astype(np.uint8), affine
 
     @cached_property
     def _rows(self) -> dict[int, dict[str, str]]:
@@ -110,7 +115,7 @@ class LabelPhantom:
         inside[list(chosen) if chosen is not None else slice(1, None)] = True
         share = np.zeros(grid.shape, np.float32)
         to_image = np.linalg.inv(affine) @ grid.affine
-        _sample(labels, to_image, parts, values, inside, stack, out, share)
+        over_planes(_sample, grid.shape[0], labels, to_image, parts, values, inside, stack, out, share)
         unweight(stack)
         chi, pd, t1, r2star, fat = stack
         ambient = self.description.ambient_chi
@@ -144,11 +149,11 @@ class LabelPhantom:
         return values
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def _sample(labels, affine, fine, values, inside, stack, out, share):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sample(start, stop, labels, affine, fine, values, inside, stack, out, share):
     parts = fine[0] * fine[1] * fine[2]
     nx, ny, nz = labels.shape
-    for i in prange(out.shape[0]):
+    for i in range(start, stop):
         count = np.zeros(256, np.int64)
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):

@@ -38,6 +38,11 @@ class Phantom:
         """Parts into which the scan's voxels are cut for the simulation."""
         return self.description.supersampling
 
+    @property
+    def files(self) -> list[Path]:
+        """What the phantom is made from."""
+        return [self.path, *(locate(m.file, self.path.parent) for m in self.description.maps.values())]
+
     def grid(self) -> Grid:
         """The scan's grid: the field of view in voxels, axes along the world's, centred on the box."""
         fov, size = self.description.field_of_view, np.array(self.description.voxel_size)

@@ -44,13 +44,22 @@ def protocols() -> dict[str, Path]:
     return {f.stem: f for f in sorted((share() / "configs" / "protocols").glob("*.yaml"))}
 
 
+def protocol_file(name_or_path: str) -> Path:
+    """The file of a protocol.
+
+    Raises:
+        QsmbenchError: there is none of that name.
+    """
+    path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else protocols().get(name_or_path)
+    if path is None:
+        raise QsmbenchError(f"unknown protocol {name_or_path!r}; there are {', '.join(protocols())}")
+    return path
+
+
 def load_protocol(name_or_path: str, overrides: dict[str, Any] | None = None) -> Protocol:
     """The protocol of a name, or in a YAML file, with some of its keys set anew.
 
     Raises:
         QsmbenchError: no such protocol, or an illegal key or value.
     """
-    path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else protocols().get(name_or_path)
-    if path is None:
-        raise QsmbenchError(f"unknown protocol {name_or_path!r}; there are {', '.join(protocols())}")
-    return load_yaml(path, Protocol, overrides)
+    return load_yaml(protocol_file(name_or_path), Protocol, overrides)
