@@ -24,8 +24,10 @@ from qsmbench.artifacts import (
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, Triple
 from qsmbench.phase_units import to_radians
+from qsmbench.units import hz_per_ppm
 
 BIDS_VERSION = "1.11.0"
+GENERATED = [{"Name": "qsmbench", "Version": __version__}]
 
 
 def is_bids(folder: Path) -> bool:
@@ -166,7 +168,7 @@ def write_megre(
     """
     folder = root / f"sub-{subject}" / "anat"
     make_folder(folder)
-    _describe(root, {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": "raw"})
+    _describe(root, {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": "raw", "GeneratedBy": GENERATED})
     for e, te in enumerate(params.te):
         sidecar: dict[str, Any] = {
             "EchoTime": round(float(te), 9),
@@ -190,42 +192,55 @@ def write_truth(
     root: Path,
     truth: Mapping[str, np.ndarray],
     mask: np.ndarray,
+    magnitude: np.ndarray,
     params: Params,
     regions: Sequence[tuple[int, str, str]],
     *,
     subject: str = "01",
 ) -> Path:
-    """Write the truth of a simulation as a BIDS derivative: Chimap [ppm], fields [Hz], R2starmap, mask, dseg.
+    """Write the truth of a simulation as a BIDS derivative: χ [ppm], R2* [1/s], mask and labels, and fields [Hz].
 
-    Arguments as for `write_megre`; `truth` holds artifacts by name, `regions` the key to its labels.
+    Args:
+        root: folder of the derivative.
+        truth: artifacts by name.
+        mask: (nx, ny, nz) bool.
+        magnitude: (nx, ny, nz), a.u.; BIDS wants one beside every field map.
+        params: B0 and grid.
+        regions: index, name and group of the labels.
+        subject: label without `sub-`.
 
     Returns:
-        the folder that holds the maps.
+        the subject's folder, with the maps in `anat` and the fields in `fmap`.
     """
-    from qsmbench.units import hz_per_ppm
-
-    folder = root / f"sub-{subject}" / "anat"
-    make_folder(folder)
-    generated = [{"Name": "qsmbench", "Version": __version__}]
-    description = {
-        "Name": "truth", "BIDSVersion": BIDS_VERSION, "DatasetType": "derivative", "GeneratedBy": generated
-    }  # fmt: skip
-    _describe(root, description)
-    hz = hz_per_ppm(params.b0)
+    folder, affine = root / f"sub-{subject}", params.grid.affine
+    _describe(
+        root,
+        {
+            "Name": "truth",
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": GENERATED,
+        },
+    )
+    whole, brain = {"SkullStripped": False}, {"Type": "Brain"}
+    hz = {"Units": "Hz", **whole}
     maps: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
-        "Chimap": (truth["chi"], {"Units": "ppm"}),
-        "R2starmap": (truth["r2star"], {"Units": "1/s"}),
-        "desc-total_fieldmap": (truth["total_field"] * hz, {"Units": "Hz"}),
-        "desc-local_fieldmap": (truth["local_field"] * hz, {"Units": "Hz"}),
-        "desc-brain_mask": (mask, {}),
-        "dseg": (truth["labels"], {}),
+        "anat/Chimap": (truth["chi"], {"Units": "ppm", **whole}),
+        "anat/R2starmap": (truth["r2star"], {"Units": "1/s", **whole}),
+        "anat/desc-brain_mask": (mask, brain),
+        "anat/dseg": (truth["labels"], {"Manual": False}),
     }
-    for suffix, (volume, sidecar) in maps.items():
-        stem = f"sub-{subject}_{suffix}"
-        save_volume(folder / f"{stem}.nii.gz", volume, params.grid.affine)
+    for name in ("total", "local"):
+        field = truth[f"{name}_field"] * np.float32(hz_per_ppm(params.b0))
+        maps[f"fmap/desc-{name}_fieldmap"] = (field, hz)
+        maps[f"fmap/desc-{name}_magnitude"] = (magnitude, {})
+    for place, (volume, sidecar) in maps.items():
+        kind, name = place.split("/")
+        make_folder(folder / kind)
+        save_volume(folder / kind / f"sub-{subject}_{name}.nii.gz", volume, affine)
         if sidecar:
-            write_json(folder / f"{stem}.json", sidecar)
-    write_regions(folder / f"sub-{subject}_dseg.tsv", regions)
+            write_json(folder / kind / f"sub-{subject}_{name}.json", sidecar)
+    write_regions(folder / "anat" / f"sub-{subject}_dseg.tsv", regions)
     return folder
 
 

@@ -41,10 +41,16 @@ def test_sidecars_say_what_bids_asks_for(dataset):
 
 def test_truth_as_a_derivative(small, tmp_path):
     folder = write_truth(
-        tmp_path, small["truth"], small["scan"]["mask"], small["params"], small["regions"], subject="07"
+        tmp_path,
+        small["truth"],
+        small["scan"]["mask"],
+        small["scan"]["magnitude"][..., 0],
+        small["params"],
+        small["regions"],
+        subject="07",
     )
-    assert json.loads((folder / "sub-07_Chimap.json").read_text())["Units"] == "ppm"
-    assert (folder / "sub-07_dseg.tsv").read_text().splitlines()[0] == "index\tname\tgroup"
+    assert json.loads((folder / "anat/sub-07_Chimap.json").read_text())["Units"] == "ppm"
+    assert (folder / "anat/sub-07_dseg.tsv").read_text().splitlines()[0] == "index\tname\tgroup"
     description = json.loads((tmp_path / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
     assert description["GeneratedBy"][0]["Name"] == "qsmbench"

@@ -63,4 +63,4 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
     name = f"{source.phantom} {source.protocol}"
     write_megre(out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle)
     truth = out / "derivatives" / "truth"
-    write_truth(truth, simulation.truth, simulation.mask, simulation.params, simulation.regions)
+    write_truth(truth, simulation.truth, simulation.mask, magnitude[..., 0], simulation.params, simulation.regions)
