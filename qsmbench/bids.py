@@ -233,7 +233,7 @@ def write_truth(
     for name in ("total", "local"):
         field = truth[f"{name}_field"] * np.float32(hz_per_ppm(params.b0))
         maps[f"fmap/desc-{name}_fieldmap"] = (field, hz)
-        maps[f"fmap/desc-{name}_magnitude"] = (magnitude, {})
+        maps[f"fmap/desc-{name}_magnitude"] = (magnitude, whole)
     for place, (volume, sidecar) in maps.items():
         kind, name = place.split("/")
         make_folder(folder / kind)
