@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from qsmbench.errors import QsmbenchError
 
@@ -46,8 +47,8 @@ def _show_notes() -> None:
     logger.propagate = False
 
 
-def _plain(error: object) -> str:
-    return str(error).replace("[", r"\[")
+def _plain(text: object) -> str:
+    return escape(str(text))
 
 
 def _example(text: str) -> str:
@@ -63,12 +64,16 @@ def run(
     """Run a study: simulate, reconstruct, score, report. What is there already and still true is kept."""
     from qsmbench import config as configuration
     from qsmbench import workflow
+    from qsmbench.artifacts import read_json
 
     study = configuration.load(config)
     if results:
         study = study.model_copy(update={"results": results})
     complete = workflow.run(config, study, cores=cores, results=results)
     page = study.folder / "report" / "index.html"
+    for notes in sorted(study.folder.glob("*/scan/notes.json")):
+        for note in read_json(notes)["notes"]:
+            console.print(f"Note: {_plain(note)}", soft_wrap=True)
     if complete:
         _show_scores(study.folder / "scores.parquet")
     if page.is_file():

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 GOALS = ("all",)  # rules that do nothing
+SAID_BY_JOB = ("RuleException", "Exiting because a job", "WorkflowError:\nAt least one job")  # by its own line
 
 
 class Forecast:
@@ -133,11 +135,11 @@ class LogHandler(LogHandlerBase):
             return
         rule, what = self.names.get(fields["jobid"], (fields["rule_name"], ""))
         reason = _last_line([Path(f) for f in fields["log"]])
-        self.console.print(f"[red]{rule} {what} failed:[/red] {reason}", highlight=False)
+        self.console.print(f"[red]{rule} {what} failed:[/red] {escape(reason)}", highlight=False, soft_wrap=True)
 
     def _unexpected(self, record: LogRecord) -> None:
-        message = record.getMessage()
-        if message.strip():
+        message = record.getMessage().strip()
+        if message and not message.startswith(SAID_BY_JOB):
             self.console.print(message, highlight=False, markup=False)
 
     def close(self) -> None:

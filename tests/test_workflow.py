@@ -209,3 +209,19 @@ def test_a_bids_simulation_is_a_scan(sandbox):
     field = artifacts.read(sandbox.folder / "maps", "total_field", grid)
     assert np.isfinite(field).all()
     assert (sandbox.folder / "bids/derivatives/truth/sub-01/anat/sub-01_Chimap.nii.gz").is_file()
+
+
+def test_a_damaged_scan_stops_no_other(sandbox, small):
+    """The reason is said in a line, without Snakemake's own account, and what could be made is there."""
+    magnitude = small["scan"]["magnitude"].copy()
+    magnitude[3, 3, 3, 1] = np.nan
+    write_megre(sandbox.folder / "bids", small["scan"]["phase"], magnitude, small["params"])
+    sphere = {"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": 6}}
+    sandbox.study(["zero"], datasets=[{"bids": "bids"}, sphere])
+    done = sandbox.run()
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "sub-01_echo-2_part-mag_MEGRE.nii.gz: 1 of 9576 voxels are NaN or infinite" in said
+    assert "Exception" not in said
+    assert "Traceback" not in said
+    assert "sphere_brain-3t_seed-0/zero" in sandbox.runs()
