@@ -114,7 +114,7 @@ rule step:
         step=STEP,
         spec=lambda w: plan.spec(w.dataset, w.chain),
     shell:
-        "QSMBENCH_THREADS={threads} OMP_NUM_THREADS={threads} {params.step} {params.spec:q} 2> {log}"
+        "QSMBENCH_THREADS={threads} OMP_NUM_THREADS={threads} exec {params.step} {params.spec:q} 2> {log}"
 
 
 # The scores of a chain on the study mask, and its picture.

@@ -59,19 +59,19 @@ def _inherited(parent: str | None) -> dict[str, Any]:
 
 def _watch(spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """Run the worker, kill it at its time limit, and say how it ended."""
-    command = [sys.executable, "-m", "qsmbench.worker", json.dumps(dict(spec))]
+    command = [sys.executable, "-m", "qsmbench.worker", json.dumps(dict(spec)), str(os.getpid())]
     limit = spec["time_limit"]
     start = time.perf_counter()
     with (out / "log.txt").open("wb") as log:
         worker = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            code = worker.wait(timeout=limit)
-        except subprocess.TimeoutExpired:
-            _kill(worker)
-            return _outcome("timeout", f"took longer than its limit of {limit:g} s", time.perf_counter() - start)
+            code = _wait(worker, limit)
         except BaseException:
             _kill(worker)
             raise
+    if code is None:
+        _kill(worker)
+        return _outcome("timeout", f"took longer than its limit of {limit:g} s", time.perf_counter() - start)
     outcome_file = out / OUTCOME_FILE
     if code == 0 and outcome_file.is_file():
         outcome = json.loads(outcome_file.read_text())
@@ -81,6 +81,17 @@ def _watch(spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
     reason = f"crashed: {how}"
     last = (out / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
     return _outcome("failed", f"{reason} ({last[0][:200]})" if last else reason, time.perf_counter() - start)
+
+
+def _wait(worker: subprocess.Popen[bytes], limit: float) -> int | None:
+    """The worker's exit code, or None after `limit` [s]. A killed study leaves nothing running."""
+    parent, end = os.getppid(), time.perf_counter() + limit
+    while (left := end - time.perf_counter()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return worker.wait(timeout=min(left, 1))
+        if os.getppid() != parent:
+            raise SystemExit("the study that asked for this step has ended")
+    return None
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:

@@ -6,7 +6,9 @@ The wrapper validates, the method computes.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,9 +108,17 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": "ok", "reason": "", "seconds": seconds}
 
 
+def _die_with(parent: int) -> None:
+    """End this process soon after its parent has ended: a killed study leaves no method running."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def main() -> None:
-    """Entry point of the worker process."""
+    """Entry point of the worker process: the specification as JSON, and the process that it serves."""
     spec = json.loads(sys.argv[1])
+    threading.Thread(target=_die_with, args=(int(sys.argv[2]),), daemon=True).start()
     write_json(Path(spec["out"]) / OUTCOME_FILE, run(spec))
 
 

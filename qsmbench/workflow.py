@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qsmbench.artifacts import make_folder
 from qsmbench.config import Study
+from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 
 
-def run(config: Path, study: Study, *, cores: int, results: Path | None = None, quiet: bool = False) -> bool:
+def run(config: Path, study: Study, *, cores: int, results: Path | None = None) -> bool:
     """Bring a study up to date: what is there already, and still true to its code and settings, is kept.
 
     Args:
@@ -17,15 +23,13 @@ def run(config: Path, study: Study, *, cores: int, results: Path | None = None, 
         study: what it holds.
         cores: how many processors to use.
         results: folder to write below, instead of the configuration's.
-        quiet: no progress bar.
 
     Returns:
         whether all of it could be made.
 
     Raises:
-        QsmbenchError: the results folder cannot be written to.
+        QsmbenchError: the results folder cannot be written to, or another run is at work on the study.
     """
-    from snakemake.cli import main
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
     from qsmbench import progress
@@ -34,11 +38,32 @@ def run(config: Path, study: Study, *, cores: int, results: Path | None = None, 
     progress.LogHandler.parallel = cores
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_qsmbench", progress)
     arguments = ["--snakefile", str(share() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
-    arguments += ["--rerun-incomplete", "--keep-going"]
     arguments += ["--config", f"results={results}"] if results else []
-    arguments += ["--quiet", "all"] if quiet else ["--logger", "qsmbench"]
+    with _alone(study.folder):
+        if any(Path(".snakemake/locks").glob("*")):  # left by a run that was killed: we hold the study now
+            # in a process of its own, since Snakemake runs once in a process
+            subprocess.run(
+                [sys.executable, "-m", "snakemake", *arguments, "--unlock"], check=False, capture_output=True
+            )
+        return _snakemake([*arguments, "--rerun-incomplete", "--keep-going", "--logger", "qsmbench"])
+
+
+def _snakemake(arguments: list[str]) -> bool:
+    from snakemake.cli import main
+
     try:
         main(arguments)
     except SystemExit as e:
         return not e.code
     return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a study; the hold ends with this process, however it ends."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise QsmbenchError(f"{folder}: another run is at work on this study; wait for it, or stop it") from e
+        yield

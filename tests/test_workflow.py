@@ -34,6 +34,8 @@ BODIES = {
 class Sandbox:
     """A folder in which studies are run by the command, as a user would."""
 
+    name = "s"
+
     def __init__(self, folder):
         self.folder = folder
         for name, body in BODIES.items():
@@ -42,7 +44,7 @@ class Sandbox:
     def study(self, chains, datasets=None, **more):
         methods = {n: {"use": f"{n}.py"} for n in BODIES if any(n in c for c in chains)}
         sphere = {"phantom": "sphere", "protocol": "brain-3t", "seeds": [0, 1], "set": {"voxel_size": 6}}
-        content = {"study": "s", "datasets": datasets or [sphere], "chains": chains, "methods": methods, **more}
+        content = {"study": self.name, "datasets": datasets or [sphere], "chains": chains, "methods": methods, **more}
         (self.folder / "s.yaml").write_text(yaml.safe_dump(content))
 
     def command(self, *arguments):
@@ -54,11 +56,11 @@ class Sandbox:
         return subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=240)
 
     def scores(self):
-        return pd.read_parquet(self.folder / "results" / "s" / "scores.parquet")
+        return pd.read_parquet(self.folder / "results" / self.name / "scores.parquet")
 
     def runs(self):
         """When each step was run."""
-        found = (self.folder / "results" / "s").glob("*/chains/*/run.json")
+        found = (self.folder / "results" / self.name).glob("*/chains/*/run.json")
         return {f"{f.parts[-4]}/{f.parts[-2]}": f.stat().st_mtime_ns for f in found}
 
 
@@ -70,6 +72,21 @@ def sandbox(tmp_path):
 def value(scores, chain, metric, support="study"):
     rows = scores[(scores.chain == chain) & (scores.metric == metric) & (scores.support == support)]
     return rows.value.tolist()
+
+
+def start(sandbox):
+    """A run in the background, once its first step is done."""
+    running = subprocess.Popen(
+        sandbox.command("run", "s.yaml", "--cores", "2"),
+        cwd=sandbox.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not any(name.endswith("/truth") for name in sandbox.runs()):
+        time.sleep(0.2)
+    return running
 
 
 def test_a_study_with_methods_that_fail(sandbox):
@@ -119,16 +136,7 @@ def test_a_study_with_methods_that_fail(sandbox):
 
 def test_an_interrupted_study_goes_on(sandbox):
     sandbox.study(["truth", "zero", "truth.hanging"], time_limit=600)
-    running = subprocess.Popen(
-        sandbox.command("run", "s.yaml", "--cores", "2"),
-        cwd=sandbox.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not {k for k in sandbox.runs() if k.endswith("/truth")}:
-        time.sleep(0.2)
+    running = start(sandbox)
     os.killpg(running.pid, signal.SIGINT)
     running.wait(timeout=60)
     before = sandbox.runs()
@@ -225,3 +233,35 @@ def test_a_damaged_scan_stops_no_other(sandbox, small):
     assert "Exception" not in said
     assert "Traceback" not in said
     assert "sphere_brain-3t_seed-0/zero" in sandbox.runs()
+
+
+def test_a_killed_study_goes_on_and_a_running_one_is_left_alone(sandbox):
+    """Killed, not interrupted: nothing could be tidied up."""
+    sandbox.name = "killed"
+    sandbox.study(["truth", "zero", "truth.hanging"], time_limit=600)
+    running = start(sandbox)
+
+    def workers():
+        processes = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "args"], capture_output=True, text=True
+        ).stdout.splitlines()
+        return [p for p in processes if "qsmbench.worker" in p and "results/killed/" in p]
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any("truth.hanging" in w for w in workers()):
+        time.sleep(0.2)
+    assert workers()
+    done = sandbox.run()
+    assert done.returncode == 2
+    assert "another run is at work on this study" in " ".join(done.stderr.split())
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait(timeout=60)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and workers():
+        time.sleep(0.2)
+    assert not workers()
+    before = sandbox.runs()
+    (sandbox.folder / "hanging.py").write_text(METHODS.format(name="hanging", body="return local_field"))
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    assert {name: sandbox.runs()[name] for name in before} == before
