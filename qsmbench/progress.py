@@ -17,16 +17,25 @@ from rich.table import Column
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from qsmbench.artifacts import read_json, write_json
+
 GOALS = ("all",)  # rules that do nothing
 SAID_BY_JOB = ("RuleException", "Exiting because a job", "WorkflowError:\nAt least one job")  # by its own line
 
 
 class Forecast:
-    """How long the rest of a run will take: for each kind of job, what the finished ones took on average."""
+    """How long the rest of a run will take: for each kind of job, what the finished ones took on average.
 
-    def __init__(self, counts: dict[str, int], parallel: int) -> None:
+    Args:
+        counts: jobs of each kind that are to be done.
+        parallel: how many run at a time.
+        before: what a job of each kind took in an earlier run [s]; counts like one job of this run.
+    """
+
+    def __init__(self, counts: dict[str, int], parallel: int, before: dict[str, float]) -> None:
         self.waiting = dict(counts)
         self.parallel = parallel
+        self.before = before
         self.taken: dict[str, list[float]] = {}
         self.running: dict[int, tuple[str, float]] = {}
 
@@ -40,13 +49,20 @@ class Forecast:
         self.taken.setdefault(rule, []).append(time.monotonic() - start)
         self.waiting[rule] = self.waiting.get(rule, 1) - 1
 
+    def means(self) -> dict[str, float]:
+        """Seconds that a job of each kind takes, as far as is known."""
+        seen = {rule: [self.before[rule]] for rule in self.before}
+        for rule, times in self.taken.items():
+            seen[rule] = seen.get(rule, []) + times
+        return {rule: sum(times) / len(times) for rule, times in seen.items()}
+
     def remaining(self) -> float | None:
         """Seconds still to go, or None as long as too little has been seen to say.
 
         Kinds of which no job has finished count as the mean of the others; nothing is said before half of the
         waiting jobs are of a kind that has been seen.
         """
-        seen = {rule: sum(t) / len(t) for rule, t in self.taken.items()}
+        seen = self.means()
         waiting = {rule: n for rule, n in self.waiting.items() if n > 0}
         total = sum(waiting.values())
         known = sum(n for rule, n in waiting.items() if rule in seen)
@@ -67,7 +83,8 @@ class LogHandler(LogHandlerBase):
     has_filter = True
     has_formatter = True
     needs_rulegraph = False
-    parallel = 1  # set by the caller before the run
+    parallel = 1  # set by the caller before the run, like the next
+    history: Path | None = None  # where the times of one run are kept for the forecast of the next
 
     def __post_init__(self) -> None:
         self.console = Console(stderr=True)
@@ -82,7 +99,7 @@ class LogHandler(LogHandlerBase):
         )
         self.task: Any = None
         self.names: dict[int, tuple[str, str]] = {}
-        self.forecast = Forecast({}, self.parallel)
+        self.forecast = Forecast({}, self.parallel, {})
 
     def emit(self, record: LogRecord) -> None:
         """Take note of one event."""
@@ -108,7 +125,8 @@ class LogHandler(LogHandlerBase):
 
     def _begin(self, stats: dict[str, int]) -> None:
         counts = {rule: n for rule, n in stats.items() if rule not in (*GOALS, "total")}
-        self.forecast = Forecast(counts, self.parallel)
+        known = self.history is not None and self.history.is_file()
+        self.forecast = Forecast(counts, self.parallel, read_json(self.history) if known else {})  # type: ignore[arg-type]
         self.task = self.bar.add_task("", total=sum(counts.values()), rest="")
         self.bar.start()
 
@@ -146,6 +164,8 @@ class LogHandler(LogHandlerBase):
         """Take the bar away."""
         if self.task is not None:
             self.bar.stop()
+            if self.history is not None and self.forecast.taken:
+                write_json(self.history, self.forecast.means())
         super().close()
 
 

@@ -36,6 +36,7 @@ def run(config: Path, study: Study, *, cores: int, results: Path | None = None) 
 
     make_folder(study.folder)
     progress.LogHandler.parallel = cores
+    progress.LogHandler.history = study.folder / ".durations.json"
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_qsmbench", progress)
     arguments = ["--snakefile", str(share() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
     arguments += ["--config", f"results={results}"] if results else []
