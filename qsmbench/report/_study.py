@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from qsmbench.artifacts import REGIONS_FILE, read_regions
+from qsmbench.artifacts import REGIONS_FILE, read_json, read_regions
 from qsmbench.errors import QsmbenchError
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class Study:
         table = self.folder / group / "truth" / REGIONS_FILE
         deep = {name for _, name, kind in read_regions(table) if kind == "dgm"} if table.is_file() else set()
         return [n for n in names if n in deep] or names
+
+    @property
+    def notes(self) -> list[str]:
+        """What was rescaled or assumed as measured scans were read."""
+        files = [self.folder / dataset / "scan" / "notes.json" for dataset in self.scores["dataset"].unique()]
+        return [f"{f.parts[-3]}: {note}" for f in files if f.is_file() for note in read_json(f)["notes"]]
 
     def picture(self, dataset: str, chain: str) -> Path | None:
         """The picture of a chain's result, if there is one."""

@@ -228,6 +228,17 @@ def test_only_deep_grey_regions_where_a_key_tells_them(study):
     (folder / "dseg.tsv").unlink()
 
 
+def test_notes_of_measured_scans_are_shown(study, tmp_path):
+    import json
+
+    scan = study / "head_brain-3t_seed-0" / "scan"
+    scan.mkdir(parents=True)
+    (scan / "notes.json").write_text(json.dumps({"notes": ["scanner units <0…4095> rescaled"]}))
+    page = build(study, tmp_path).read_text()
+    (scan / "notes.json").unlink()
+    assert "Note on head_brain-3t_seed-0: scanner units &lt;0…4095&gt; rescaled" in page
+
+
 @pytest.mark.parametrize(
     ("value", "decimals", "text"),
     [(-0.04, 1, "0.0"), (-1.26, 1, "−1.3"), (float("nan"), 1, "–"), (3.2e9, 1, "3.2e+09"), (12.0, 0, "12")],
