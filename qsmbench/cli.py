@@ -125,7 +125,7 @@ def reconstruct(
 
 @app.command(epilog=_example("qsmbench score maps scan/truth"))
 def score(
-    out: Annotated[Path, typer.Argument(help="folder of a reconstruction")],
+    out: Annotated[Path, typer.Argument(help="folder that `reconstruct` wrote, or any with a chimap.nii.gz")],
     truth: Annotated[Path, typer.Argument(help="folder of the truth")],
     csv: Annotated[Path | None, typer.Option(help="write the whole table here, too")] = None,
 ) -> None:

@@ -105,21 +105,36 @@ def _check_scan(scan: Path) -> None:
 
 
 def scores(out: Path, truth: Path) -> pd.DataFrame:
-    """The scores of what `reconstruct` wrote to `out`, on the scan's mask.
+    """The scores of a reconstruction, on the mask of the scan.
+
+    Args:
+        out: what `reconstruct` wrote, or any folder with a `chimap.nii.gz`, `localfield.nii.gz` or
+            `totalfield.nii.gz`: there, a `mask.nii.gz` says which voxels were reconstructed, or else not being 0 does.
+        truth: the truth folder of a simulation.
 
     Raises:
-        QsmbenchError: a folder is not what it should be.
+        QsmbenchError: a folder is not what it should be, or its volumes lie on another grid.
     """
     from qsmbench.metrics import score
     from qsmbench.scoring import Reconstruction, load_truth
 
-    if not (out / CHAIN_FILE).is_file():
-        raise QsmbenchError(f"{out}: holds no {CHAIN_FILE}; name a folder that `qsmbench reconstruct` wrote")
     if not truth.is_dir():
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
-    spec = {**read_json(out / CHAIN_FILE), "truth": str(truth)}
+    made_here = (out / CHAIN_FILE).is_file()
+    spec = {**(read_json(out / CHAIN_FILE) if made_here else _foreign(out, truth)), "truth": str(truth)}
     reconstruction = Reconstruction.load(spec)
+    if not made_here and "mask" not in present(out):
+        reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
     found = load_truth(spec, reconstruction.params)
     if found["truth"] is None:
         raise QsmbenchError(f"{truth / ARTIFACTS[spec['artifact']].file}: no such file; {spec['artifact']} is scored")
     return score(**reconstruction.arguments(), **found, supports=("study",))
+
+
+def _foreign(out: Path, truth: Path) -> dict[str, Any]:
+    """Maps that something else made: where `scoring.Reconstruction` finds them."""
+    scored = [name for name in ("chi", "local_field", "total_field") if (out / ARTIFACTS[name].file).is_file()]
+    if not scored:
+        names = ", ".join(ARTIFACTS[name].file for name in ("chi", "local_field", "total_field"))
+        raise QsmbenchError(f"{out}: holds neither {CHAIN_FILE} nor a map to score; legal are {names}")
+    return {"artifact": scored[0], "folders": [str(out)], "scan": str(truth)}

@@ -8,6 +8,12 @@ import numpy as np
 GAMMA_BAR = 42.577478518e6
 """Gyromagnetic ratio of the proton divided by 2π [Hz/T] (CODATA 2018)."""
 
+FAT_SHIFT = (-3.80, -3.40, -2.60, -1.95, -0.50, 0.60)
+"""Peaks of the fat spectrum, from water [ppm] (six-peak model, Silva 2023, doi:10.1002/mrm.29597)."""
+
+FAT_AMPLITUDE = (0.088, 0.700, 0.120, 0.006, 0.039, 0.047)
+"""Relative amplitudes of these peaks (same source)."""
+
 
 def hz_per_ppm(b0: float) -> float:
     """Frequency [Hz] of a field shift of 1 ppm at `b0` [T]."""

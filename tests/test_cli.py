@@ -5,6 +5,7 @@ import sys
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 from qsmbench import artifacts, cli
@@ -66,7 +67,7 @@ def refused(result, message):
         (["simulate", "sphere", "out", "--set", "voxel_size=-1"], "voxel_size"),
         (["simulate", "sphere", "out", "--format", "dicom"], "--format is 'dicom'; legal are artifacts, bids"),
         (["report", ".", "out"], "holds no scores.parquet"),
-        (["score", ".", "."], "holds no chain.json"),
+        (["score", ".", "."], "holds neither chain.json nor a map to score; legal are chimap.nii.gz"),
         (["reconstruct", "romeo.fit", "nowhere", "out"], "nowhere: no such folder"),
     ],
 )
@@ -171,3 +172,19 @@ def test_reconstruct_keeps_the_affine(command, scan_folder, small):
     code, out, err = command("score", scan_folder / "out", scan_folder / "truth")
     assert code == 0, err
     assert "nrmse" in out
+
+
+def test_a_map_from_elsewhere_is_scored(command, scan_folder, small, tmp_path):
+    """Only the map: what is not 0 was reconstructed."""
+    grid = small["params"].grid
+    artifacts.write(scan_folder / "truth", {"mask": small["scan"]["mask"]}, grid)
+    artifacts.write_params(scan_folder / "truth", small["params"])
+    half = small["truth"]["chi"] + np.float32(1)
+    half[: grid.shape[0] // 2] = 0
+    artifacts.write(tmp_path / "mine", {"chi": half}, grid)
+    code, _, err = command("score", tmp_path / "mine", scan_folder / "truth", "--csv", tmp_path / "s.csv")
+    assert code == 0, err
+    table = pd.read_csv(tmp_path / "s.csv").set_index("metric")
+    share = small["scan"]["mask"][grid.shape[0] // 2 :].sum() / small["scan"]["mask"].sum()
+    assert table.loc["coverage", "value"] == pytest.approx(100 * share)
+    assert 0 < table.loc["nrmse", "value"] < 100

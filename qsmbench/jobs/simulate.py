@@ -35,7 +35,10 @@ def _simulation(source: Simulated) -> Simulation:
 
 
 def save(simulation: Simulation, out: Path, *, scan: str = "noisefree") -> None:
-    """Write a simulation as the artifact folders `out`/`scan` and `out`/truth."""
+    """Write a simulation as the artifact folders `out`/`scan` and `out`/truth.
+
+    The truth has the mask and the parameters, too, so that a map from elsewhere can be scored against it alone.
+    """
     grid = simulation.params.grid
     measured = {
         "phase": np.angle(simulation.signal),
@@ -44,7 +47,8 @@ def save(simulation: Simulation, out: Path, *, scan: str = "noisefree") -> None:
     }
     artifacts.write(out / scan, measured, grid)
     artifacts.write_params(out / scan, simulation.params)
-    artifacts.write(out / "truth", simulation.truth, grid)
+    artifacts.write(out / "truth", {**simulation.truth, "mask": simulation.mask}, grid)
+    artifacts.write_params(out / "truth", simulation.params)
     artifacts.write_regions(out / "truth" / artifacts.REGIONS_FILE, simulation.regions)
 
 

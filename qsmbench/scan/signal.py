@@ -6,19 +6,13 @@ import numba
 import numpy as np
 
 from qsmbench.ops.threads import over_planes
-from qsmbench.units import hz_per_ppm
-
-FAT_PEAKS = {
-    "shift": (-3.80, -3.40, -2.60, -1.95, -0.50, 0.60),
-    "amplitude": (0.088, 0.700, 0.120, 0.006, 0.039, 0.047),
-}
-"""Six-peak spectrum of fat: shifts from water [ppm] and relative amplitudes (Silva 2023, doi:10.1002/mrm.29597)."""
+from qsmbench.units import FAT_AMPLITUDE, FAT_SHIFT, hz_per_ppm
 
 
 def fat_dephasing(te: np.ndarray, b0: float) -> np.ndarray:
     """Complex signal of fat relative to water of the same amount, per echo, from its spectrum alone."""
-    shift, amplitude = np.array(FAT_PEAKS["shift"]), np.array(FAT_PEAKS["amplitude"])
-    phase = 2 * np.pi * hz_per_ppm(b0) * np.outer(te, shift)
+    amplitude = np.array(FAT_AMPLITUDE)
+    phase = 2 * np.pi * hz_per_ppm(b0) * np.outer(te, FAT_SHIFT)
     return np.exp(1j * phase) @ (amplitude / amplitude.sum())
 
 
