@@ -62,7 +62,7 @@ rule simulate:
         spec=lambda w: plan.source_spec(w.group),
         out=lambda w: plan.folder / w.group,
     shell:
-        "{params.job} simulate --threads {threads} {params.spec:q} {params.out:q} 2> {log}"
+        "QSMBENCH_THREADS={threads} {params.job} simulate {params.spec:q} {params.out:q} 2> {log}"
 
 
 rule noise:

@@ -195,6 +195,21 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
     return values.astype(artifact.dtype, copy=False)
 
 
+def read_of(folder: Path, name: str, params: Params) -> np.ndarray:
+    """Read one artifact of a scan: `read`, and as many echoes as there are echo times.
+
+    Raises:
+        QsmbenchError: as for `read`, or the number of echoes differs.
+    """
+    values = read(folder, name, params.grid)
+    if ARTIFACTS[name].echoes and values.shape[3] != len(params.te):
+        raise QsmbenchError(
+            f"{folder / ARTIFACTS[name].file}: has {values.shape[3]} echoes, "
+            f"but {PARAMS_FILE} has {len(params.te)} echo times"
+        )
+    return values
+
+
 def read_mask(path: Path, grid: Grid) -> np.ndarray:
     """Read any NIfTI file as a mask: (nx, ny, nz) bool, where it is not zero.
 

@@ -42,6 +42,25 @@ class Step:
         """What the chain is scored by: the first product of its last step."""
         return self.method.produces[0]
 
+    def spec(self, chains: Path, scan: Path, truth: Path | None, time_limit: float) -> dict[str, Any]:
+        """The step as `qsmbench.step.run` takes it.
+
+        Args:
+            chains: folder that holds a folder for each step.
+            scan: folder of the scan.
+            truth: folder of the truth, if there is one.
+            time_limit: s.
+        """
+        return {
+            "chain": self.chain,
+            "method": self.use.method,
+            "settings": dict(self.use.settings),
+            "out": str(chains / self.chain),
+            "inputs": [str(f) for f in folders(self.chain, chains, scan, truth)],
+            "parent": str(chains / self.parent) if self.parent else None,
+            "time_limit": time_limit,
+        }
+
 
 Resolve = Callable[[str], Use]
 

@@ -154,7 +154,7 @@ def report(
 
 
 @app.command("list", epilog=_example("qsmbench list methods"))
-def list_(what: Annotated[str, typer.Argument(help="phantoms, protocols, methods or metrics")]) -> None:
+def list_(what: Annotated[str, typer.Argument(help="phantoms, protocols, methods, metrics or artifacts")]) -> None:
     """List what there is: a line each, the name first."""
     if what not in LISTS:
         raise QsmbenchError(f"cannot list {what!r}; legal are {', '.join(LISTS)}")
@@ -200,11 +200,18 @@ def _phantoms() -> list[tuple[str, str]]:
     return [(f.stem, f.read_text().split("\n", 1)[0].lstrip("# ")) for f in files]  # the first line says what it is
 
 
+def _artifacts() -> list[tuple[str, str]]:
+    from qsmbench.artifacts import ARTIFACTS
+
+    return [(name, f"{a.file} · {a.unit or 'no unit'} · {a.meaning}") for name, a in ARTIFACTS.items()]
+
+
 LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "phantoms": _phantoms,
     "protocols": _protocols,
     "methods": _methods,
     "metrics": _metrics,
+    "artifacts": _artifacts,
 }
 
 

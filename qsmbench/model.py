@@ -69,8 +69,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {key!r}; legal are {', '.join(innermost.model_fields)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    value = repr(problem["input"])
-    return f"{key} is {value if len(value) < 80 else value[:77] + '…'}: {message}{more}"
+    return refused(key, problem["input"], problem["msg"])
+
+
+def refused(key: str, value: object, message: str) -> str:
+    """What is wrong with the value of a key, in one line."""
+    message = message.removeprefix("Value error, ")
+    shown = repr(value)
+    return f"{key} is {shown if len(shown) < 80 else shown[:77] + '…'}: {message[:1].lower()}{message[1:]}"

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from qsmbench import chains
+from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, REGIONS_FILE
 from qsmbench.chains import Step
 from qsmbench.config import Measured, Simulated, Study
 from qsmbench.paths import share
@@ -18,8 +19,8 @@ from qsmbench.phantom import load
 from qsmbench.scan.protocol import load_protocol, protocol_file
 from qsmbench.sources import PACKAGE, sources
 
-SCAN_FILES = ("phase.nii.gz", "magnitude.nii.gz", "mask.nii.gz", "params.json")
-TRUTH_FILES = ("chimap.nii.gz", "totalfield.nii.gz", "localfield.nii.gz", "r2star.nii.gz", "dseg.nii.gz", "dseg.tsv")
+SCAN_FILES = [*(ARTIFACTS[name].file for name in chains.SCAN_ARTIFACTS), PARAMS_FILE]
+TRUTH_FILES = [*(ARTIFACTS[name].file for name in (*chains.TRUE_ARTIFACTS, "mask")), REGIONS_FILE, PARAMS_FILE]
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,8 @@ class Plan:
 
     def spec(self, dataset: str, chain: str) -> str:
         """The specification of a step, as JSON; see `qsmbench.step.run`."""
-        step = self.steps[chain]
         folder = self.folder / dataset / "chains"
-        spec: dict[str, Any] = {
-            "chain": chain,
-            "method": step.use.method,
-            "settings": dict(step.use.settings),
-            "out": str(folder / chain),
-            "inputs": [str(f) for f in chains.folders(chain, folder, self.scan(dataset), self.truth(dataset))],
-            "parent": str(folder / step.parent) if step.parent else None,
-            "time_limit": self.study.time_limit,
-        }
+        spec = self.steps[chain].spec(folder, self.scan(dataset), self.truth(dataset), self.study.time_limit)
         return json.dumps(spec, sort_keys=True)
 
     def score_spec(self, dataset: str, chain: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qsmbench import chains, step
-from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, make_folder, present, read, read_json, read_params, write_json
+from qsmbench.artifacts import ARTIFACTS, make_folder, present, read_json, read_of, read_params, write_json
 from qsmbench.bids import is_bids
 from qsmbench.chains import Use
 from qsmbench.config import Measured
@@ -58,16 +58,7 @@ def reconstruct(
     _check_scan(scan)
     folder = out / "steps"
     for s in steps:
-        spec = {
-            "chain": s.chain,
-            "method": s.use.method,
-            "settings": dict(s.use.settings),
-            "out": str(folder / s.chain),
-            "inputs": [str(f) for f in chains.folders(s.chain, folder, scan, truth)],
-            "parent": str(folder / s.parent) if s.parent else None,
-            "time_limit": time_limit,
-        }
-        record = step.run(spec)
+        record = step.run(s.spec(folder, scan, truth, time_limit))
         if record["status"] != "ok":
             raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
         note(f"{s.chain}: {record['seconds']:.2f} s")
@@ -94,12 +85,7 @@ def _check_scan(scan: Path) -> None:
     """Read all that lies in a scan folder, so that what is wrong is said before anything runs."""
     params = read_params(scan)
     for name in present(scan):
-        values = read(scan, name, params.grid)
-        if ARTIFACTS[name].echoes and values.shape[3] != len(params.te):
-            raise QsmbenchError(
-                f"{scan / ARTIFACTS[name].file}: has {values.shape[3]} echoes, "
-                f"but {PARAMS_FILE} has {len(params.te)} echo times"
-            )
+        read_of(scan, name, params)
     if "mask" not in present(scan):
         raise QsmbenchError(f"{scan / ARTIFACTS['mask'].file}: no such file")
 

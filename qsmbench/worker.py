@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from qsmbench import registry
-from qsmbench.artifacts import ARTIFACTS, Params, read, read_params, write, write_json
+from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, Params, read_of, read_params, write, write_json
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.registry import Method
@@ -38,12 +38,7 @@ def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, 
         folder = next((f for f in inputs if (f / ARTIFACTS[name].file).is_file()), None)
         if folder is None:
             raise NotApplicable(f"this dataset has no {name}")
-        values[name] = read(folder, name, params.grid)
-        if ARTIFACTS[name].echoes and values[name].shape[3] != len(params.te):
-            raise QsmbenchError(
-                f"{folder / ARTIFACTS[name].file}: has {values[name].shape[3]} echoes, but params.json has "
-                f"{len(params.te)} echo times"
-            )
+        values[name] = read_of(folder, name, params)
     return {name: values[name] for name in method.consumes}
 
 
@@ -53,9 +48,9 @@ def find_params(inputs: Sequence[Path]) -> Params:
     Raises:
         QsmbenchError: none has, or they are illegal.
     """
-    folder = next((f for f in inputs if (f / "params.json").is_file()), None)
+    folder = next((f for f in inputs if (f / PARAMS_FILE).is_file()), None)
     if folder is None:
-        raise QsmbenchError(f"{inputs[-1]}: holds no params.json")
+        raise QsmbenchError(f"{inputs[-1]}: holds no {PARAMS_FILE}")
     return read_params(folder)
 
 

@@ -35,13 +35,13 @@ def test_help_has_an_example(command, verb):
     assert f"Example: qsmbench {verb}" in " ".join(out.split())
 
 
-@pytest.mark.parametrize("what", ["phantoms", "protocols", "methods", "metrics"])
+@pytest.mark.parametrize("what", ["phantoms", "protocols", "methods", "metrics", "artifacts"])
 def test_lists_have_a_line_each_with_the_name_first(command, what):
     code, out, _ = command("list", what)
     assert code == 0
     names = [line.split()[0] for line in out.splitlines()]
     assert len(names) == len(set(names))
-    known = {"phantoms": "sphere", "protocols": "brain-3t", "methods": "tkd", "metrics": "nrmse"}
+    known = {"phantoms": "sphere", "protocols": "brain-3t", "methods": "tkd", "metrics": "nrmse", "artifacts": "chi"}
     assert known[what] in names
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,9 @@ from qsmbench.scan.simulate import Simulation, simulate
 def main(arguments: list[str]) -> None:
     """Run the job: SPEC (a `Simulated` as JSON) and the folder to write below."""
     parser = argparse.ArgumentParser(prog="simulate")
-    parser.add_argument("--threads", default="")
     parser.add_argument("spec", type=json.loads)
     parser.add_argument("out", type=Path)
     args = parser.parse_args(arguments)
-    os.environ["QSMBENCH_THREADS"] = args.threads
     source = Simulated.model_validate(args.spec)
     save(_simulation(source), args.out)
 

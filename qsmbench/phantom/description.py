@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from qsmbench.model import Model
 
 Point = tuple[float, float, float]
 Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Part(BaseModel):
-    """Base of every part: immutable, and no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Solid(Part):
+class Solid(Model):
     """A shape that has a place: centre [mm] and rotation [degrees] about x, then y, then z."""
 
     center: Point = (0, 0, 0)
@@ -49,7 +45,7 @@ class Cylinder(Solid):
     length: PositiveFloat
 
 
-class Tube(Part):
+class Tube(Model):
     """Round tube along a polyline of x, y, z, radius [mm]."""
 
     shape: Literal["tube"]
@@ -57,7 +53,7 @@ class Tube(Part):
     mirror: bool = False
 
 
-class HalfSpace(Part):
+class HalfSpace(Model):
     """Everything on the far side of the plane through `point` [mm], against its `normal`."""
 
     shape: Literal["half_space"]
@@ -74,7 +70,7 @@ class Gyroid(Solid):
     level: Annotated[float, Field(ge=-1.5, le=1.5)] = 0
 
 
-class FromMap(Part):
+class FromMap(Model):
     """Where a map exceeds `level`; `width` [mm] is what the map takes to rise by 1 (absent: the map is the share).
 
     For a map of distances the shape is where the distance is below `level` [mm].
@@ -87,7 +83,7 @@ class FromMap(Part):
     mirror: bool = False
 
 
-class Joined(Part):
+class Joined(Model):
     """All of the shapes together; `smooth` [mm] rounds the seams."""
 
     shape: Literal["union"]
@@ -96,7 +92,7 @@ class Joined(Part):
     mirror: bool = False
 
 
-class Intersection(Part):
+class Intersection(Model):
     """What the shapes share."""
 
     shape: Literal["intersection"]
@@ -104,7 +100,7 @@ class Intersection(Part):
     mirror: bool = False
 
 
-class Difference(Part):
+class Difference(Model):
     """The first shape without all the others."""
 
     shape: Literal["difference"]
@@ -112,7 +108,7 @@ class Difference(Part):
     mirror: bool = False
 
 
-class Offset(Part):
+class Offset(Model):
     """The shape grown by `by` [mm]; shrunk if negative."""
 
     shape: Literal["offset"]
@@ -121,7 +117,7 @@ class Offset(Part):
     mirror: bool = False
 
 
-class Ripple(Part):
+class Ripple(Model):
     """The shape with a surface that waves by `amplitude` over `wavelength` [mm]."""
 
     shape: Literal["ripple"]
@@ -131,7 +127,7 @@ class Ripple(Part):
     mirror: bool = False
 
 
-class Reference(Part):
+class Reference(Model):
     """A shape of the `shapes` table, by name."""
 
     shape: Literal["ref"]
@@ -146,14 +142,14 @@ Shape = Annotated[
 ]  # fmt: skip
 
 
-class Sharpen(Part):
+class Sharpen(Model):
     """Unsharp masking: add `amount` times what a Gaussian of `sigma` [mm] takes away."""
 
     sigma: PositiveFloat
     amount: PositiveFloat
 
 
-class Distance(Part):
+class Distance(Model):
     """Turn a map into the distance from where it exceeds `level`, gaps narrower than 2·`close` [mm] filled.
 
     `spacing`, `smooth` and `reach` [mm]: of the voxels, of a Gaussian, and how far beyond the image.
@@ -166,7 +162,7 @@ class Distance(Part):
     reach: PositiveFloat = 20
 
 
-class MapSource(Part):
+class MapSource(Model):
     """An image: `file` (a path, or `package:path`), divided by `scale`; zeros become `outside`."""
 
     file: str
@@ -176,7 +172,7 @@ class MapSource(Part):
     distance: Distance | None = None
 
 
-class Material(Part):
+class Material(Model):
     """Properties given in place: ppm, relative to CSF, s, 1/s, 0–1."""
 
     chi: float
@@ -186,7 +182,7 @@ class Material(Part):
     fat_fraction: Share = 0
 
 
-class Shell(Part):
+class Shell(Model):
     """What lies deeper than `depth` [mm] below the layer's surface."""
 
     depth: float
@@ -195,7 +191,7 @@ class Shell(Part):
     amount: Share = 1
 
 
-class Layer(Part):
+class Layer(Model):
     """A shape filled with a tissue of the table, or a material given in place; painted over what is there.
 
     `region` names the label (default: the tissue); `amount` is the share of the shape's space that it takes.
@@ -218,7 +214,7 @@ class Layer(Part):
         return self
 
 
-class FieldOfView(Part):
+class FieldOfView(Model):
     """The field of view: lower and upper corner [mm]."""
 
     lower: Point
@@ -231,7 +227,7 @@ class FieldOfView(Part):
         return self
 
 
-class TissueChange(Part):
+class TissueChange(Model):
     """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 0–1."""
 
     chi: float | None = None
@@ -241,14 +237,14 @@ class TissueChange(Part):
     fat_fraction: Share | None = None
 
 
-class Common(Part):
+class Common(Model):
     """What every phantom says of the scan's grid."""
 
     voxel_size: Sizes
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
     b0_dir: Point | None = None
     ambient_chi: float = 0
-    tissues: dict[str, TissueChange] = {}
+    tissues: dict[str, TissueChange] = Field({})
 
     @model_validator(mode="before")
     @classmethod
@@ -265,10 +261,10 @@ class ShapesDescription(Common):
 
     kind: Literal["shapes"]
     field_of_view: FieldOfView
-    parameters: dict[str, float] = {}
+    parameters: dict[str, float] = Field({})
     background: str = "air"
-    maps: dict[str, MapSource] = {}
-    shapes: dict[str, Shape] = {}
+    maps: dict[str, MapSource] = Field({})
+    shapes: dict[str, Shape] = Field({})
     mask: Shape
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
 

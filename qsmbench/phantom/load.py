@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.model import read_yaml, refused
 from qsmbench.paths import share
 from qsmbench.phantom.description import Description, LabelDescription
 from qsmbench.phantom.labelmap import LabelPhantom
@@ -34,7 +34,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom 
         QsmbenchError: no such phantom, an unknown key or an illegal value.
     """
     path = _path(str(name_or_path))
-    content = _read(path)
+    content = read_yaml(path)
     for key, value in (overrides or {}).items():
         _override(content, key, value, path)
     content = _substitute(content, content.get("parameters") or {}, path)
@@ -56,16 +56,6 @@ def _path(name: str) -> Path:
             return path
         raise QsmbenchError(f"{path}: no such file")
     raise QsmbenchError(f"phantom {name!r} is unknown; there are {', '.join(names())}, or give a path to a YAML")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as e:
-        raise QsmbenchError(f"{path}: is not YAML ({' '.join(str(e).split())})") from e
-    if not isinstance(content, dict):
-        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a mapping of keys")
-    return content
 
 
 def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
@@ -109,6 +99,4 @@ def _first(error: ValidationError) -> str:
         return f"{key} is unknown (value {first['input']!r}); see the other phantoms for the legal keys"
     if first["type"] == "missing":
         return f"{key} is missing"
-    value = repr(first["input"])
-    shown = value if len(value) < 80 else value[:77] + "…"
-    return f"{key} is {shown}: {first['msg']}"
+    return refused(key, first["input"], first["msg"])

@@ -20,11 +20,6 @@ from qsmbench.grid import Triple
 from qsmbench.ops.threads import over_planes
 
 
-@numba.njit(inline="always")
-def _diagonal(x: float, y: float, z: float, r: float) -> float:
-    return math.atan(y * z / (x * r))
-
-
 @numba.njit(nogil=True, cache=True)
 def _octant_planes(start, stop, out, d0, d1, d2, w0, w1, w2, third):
     """Third differences of the corner function, for the planes i = start … stop − 1 of the octant.
