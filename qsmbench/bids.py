@@ -198,7 +198,9 @@ def write_truth(
     *,
     subject: str = "01",
 ) -> Path:
-    """Write the truth of a simulation as a BIDS derivative: χ [ppm], R2* [1/s], mask and labels, and fields [Hz].
+    """Write the truth of a simulation as a BIDS derivative: χ and its parts [ppm], R2* and R2 [1/s], fields [Hz].
+
+    Mask and labels go with them. The diamagnetic part is written as a positive magnitude.
 
     Args:
         root: folder of the derivative.
@@ -226,7 +228,10 @@ def write_truth(
     hz = {"Units": "Hz", **whole}
     maps: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
         "anat/Chimap": (truth["chi"], {"Units": "ppm", **whole}),
+        "anat/desc-paramagnetic_Chimap": (truth["chi_para"], {"Units": "ppm", **whole}),
+        "anat/desc-diamagnetic_Chimap": (truth["chi_dia"], {"Units": "ppm", "Description": "as |χ−|", **whole}),
         "anat/R2starmap": (truth["r2star"], {"Units": "1/s", **whole}),
+        "anat/R2map": (truth["r2star"] - truth["r2prime"], {"Units": "1/s", **whole}),
         "anat/desc-brain_mask": (mask, brain),
         "anat/dseg": (truth["labels"], {"Manual": False}),
     }

@@ -13,7 +13,7 @@ from qsmbench.registry import PARAMETERS, Method
 
 TRUTH = "truth"
 SCAN_ARTIFACTS = ("phase", "magnitude", "mask")
-TRUE_ARTIFACTS = ("chi", "total_field", "local_field", "r2star", "labels")
+TRUE_ARTIFACTS = ("chi", "chi_para", "chi_dia", "total_field", "local_field", "r2star", "r2prime", "labels")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ FAT_AMPLITUDE = (0.088, 0.700, 0.120, 0.006, 0.039, 0.047)
 """Relative amplitudes of these peaks (same source)."""
 
 
+DR_3T = 137.0
+"""Relaxivity of susceptibility at 3 T, R2′ per |χ| [1/s/ppm] (Shin 2021, doi:10.1016/j.neuroimage.2021.118371)."""
+
+
 def hz_per_ppm(b0: float) -> float:
     """Frequency [Hz] of a field shift of 1 ppm at `b0` [T]."""
     return GAMMA_BAR * b0 * 1e-6

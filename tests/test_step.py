@@ -99,5 +99,5 @@ def test_what_it_left_before_is_gone(run, tmp_path):
 
 
 def test_missing_artifact_is_no_failure(run, tmp_path):
-    record = run("return r2prime", consumes="r2prime")
-    assert (record["status"], record["reason"]) == ("skipped", "truth.mine: this dataset has no r2prime")
+    record = run("return water", consumes="water")
+    assert (record["status"], record["reason"]) == ("skipped", "truth.mine: this dataset has no water")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from qsmbench.model import Model
+from qsmbench.units import DR_3T
 
 Point = tuple[float, float, float]
 Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -173,11 +174,12 @@ class MapSource(Model):
 
 
 class Material(Model):
-    """Properties given in place: ppm, relative to CSF, s, 1/s, 0–1."""
+    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* unless given."""
 
     chi: float
     pd: Annotated[float, Field(ge=0)] = 1
     t1: PositiveFloat = 1
+    r2: Annotated[float, Field(ge=0)] | None = None
     r2star: Annotated[float, Field(ge=0)] = 0
     fat_fraction: Share = 0
 
@@ -228,11 +230,17 @@ class FieldOfView(Model):
 
 
 class TissueChange(Model):
-    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 0–1."""
+    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1.
+
+    A new `chi` leaves the diamagnetic part as it is, if it can.
+    """
 
     chi: float | None = None
+    chi_para: Annotated[float, Field(ge=0)] | None = None
+    chi_dia: Annotated[float, Field(ge=0)] | None = None
     pd: Annotated[float, Field(ge=0)] | None = None
     t1: PositiveFloat | None = None
+    r2: Annotated[float, Field(ge=0)] | None = None
     r2star: Annotated[float, Field(ge=0)] | None = None
     fat_fraction: Share | None = None
 
@@ -244,6 +252,7 @@ class Common(Model):
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
     b0_dir: Point | None = None
     ambient_chi: float = 0
+    dr: Annotated[float, Field(ge=0)] = DR_3T  # 1/s/ppm at 3 T: R2* = R2 + dr·(χ+ + χ−)
     tissues: dict[str, TissueChange] = Field({})
 
     @model_validator(mode="before")

@@ -13,12 +13,16 @@ from numba import njit
 from qsmbench.artifacts import open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
+from qsmbench.model import check
 from qsmbench.ops.threads import over_planes
 from qsmbench.phantom import description as d
 from qsmbench.phantom.maps import locate
-from qsmbench.phantom.model import changed, find_tissue
-from qsmbench.phantom.properties import CHANNELS, Properties, unweight
-from qsmbench.phantom.tissues import table
+from qsmbench.phantom.model import changed, find_tissue, material_values
+from qsmbench.phantom.properties import CHANNELS, PD, Properties
+from qsmbench.phantom.tissues import split, table
+
+NEEDED = ("chi", "pd", "t1", "r2star", "fat_fraction")
+"""Columns of a table that does not name a tissue; `r2` may be there, too."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class LabelPhantom:
             dialect = "excel" if path.suffix == ".csv" else "excel-tab"
             rows = list(csv.DictReader(file, dialect=dialect))
         if not rows or not {"index", "name"} <= rows[0].keys():
-            raise QsmbenchError(f"{path}: needed are the columns index, name, and tissue or {', '.join(CHANNELS)}")
+            raise QsmbenchError(f"{path}: needed are the columns index, name, and tissue or {', '.join(NEEDED)}")
         try:
             return {int(row["index"]): row for row in rows}
         except ValueError as e:
@@ -116,17 +120,14 @@ class LabelPhantom:
         share = np.zeros(grid.shape, np.float32)
         to_image = np.linalg.inv(affine) @ grid.affine
         over_planes(_sample, grid.shape[0], labels, to_image, parts, values, inside, stack, out, share)
-        unweight(stack)
-        chi, pd, t1, r2star, fat = stack
-        ambient = self.description.ambient_chi
-        return Properties(grid, chi, pd, t1, r2star, fat, out, share >= 0.5, self.regions, ambient)
+        return Properties.of(grid, stack, out, share >= 0.5, self.regions, self.description.ambient_chi)
 
     def _values(self, labels: np.ndarray, b0: float) -> np.ndarray:
-        """Properties of each label, (256, 5), the last three multiplied by proton density."""
+        """Properties of each label, (256, 7), those after proton density multiplied by it."""
         tissues = changed(table(), self.description.tissues, self.path)
         where = locate(self.description.table, self.path.parent)
         values = np.zeros((256, len(CHANNELS)), np.float32)
-        values[0, 0] = self.description.ambient_chi
+        values[0, :2] = split(self.description.ambient_chi)
         for index in np.unique(labels):
             row = self._rows.get(int(index))
             if row is None and index == 0:
@@ -135,18 +136,22 @@ class LabelPhantom:
                 listed = ", ".join(str(i) for i in sorted(self._rows))
                 raise QsmbenchError(f"{where}: label {index} is in the image but not listed; listed are {listed}")
             if name := row.get("tissue"):
-                values[index] = find_tissue(tissues, name, where).values(b0)
+                values[index] = find_tissue(tissues, name, where).values(b0, self.description.dr)
                 continue
-            for c, channel in enumerate(CHANNELS):
-                try:
-                    values[index, c] = float(row[channel])
-                except (KeyError, TypeError, ValueError) as e:
-                    raise QsmbenchError(
-                        f"{where}: label {index}: {channel} is {row.get(channel)!r}; give a tissue, or a number in "
-                        f"each of {', '.join(CHANNELS)}"
-                    ) from e
-        values[:, 2:] *= values[:, 1:2]
+            values[index] = material_values(_material(row, f"{where}: label {index}"))
+        values[:, PD + 1 :] *= values[:, PD : PD + 1]
         return values
+
+
+def _material(row: dict[str, str], where: str) -> d.Material:
+    """What a row of the table states in numbers; an empty field is left out."""
+    given = {c: row[c] for c in d.Material.model_fields if row.get(c)}
+    for channel in NEEDED:
+        if channel not in given:
+            raise QsmbenchError(
+                f"{where}: {channel} is {row.get(channel)!r}; give a tissue, or a number in each of {', '.join(NEEDED)}"
+            )
+    return check(given, d.Material, where)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -158,7 +163,7 @@ def _sample(start, stop, labels, affine, fine, values, inside, stack, out, share
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
                 count[:] = 0
-                total = np.zeros(5)
+                total = np.zeros(stack.shape[0])
                 covered = 0
                 for part in range(parts):
                     a = i + ((part % fine[0]) + 0.5) / fine[0] - 0.5
@@ -172,9 +177,9 @@ def _sample(start, stop, labels, affine, fine, values, inside, stack, out, share
                         label = labels[u, v, w]
                     count[label] += 1
                     covered += inside[label]
-                    for s in range(5):
+                    for s in range(stack.shape[0]):
                         total[s] += values[label, s]
                 out[i, j, k] = np.argmax(count)
                 share[i, j, k] = covered / parts
-                for s in range(5):
+                for s in range(stack.shape[0]):
                     stack[s, i, j, k] = total[s] / parts

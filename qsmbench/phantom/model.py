@@ -14,9 +14,9 @@ from qsmbench.grid import Grid
 from qsmbench.phantom import description as d
 from qsmbench.phantom.canvas import Canvas, Shell
 from qsmbench.phantom.maps import locate, read_map
-from qsmbench.phantom.properties import CHANNELS, Properties, unweight
+from qsmbench.phantom.properties import PD, Properties
 from qsmbench.phantom.shapes import Compiler, Maps, Program
-from qsmbench.phantom.tissues import Tissue, table
+from qsmbench.phantom.tissues import Tissue, split, table
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,8 @@ class Phantom:
         index = {name: i for i, name, _ in self.regions}
         for layer in self.description.layers:
             canvas.lay(self._compiler(layer.shape, maps), self._shells(layer, index, b0))
-        unweight(canvas.stack)
-        chi, pd, t1, r2star, fat = canvas.stack
         mask = self._mask(grid, maps, data)
-        ambient = self.description.ambient_chi
-        return Properties(grid, chi, pd, t1, r2star, fat, canvas.labels, mask, self.regions, ambient)
+        return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
 
     def _compiler(self, shape: d.Shape, maps: Maps) -> Callable[[float], Program]:
         return lambda step: Compiler(self.description.shapes, maps, step, self.path).compile(shape)
@@ -113,10 +110,10 @@ class Phantom:
         if layer.material is None:
             assert layer.tissue is not None
             return self._values(layer.tissue, b0)
-        return _weighted(np.array([getattr(layer.material, c) for c in CHANNELS]))
+        return _weighted(material_values(layer.material))
 
     def _values(self, tissue: str, b0: float) -> np.ndarray:
-        return _weighted(find_tissue(self.tissues, tissue, self.path).values(b0))
+        return _weighted(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
 
 
 def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
@@ -139,8 +136,12 @@ def changed(tissues: dict[str, Tissue], changes: dict[str, d.TissueChange], path
     result = dict(tissues)
     for name, change in changes.items():
         tissue = find_tissue(tissues, name, path)
-        new = {c: ((0.0, v),) for c, v in change.model_dump(exclude_none=True).items()}
-        result[name] = Tissue(name, tissue.group, {**tissue.curves, **new})
+        new = change.model_dump(exclude_none=True)
+        if "chi" in new:
+            chi = new.pop("chi")
+            dia = max(tissue.at("chi_dia", 0), -chi)
+            new |= {"chi_para": chi + dia, "chi_dia": dia}
+        result[name] = Tissue(name, tissue.group, {**tissue.curves, **{c: ((0.0, v),) for c, v in new.items()}})
     return result
 
 
@@ -151,8 +152,15 @@ def _fillings(layer: d.Layer, tissues: dict[str, Tissue]) -> list[tuple[str, str
     return [(name, group or (tissues[t].group if t in tissues else "")) for name, t, group in pairs]
 
 
+def material_values(material: d.Material) -> np.ndarray:
+    """The properties of a material given in place, (7,) in the order of `CHANNELS`."""
+    r2 = material.r2star if material.r2 is None else material.r2
+    para, dia = split(material.chi)
+    return np.array([para, dia, material.pd, material.t1, r2, material.r2star, material.fat_fraction])
+
+
 def _weighted(values: np.ndarray) -> np.ndarray:
-    """Properties with the last three multiplied by proton density, as they mix."""
+    """Properties with those after proton density multiplied by it, as they mix."""
     values = values.copy()
-    values[2:] *= values[1]
+    values[PD + 1 :] *= values[PD]
     return values

@@ -13,6 +13,7 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.phantom.properties import CHANNELS
+from qsmbench.units import DR_3T
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,57 @@ class Tissue:
     Attributes:
         name: as in the table.
         group: what it counts as in regional scores, such as `dgm`; may be empty.
-        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair.
+        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` may be
+            absent.
     """
 
     name: str
     group: str
     curves: dict[str, tuple[tuple[float, float], ...]]
 
-    def values(self, b0: float) -> np.ndarray:
-        """The properties at `b0` [T], (5,) in the order of `CHANNELS`.
+    def values(self, b0: float, dr: float = DR_3T) -> np.ndarray:
+        """The properties at `b0` [T], (7,) in the order of `CHANNELS`.
 
         Between the table's fields they are interpolated linearly in B0, and held at its ends [assumed]: R2* is
-        nearly linear in B0, T1 is smooth enough.
+        nearly linear in B0, T1 is smooth enough. A tissue without an R2* of its own follows
+        R2* = R2 + Dr·B0/(3 T)·(χ+ + χ−): its susceptibility is that of inclusions much smaller than a voxel.
+
+        Args:
+            b0: T.
+            dr: relaxivity of susceptibility at 3 T, 1/s/ppm.
         """
-        curves = (np.array(self.curves[c]) for c in CHANNELS)
-        return np.array([np.interp(b0, curve[:, 0], curve[:, 1]) for curve in curves])
+        found = {c: self.at(c, b0) for c in self.curves}
+        found.setdefault("r2star", found["r2"] + r2_prime(found["chi_para"] + found["chi_dia"], b0, dr))
+        return np.array([found[c] for c in CHANNELS])
+
+    def at(self, name: str, b0: float) -> float:
+        """The property called `name` at `b0` [T], if the tissue states it."""
+        curve = np.array(self.curves[name])
+        return float(np.interp(b0, curve[:, 0], curve[:, 1]))
+
+    @property
+    def follows_chi(self) -> bool:
+        """Whether its R2* grows with its susceptibility."""
+        return "r2star" not in self.curves
+
+
+def r2_prime(chi: float, b0: float, dr: float = DR_3T) -> float:
+    """Reversible relaxation rate [1/s] that inclusions cause, Dr·B0/(3 T)·|χ|.
+
+    Shin 2021, doi:10.1016/j.neuroimage.2021.118371; proportional to B0 as in static dephasing (Yablonskiy 1994,
+    doi:10.1002/mrm.1910320610).
+
+    Args:
+        chi: χ+ + χ− [ppm].
+        b0: T.
+        dr: at 3 T, 1/s/ppm.
+    """
+    return dr * b0 / 3.0 * chi
+
+
+def split(chi: float) -> tuple[float, float]:
+    """χ+ and χ− (positive) [ppm] of a material of one sign."""
+    return max(chi, 0.0), max(-chi, 0.0)
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:
@@ -78,6 +115,8 @@ def _number(text: str, where: str) -> float:
 def read_tissues(path: Path) -> dict[str, Tissue]:
     """Read a table of tissues, one value a row: tissue, group, property, b0, value, unit, source, assumed.
 
+    The properties are those of `CHANNELS`; `chi` stands for the part of its sign alone.
+
     Raises:
         QsmbenchError: the file is missing, a value is no number, a property is unknown or missing.
     """
@@ -88,13 +127,15 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
-            if row["property"] not in CHANNELS:
-                raise QsmbenchError(f"{where} is no property; there are {', '.join(CHANNELS)}")
-            pair = (float(row["b0"] or 0), _number(row["value"], where))
-            curves.setdefault(row["tissue"], {}).setdefault(row["property"], []).append(pair)
+            if row["property"] not in (*CHANNELS, "chi"):
+                raise QsmbenchError(f"{where} is no property; there are chi, {', '.join(CHANNELS)}")
+            b0, value = float(row["b0"] or 0), _number(row["value"], where)
+            parts = zip(("chi_para", "chi_dia"), split(value), strict=True)
+            for name, part in parts if row["property"] == "chi" else [(row["property"], value)]:
+                curves.setdefault(row["tissue"], {}).setdefault(name, []).append((b0, part))
             groups[row["tissue"]] = row["group"]
     for name, found in curves.items():
-        missing = [c for c in CHANNELS if c not in found]
+        missing = [c for c in CHANNELS if c not in found and c != "r2star"]
         if missing:
             raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; needed are {', '.join(CHANNELS)}")
     return {

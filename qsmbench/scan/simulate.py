@@ -25,7 +25,8 @@ class Simulation:
         signal: (nx, ny, nz, n_echoes) complex64.
         mask: (nx, ny, nz) bool, the voxels at least half of which belong to the phantom's object of study.
         params: echo times, B0, grid.
-        truth: artifacts by name on the scan's grid: chi, total_field, local_field, r2star, labels.
+        truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
+            r2prime, labels.
         regions: index, name and group of the labels.
     """
 
@@ -60,19 +61,23 @@ def simulate(phantom: Phantom | LabelPhantom, protocol: Protocol) -> Simulation:
             f"phantom {phantom.name}: no voxel of {grid.voxel_size} mm lies in its mask; use finer ones"
         )
 
-    field = field_of(properties.chi, fine, ambient=properties.ambient_chi)
+    chi = properties.chi
+    field = field_of(chi, fine, ambient=properties.ambient_chi)
     shim = fit(block_mean(field, factor), mask, grid, protocol.shim_order)
     for start in range(0, fine.shape[0], 16):
         planes = slice(start, start + 16)
         field[planes] -= evaluate(shim, fine, planes)
     signal = _acquire(field, properties, factor, protocol, grid)
 
-    source = local_source(properties.chi, repeat(mask, factor))
+    source = local_source(chi, repeat(mask, factor))
     truth = {
-        "chi": block_mean(properties.chi, factor),
+        "chi": block_mean(chi, factor),
+        "chi_para": block_mean(properties.chi_para, factor),
+        "chi_dia": block_mean(properties.chi_dia, factor),
         "total_field": block_mean(field, factor),
         "local_field": np.where(mask, block_mean(field_of(source, fine), factor), np.float32(0)),
         "r2star": block_mean(properties.r2star, factor),
+        "r2prime": block_mean(properties.r2star - properties.r2, factor),
         "labels": majority(properties.labels, factor),
     }
     params = Params(np.array(protocol.te), protocol.b0, grid)

@@ -9,6 +9,7 @@ from scipy.ndimage import binary_dilation, map_coordinates
 from qsmbench.grid import Grid
 from qsmbench.phantom import load
 from qsmbench.phantom.maps import locate, read_map
+from qsmbench.phantom.properties import CHANNELS
 from qsmbench.phantom.tissues import table
 
 VOLUMES = {  # ml, both sides
@@ -64,7 +65,7 @@ def test_pure_voxels_have_the_values_of_the_table(head, name):
     affine[:3, 3] = centre
     small = head.render(Grid.from_affine((2, 2, 2), affine), 3.0)
     tissue = table()[name].values(3.0)
-    found = [v[0, 0, 0] for v in (small.chi, small.pd, small.t1, small.r2star, small.fat_fraction)]
+    found = [getattr(small, channel)[0, 0, 0] for channel in CHANNELS]
     assert found == pytest.approx(tissue, abs=1e-4)
 
 

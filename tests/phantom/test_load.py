@@ -92,8 +92,8 @@ def test_every_value_of_the_table_has_a_source():
 def test_every_tissue_is_complete_and_positive():
     for tissue in table().values():
         for b0 in (1.5, 3.0, 7.0):
-            _, pd, t1, r2star, fat = tissue.values(b0)
-            assert 0 <= pd <= 1 and t1 > 0 and r2star >= 0 and 0 <= fat <= 1
+            para, dia, pd, t1, r2, r2star, fat = tissue.values(b0)
+            assert para >= 0 and dia >= 0 and 0 <= pd <= 1 and t1 > 0 and 0 <= r2 <= r2star and 0 <= fat <= 1
 
 
 def test_relaxation_between_fields_is_interpolated():
@@ -112,3 +112,35 @@ def test_wrong_number_in_a_table(tmp_path):
     path.write_text("tissue,group,property,b0,value,unit,source,assumed\nfat,,chi,,much,ppm,nobody,yes\n")
     with pytest.raises(QsmbenchError, match="fat: chi: value 'much' is no number"):
         read_tissues(path)
+
+
+MEASURED_R2STAR = {  # 1/T2* [1/s] of physics.md A1, at 3 T unless stated: Peters 2007, Biondetti's tables
+    ("white_matter", 3.0): 18.9,
+    ("white_matter", 1.5): 15.2,
+    ("white_matter", 7.0): 37.0,
+    ("cortex", 3.0): 15.2,
+    ("cortex", 1.5): 11.9,
+    ("cortex", 7.0): 30.3,
+    ("caudate", 3.0): 18.2,
+    ("putamen", 3.0): 18.5,
+    ("globus_pallidus_externus", 3.0): 34.5,
+    ("csf", 3.0): 5.0,
+}
+
+
+@pytest.mark.parametrize(("tissue", "b0"), MEASURED_R2STAR)
+def test_r2star_from_chi_and_r2_is_what_is_measured(tissue, b0):
+    assert table()[tissue].values(b0)[CHANNELS.index("r2star")] == pytest.approx(MEASURED_R2STAR[tissue, b0], rel=0.21)
+
+
+def test_dr_is_a_setting(head):
+    plain, none = (load("head", {"dr": dr}).tissues["putamen"].values(3.0, dr) for dr in (137.0, 0.0))
+    r2, r2star, para, dia = (CHANNELS.index(c) for c in ("r2", "r2star", "chi_para", "chi_dia"))
+    assert none[r2star] == none[r2]
+    assert plain[r2star] - plain[r2] == pytest.approx(137 * (plain[para] + plain[dia]))
+
+
+def test_a_new_chi_keeps_the_diamagnetic_part_if_it_can():
+    tissues = load("head", {"tissues.caudate.chi": 0.1, "tissues.putamen.chi": -0.2}).tissues
+    assert tissues["caudate"].values(3.0)[:2] == pytest.approx((0.109, 0.009))
+    assert tissues["putamen"].values(3.0)[:2] == pytest.approx((0, 0.2))
