@@ -7,140 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from qsmbench.model import Model
+from qsmbench.phantom.geometry import Point, Shape, Share, Sizes
+from qsmbench.phantom.sources import Source
+from qsmbench.phantom.tissues import Material, TissueChange
 from qsmbench.units import DR_3T
-
-Point = tuple[float, float, float]
-Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Solid(Model):
-    """A shape that has a place: centre [mm] and rotation [degrees] about x, then y, then z."""
-
-    center: Point = (0, 0, 0)
-    rotate: Point = (0, 0, 0)
-    mirror: bool = False  # also on the other side of the plane x = 0
-
-
-class Ellipsoid(Solid):
-    """Semi-axes [mm]; an exponent above 2 makes it boxier."""
-
-    shape: Literal["ellipsoid"]
-    radii: Sizes
-    exponent: Annotated[float, Field(ge=2, le=10)] = 2
-
-
-class Box(Solid):
-    """Half sizes and rounding of the edges [mm]."""
-
-    shape: Literal["box"]
-    half: Sizes
-    rounding: Annotated[float, Field(ge=0)] = 0
-
-
-class Cylinder(Solid):
-    """Along its own z, with round ends [mm]."""
-
-    shape: Literal["cylinder"]
-    radius: PositiveFloat
-    length: PositiveFloat
-
-
-class Tube(Model):
-    """Round tube along a polyline of x, y, z, radius [mm]."""
-
-    shape: Literal["tube"]
-    points: Annotated[tuple[tuple[float, float, float, PositiveFloat], ...], Field(min_length=2)]
-    mirror: bool = False
-
-
-class HalfSpace(Model):
-    """Everything on the far side of the plane through `point` [mm], against its `normal`."""
-
-    shape: Literal["half_space"]
-    point: Point
-    normal: Point
-    mirror: bool = False
-
-
-class Gyroid(Solid):
-    """A sponge of communicating cells, `wavelength` [mm] apart; `level` 0 fills half of the space, −1 little."""
-
-    shape: Literal["gyroid"]
-    wavelength: PositiveFloat
-    level: Annotated[float, Field(ge=-1.5, le=1.5)] = 0
-
-
-class FromMap(Model):
-    """Where a map exceeds `level`; `width` [mm] is what the map takes to rise by 1 (absent: the map is the share).
-
-    For a map of distances the shape is where the distance is below `level` [mm].
-    """
-
-    shape: Literal["map"]
-    map: str
-    level: float = 0.5
-    width: PositiveFloat | None = None
-    mirror: bool = False
-
-
-class Joined(Model):
-    """All of the shapes together; `smooth` [mm] rounds the seams."""
-
-    shape: Literal["union"]
-    of: Annotated[tuple[Shape, ...], Field(min_length=1)]
-    smooth: Annotated[float, Field(ge=0)] = 0
-    mirror: bool = False
-
-
-class Intersection(Model):
-    """What the shapes share."""
-
-    shape: Literal["intersection"]
-    of: Annotated[tuple[Shape, ...], Field(min_length=1)]
-    mirror: bool = False
-
-
-class Difference(Model):
-    """The first shape without all the others."""
-
-    shape: Literal["difference"]
-    of: Annotated[tuple[Shape, ...], Field(min_length=2)]
-    mirror: bool = False
-
-
-class Offset(Model):
-    """The shape grown by `by` [mm]; shrunk if negative."""
-
-    shape: Literal["offset"]
-    of: Shape
-    by: float
-    mirror: bool = False
-
-
-class Ripple(Model):
-    """The shape with a surface that waves by `amplitude` over `wavelength` [mm]."""
-
-    shape: Literal["ripple"]
-    of: Shape
-    amplitude: float
-    wavelength: PositiveFloat
-    mirror: bool = False
-
-
-class Reference(Model):
-    """A shape of the `shapes` table, by name."""
-
-    shape: Literal["ref"]
-    name: str
-    mirror: bool = False
-
-
-Shape = Annotated[
-    Ellipsoid | Box | Cylinder | Tube | HalfSpace | Gyroid | FromMap
-    | Joined | Intersection | Difference | Offset | Ripple | Reference,
-    Field(discriminator="shape"),
-]  # fmt: skip
 
 
 class Sharpen(Model):
@@ -171,17 +41,6 @@ class MapSource(Model):
     outside: float | None = None
     sharpen: Sharpen | None = None
     distance: Distance | None = None
-
-
-class Material(Model):
-    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* unless given."""
-
-    chi: float
-    pd: Annotated[float, Field(ge=0)] = 1
-    t1: PositiveFloat = 1
-    r2: Annotated[float, Field(ge=0)] | None = None
-    r2star: Annotated[float, Field(ge=0)] = 0
-    fat_fraction: Share = 0
 
 
 class Shell(Model):
@@ -229,22 +88,6 @@ class FieldOfView(Model):
         return self
 
 
-class TissueChange(Model):
-    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1.
-
-    A new `chi` leaves the diamagnetic part as it is, if it can.
-    """
-
-    chi: float | None = None
-    chi_para: Annotated[float, Field(ge=0)] | None = None
-    chi_dia: Annotated[float, Field(ge=0)] | None = None
-    pd: Annotated[float, Field(ge=0)] | None = None
-    t1: PositiveFloat | None = None
-    r2: Annotated[float, Field(ge=0)] | None = None
-    r2star: Annotated[float, Field(ge=0)] | None = None
-    fat_fraction: Share | None = None
-
-
 class Common(Model):
     """What every phantom says of the scan's grid."""
 
@@ -254,6 +97,7 @@ class Common(Model):
     ambient_chi: float = 0
     dr: Annotated[float, Field(ge=0)] = DR_3T  # 1/s/ppm at 3 T: R2* = R2 + dr·(χ+ + χ−)
     tissues: dict[str, TissueChange] = Field({})
+    sources: tuple[Source, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
-UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE = range(10, 15)
+UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH = range(10, 16)
 HEADER = 13
 """Parameters before a primitive's own: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
@@ -26,7 +26,7 @@ def _ellipsoid(u, v, w, q):
         if q[0] == q[1] and q[1] == q[2]:
             return (k0 - 1.0) * q[0]
         k1 = np.sqrt((a / q[0]) ** 2 + (b / q[1]) ** 2 + (c / q[2]) ** 2)
-        return max(k0 * (k0 - 1.0) / max(k1, 1e-9), -shortest)
+        return max(k0 * (k0 - 1.0) / k1, -shortest) if k1 > 1e-6 else -shortest
     k0 = (a**e + b**e + c**e) ** (1.0 / e)
     if k0 < 1e-6:
         return -shortest
@@ -136,8 +136,12 @@ def distance(x, y, z, code, parameters, data, stack):
             stack[top] = max(stack[top], -stack[top + 1])
         elif op == OFFSET:
             stack[top] -= p[0]
-        else:
+        elif op == RIPPLE:
             k = 2 * np.pi / p[1]
             u = abs(x) if p[2] > 0 else x
             stack[top] += p[0] * np.sin(k * u) * np.sin(k * y) * np.sin(k * z)
+        else:  # rough: height, count, fold, then kx, ky, kz, phase of each wave
+            u = abs(x) if p[2] > 0 else x
+            for m in range(3, 3 + 4 * int(p[1]), 4):
+                stack[top] += p[0] * np.sin(p[m] * u + p[m + 1] * y + p[m + 2] * z + p[m + 3])
     return stack[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,33 +16,26 @@ from qsmbench.grid import Grid, affine_voxel_size
 from qsmbench.model import check
 from qsmbench.ops.threads import over_planes
 from qsmbench.phantom import description as d
-from qsmbench.phantom.maps import locate
-from qsmbench.phantom.model import changed, find_tissue, material_values
-from qsmbench.phantom.properties import CHANNELS, PD, Properties
-from qsmbench.phantom.tissues import split, table
+from qsmbench.phantom import geometry as g
+from qsmbench.phantom.base import Phantom, Region
+from qsmbench.phantom.canvas import Canvas, Compile
+from qsmbench.phantom.maps import Map, locate
+from qsmbench.phantom.placing import halves
+from qsmbench.phantom.properties import CHANNELS, PD
+from qsmbench.phantom.shapes import Compiler, Maps
+from qsmbench.phantom.sources import Source
+from qsmbench.phantom.tissues import Material, find_tissue, material_values, split, table
+from qsmbench.phantom.warp import NO_WARP
 
 NEEDED = ("chi", "pd", "t1", "r2star", "fat_fraction")
 """Columns of a table that does not name a tissue; `r2` may be there, too."""
 
 
 @dataclass(frozen=True)
-class LabelPhantom:
-    """An image of labels with a table of what each label is; renders as a `Phantom` does.
+class LabelPhantom(Phantom):
+    """An image of labels with a table of what each label is."""
 
-    Attributes:
-        name: the file's name.
-        path: the file.
-        description: what it says.
-    """
-
-    name: str
-    path: Path
     description: d.LabelDescription
-
-    @property
-    def supersampling(self) -> tuple[int, int, int]:
-        """Parts into which the scan's voxels are cut for the simulation."""
-        return self.description.supersampling
 
     @property
     def files(self) -> list[Path]:
@@ -72,9 +65,9 @@ class LabelPhantom:
         except ValueError as e:
             raise QsmbenchError(f"{path}: an index is no whole number ({e})") from e
 
-    @property
-    def regions(self) -> list[tuple[int, str, str]]:
-        """Index, name and group of each label but 0."""
+    @cached_property
+    def anatomy(self) -> list[Region]:
+        """Each label but 0."""
         tissues = table()
         found = []
         for index, row in sorted(self._rows.items()):
@@ -98,8 +91,8 @@ class LabelPhantom:
         scaled[:3, 3] = centre[:3] - scaled[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
         return Grid.from_affine((nx, ny, nz), scaled, self.description.b0_dir)
 
-    def render(self, grid: Grid, b0: float) -> Properties:
-        """The properties of the object on `grid` at `b0` [T].
+    def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
+        """The object, and its mask.
 
         A voxel is cut into parts no longer than the image's voxels, each part takes the label where it lies, and
         the voxel holds the mean: labels are never interpolated, and their shares are kept.
@@ -112,19 +105,38 @@ class LabelPhantom:
         size = np.array(grid.voxel_size) / min(affine_voxel_size(affine))
         parts = np.clip(np.ceil(2 * size - 1e-6), 1, 8).astype(np.int64)
         parts[np.isclose(size, 1)] = 1
-        stack = np.empty((len(CHANNELS), *grid.shape), np.float32)
-        out = np.zeros(grid.shape, np.uint8)
+        canvas = Canvas.blank(grid, values[0], np.zeros(1, np.float32))
         inside = np.zeros(256, np.bool_)
         chosen = self.description.mask
         inside[list(chosen) if chosen is not None else slice(1, None)] = True
         share = np.zeros(grid.shape, np.float32)
         to_image = np.linalg.inv(affine) @ grid.affine
-        over_planes(_sample, grid.shape[0], labels, to_image, parts, values, inside, stack, out, share)
-        return Properties.of(grid, stack, out, share >= 0.5, self.regions, self.description.ambient_chi)
+        over_planes(
+            _sample, grid.shape[0], labels, to_image, parts, values, inside, canvas.stack, canvas.labels, canvas.weight,
+            share,
+        )  # fmt: skip
+        for index, name, _ in self.anatomy:
+            for source in self._regional(name):
+                region = replace(canvas, data=(labels == index).astype(np.float32).ravel())
+                self._put(region, source, self._of_label(source), NO_WARP, b0)
+        return canvas, share >= 0.5
+
+    def _of_label(self, source: Source) -> Compile:
+        """What gives the program of the label that a canvas's `data` holds, or of one side of it."""
+        labels, affine = self._image
+        maps: Maps = {"label": (Map(labels, affine), 0, False)}
+        shape = g.FromMap(shape="map", map="label", level=0.5, width=min(affine_voxel_size(affine)))
+        return lambda step: Compiler({}, maps, step, self.path).compile(halves(shape, source.side))
+
+    def _compiler(self, shape: g.Shape) -> Compile:
+        return lambda step: Compiler({}, {}, step, self.path).compile(shape)
+
+    def _labels(self) -> tuple[np.ndarray, Grid]:
+        labels, affine = self._image
+        return labels, Grid.from_affine(labels.shape, affine)
 
     def _values(self, labels: np.ndarray, b0: float) -> np.ndarray:
         """Properties of each label, (256, 7), those after proton density multiplied by it."""
-        tissues = changed(table(), self.description.tissues, self.path)
         where = locate(self.description.table, self.path.parent)
         values = np.zeros((256, len(CHANNELS)), np.float32)
         values[0, :2] = split(self.description.ambient_chi)
@@ -136,26 +148,26 @@ class LabelPhantom:
                 listed = ", ".join(str(i) for i in sorted(self._rows))
                 raise QsmbenchError(f"{where}: label {index} is in the image but not listed; listed are {listed}")
             if name := row.get("tissue"):
-                values[index] = find_tissue(tissues, name, where).values(b0, self.description.dr)
+                values[index] = find_tissue(self.tissues, name, where).values(b0, self.description.dr)
                 continue
             values[index] = material_values(_material(row, f"{where}: label {index}"))
         values[:, PD + 1 :] *= values[:, PD : PD + 1]
         return values
 
 
-def _material(row: dict[str, str], where: str) -> d.Material:
+def _material(row: dict[str, str], where: str) -> Material:
     """What a row of the table states in numbers; an empty field is left out."""
-    given = {c: row[c] for c in d.Material.model_fields if row.get(c)}
+    given = {c: row[c] for c in Material.model_fields if row.get(c)}
     for channel in NEEDED:
         if channel not in given:
             raise QsmbenchError(
                 f"{where}: {channel} is {row.get(channel)!r}; give a tissue, or a number in each of {', '.join(NEEDED)}"
             )
-    return check(given, d.Material, where)
+    return check(given, Material, where)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sample(start, stop, labels, affine, fine, values, inside, stack, out, share):
+def _sample(start, stop, labels, affine, fine, values, inside, stack, out, weight, share):
     parts = fine[0] * fine[1] * fine[2]
     nx, ny, nz = labels.shape
     for i in range(start, stop):
@@ -180,6 +192,7 @@ def _sample(start, stop, labels, affine, fine, values, inside, stack, out, share
                     for s in range(stack.shape[0]):
                         total[s] += values[label, s]
                 out[i, j, k] = np.argmax(count)
+                weight[i, j, k] = count[out[i, j, k]] / parts
                 share[i, j, k] = covered / parts
                 for s in range(stack.shape[0]):
                     stack[s, i, j, k] = total[s] / parts

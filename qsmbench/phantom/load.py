@@ -10,9 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import read_yaml, refused
 from qsmbench.paths import share
+from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description import Description, LabelDescription
 from qsmbench.phantom.labelmap import LabelPhantom
-from qsmbench.phantom.model import Phantom
+from qsmbench.phantom.layers import ShapePhantom
 
 SUFFIX = ".yaml"
 
@@ -22,7 +23,7 @@ def names() -> list[str]:
     return sorted(p.stem for p in (share() / "phantoms").glob(f"*{SUFFIX}"))
 
 
-def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom | LabelPhantom:
+def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     """Load a phantom by its name in the phantoms folder, or by the path of a YAML file.
 
     Args:
@@ -42,9 +43,10 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom 
         description: Any = TypeAdapter(Description).validate_python(content)
     except ValidationError as e:
         raise QsmbenchError(f"{path}: {_first(e)}") from e
-    if isinstance(description, LabelDescription):
-        return LabelPhantom(path.stem, path, description)
-    return Phantom(path.stem, path, description)
+    kind = LabelPhantom if isinstance(description, LabelDescription) else ShapePhantom
+    phantom = kind(path.stem, path, description)
+    phantom.check()
+    return phantom
 
 
 def _path(name: str) -> Path:

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom import description as d
 from qsmbench.phantom import distance as op
+from qsmbench.phantom import geometry as g
 from qsmbench.phantom.maps import Map
 
 Bounds = np.ndarray
@@ -20,6 +20,9 @@ EVERYWHERE = np.array([[-np.inf] * 3, [np.inf] * 3])
 
 Maps = dict[str, tuple[Map, int, bool]]
 """A map by name, where it starts in the joint array of all, and whether it holds distances."""
+
+ROUGH_WAVES = 8
+"""Plane waves that make a surface rough."""
 
 LIMIT = 2.0
 """Largest distance, in steps, that shapes report which know where their surface is but not how far."""
@@ -60,12 +63,12 @@ class Compiler:
         path: the description's file, for messages.
     """
 
-    shapes: dict[str, d.Shape]
+    shapes: dict[str, g.Shape]
     maps: Maps
     step: float
     path: Path
 
-    def compile(self, shape: d.Shape) -> Program:
+    def compile(self, shape: g.Shape) -> Program:
         """The program of `shape`.
 
         Raises:
@@ -75,7 +78,7 @@ class Compiler:
         program.bounds = self._emit(shape, program, False)
         return program
 
-    def _emit(self, shape: d.Shape, program: Program, fold: bool) -> Bounds:
+    def _emit(self, shape: g.Shape, program: Program, fold: bool) -> Bounds:
         fold = fold or shape.mirror
         emit = getattr(self, f"_{shape.shape}")
         return emit(shape, program, fold)
@@ -83,31 +86,31 @@ class Compiler:
     def _primitive(self, program: Program, operation: int, fold: bool, world_to_own: np.ndarray, *own: float) -> None:
         program.add(operation, float(fold), *world_to_own[:3].ravel(), *own)
 
-    def _frame(self, shape: d.Solid) -> np.ndarray:
+    def _frame(self, shape: g.Solid) -> np.ndarray:
         frame = np.eye(4)
         frame[:3, :3] = Rotation.from_euler("xyz", shape.rotate, degrees=True).as_matrix()
         frame[:3, 3] = shape.center
         return frame
 
-    def _solid(self, shape: d.Solid, program: Program, fold: bool, operation: int, half, own) -> Bounds:
+    def _solid(self, shape: g.Solid, program: Program, fold: bool, operation: int, half, own) -> Bounds:
         frame = self._frame(shape)
         self._primitive(program, operation, fold, np.linalg.inv(frame), *own)
         reach = np.abs(frame[:3, :3]) @ np.asarray(half, float)
         return _folded(np.stack([frame[:3, 3] - reach, frame[:3, 3] + reach]), fold)
 
-    def _ellipsoid(self, shape: d.Ellipsoid, program: Program, fold: bool) -> Bounds:
+    def _ellipsoid(self, shape: g.Ellipsoid, program: Program, fold: bool) -> Bounds:
         radii = np.array(shape.radii)
         mean = float(np.prod(radii) ** (1 / 3))
         program.finest = min(program.finest, min(shape.radii))
         radii = radii * (_ball_radius(mean, self.step) / mean)
         return self._solid(shape, program, fold, op.ELLIPSOID, radii, (*radii, shape.exponent))
 
-    def _box(self, shape: d.Box, program: Program, fold: bool) -> Bounds:
+    def _box(self, shape: g.Box, program: Program, fold: bool) -> Bounds:
         program.finest = min(program.finest, min(shape.half))
         rounding = min(shape.rounding, *shape.half)
         return self._solid(shape, program, fold, op.BOX, shape.half, (*shape.half, rounding))
 
-    def _tube(self, shape: d.Tube, program: Program, fold: bool) -> Bounds:
+    def _tube(self, shape: g.Tube, program: Program, fold: bool) -> Bounds:
         points = np.array(shape.points)
         program.finest = min(program.finest, 1.2 * points[:, 3].min())
         points[:, 3] = [_tube_radius(r, self.step) for r in points[:, 3]]
@@ -116,26 +119,26 @@ class Compiler:
         box = np.stack([(points[:, :3] - reach).min(0), (points[:, :3] + reach).max(0)])
         return _folded(box, fold)
 
-    def _cylinder(self, shape: d.Cylinder, program: Program, fold: bool) -> Bounds:
+    def _cylinder(self, shape: g.Cylinder, program: Program, fold: bool) -> Bounds:
         program.finest = min(program.finest, 1.2 * shape.radius)
         radius, half = _tube_radius(shape.radius, self.step), shape.length / 2
         own = (2, 0, 0, -half, radius, 0, 0, half, radius)
         return self._solid(shape, program, fold, op.TUBE, (radius, radius, half + radius), own)
 
-    def _half_space(self, shape: d.HalfSpace, program: Program, fold: bool) -> Bounds:
+    def _half_space(self, shape: g.HalfSpace, program: Program, fold: bool) -> Bounds:
         normal = np.array(shape.normal) / np.linalg.norm(shape.normal)
         frame = np.zeros((4, 4))
         frame[2, :3], frame[2, 3] = normal, -normal @ np.array(shape.point)
         self._primitive(program, op.HALF_SPACE, fold, frame)
         return EVERYWHERE.copy()
 
-    def _gyroid(self, shape: d.Gyroid, program: Program, fold: bool) -> Bounds:
+    def _gyroid(self, shape: g.Gyroid, program: Program, fold: bool) -> Bounds:
         program.finest = min(program.finest, shape.wavelength)
         frame = np.linalg.inv(self._frame(shape))
         self._primitive(program, op.GYROID, fold, frame, shape.wavelength, shape.level, LIMIT * self.step)
         return EVERYWHERE.copy()
 
-    def _map(self, shape: d.FromMap, program: Program, fold: bool) -> Bounds:
+    def _map(self, shape: g.FromMap, program: Program, fold: bool) -> Bounds:
         if shape.map not in self.maps:
             raise QsmbenchError(
                 f"{self.path}: map {shape.map!r} is unknown; there are {', '.join(self.maps) or 'none'}"
@@ -155,7 +158,7 @@ class Compiler:
         world = (corners @ image.affine.T)[:, :3]
         return _folded(np.stack([world.min(0), world.max(0)]), fold)
 
-    def _union(self, shape: d.Joined, program: Program, fold: bool) -> Bounds:
+    def _union(self, shape: g.Joined, program: Program, fold: bool) -> Bounds:
         boxes = [self._emit(shape.of[0], program, fold)]
         for other in shape.of[1:]:
             boxes.append(self._emit(other, program, fold))
@@ -163,33 +166,47 @@ class Compiler:
         grow = shape.smooth / 4 * np.array([[-1], [1]]) * max(1, len(boxes) - 1)
         return np.stack([np.min([b[0] for b in boxes], 0), np.max([b[1] for b in boxes], 0)]) + grow
 
-    def _intersection(self, shape: d.Intersection, program: Program, fold: bool) -> Bounds:
+    def _intersection(self, shape: g.Intersection, program: Program, fold: bool) -> Bounds:
         boxes = [self._emit(shape.of[0], program, fold)]
         for other in shape.of[1:]:
             boxes.append(self._emit(other, program, fold))
             program.add(op.INTERSECTION)
         return np.stack([np.max([b[0] for b in boxes], 0), np.min([b[1] for b in boxes], 0)])
 
-    def _difference(self, shape: d.Difference, program: Program, fold: bool) -> Bounds:
+    def _difference(self, shape: g.Difference, program: Program, fold: bool) -> Bounds:
         box = self._emit(shape.of[0], program, fold)
         for other in shape.of[1:]:
             self._emit(other, program, fold)
             program.add(op.DIFFERENCE)
         return box
 
-    def _offset(self, shape: d.Offset, program: Program, fold: bool) -> Bounds:
+    def _offset(self, shape: g.Offset, program: Program, fold: bool) -> Bounds:
         box = self._emit(shape.of, program, fold)
         program.add(op.OFFSET, shape.by)
         return box + np.array([[-1], [1]]) * shape.by
 
-    def _ripple(self, shape: d.Ripple, program: Program, fold: bool) -> Bounds:
+    def _ripple(self, shape: g.Ripple, program: Program, fold: bool) -> Bounds:
         box = self._emit(shape.of, program, fold)
         program.add(op.RIPPLE, shape.amplitude, shape.wavelength, float(fold))
         program.finest = min(program.finest, shape.wavelength / 2)
         program.slack = max(program.slack, abs(shape.amplitude))
         return box + np.array([[-1], [1]]) * abs(shape.amplitude)
 
-    def _ref(self, shape: d.Reference, program: Program, fold: bool) -> Bounds:
+    def _rough(self, shape: g.Rough, program: Program, fold: bool) -> Bounds:
+        box = self._emit(shape.of, program, fold)
+        rng = np.random.default_rng(shape.seed)
+        waves = rng.standard_normal((ROUGH_WAVES, 3))
+        waves *= rng.uniform(0.6, 1.4, (ROUGH_WAVES, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
+        phases = rng.uniform(0, 2 * np.pi, ROUGH_WAVES)
+        height = shape.amplitude * np.sqrt(2 / ROUGH_WAVES)
+        own = np.column_stack([2 * np.pi / shape.wavelength * waves, phases])
+        program.add(op.ROUGH, height, ROUGH_WAVES, float(fold), *own.ravel())
+        program.finest = min(program.finest, shape.wavelength / 2)
+        highest = height * ROUGH_WAVES
+        program.slack = max(program.slack, highest)
+        return box + np.array([[-1], [1]]) * highest
+
+    def _ref(self, shape: g.Reference, program: Program, fold: bool) -> Bounds:
         if shape.name not in self.shapes:
             raise QsmbenchError(
                 f"{self.path}: shape {shape.name!r} is unknown; there are {', '.join(self.shapes) or 'none'}"

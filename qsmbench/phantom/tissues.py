@@ -7,12 +7,16 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, PositiveFloat
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.model import Model
 from qsmbench.paths import share
-from qsmbench.phantom.properties import CHANNELS
+from qsmbench.phantom.geometry import Share
+from qsmbench.phantom.properties import CHANNELS, PD
 from qsmbench.units import DR_3T
 
 
@@ -74,6 +78,33 @@ def r2_prime(chi: float, b0: float, dr: float = DR_3T) -> float:
 def split(chi: float) -> tuple[float, float]:
     """χ+ and χ− (positive) [ppm] of a material of one sign."""
     return max(chi, 0.0), max(-chi, 0.0)
+
+
+class Material(Model):
+    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* unless given."""
+
+    chi: float
+    pd: Annotated[float, Field(ge=0)] = 1
+    t1: PositiveFloat = 1
+    r2: Annotated[float, Field(ge=0)] | None = None
+    r2star: Annotated[float, Field(ge=0)] = 0
+    fat_fraction: Share = 0
+
+
+class TissueChange(Model):
+    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1.
+
+    A new `chi` leaves the diamagnetic part as it is, if it can.
+    """
+
+    chi: float | None = None
+    chi_para: Annotated[float, Field(ge=0)] | None = None
+    chi_dia: Annotated[float, Field(ge=0)] | None = None
+    pd: Annotated[float, Field(ge=0)] | None = None
+    t1: PositiveFloat | None = None
+    r2: Annotated[float, Field(ge=0)] | None = None
+    r2star: Annotated[float, Field(ge=0)] | None = None
+    fat_fraction: Share | None = None
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:
@@ -147,3 +178,46 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
 def table() -> dict[str, Tissue]:
     """The tissues of `phantoms/tissues.csv`, by name."""
     return read_tissues(share() / "phantoms" / "tissues.csv")
+
+
+def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
+    """The tissue called `name`.
+
+    Raises:
+        QsmbenchError: there is none.
+    """
+    if name not in tissues:
+        raise QsmbenchError(f"{path}: tissue {name!r} is unknown; there are {', '.join(tissues)}")
+    return tissues[name]
+
+
+def changed(tissues: dict[str, Tissue], changes: dict[str, TissueChange], path: Path) -> dict[str, Tissue]:
+    """The tissues with new values in place of some, at every field.
+
+    Raises:
+        QsmbenchError: a change names a tissue that does not exist.
+    """
+    result = dict(tissues)
+    for name, change in changes.items():
+        tissue = find_tissue(tissues, name, path)
+        new = change.model_dump(exclude_none=True)
+        if "chi" in new:
+            chi = new.pop("chi")
+            dia = max(tissue.at("chi_dia", 0), -chi)
+            new |= {"chi_para": chi + dia, "chi_dia": dia}
+        result[name] = Tissue(name, tissue.group, {**tissue.curves, **{c: ((0.0, v),) for c, v in new.items()}})
+    return result
+
+
+def material_values(material: Material) -> np.ndarray:
+    """The properties of a material given in place, (7,) in the order of `CHANNELS`."""
+    r2 = material.r2star if material.r2 is None else material.r2
+    para, dia = split(material.chi)
+    return np.array([para, dia, material.pd, material.t1, r2, material.r2star, material.fat_fraction])
+
+
+def weighted(values: np.ndarray) -> np.ndarray:
+    """Properties with those after proton density multiplied by it, as they mix."""
+    values = values.copy()
+    values[PD + 1 :] *= values[PD]
+    return values

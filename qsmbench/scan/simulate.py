@@ -9,7 +9,7 @@ import numpy as np
 from qsmbench.artifacts import Params
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.phantom import LabelPhantom, Phantom, Properties
+from qsmbench.phantom import Phantom, Properties
 from qsmbench.scan.blocks import Factor, block_mean, majority, repeat
 from qsmbench.scan.field import field_of
 from qsmbench.scan.harmonics import evaluate, fit
@@ -46,7 +46,7 @@ def local_source(chi: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask, chi - np.float32(chi[mask].mean(dtype=float)), np.float32(0))
 
 
-def simulate(phantom: Phantom | LabelPhantom, protocol: Protocol) -> Simulation:
+def simulate(phantom: Phantom, protocol: Protocol) -> Simulation:
     """Simulate a scan on the phantom's grid, each voxel cut into `phantom.supersampling` sub-voxels.
 
     Raises:

@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
+from objects import layer, moment, write
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import Phantom, load
-from qsmbench.phantom.model import Phantom as Layered
-
-
-def write(folder: Path, layers: list[dict], **more: object) -> Layered:
-    """A phantom in a 32 mm box of water."""
-    content = {
-        "kind": "shapes",
-        "field_of_view": {"lower": [-16, -16, -16], "upper": [16, 16, 16]},
-        "voxel_size": 1,
-        "background": "water",
-        "mask": {"shape": "ellipsoid", "radii": [10, 10, 10]},
-        "layers": layers,
-        **more,
-    }
-    path = folder / "object.yaml"
-    path.write_text(yaml.safe_dump(content))
-    phantom = load(str(path))
-    assert isinstance(phantom, Phantom)
-    return phantom
-
-
-def layer(shape: dict, chi: float = 1.0, region: str = "object", **more: object) -> dict:
-    """A layer of a material that differs from water in χ alone."""
-    return {"shape": shape, "region": region, "material": {"chi": chi, "t1": 3, "r2star": 5}, **more}
-
-
-def moment(phantom: Layered, grid: Grid | None = None) -> float:
-    """∫χ dV [ppm·mm³]."""
-    grid = grid or phantom.grid()
-    return float(phantom.render(grid, 3.0).chi.sum(dtype=float)) * grid.voxel_volume
+from qsmbench.phantom import load
 
 
 @pytest.mark.parametrize("voxel_size", [1.5, [1, 1, 3]])

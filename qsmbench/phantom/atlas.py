@@ -1,0 +1,107 @@
+"""Where the regions of an object lie: what a source's place in anatomical terms is looked up in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.grid import Grid
+from qsmbench.phantom.warp import Warp
+
+SPACING = 2.0
+"""Voxel size of an atlas, mm."""
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """The labels of an object on a coarse grid.
+
+    Attributes:
+        labels: (nx, ny, nz) uint8; 0 is outside.
+        grid: where they lie.
+        index: label of each region by name.
+        warp: what leads from the object to the template, in which left and right are told apart.
+        where: the description's file, for messages.
+    """
+
+    labels: np.ndarray
+    grid: Grid
+    index: dict[str, int]
+    warp: Warp
+    where: str
+
+    def points(self, names: tuple[str, ...], side: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Centres of the voxels in any of the regions, (n, 3) world mm, and their depths in it, (n,) mm.
+
+        Raises:
+            QsmbenchError: a region is not known, or there is nothing of it on that side.
+        """
+        inside = np.isin(self.labels, [self.label(n) for n in names])
+        # from a voxel's centre to the next one outside; the surface is half-way
+        depth = ndimage.distance_transform_edt(inside, sampling=self.grid.voxel_size)[inside]
+        depth -= min(self.grid.voxel_size) / 2
+        affine = self.grid.affine
+        world = np.argwhere(inside) @ affine[:3, :3].T + affine[:3, 3]
+        if side is not None:
+            # RAS: the patient's left is where x is negative
+            kept = (self.warp.template(world)[:, 0] < 0) == (side == "left")
+            world, depth = world[kept], depth[kept]
+        if not len(world):
+            raise QsmbenchError(f"{self.where}: there is no {', '.join(names)} {f'on the {side}' if side else ''}")
+        return world, depth
+
+    def label(self, name: str) -> int:
+        """The label of a region.
+
+        Raises:
+            QsmbenchError: there is none of that name.
+        """
+        if name not in self.index:
+            raise QsmbenchError(f"{self.where}: region {name!r} is unknown; there are {', '.join(self.index)}")
+        return self.index[name]
+
+    def scatter(
+        self, names: tuple[str, ...], side: str | None, radii: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Seeded centres for balls of `radii` [mm] in the regions, (n, 3) world mm, apart from each other.
+
+        Raises:
+            QsmbenchError: a region is not known, or there is no room.
+        """
+        points, depth = self.points(names, side)
+        room = np.full(len(points), np.inf)  # mm to the nearest ball so far
+        found = []
+        for radius in radii:
+            fits = (depth >= min(radius, depth.max())) & (room > radius)
+            if not fits.any():
+                most = 2 * radii.max()
+                raise QsmbenchError(
+                    f"{self.where}: no room for {len(radii)} balls of up to {most:g} mm in {', '.join(names)}"
+                )
+            centre = points[rng.choice(np.flatnonzero(fits))] + rng.uniform(-SPACING / 4, SPACING / 4, 3)
+            room = np.minimum(room, np.linalg.norm(points - centre, axis=1) - radius)
+            found.append(centre)
+        return np.array(found)
+
+    def require_inside(self, point: np.ndarray) -> None:
+        """Refuse a world point [mm] that does not lie in the object.
+
+        Raises:
+            QsmbenchError: it lies outside.
+        """
+        index = np.round(np.linalg.inv(self.grid.affine) @ [*point, 1])[:3].astype(int)
+        within = (index >= 0).all() and (index < self.grid.shape).all()
+        if not within or self.labels[tuple(index)] == 0:
+            place = ", ".join(f"{c:g}" for c in np.round(point, 1))
+            raise QsmbenchError(f"{self.where}: the point {place} mm lies outside of the object")
+
+    def ramp(self, name: str, side: str | None, direction: np.ndarray) -> np.ndarray:
+        """(4,) n·x + o that grows from 0 to 1 across a region along `direction`."""
+        points, _ = self.points((name,), side)
+        unit = np.asarray(direction, float) / np.linalg.norm(direction)
+        low, high = (points @ unit).min(), (points @ unit).max()
+        length = max(high - low, SPACING)
+        return np.array([*(unit / length), -low / length])

@@ -1,0 +1,137 @@
+"""What all phantoms share: their description, their sources, and how they are rendered."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.grid import Grid
+from qsmbench.phantom import geometry as g
+from qsmbench.phantom.atlas import Atlas
+from qsmbench.phantom.canvas import EVEN, Canvas, Compile
+from qsmbench.phantom.placing import bodies, label_name, put
+from qsmbench.phantom.properties import Properties
+from qsmbench.phantom.tissues import Tissue, changed, table
+from qsmbench.phantom.warp import NO_WARP, Warp
+
+LESION = "lesion"
+"""Group of the regions that sources make."""
+
+Region = tuple[int, str, str]
+"""Index, name and group."""
+
+
+@dataclass(frozen=True)
+class Phantom(ABC):
+    """An object that can be rendered on any grid, at any field.
+
+    Attributes:
+        name: the file's name.
+        path: the file.
+        description: what it says.
+    """
+
+    name: str
+    path: Path
+    description: Any
+
+    @property
+    def supersampling(self) -> tuple[int, int, int]:
+        """Parts into which the scan's voxels are cut for the simulation."""
+        return self.description.supersampling
+
+    @property
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """What the phantom is made from."""
+
+    @abstractmethod
+    def grid(self) -> Grid:
+        """The scan's grid."""
+
+    @property
+    @abstractmethod
+    def anatomy(self) -> list[Region]:
+        """The regions that the object has without its sources."""
+
+    @abstractmethod
+    def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
+        """The object without the sources that have a place of their own, and its mask, (nx, ny, nz) bool."""
+
+    @abstractmethod
+    def _compiler(self, shape: g.Shape) -> Compile:
+        """What gives the program of a shape, on the canvas's maps."""
+
+    @abstractmethod
+    def _labels(self) -> tuple[np.ndarray, Grid]:
+        """Labels of the anatomy on a coarse grid, (nx, ny, nz) uint8."""
+
+    @cached_property
+    def tissues(self) -> dict[str, Tissue]:
+        """The tissues of the table, with the description's changes."""
+        return changed(table(), self.description.tissues, self.path)
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """The regions of the anatomy, and those that the sources make."""
+        found = list(self.anatomy)
+        for source in self.description.sources:
+            name = label_name(source)
+            if name is not None and name not in (n for _, n, _ in found):
+                found.append((1 + max(i for i, _, _ in found), name, LESION))
+        return found
+
+    @property
+    def warp(self) -> Warp:
+        """What leads from the object to the template that its description speaks of."""
+        return NO_WARP
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """Where the regions of the anatomy lie."""
+        labels, grid = self._labels()
+        return Atlas(labels, grid, {name: i for i, name, _ in self.anatomy}, self.warp, str(self.path))
+
+    def check(self) -> None:
+        """Refuse sources in regions that there are not.
+
+        Raises:
+            QsmbenchError: a source names an unknown region.
+        """
+        names = [name for _, name, _ in self.anatomy]
+        for source in self.description.sources:
+            asked = (source.region, *((source.in_,) if isinstance(source.in_, str) else source.in_ or ()))
+            for name in asked:
+                if name is not None and name not in names:
+                    raise QsmbenchError(f"{self.path}: region {name!r} is unknown; there are {', '.join(names)}")
+
+    def render(self, grid: Grid, b0: float) -> Properties:
+        """The properties of the object on `grid` at `b0` [T].
+
+        Raises:
+            QsmbenchError: the description names what does not exist, or a source lies outside of the object.
+        """
+        canvas, mask = self._canvas(grid, b0)
+        for source in self.description.sources:
+            if source.region is None:
+                for shape, warp in bodies(source, self.atlas):
+                    self._put(canvas, source, self._compiler(shape), warp, b0)
+        return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
+
+    def _regional(self, name: str) -> Iterator[Any]:
+        """The sources that lie in all of a region, or a part of it."""
+        return (s for s in self.description.sources if s.region == name)
+
+    def _put(self, canvas: Canvas, source: Any, compile_at: Compile, warp: Warp, b0: float) -> None:
+        label = next((i for i, n, _ in self.regions if n == label_name(source)), 0)
+        ramp = EVEN
+        if source.gradient is not None:
+            ramp = self.atlas.ramp(source.region, source.side, np.array(source.gradient))
+        put(canvas, source, compile_at, label, warp, ramp, tissues=self.tissues, b0=b0, dr=self.description.dr)

@@ -1,0 +1,125 @@
+"""A phantom made of layers of shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from qsmbench.grid import Grid
+from qsmbench.phantom import description as d
+from qsmbench.phantom import geometry as g
+from qsmbench.phantom.atlas import SPACING
+from qsmbench.phantom.base import Phantom, Region
+from qsmbench.phantom.canvas import Canvas, Compile, Shell
+from qsmbench.phantom.maps import locate, read_map
+from qsmbench.phantom.placing import halves
+from qsmbench.phantom.shapes import Compiler, Maps
+from qsmbench.phantom.tissues import Tissue, find_tissue, material_values, weighted
+
+
+@dataclass(frozen=True)
+class ShapePhantom(Phantom):
+    """A phantom of layers of shapes, painted one over the other."""
+
+    description: d.ShapesDescription
+
+    @property
+    def files(self) -> list[Path]:
+        """What the phantom is made from."""
+        return [self.path, *(locate(m.file, self.path.parent) for m in self.description.maps.values())]
+
+    def grid(self) -> Grid:
+        """The field of view in voxels, axes along the world's, centred on the box."""
+        return self._grid(np.array(self.description.voxel_size))
+
+    def _grid(self, size: np.ndarray) -> Grid:
+        fov = self.description.field_of_view
+        lower, upper = np.array(fov.lower), np.array(fov.upper)
+        nx, ny, nz = (int(n) for n in np.maximum(np.round((upper - lower) / size), 1))
+        affine = np.diag([*size, 1.0])
+        affine[:3, 3] = (lower + upper) / 2 - size * (np.array([nx, ny, nz]) - 1) / 2
+        return Grid.from_affine((nx, ny, nz), affine, self.description.b0_dir)
+
+    @cached_property
+    def anatomy(self) -> list[Region]:
+        """The regions in the order in which the layers are painted."""
+        found: dict[str, str] = {}
+        for layer in self.description.layers:
+            for name, group in _fillings(layer, self.tissues):
+                found.setdefault(name, group)
+        return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
+
+    def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
+        canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
+        for layer in self.description.layers:
+            canvas.lay(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
+            for shape, name in _parts(layer):
+                for source in self._regional(name):
+                    self._put(canvas, source, self._compiler(halves(shape, source.side)), self.warp, b0)
+        return canvas, self._mask(grid)
+
+    def _labels(self) -> tuple[np.ndarray, Grid]:
+        grid = self._grid(np.full(3, SPACING))
+        canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
+        for layer in self.description.layers:
+            shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
+            canvas.lay(self._compiler(layer.shape), shells, self.warp)
+        return canvas.labels, grid
+
+    def _mask(self, grid: Grid) -> np.ndarray:
+        """Where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
+        canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
+        canvas.lay(self._compiler(self.description.mask), [Shell(0, 1, np.ones(1), 1)], self.warp)
+        return canvas.stack[0] >= 0.5
+
+    def _compiler(self, shape: g.Shape) -> Compile:
+        maps = self._maps[0]
+        return lambda step: Compiler(self.description.shapes, maps, step, self.path).compile(shape)
+
+    def _shells(self, layer: d.Layer, b0: float) -> list[Shell]:
+        index = {name: i for i, name, _ in self.anatomy}
+        labels = [index[name] for name, _ in _fillings(layer, self.tissues)]
+        outer = Shell(0, layer.amount, self._filling(layer, b0), labels[0])
+        inner = zip(layer.shells, labels[1:], strict=True)
+        return [outer, *(Shell(s.depth, s.amount, self._values(s.tissue, b0), i) for s, i in inner)]
+
+    @cached_property
+    def _maps(self) -> tuple[Maps, np.ndarray]:
+        """The maps by name with where each starts in the joint array, and that array."""
+        maps: Maps = {}
+        pieces, start = [np.zeros(1, np.float32)], 1
+        for name, source in self.description.maps.items():
+            image = read_map(locate(source.file, self.path.parent), source)
+            maps[name] = (image, start, source.distance is not None)
+            pieces.append(image.values.ravel())
+            start += image.values.size
+        return maps, np.concatenate(pieces)
+
+    def _filling(self, layer: d.Layer, b0: float) -> np.ndarray:
+        if layer.material is None:
+            assert layer.tissue is not None
+            return self._values(layer.tissue, b0)
+        return weighted(material_values(layer.material))
+
+    def _values(self, tissue: str, b0: float) -> np.ndarray:
+        return weighted(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
+
+
+def _fillings(layer: d.Layer, tissues: dict[str, Tissue]) -> list[tuple[str, str]]:
+    """Region name and group of a layer and of its shells."""
+    pairs = [(layer.region or layer.tissue or "", layer.tissue, layer.group)]
+    pairs += [(s.region or s.tissue, s.tissue, None) for s in layer.shells]
+    return [(name, group or (tissues[t].group if t in tissues else "")) for name, t, group in pairs]
+
+
+def _parts(layer: d.Layer) -> list[tuple[g.Shape, str]]:
+    """What a layer and each of its shells fill, with the region's name: a shell ends where the next one begins."""
+    depths = [0.0, *(s.depth for s in layer.shells)]
+    names = [layer.region or layer.tissue or "", *(s.region or s.tissue for s in layer.shells)]
+    surfaces = [g.Offset(shape="offset", of=layer.shape, by=-depth) if depth else layer.shape for depth in depths]
+    parts: list[g.Shape] = [g.Difference(shape="difference", of=(outer, inner)) for outer, inner in pairwise(surfaces)]
+    return list(zip([*parts, surfaces[-1]], names, strict=True))

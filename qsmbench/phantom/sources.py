@@ -1,0 +1,184 @@
+"""Sources of susceptibility that one adds to an object: iron, calcification, haemorrhage, fat, gadolinium, myelin.
+
+Each has a dose in its own unit and a place; `phantoms/sources.csv` has what a dose does. None of them knows of heads.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.model import Model
+from qsmbench.paths import share
+from qsmbench.phantom.canvas import Effect
+from qsmbench.phantom.geometry import Point, Shape, Sizes
+from qsmbench.phantom.tissues import Tissue, r2_prime
+
+Side = Literal["left", "right"]
+
+
+@cache
+def constants() -> dict[str, float]:
+    """The numbers of `phantoms/sources.csv`, by name.
+
+    Raises:
+        QsmbenchError: the file is missing.
+    """
+    path = share() / "phantoms" / "sources.csv"
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file; the strengths of the sources are needed")
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["quantity"]: float(row["value"]) for row in csv.DictReader(file)}
+
+
+class Placed(Model):
+    """Where a source lies: in a `region`, `at` a point, in seeded places `in` regions, or in a `shape` of its own."""
+
+    region: str | None = Field(None, description="a region's name: all of it, or what `side` and `gradient` leave")
+    side: Side | None = Field(None, description="the patient's left or right only")
+    gradient: Point | None = Field(None, description="direction in which it grows across the region from 0 to the dose")
+    at: Point | None = Field(None, description="centre, template mm")
+    radii: PositiveFloat | Sizes | None = Field(None, description="semi-axes about `at`, mm")
+    rotate: Point = Field((0, 0, 0), description="degrees about x, then y, then z")
+    in_: str | tuple[str, ...] | None = Field(None, alias="in", description="regions to scatter in")
+    count: PositiveInt = Field(1, description="how many are scattered")
+    diameter: PositiveFloat | tuple[PositiveFloat, PositiveFloat] | None = Field(
+        None, description="of the scattered ones, mm; two numbers are the ends of a range"
+    )
+    shape: Shape | None = Field(None, description="any shape of the phantoms, mm")
+    irregular: Annotated[float, Field(ge=0, le=0.3)] = Field(0, description="rms of the surface's waves over radius")
+    shell: PositiveFloat | None = Field(None, description="thickness of a rim that holds all of it, mm")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the places and of irregular surfaces")
+    name: str | None = Field(None, description="name of the region that it makes; by default it makes none")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Placed:
+        given = [n for n in ("region", "at", "in_", "shape") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError("give one of region, at, in, shape")
+        for key, needed in (("at", "radii"), ("in_", "diameter")):
+            if (getattr(self, key) is None) != (getattr(self, needed) is None):
+                raise ValueError(f"{key.strip('_')} and {needed} go together")
+        if self.gradient is not None and (self.region is None or not any(self.gradient)):
+            raise ValueError("gradient needs a region and a direction other than 0, 0, 0")
+        if self.side is not None and (self.at is not None or self.shape is not None):
+            raise ValueError("side goes with region or in")
+        return self
+
+
+class Iron(Placed):
+    """Ferritin and haemosiderin: a `dose` [µg Fe per g wet tissue], or what it does to χ [ppm]; less if negative."""
+
+    source: Literal["iron"]
+    dose: float | None = None
+    chi: float | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Iron:
+        if (self.dose is None) == (self.chi is None):
+            raise ValueError("give either dose [µg/g] or chi [ppm]")
+        if abs(self._dose()) > (most := constants()["iron.most"]):
+            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; legal are up to {most:.0f} either way")
+        return self
+
+    def _dose(self) -> float:
+        return self.dose if self.dose is not None else (self.chi or 0) / constants()["iron.chi"]
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ+ and R2′ grow with the dose, and R1 a little."""
+        chi, r1 = self._dose() * constants()["iron.chi"], self._dose() * constants()["iron.r1"]
+        return Effect(r2_prime(1, b0, dr), add=np.array([chi, 0, 0, r1, 0]))
+
+
+class Calcification(Placed):
+    """Hydroxyapatite: its `density` [mg/ml], or what CT shows of it, `hu` [HU]."""
+
+    source: Literal["calcification"]
+    density: PositiveFloat | None = None
+    hu: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Calcification:
+        if (self.density is None) == (self.hu is None):
+            raise ValueError("give either density [mg/ml] or hu [HU]")
+        if self.mg_per_ml > (most := constants()["calcification.most"]):
+            raise ValueError(f"{self.mg_per_ml:.0f} mg/ml is denser than hydroxyapatite; legal are up to {most:.0f}")
+        return self
+
+    @property
+    def mg_per_ml(self) -> float:
+        """The density, mg/ml."""
+        return self.density if self.density is not None else (self.hu or 0) / constants()["calcification.hu"]
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ− and R2′ grow with the density, and mineral takes the place of water."""
+        chi = self.mg_per_ml * constants()["calcification.chi"]
+        water = max(1 - self.mg_per_ml / constants()["calcification.solid"], 0)
+        return Effect(r2_prime(1, b0, dr), np.array([1, 1, water, 1, 1]), np.array([0, chi, 0, 0, 0]))
+
+
+class Gadolinium(Placed):
+    """A chelate in solution: its `concentration` [mmol/l of tissue]."""
+
+    source: Literal["gadolinium"]
+    concentration: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Gadolinium:
+        if self.concentration > (most := constants()["gadolinium.most"]):
+            raise ValueError(f"{self.concentration:g} mmol/l is more than the undiluted agent's {most:.0f}")
+        return self
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ+, R1 and R2 grow with the concentration; in solution there is no R2′."""
+        known = constants()
+        add = [known["gadolinium.chi"], 0, 0, known["gadolinium.r1"], known["gadolinium.r2"]]
+        return Effect(0, add=self.concentration * np.array(add))
+
+
+class Myelin(Placed):
+    """More or less myelin: its relative `change`, −1 (none is left) to 1 (twice as much)."""
+
+    source: Literal["myelin"]
+    change: Annotated[float, Field(ge=-1, le=1)]
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ−, R2′, R1 and R2 rise and fall with it, PD the other way."""
+        known = constants()
+        dia = 1 + self.change * known["myelin.chi"]
+        r1, r2 = 1 + self.change * known["myelin.r1"], 1 + self.change * known["myelin.r2"]
+        return Effect(r2_prime(1, b0, dr), np.array([1, dia, 1 - self.change * known["myelin.pd"], r1, r2]))
+
+
+class Haemorrhage(Placed):
+    """Blood outside of vessels at one of five stages; `amount` is its share of the space, 0–1."""
+
+    source: Literal["haemorrhage"]
+    stage: Literal["hyperacute", "acute", "early_subacute", "late_subacute", "chronic"]
+    amount: Annotated[float, Field(gt=0, le=1)] = 1
+
+    def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
+        """Its share of the space, and its properties in the order of `CHANNELS`."""
+        chi, pd, t1, r2, cells = (constants()[f"{self.stage}.{p}"] for p in ("chi", "pd", "t1", "r2", "cells"))
+        return self.amount, np.array([chi, 0, pd, t1, r2, r2 + cells * r2_prime(chi, b0, dr), 0])
+
+
+class Fat(Placed):
+    """Fat in place of tissue: its `fraction` of the space, 0–1."""
+
+    source: Literal["fat"]
+    fraction: Annotated[float, Field(gt=0, le=1)]
+
+    def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
+        """Its share of the space, and the properties of the tissue `fat` in the order of `CHANNELS`."""
+        return self.fraction, tissues["fat"].values(b0, dr)
+
+
+Source = Annotated[
+    Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat, Field(discriminator="source")
+]  # fmt: skip

@@ -1,0 +1,108 @@
+"""One person's anatomy: a smooth invertible map between their head and the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from scipy import ndimage
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _between(m, i, j, k, a, b, c):
+    # trilinear
+    low = (m[i, j, k] * (1 - c) + m[i, j, k + 1] * c) * (1 - b) + (
+        m[i, j + 1, k] * (1 - c) + m[i, j + 1, k + 1] * c
+    ) * b
+    i += 1
+    high = (m[i, j, k] * (1 - c) + m[i, j, k + 1] * c) * (1 - b) + (
+        m[i, j + 1, k] * (1 - c) + m[i, j + 1, k + 1] * c
+    ) * b
+    return low * (1 - a) + high * a
+
+
+@njit(cache=True, nogil=True, inline="never")
+def to_template(x, y, z, warp, to_warp):
+    """The template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
+
+    Args:
+        x: mm.
+        y: mm.
+        z: mm.
+        warp: (3, nx, ny, nz) float32, displacement [mm] that leads from world to template; empty for none.
+        to_warp: (3, 4) float64, world mm → index into `warp`.
+    """
+    if warp.size == 0:
+        return x, y, z
+    nx, ny, nz = warp.shape[1], warp.shape[2], warp.shape[3]
+    u = min(max(to_warp[0, 0] * x + to_warp[0, 3], 0.0), nx - 1.001)
+    v = min(max(to_warp[1, 1] * y + to_warp[1, 3], 0.0), ny - 1.001)
+    w = min(max(to_warp[2, 2] * z + to_warp[2, 3], 0.0), nz - 1.001)
+    i, j, k = int(u), int(v), int(w)
+    a, b, c = u - i, v - j, w - k
+    return (
+        x + _between(warp[0], i, j, k, a, b, c),
+        y + _between(warp[1], i, j, k, a, b, c),
+        z + _between(warp[2], i, j, k, a, b, c),
+    )
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Displacements on a coarse grid, linear between its points.
+
+    Attributes:
+        displacement: (3, nx, ny, nz) float32, mm: template = world + displacement(world).
+        origin: (3,) world mm of the first point.
+        spacing: mm between points.
+    """
+
+    displacement: np.ndarray
+    origin: np.ndarray
+    spacing: float
+
+    @property
+    def to_index(self) -> np.ndarray:
+        """(3, 4) float64, world mm → index into `displacement`."""
+        return np.column_stack([np.eye(3) / self.spacing, -np.asarray(self.origin) / self.spacing])
+
+    @property
+    def farthest(self) -> float:
+        """Largest displacement along an axis, mm."""
+        return float(np.abs(self.displacement).max()) if self.displacement.size else 0.0
+
+    @property
+    def stretch(self) -> float:
+        """How much longer a distance in the template may be than in the world: 1 + the largest slope."""
+        if not self.displacement.size:
+            return 1.0
+        slopes = [np.abs(np.diff(self.displacement, axis=a)).sum(0).max() / self.spacing for a in (1, 2, 3)]
+        return 1.0 + float(max(slopes))
+
+    def template(self, points: np.ndarray) -> np.ndarray:
+        """The template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
+        points = np.asarray(points, float)
+        if not self.displacement.size:
+            return points
+        index = (points - self.origin).T / self.spacing
+        moved = [ndimage.map_coordinates(d, index, order=1, mode="nearest") for d in self.displacement]
+        return points + np.stack(moved, axis=1)
+
+    def world(self, points: np.ndarray) -> np.ndarray:
+        """The world's points, (n, 3) mm, where the template's `points`, (n, 3) mm, lie: the inverse of `template`.
+
+        By fixed-point iteration, which converges since the displacement's slope is below 1.
+        """
+        points = np.asarray(points, float)
+        found = points.copy()
+        for _ in range(100):
+            error = self.template(found) - points
+            found -= error
+            if np.abs(error).max(initial=0) < 1e-6:
+                break
+        return found
+
+
+NO_WARP = Warp(np.empty((3, 0, 0, 0), np.float32), np.zeros(3), 1.0)
+"""The template itself."""

@@ -1,0 +1,37 @@
+"""Small phantoms that tests write: layers of materials in a box of water, and their moments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from qsmbench.grid import Grid
+from qsmbench.phantom import Phantom, load
+
+
+def write(folder: Path, layers: list[dict], **more: object) -> Phantom:
+    """A phantom in a 32 mm box of water."""
+    content = {
+        "kind": "shapes",
+        "field_of_view": {"lower": [-16, -16, -16], "upper": [16, 16, 16]},
+        "voxel_size": 1,
+        "background": "water",
+        "mask": {"shape": "ellipsoid", "radii": [10, 10, 10]},
+        "layers": layers,
+        **more,
+    }
+    path = folder / "object.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return load(str(path))
+
+
+def layer(shape: dict, chi: float = 1.0, region: str = "object", **more: object) -> dict:
+    """A layer of a material that differs from water in χ alone."""
+    return {"shape": shape, "region": region, "material": {"chi": chi, "t1": 3, "r2star": 5}, **more}
+
+
+def moment(phantom: Phantom, grid: Grid | None = None) -> float:
+    """∫χ dV [ppm·mm³]."""
+    grid = grid or phantom.grid()
+    return float(phantom.render(grid, 3.0).chi.sum(dtype=float)) * grid.voxel_volume
