@@ -18,7 +18,8 @@ from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.canvas import EVEN, Canvas, Compile
 from qsmbench.phantom.placing import bodies, label_name, put
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.tissues import Tissue, changed, table
+from qsmbench.phantom.texture import Texture, apply, noise
+from qsmbench.phantom.tissues import Tissue, changed, r2_prime, table
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 LESION = "lesion"
@@ -123,7 +124,28 @@ class Phantom(ABC):
             if source.region is None:
                 for shape, warp in bodies(source, self.atlas):
                     self._put(canvas, source, self._compiler(shape), warp, b0)
+        if self.description.texture is not None:
+            self._vary(canvas, self.description.texture, b0)
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
+
+    def _vary(self, canvas: Canvas, texture: Texture, b0: float) -> None:
+        """Let the tissues vary, in place."""
+        grains = np.zeros((256, 3), np.float32)
+        for index, name, group in self.anatomy:
+            grain = texture.groups.get(group)
+            if grain is not None:
+                tissue = self.tissues.get(self._tissue_of(name) or "")
+                grains[index] = grain.iron, grain.myelin, tissue is not None and tissue.follows_chi
+        fields, origin = self._noise
+        apply(canvas, texture, fields, origin, grains, self.atlas, r2_prime(1, b0, self.description.dr))
+
+    @cached_property
+    def _noise(self) -> tuple[np.ndarray, np.ndarray]:
+        return noise(self.description.texture, getattr(self.description, "subject", 0), self.atlas.grid)
+
+    @abstractmethod
+    def _tissue_of(self, region: str) -> str | None:
+        """The tissue that a region of the anatomy is made of, if it is one of the table."""
 
     def _regional(self, name: str) -> Iterator[Any]:
         """The sources that lie in all of a region, or a part of it."""

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from qsmbench.model import Model
 from qsmbench.phantom.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.sources import Source
+from qsmbench.phantom.texture import Texture
 from qsmbench.phantom.tissues import Material, TissueChange
 from qsmbench.units import DR_3T
 
@@ -98,6 +99,7 @@ class Common(Model):
     dr: Annotated[float, Field(ge=0)] = DR_3T  # 1/s/ppm at 3 T: R2* = R2 + dr·(χ+ + χ−)
     tissues: dict[str, TissueChange] = Field({})
     sources: tuple[Source, ...] = ()
+    texture: Texture | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +117,9 @@ class ShapesDescription(Common):
     kind: Literal["shapes"]
     field_of_view: FieldOfView
     parameters: dict[str, float] = Field({})
+    population: str | None = None  # file of how people differ, beside the description
+    subject: Annotated[int, Field(ge=0)] = 0  # the person that this number draws; 0: the template itself
+    age: PositiveFloat | None = None  # years; by default the subject's
     background: str = "air"
     maps: dict[str, MapSource] = Field({})
     shapes: dict[str, Shape] = Field({})

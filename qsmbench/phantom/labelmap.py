@@ -91,6 +91,9 @@ class LabelPhantom(Phantom):
         scaled[:3, 3] = centre[:3] - scaled[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
         return Grid.from_affine((nx, ny, nz), scaled, self.description.b0_dir)
 
+    def _tissue_of(self, region: str) -> str | None:
+        return next((row.get("tissue") for row in self._rows.values() if row["name"] == region), None)
+
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         """The object, and its mask.
 

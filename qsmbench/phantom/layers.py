@@ -18,7 +18,9 @@ from qsmbench.phantom.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.maps import locate, read_map
 from qsmbench.phantom.placing import halves
 from qsmbench.phantom.shapes import Compiler, Maps
-from qsmbench.phantom.tissues import Tissue, find_tissue, material_values, weighted
+from qsmbench.phantom.subject import Person, Population, draw, read_population, shape_of
+from qsmbench.phantom.tissues import Tissue, TissueChange, changed, find_tissue, material_values, table, weighted
+from qsmbench.phantom.warp import NO_WARP, Warp
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,43 @@ class ShapePhantom(Phantom):
     @property
     def files(self) -> list[Path]:
         """What the phantom is made from."""
-        return [self.path, *(locate(m.file, self.path.parent) for m in self.description.maps.values())]
+        named = [m.file for m in self.description.maps.values()]
+        if self.description.population:
+            named.append(self.description.population)
+        return [self.path, *(locate(name, self.path.parent) for name in named)]
+
+    @cached_property
+    def person(self) -> Person | None:
+        """Whom the description's subject and age stand for, if it names a population."""
+        if self._population is None:
+            return None
+        return draw(self._population, self.description.subject, self.description.age)
+
+    @property
+    def _population(self) -> Population | None:
+        name = self.description.population
+        return read_population(locate(name, self.path.parent)) if name else None
+
+    @cached_property
+    def tissues(self) -> dict[str, Tissue]:
+        """The tissues of the table as the person has them, with the description's changes."""
+        tissues = table()
+        if self.person is not None:
+            factors = {"chi_para": self.person.iron, "chi_dia": self.person.myelin}
+            for part, factor in factors.items():
+                changes = {
+                    t: TissueChange.model_validate({part: f * tissues[t].at(part, 0)}) for t, f in factor.items()
+                }
+                tissues = changed(tissues, changes, self.path)
+        return changed(tissues, self.description.tissues, self.path)
+
+    @cached_property
+    def warp(self) -> Warp:
+        """What leads from the person's head to the template."""
+        if self._population is None or self.person is None or self.person.is_template:
+            return NO_WARP
+        fov = self.description.field_of_view
+        return shape_of(self.person, self._population, np.array(fov.lower), np.array(fov.upper))
 
     def grid(self) -> Grid:
         """The field of view in voxels, axes along the world's, centred on the box."""
@@ -52,6 +90,14 @@ class ShapePhantom(Phantom):
             for name, group in _fillings(layer, self.tissues):
                 found.setdefault(name, group)
         return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
+
+    def _tissue_of(self, region: str) -> str | None:
+        for layer in self.description.layers:
+            parts: list[d.Layer | d.Shell] = [layer, *layer.shells]
+            for part in parts:
+                if (part.region or part.tissue) == region:
+                    return part.tissue
+        return None
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.model import read_yaml, refused
+from qsmbench.model import Model, check, read_yaml, refused
 from qsmbench.paths import share
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description import Description, LabelDescription
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
+from qsmbench.phantom.maps import locate
+from qsmbench.phantom.subject import draw, read_population
 
 SUFFIX = ".yaml"
 
 
 def names() -> list[str]:
     """Names of the phantoms in the phantoms folder."""
-    return sorted(p.stem for p in (share() / "phantoms").glob(f"*{SUFFIX}"))
+    files = (share() / "phantoms").glob(f"*{SUFFIX}")
+    return sorted(f.stem for f in files)
 
 
 def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
@@ -38,6 +41,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     content = read_yaml(path)
     for key, value in (overrides or {}).items():
         _override(content, key, value, path)
+    _personalise(content, path)
     content = _substitute(content, content.get("parameters") or {}, path)
     try:
         description: Any = TypeAdapter(Description).validate_python(content)
@@ -47,6 +51,31 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     phantom = kind(path.stem, path, description)
     phantom.check()
     return phantom
+
+
+class Who(Model):
+    """The keys that choose a person."""
+
+    model_config = ConfigDict(extra="ignore")
+    population: str
+    subject: Annotated[int, Field(ge=0)] = 0
+    age: PositiveFloat | None = None
+
+
+def _personalise(content: dict[str, Any], path: Path) -> None:
+    """Set the parameters of a description as the person has them that it speaks of."""
+    if not content.get("population"):
+        for key in ("subject", "age"):
+            if content.get(key):
+                raise QsmbenchError(f"{path}: {key} is {content[key]!r}; this phantom has no population")
+        return
+    who = check(content, Who, str(path))
+    population = read_population(locate(who.population, path.parent))
+    person = draw(population, who.subject, who.age)
+    name, parameters = population.sulci.parameter, content.setdefault("parameters", {})
+    if name not in parameters:
+        raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
+    parameters[name] += person.sulci
 
 
 def _path(name: str) -> Path:

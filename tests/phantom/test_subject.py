@@ -1,0 +1,121 @@
+"""A subject is a different plausible head; subject 0 is the template."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.phantom import load
+
+SMALL = {"voxel_size": 3, "supersampling": 1}
+
+
+def subject(number, **more):
+    return load("head", {**SMALL, "subject": number, **more})
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Phantoms of subjects 0 to 19."""
+    return [subject(n) for n in range(20)]
+
+
+def test_subject_0_is_the_template(head):
+    person = subject(0).person
+    assert np.all(person.scale == 1) and person.age == 30
+    assert set(person.iron.values()) == {1.0} and set(person.myelin.values()) == {1.0}
+    assert subject(0).warp.displacement.size == 0
+
+
+def test_all_are_different_and_plausible(people):
+    ages, scales = [p.person.age for p in people], [p.person.scale.prod() for p in people]
+    assert len(set(ages)) == 20 and min(ages) >= 20 and max(ages) <= 85
+    assert min(scales) > 0.75 and max(scales) < 1.3  # of the head's volume
+    assert np.std(scales) > 0.04
+
+
+@pytest.mark.parametrize("number", [1, 7, 19])
+def test_brain_of_a_subject_has_a_plausible_volume(people, number):
+    phantom = people[number]
+    properties = phantom.render(phantom.grid(), 3.0)
+    assert 1100 < properties.mask.sum() * properties.grid.voxel_volume / 1000 < 2100
+    names = {n: i for i, n, _ in properties.regions}
+    for name in ("putamen", "thalamus", "red_nucleus", "dentate", "cortex", "white_matter"):
+        assert (properties.labels == names[name]).any()
+
+
+def test_deformation_can_be_inverted(people):
+    """Its Jacobian is positive everywhere, and going there and back ends where it began."""
+    points = np.random.default_rng(0).uniform([-70, -100, -60], [70, 70, 75], (500, 3))
+    for phantom in people[1:]:
+        warp = phantom.warp
+        slope = np.stack([np.gradient(u, warp.spacing) for u in warp.displacement]) + np.eye(3)[..., None, None, None]
+        assert np.linalg.det(np.moveaxis(slope, (0, 1), (-2, -1))).min() > 0.2
+        assert np.abs(warp.template(warp.world(points)) - points).max() < 1e-4
+
+
+def test_iron_follows_age(people):
+    """The globus pallidus after Hallgren and Sourander, against the adult of 30 years."""
+
+    def iron(age):
+        return 21.41 * (1 - np.exp(-0.09 * age)) + 0.37
+
+    for age in (8, 30, 70):
+        factor = subject(0, age=age).person.iron["globus_pallidus_internus"]
+        assert factor == pytest.approx(iron(age) / iron(30), rel=1e-6)
+    chi = subject(0, age=8).tissues["globus_pallidus_internus"].at("chi_para", 3.0)
+    adult = subject(0).tissues["globus_pallidus_internus"].at("chi_para", 3.0)
+    assert chi == pytest.approx(adult * iron(8) / iron(30), rel=1e-6)
+
+
+def test_user_has_the_last_word_on_a_tissue():
+    phantom = subject(3, **{"tissues.putamen.chi": 0.2})
+    para, dia = (phantom.tissues["putamen"].at(c, 3.0) for c in ("chi_para", "chi_dia"))
+    assert para - dia == pytest.approx(0.2)
+
+
+def test_ventricles_widen_with_age():
+    volumes = []
+    for age in (30, 80):
+        phantom = subject(0, age=age)
+        properties = phantom.render(phantom.grid(), 3.0)
+        index = next(i for i, n, _ in properties.regions if n == "csf")
+        affine = properties.grid.affine
+        x, y, z = (affine[a, 3] + affine[a, a] * np.arange(n) for a, n in enumerate(properties.grid.shape))
+        middle = (abs(x)[:, None, None] < 35) & (abs(y + 10)[:, None] < 40) & (abs(z - 12) < 20)
+        volumes.append((middle & (properties.labels == index)).sum())
+    assert 1.2 < volumes[1] / volumes[0] < 3
+
+
+def test_same_subject_is_the_same_to_the_bit():
+    first, second = (subject(5) for _ in range(2))
+    a, b = (p.render(p.grid(), 3.0) for p in (first, second))
+    assert np.array_equal(a.chi, b.chi) and np.array_equal(a.r2star, b.r2star)
+
+
+def test_lesion_keeps_its_place_in_the_anatomy():
+    """A point of the template is where the subject has that anatomy."""
+    lesion = [{"source": "haemorrhage", "stage": "acute", "at": [24, 2, 0], "radii": 3}]
+    for number in (2, 9):
+        phantom = subject(number, sources=lesion, voxel_size=2)
+        plain = subject(number, voxel_size=2)
+        found = phantom.render(phantom.grid(), 3.0)
+        index = next(i for i, n, _ in found.regions if n == "haemorrhage")
+        under = plain.render(plain.grid(), 3.0).labels[found.labels == index]
+        putamen = next(i for i, n, _ in plain.regions if n == "putamen")
+        assert (under == putamen).mean() > 0.4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [({"age": 130}, "age is 130; legal are 1–100"), ({"subject": -1}, "subject"), ({"subject": "x"}, "subject")],
+)
+def test_impossible_people(content, message):
+    with pytest.raises(QsmbenchError, match=message):
+        load("head", content)
+
+
+def test_phantom_without_a_population():
+    with pytest.raises(QsmbenchError, match="subject is 3; this phantom has no population"):
+        load("sphere", {"subject": 3})
