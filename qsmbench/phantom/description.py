@@ -256,6 +256,25 @@ class Common(Model):
         return content
 
 
+class Vessels(Model):
+    """Veins that grow into the phantom: `file` describes them, `seed` draws them.
+
+    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its
+    side (sinuses have none: they hold what both sides drain), then `default`; sides are left, middle, right.
+    """
+
+    file: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    hct: Annotated[float, Field(ge=0, le=0.7)]
+    saturation: dict[str, Share]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Vessels:
+        if "default" not in self.saturation:
+            raise ValueError("saturation needs a default")
+        return self
+
+
 class ShapesDescription(Common):
     """A phantom of layers of shapes."""
 
@@ -267,6 +286,7 @@ class ShapesDescription(Common):
     shapes: dict[str, Shape] = Field({})
     mask: Shape
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    vessels: Vessels | None = None
 
 
 class LabelDescription(Common):

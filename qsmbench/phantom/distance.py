@@ -8,7 +8,7 @@ complexity needs neither temporary volumes nor a compilation of its own.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
 UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE = range(10, 15)
@@ -141,3 +141,20 @@ def distance(x, y, z, code, parameters, data, stack):
             u = abs(x) if p[2] > 0 else x
             stack[top] += p[0] * np.sin(k * u) * np.sin(k * y) * np.sin(k * z)
     return stack[0]
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def distances(points, code, parameters, data):
+    """Signed distances [mm] of many points from a shape, (n,) float64.
+
+    Args:
+        points: (n, 3) float64, world mm.
+        code: (n, 2) int64, as for `distance`; so are the others.
+        parameters: (m,) float64.
+        data: (k,) float32.
+    """
+    found = np.empty(points.shape[0])
+    for i in prange(points.shape[0]):
+        work = np.empty(code.shape[0] + 1)
+        found[i] = distance(points[i, 0], points[i, 1], points[i, 2], code, parameters, data, work)
+    return found

@@ -12,11 +12,18 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import description as d
+from qsmbench.phantom import veins
+from qsmbench.phantom.cache import digest
 from qsmbench.phantom.canvas import Canvas, Shell
+from qsmbench.phantom.growth import Branch
 from qsmbench.phantom.maps import locate, read_map
 from qsmbench.phantom.properties import CHANNELS, Properties, unweight
 from qsmbench.phantom.shapes import Compiler, Maps, Program
 from qsmbench.phantom.tissues import Tissue, table
+from qsmbench.phantom.tubes import paint_tubes
+
+VEINS = "venous_blood"
+"""Tissue of the veins."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Phantom:
     @property
     def files(self) -> list[Path]:
         """What the phantom is made from."""
-        return [self.path, *(locate(m.file, self.path.parent) for m in self.description.maps.values())]
+        vessels = [self._veins_file] if self.description.vessels else []
+        return [self.path, *vessels, *(locate(m.file, self.path.parent) for m in self.description.maps.values())]
 
     def grid(self) -> Grid:
         """The scan's grid: the field of view in voxels, axes along the world's, centred on the box."""
@@ -59,12 +67,41 @@ class Phantom:
         for layer in self.description.layers:
             for name, group in _fillings(layer, self.tissues):
                 found.setdefault(name, group)
+        if self.description.vessels:
+            group = find_tissue(self.tissues, VEINS, self.path).group
+            for name in self._veins.regions.values():
+                found.setdefault(name, group)
         return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
 
     @cached_property
     def tissues(self) -> dict[str, Tissue]:
         """The tissues of the table, with the description's changes."""
         return changed(table(), self.description.tissues, self.path)
+
+    @cached_property
+    def vessels(self) -> list[Branch]:
+        """The veins, where they lie in the template; none if the description has none.
+
+        Raises:
+            QsmbenchError: their description is missing or illegal.
+        """
+        if self.description.vessels is None:
+            return []
+        made_from = [*self.description.maps.values(), *self.description.shapes.values()]
+        key = [*(m.model_dump_json() for m in made_from), *map(digest, self.files[2:])]
+        maps, data = self._maps()
+        atlas = veins.Atlas(self.description.shapes, maps, data)
+        return veins.tree(self._veins_file, self._veins, atlas, self.description.vessels.seed, tuple(key))
+
+    @property
+    def _veins_file(self) -> Path:
+        assert self.description.vessels is not None
+        return locate(self.description.vessels.file, self.path.parent)
+
+    @cached_property
+    def _veins(self) -> veins.Veins:
+        assert self.description.vessels is not None
+        return veins.read_veins(self._veins_file, self.description.vessels)
 
     def render(self, grid: Grid, b0: float) -> Properties:
         """The properties of the object on `grid` at `b0` [T].
@@ -77,11 +114,29 @@ class Phantom:
         index = {name: i for i, name, _ in self.regions}
         for layer in self.description.layers:
             canvas.lay(self._compiler(layer.shape, maps), self._shells(layer, index, b0))
+        self._paint_vessels(canvas, self.vessels, index, b0)
         unweight(canvas.stack)
         chi, pd, t1, r2star, fat = canvas.stack
         mask = self._mask(grid, maps, data)
         ambient = self.description.ambient_chi
         return Properties(grid, chi, pd, t1, r2star, fat, canvas.labels, mask, self.regions, ambient)
+
+    def _paint_vessels(self, canvas: Canvas, branches: list[Branch], index: dict[str, int], b0: float) -> None:
+        """Paint veins, whose points may have been moved, filled with blood as saturated as the description says."""
+        stated = self.description.vessels
+        if stated is None:
+            return
+        tissue = find_tissue(self.tissues, VEINS, self.path)
+        own = dict(zip(CHANNELS, tissue.values(b0), strict=True))
+        regions = [self._veins.regions[b.name] for b in branches]
+        known = {}  # there are few saturations
+        for y in {veins.saturation(b, r, stated) for b, r in zip(branches, regions, strict=True)}:
+            blood = {**own, **veins.blood(tissue, b0, stated.hct, y)}
+            known[y] = _weighted(np.array([blood[c] for c in CHANNELS]))
+        values = [known[veins.saturation(b, r, stated)] for b, r in zip(branches, regions, strict=True)]
+        names = np.array([index[r] for r in regions], np.uint8)
+        points = [b.points for b in branches]
+        paint_tubes(canvas.grid, points, np.array(values), names, canvas.stack, canvas.weight, canvas.labels)
 
     def _compiler(self, shape: d.Shape, maps: Maps) -> Callable[[float], Program]:
         return lambda step: Compiler(self.description.shapes, maps, step, self.path).compile(shape)
