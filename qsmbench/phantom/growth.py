@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -18,8 +18,11 @@ from scipy.spatial import cKDTree
 
 SIDES = ("left", "middle", "right")
 
-NEIGHBOURS = 18
-"""Nodes to which a node is joined: enough for ways in any direction."""
+NEAR = 1.75
+"""Nodes closer than this, as a share of their spacing, are joined: some twenty, enough for ways in any direction."""
+
+LANDINGS = 18
+"""Largest number of tributaries' nodes to which a point of a vein is joined."""
 
 MIDLINE = 1.5
 """Largest |x| [mm] of a vein of the middle."""
@@ -107,20 +110,15 @@ def grow(trunks: list[Branch], stages: list[Stage], seed: int) -> list[Branch]:
     """The trunks, and the veins that grow into them stage by stage.
 
     Radii follow from the ends towards the trunks, r³ = Σ r³ of the tributaries (Murray 1926,
-    doi:10.1073/pnas.12.3.207); a trunk keeps its own.
+    doi:10.1073/pnas.12.3.207); a trunk keeps its own, unless that is too narrow for its tributaries.
 
     Args:
-        trunks: placed veins, each after the one that it drains into.
+        trunks: placed veins, each after the one that it drains into, of which its first point is a point.
         stages: in the order in which they grow.
         seed: of the random numbers; each stage has its own, so that changing one leaves those before it as they are.
     """
     kinds = [b.name for b in trunks] + [s.name for s in stages]
-    nodes = _Nodes(
-        np.concatenate([b.points[:, :3] for b in trunks]),
-        np.full(sum(len(b.points) for b in trunks), -1),
-        np.concatenate([b.points[:, 3] for b in trunks]),
-        np.repeat(np.arange(len(trunks)), [len(b.points) for b in trunks]),
-    )
+    nodes = _trunk_nodes(trunks)
     for i, stage in enumerate(stages, start=len(trunks)):
         random = np.random.default_rng([seed, zlib.crc32(stage.name.encode())])
         sources = np.flatnonzero(np.isin(nodes.kind, [k for k, name in enumerate(kinds) if name in stage.into]))
@@ -128,7 +126,20 @@ def grow(trunks: list[Branch], stages: list[Stage], seed: int) -> list[Branch]:
         own = parent >= len(sources)
         joined = np.where(own, parent - len(sources) + len(nodes.xyz), sources[np.minimum(parent, len(sources) - 1)])
         nodes.append(xyz, joined, stage.radius, i)
-    return trunks + _branches(nodes, trunks, kinds)
+    return _branches(nodes, trunks, kinds)
+
+
+def _trunk_nodes(trunks: list[Branch]) -> _Nodes:
+    xyz = [b.points[:, :3] for b in trunks]
+    starts = np.cumsum([0, *map(len, xyz)])
+    parent = np.arange(-1, starts[-1] - 1)
+    for trunk, start in zip(trunks, starts, strict=False):
+        at = -1
+        if trunk.parent >= 0:
+            at = starts[trunk.parent] + np.linalg.norm(xyz[trunk.parent] - trunk.points[0, :3], axis=1).argmin()
+        parent[start] = at
+    radius = np.concatenate([b.points[:, 3] for b in trunks])
+    return _Nodes(np.concatenate(xyz), parent, radius, np.repeat(np.arange(len(trunks)), np.diff(starts)))
 
 
 def _stage(stage: Stage, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
@@ -163,21 +174,13 @@ def _scatter(stage: Stage, random: np.random.Generator) -> np.ndarray:
 def _graph(stage: Stage, free: np.ndarray, sources: np.ndarray, radii: np.ndarray, random) -> csr_matrix:
     """Costs of steps against the flow between sources, then free nodes."""
     m, tree = len(sources), cKDTree(free)
-    most = 1.9 * stage.spacing
-    _, near = tree.query(free, k=NEIGHBOURS + 1, distance_upper_bound=most, workers=-1)
-    start = np.repeat(np.arange(len(free)), NEIGHBOURS)
-    stop = near[:, 1:].ravel()
-    kept = stop < len(free)
-    start, stop = start[kept], stop[kept]
-    kept = (free[start, 0] > 0) == (free[stop, 0] > 0)  # veins do not cross the midline
-    inner = np.stack([start[kept], stop[kept]]) + m
-    gap, near = tree.query(sources, k=NEIGHBOURS, workers=-1)
+    pairs = tree.query_pairs(NEAR * stage.spacing, output_type="ndarray").T
+    inner = pairs[:, (free[pairs[0], 0] > 0) == (free[pairs[1], 0] > 0)] + m  # veins do not cross the midline
+    gap, near = tree.query(sources, k=LANDINGS)
     kept = gap < (radii + BRIDGE * stage.spacing)[:, None]
     kept &= (np.abs(sources[:, :1]) < MIDLINE) | ((sources[:, :1] > 0) == (free[near, 0] > 0))
     outer = np.stack([np.nonzero(kept)[0], near[kept] + m])
     start, stop = np.concatenate([inner, inner[::-1], outer], axis=1)
-    edges = np.unique(start * (m + len(free)) + stop)
-    start, stop = np.divmod(edges, m + len(free))
     xyz = np.concatenate([sources, free])
     step = xyz[start] - xyz[stop]
     length = np.linalg.norm(step, axis=1)
@@ -219,14 +222,18 @@ def _smoothed(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: 
 
 
 def _branches(nodes: _Nodes, trunks: list[Branch], kinds: list[str]) -> list[Branch]:
-    """The grown nodes as branches between junctions, with radii by Murray's law."""
+    """The tree as branches between junctions, with radii by Murray's law."""
     first = sum(len(b.points) for b in trunks)
     parent, n = nodes.parent.tolist(), len(nodes.parent)
     children = np.bincount(nodes.parent[first:], minlength=n)
-    cubes = np.where(children > 0, 0, nodes.radius**3).tolist()
-    for i in range(n - 1, first - 1, -1):
-        if parent[i] >= first:
+    ends = np.where(children > 0, 0, nodes.radius**3)
+    cubes = np.concatenate([np.zeros(first), ends[first:]]).tolist()
+    for i in range(n - 1, -1, -1):
+        if parent[i] >= 0:
             cubes[parent[i]] += cubes[i]
+    wide = np.maximum(nodes.radius[:first], np.cbrt(cubes[:first]))
+    edges = np.cumsum([len(b.points) for b in trunks])[:-1]
+    radii = np.split(wide, edges)
     branches: list[Branch] = []
     members: list[list[int]] = []
     owner = nodes.kind[:first].tolist() + [0] * (n - first)
@@ -244,7 +251,10 @@ def _branches(nodes: _Nodes, trunks: list[Branch], kinds: list[str]) -> list[Bra
         points[:, 3] = cubes[path[1]] ** (1 / 3)
         name = kinds[int(nodes.kind[path[1]])]
         branches.append(Branch(name, side(points[1:]), points, owner[path[0]], False))
-    return branches
+    return [
+        *(replace(b, points=np.c_[b.points[:, :3], r]) for b, r in zip(trunks, radii, strict=True)),
+        *branches,
+    ]
 
 
 def side(points: np.ndarray) -> str:

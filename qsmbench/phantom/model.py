@@ -89,9 +89,12 @@ class Phantom:
             return []
         made_from = [*self.description.maps.values(), *self.description.shapes.values()]
         key = [*(m.model_dump_json() for m in made_from), *map(digest, self.files[2:])]
-        maps, data = self._maps()
-        atlas = veins.Atlas(self.description.shapes, maps, data)
-        return veins.tree(self._veins_file, self._veins, atlas, self.description.vessels.seed, tuple(key))
+        seed = self.description.vessels.seed
+
+        def atlas() -> veins.Atlas:
+            return veins.Atlas(self.description.shapes, *self._maps())
+
+        return veins.tree(self._veins_file, self._veins, atlas, seed, tuple(key))
 
     @property
     def _veins_file(self) -> Path:

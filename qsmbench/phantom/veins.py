@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 from numba import config, set_num_threads
 from pydantic import Field, PositiveFloat
+from scipy.interpolate import Akima1DInterpolator
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, load_yaml
@@ -105,13 +106,15 @@ def read_veins(path: Path, vessels: d.Vessels) -> Veins:
     return veins
 
 
-def tree(path: Path, veins: Veins, atlas: Atlas, seed: int, made_from: tuple[str, ...]) -> list[Branch]:
+def tree(
+    path: Path, veins: Veins, atlas: Callable[[], Atlas], seed: int, made_from: tuple[str, ...]
+) -> list[Branch]:
     """The veins in the template's space; kept from one process to the next.
 
     Args:
         path: the veins' file.
         veins: what it says.
-        atlas: where they may run.
+        atlas: gives what they may run in; not asked for where the tree is kept.
         seed: of the growth.
         made_from: all that the atlas depends on: a change of it makes the kept tree void.
 
@@ -122,9 +125,10 @@ def tree(path: Path, veins: Veins, atlas: Atlas, seed: int, made_from: tuple[str
     return memory().cache(_tree, ignore=["path", "veins", "atlas"])(path, veins, atlas, seed, key)
 
 
-def _tree(path: Path, veins: Veins, atlas: Atlas, seed: int, key: tuple[str, ...]) -> list[Branch]:
-    trunks = _trunks(path, veins, atlas)
-    stages = [_stage(path, growth, veins, atlas) for growth in veins.growths]
+def _tree(path: Path, veins: Veins, atlas: Callable[[], Atlas], seed: int, key: tuple[str, ...]) -> list[Branch]:
+    known = atlas()
+    trunks = _trunks(path, veins, known)
+    stages = [_stage(path, growth, veins, known) for growth in veins.growths]
     return grow(trunks, stages, seed)
 
 
@@ -156,7 +160,8 @@ def _dense(points: np.ndarray) -> np.ndarray:
     """Points (n, 4) along a smooth curve through the given ones, about `STEP` apart."""
     gaps = np.linalg.norm(np.diff(points[:, :3], axis=0), axis=1)
     along = np.concatenate([[0], np.cumsum(gaps)])
-    return np.stack([np.interp(np.linspace(0, along[-1], max(2, round(along[-1] / STEP) + 1)), along, p) for p in points.T], 1)
+    at = np.linspace(0, along[-1], max(2, round(along[-1] / STEP) + 1))
+    return Akima1DInterpolator(along, points, method="makima")(at)  # which hardly overshoots
 
 
 def _joined(path: Path, trunk: Trunk, own: np.ndarray, placed: list[Branch]) -> int:
