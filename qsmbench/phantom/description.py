@@ -12,6 +12,9 @@ Point = tuple[float, float, float]
 Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 Share = Annotated[float, Field(ge=0, le=1)]
 
+VENOUS = "venous_blood"
+"""Tissue that grown veins are filled with."""
+
 
 class Solid(Model):
     """A shape that has a place: centre [mm] and rotation [degrees] about x, then y, then z."""
@@ -287,6 +290,13 @@ class ShapesDescription(Common):
     mask: Shape
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     vessels: Vessels | None = None
+
+    @model_validator(mode="after")
+    def _one_blood(self) -> ShapesDescription:
+        change = self.tissues.get(VENOUS)
+        if self.vessels and change and (change.chi is not None or change.r2star is not None):
+            raise ValueError(f"chi and r2star of {VENOUS} follow from vessels.hct and vessels.saturation; change those")
+        return self
 
 
 class LabelDescription(Common):

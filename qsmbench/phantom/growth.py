@@ -16,6 +16,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
+from qsmbench.errors import QsmbenchError
+
 SIDES = ("left", "middle", "right")
 
 NEAR = 1.75
@@ -116,6 +118,9 @@ def grow(trunks: list[Branch], stages: list[Stage], seed: int) -> list[Branch]:
         trunks: placed veins, each after the one that it drains into, of which its first point is a point.
         stages: in the order in which they grow.
         seed: of the random numbers; each stage has its own, so that changing one leaves those before it as they are.
+
+    Raises:
+        QsmbenchError: there is no room for a stage.
     """
     kinds = [b.name for b in trunks] + [s.name for s in stages]
     nodes = _trunk_nodes(trunks)
@@ -168,7 +173,10 @@ def _scatter(stage: Stage, random: np.random.Generator) -> np.ndarray:
     axes = [np.arange(a, b, stage.spacing) for a, b in stage.box.T]
     lattice = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     lattice = lattice + random.uniform(-0.45, 0.45, lattice.shape) * stage.spacing
-    return lattice[stage.through(lattice)]
+    nodes = lattice[stage.through(lattice)]
+    if len(nodes) < LANDINGS:
+        raise QsmbenchError(f"{stage.name}: {len(nodes)} nodes fit where it may run; it needs {LANDINGS} or more")
+    return nodes
 
 
 def _graph(stage: Stage, free: np.ndarray, sources: np.ndarray, radii: np.ndarray, random) -> csr_matrix:

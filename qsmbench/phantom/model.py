@@ -12,7 +12,7 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import description as d
-from qsmbench.phantom import veins
+from qsmbench.phantom import veins, vessels
 from qsmbench.phantom.cache import digest
 from qsmbench.phantom.canvas import Canvas, Shell
 from qsmbench.phantom.growth import Branch
@@ -21,9 +21,6 @@ from qsmbench.phantom.properties import CHANNELS, Properties, unweight
 from qsmbench.phantom.shapes import Compiler, Maps, Program
 from qsmbench.phantom.tissues import Tissue, table
 from qsmbench.phantom.tubes import paint_tubes
-
-VEINS = "venous_blood"
-"""Tissue of the veins."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Phantom:
             for name, group in _fillings(layer, self.tissues):
                 found.setdefault(name, group)
         if self.description.vessels:
-            group = find_tissue(self.tissues, VEINS, self.path).group
+            group = find_tissue(self.tissues, d.VENOUS, self.path).group
             for name in self._veins.regions.values():
                 found.setdefault(name, group)
         return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
@@ -91,10 +88,10 @@ class Phantom:
         key = [*(m.model_dump_json() for m in made_from), *map(digest, self.files[2:])]
         seed = self.description.vessels.seed
 
-        def atlas() -> veins.Atlas:
-            return veins.Atlas(self.description.shapes, *self._maps())
+        def atlas() -> vessels.Atlas:
+            return vessels.Atlas(self.description.shapes, *self._maps())
 
-        return veins.tree(self._veins_file, self._veins, atlas, seed, tuple(key))
+        return vessels.tree(self._veins_file, self._veins, atlas, seed, tuple(key))
 
     @property
     def _veins_file(self) -> Path:
@@ -129,7 +126,7 @@ class Phantom:
         stated = self.description.vessels
         if stated is None:
             return
-        tissue = find_tissue(self.tissues, VEINS, self.path)
+        tissue = find_tissue(self.tissues, d.VENOUS, self.path)
         own = dict(zip(CHANNELS, tissue.values(b0), strict=True))
         regions = [self._veins.regions[b.name] for b in branches]
         known = {}  # there are few saturations

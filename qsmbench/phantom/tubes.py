@@ -11,7 +11,7 @@ from qsmbench.ops.threads import n_threads
 BRICK = 4
 """Voxels along the edge of the bricks into which tubes are sorted."""
 
-FINEST_PART = 0.15
+FINEST_PART = 0.17
 """Parts into which voxels are cut are at most this long [mm], ..."""
 
 MOST_PARTS = 6
@@ -75,14 +75,14 @@ def _sorted(grid: Grid, segments: np.ndarray, step: float) -> tuple[np.ndarray, 
     inverse = np.linalg.inv(grid.affine)
     a = segments[:, :3] @ inverse[:3, :3].T + inverse[:3, 3]
     b = segments[:, 4:7] @ inverse[:3, :3].T + inverse[:3, 3]
-    reach = (np.maximum(segments[:, 3], segments[:, 7])[:, None] + step) / np.array(grid.voxel_size) + 0.5
+    reach = (np.maximum(segments[:, 3], segments[:, 7])[:, None] + step / 2) / np.array(grid.voxel_size) + 0.5
     low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
     last = np.array(grid.shape) - 1
     seen = ((high >= 0) & (low <= last)).all(1)
-    low = (np.clip(np.floor(low), 0, last) // BRICK).astype(np.int64)
-    high = (np.clip(np.ceil(high), 0, last) // BRICK).astype(np.int64)
+    low = (np.clip(np.ceil(low), 0, last) // BRICK).astype(np.int64)
+    high = (np.clip(np.floor(high), 0, last) // BRICK).astype(np.int64)
     count = (last // BRICK) + 1
-    spans = np.where(seen[:, None], high - low + 1, 0)
+    spans = np.where(seen[:, None], np.maximum(high - low + 1, 0), 0)
     amount = spans.prod(1)
     which = np.repeat(np.arange(len(segments)), amount)
     turn = np.arange(len(which)) - np.repeat(np.cumsum(amount) - amount, amount)
