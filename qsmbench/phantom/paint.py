@@ -12,7 +12,8 @@ BRICK = 4
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _blend(f, values, label, stack, weight, labels, i, j, k):
+def blend(f, values, label, stack, weight, labels, i, j, k):
+    """Give the share `f` of voxel i, j, k to `values`, (c,), and `label`; the other arguments are as for `paint`."""
     for c in range(stack.shape[0]):
         stack[c, i, j, k] += np.float32(f) * (values[c] - stack[c, i, j, k])
     kept = weight[i, j, k] * (1 - f)
@@ -84,7 +85,7 @@ def paint(
                     for k in range(k0, k1):
                         if inside:
                             for s in range(solid, depths.size):
-                                _blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
+                                blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
                         share[:] = 0.0
                         x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
@@ -110,4 +111,4 @@ def paint(
                         for s in range(first, depths.size):
                             if share[s] > 0:
                                 f = amounts[s] * share[s] / parts
-                                _blend(f, values[s], names[s], stack, weight, labels, i, j, k)
+                                blend(f, values[s], names[s], stack, weight, labels, i, j, k)

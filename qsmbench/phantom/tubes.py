@@ -7,6 +7,7 @@ from numba import config, njit, prange, set_num_threads
 
 from qsmbench.grid import Grid
 from qsmbench.ops.threads import n_threads
+from qsmbench.phantom.paint import blend
 
 BRICK = 4
 """Voxels along the edge of the bricks into which tubes are sorted."""
@@ -16,9 +17,6 @@ FINEST_PART = 0.17
 
 MOST_PARTS = 6
 """... but a voxel is cut into at most this many along each axis."""
-
-MOST_NEAR = 256
-"""Segments that one voxel may lie near to; more are left out."""
 
 
 def paint_tubes(
@@ -133,8 +131,9 @@ def _paint(
 ):  # fmt: skip
     half = np.sqrt((affine[:3, :3] ** 2).sum()) / 2
     for brick in prange(bricks.shape[0]):
-        near = np.empty(MOST_NEAR, np.int64)
-        share = np.empty(MOST_NEAR)
+        longest = starts[brick + 1] - starts[brick]
+        near = np.empty(longest, np.int64)
+        share = np.empty(longest)
         mixed = np.empty(stack.shape[0])
         for i in range(bricks[brick, 0] * BRICK, min((bricks[brick, 0] + 1) * BRICK, stack.shape[1])):
             for j in range(bricks[brick, 1] * BRICK, min((bricks[brick, 1] + 1) * BRICK, stack.shape[2])):
@@ -146,7 +145,7 @@ def _paint(
                     inside = -1
                     for s in lists[starts[brick] : starts[brick + 1]]:
                         d = _depth(x, y, z, segments[s])
-                        if d < half + step / 2 and n < MOST_NEAR:
+                        if d < half + step / 2:
                             near[n] = s
                             n += 1
                             if d < -half - step / 2:
@@ -170,14 +169,5 @@ def _paint(
                             best, most = m, share[m]
                     if filled == 0.0:
                         continue
-                    for c in range(stack.shape[0]):
-                        stack[c, i, j, k] += np.float32(mixed[c] - filled * stack[c, i, j, k])
                     name = names[owner[near[best]]]
-                    kept = weight[i, j, k] * (1 - filled)
-                    if labels[i, j, k] == name:
-                        weight[i, j, k] = kept + filled
-                    elif filled >= kept:
-                        weight[i, j, k] = filled
-                        labels[i, j, k] = name
-                    else:
-                        weight[i, j, k] = kept
+                    blend(filled, mixed / filled, name, stack, weight, labels, i, j, k)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,15 @@ def tree(path: Path, veins: Veins, atlas: Callable[[], Atlas], seed: int, made_f
         QsmbenchError: a trunk's tube, or a vein that it or a growth drains into, does not exist or is too far.
     """
     key = (*made_from, veins.model_dump_json(), digest(Path(__file__)))
-    return memory().cache(_tree, ignore=["path", "veins", "atlas"])(path, veins, atlas, seed, key)
+    return pickle.loads(memory().cache(_tree, ignore=["path", "veins", "atlas"])(path, veins, atlas, seed, key))
 
 
-def _tree(path: Path, veins: Veins, atlas: Callable[[], Atlas], seed: int, key: tuple[str, ...]) -> list[Branch]:
+def _tree(path: Path, veins: Veins, atlas: Callable[[], Atlas], seed: int, key: tuple[str, ...]) -> bytes:
+    """The tree, pickled: joblib itself takes seconds to read as many small arrays. `key` tells kept trees apart."""
     known = atlas()
     trunks = _trunks(path, veins, known)
     stages = [_stage(path, growth, veins, known) for growth in veins.growths]
-    return grow(trunks, stages, seed)
+    return pickle.dumps(grow(trunks, stages, seed))
 
 
 def _trunks(path: Path, veins: Veins, atlas: Atlas) -> list[Branch]:

