@@ -105,9 +105,9 @@ def _depth(x, y, z, s):
 
 
 @njit(cache=True, nogil=True)
-def _voxel(x, y, z, affine, segments, near, n, fine, step, share):
-    """Share of the voxel that each of the `n` nearby segments takes, into `share`."""
-    share[:n] = 0.0
+def _shares(x, y, z, affine, segments, near, fine, step, share):
+    """Share of the voxel at x, y, z that each segment of `near` takes, into `share`; each part has one owner."""
+    share[: near.size] = 0.0
     parts = fine[0] * fine[1] * fine[2]
     for part in range(parts):
         a = ((part % fine[0]) + 0.5) / fine[0] - 0.5
@@ -117,12 +117,27 @@ def _voxel(x, y, z, affine, segments, near, n, fine, step, share):
         ys = y + affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c
         zs = z + affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c
         best, least = -1, step / 2
-        for i in range(n):
-            d = _depth(xs, ys, zs, segments[near[i]])
+        for m in range(near.size):
+            d = _depth(xs, ys, zs, segments[near[m]])
             if d < least:
-                best, least = i, d
+                best, least = m, d
         if best >= 0:
             share[best] += min(0.5 - least / step, 1.0) / parts
+
+
+@njit(cache=True, nogil=True)
+def _find(x, y, z, nearby, segments, half, step, near, share):
+    """How many of the `nearby` segments may touch the voxel at x, y, z, into `near`; −1 if one fills it: the first."""
+    n = 0
+    for s in nearby:
+        d = _depth(x, y, z, segments[s])
+        if d < -half - step / 2:
+            near[0], share[0] = s, 1.0
+            return -1
+        if d < half + step / 2:
+            near[n] = s
+            n += 1
+    return n
 
 
 @njit(cache=True, parallel=True, nogil=True)
@@ -131,9 +146,8 @@ def _paint(
 ):  # fmt: skip
     half = np.sqrt((affine[:3, :3] ** 2).sum()) / 2
     for brick in prange(bricks.shape[0]):
-        longest = starts[brick + 1] - starts[brick]
-        near = np.empty(longest, np.int64)
-        share = np.empty(longest)
+        nearby = lists[starts[brick] : starts[brick + 1]]
+        near, share = np.empty(nearby.size, np.int64), np.empty(nearby.size)
         mixed = np.empty(stack.shape[0])
         for i in range(bricks[brick, 0] * BRICK, min((bricks[brick, 0] + 1) * BRICK, stack.shape[1])):
             for j in range(bricks[brick, 1] * BRICK, min((bricks[brick, 1] + 1) * BRICK, stack.shape[2])):
@@ -141,33 +155,16 @@ def _paint(
                     x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
                     y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
                     z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                    n = 0
-                    inside = -1
-                    for s in lists[starts[brick] : starts[brick + 1]]:
-                        d = _depth(x, y, z, segments[s])
-                        if d < half + step / 2:
-                            near[n] = s
-                            n += 1
-                            if d < -half - step / 2:
-                                inside = s
-                    if n == 0:
+                    n = _find(x, y, z, nearby, segments, half, step, near, share)
+                    if n > 0:
+                        _shares(x, y, z, affine, segments, near[:n], fine, step, share)
+                    n = abs(n)
+                    filled = share[:n].sum()
+                    if filled == 0:
                         continue
-                    if inside >= 0:
-                        n = 1
-                        near[0] = inside
-                        share[0] = 1.0
-                    else:
-                        _voxel(x, y, z, affine, segments, near, n, fine, step, share)
-                    filled = 0.0
-                    mixed[:] = 0.0
-                    best, most = 0, 0.0
+                    mixed[:] = 0
                     for m in range(n):
-                        filled += share[m]
-                        for c in range(stack.shape[0]):
-                            mixed[c] += share[m] * values[owner[near[m]], c]
-                        if share[m] > most:
-                            best, most = m, share[m]
-                    if filled == 0.0:
-                        continue
-                    name = names[owner[near[best]]]
-                    blend(filled, mixed / filled, name, stack, weight, labels, i, j, k)
+                        for c in range(mixed.size):
+                            mixed[c] += share[m] / filled * values[owner[near[m]], c]
+                    name = names[owner[near[np.argmax(share[:n])]]]
+                    blend(filled, mixed, name, stack, weight, labels, i, j, k)
