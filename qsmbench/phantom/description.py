@@ -13,6 +13,9 @@ from qsmbench.phantom.texture import Texture
 from qsmbench.phantom.tissues import Material, TissueChange
 from qsmbench.units import DR_3T
 
+VENOUS = "venous_blood"
+"""Tissue that grown veins are filled with."""
+
 
 class Sharpen(Model):
     """Unsharp masking: add `amount` times what a Gaussian of `sigma` [mm] takes away."""
@@ -111,6 +114,25 @@ class Common(Model):
         return content
 
 
+class Vessels(Model):
+    """Veins that grow into the phantom: `file` describes them, `seed` draws them.
+
+    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its
+    side (sinuses have none: they hold what both sides drain), then `default`; sides are left, middle, right.
+    """
+
+    file: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    hct: Annotated[float, Field(ge=0, le=0.7)]
+    saturation: dict[str, Share]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Vessels:
+        if "default" not in self.saturation:
+            raise ValueError("saturation needs a default")
+        return self
+
+
 class ShapesDescription(Common):
     """A phantom of layers of shapes."""
 
@@ -125,6 +147,14 @@ class ShapesDescription(Common):
     shapes: dict[str, Shape] = Field({})
     mask: Shape
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    vessels: Vessels | None = None
+
+    @model_validator(mode="after")
+    def _one_blood(self) -> ShapesDescription:
+        change = self.tissues.get(VENOUS)
+        if self.vessels and change and change.model_fields_set & {"chi", "chi_para", "chi_dia", "r2star"}:
+            raise ValueError(f"chi and r2star of {VENOUS} follow from vessels.hct and vessels.saturation; change those")
+        return self
 
 
 class LabelDescription(Common):

@@ -12,15 +12,22 @@ import numpy as np
 from qsmbench.grid import Grid
 from qsmbench.phantom import description as d
 from qsmbench.phantom import geometry as g
+from qsmbench.phantom import veins, vessels
 from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
+from qsmbench.phantom.cache import digest
 from qsmbench.phantom.canvas import Canvas, Compile, Shell
+from qsmbench.phantom.growth import Branch
 from qsmbench.phantom.maps import locate, read_map
 from qsmbench.phantom.placing import halves
 from qsmbench.phantom.shapes import Compiler, Maps
 from qsmbench.phantom.subject import Person, Population, draw, read_population, shape_of
 from qsmbench.phantom.tissues import Tissue, TissueChange, changed, find_tissue, material_values, table, weighted
+from qsmbench.phantom.tubes import paint_tubes
 from qsmbench.phantom.warp import NO_WARP, Warp
+
+SEEDS = 1000
+"""Each subject has as many seeds of veins of its own."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,7 @@ class ShapePhantom(Phantom):
     def files(self) -> list[Path]:
         """What the phantom is made from."""
         named = [m.file for m in self.description.maps.values()]
-        if self.description.population:
-            named.append(self.description.population)
+        named += [f for f in (self.description.population, getattr(self.description.vessels, "file", None)) if f]
         return [self.path, *(locate(name, self.path.parent) for name in named)]
 
     @cached_property
@@ -89,6 +95,10 @@ class ShapePhantom(Phantom):
         for layer in self.description.layers:
             for name, group in _fillings(layer, self.tissues):
                 found.setdefault(name, group)
+        if self.description.vessels:
+            group = find_tissue(self.tissues, d.VENOUS, self.path).group
+            for name in self._veins.regions.values():
+                found.setdefault(name, group)
         return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
 
     def _tissue_of(self, region: str) -> str | None:
@@ -106,6 +116,7 @@ class ShapePhantom(Phantom):
             for shape, name in _parts(layer):
                 for source in self._regional(name):
                     self._put(canvas, source, self._compiler(halves(shape, source.side)), self.warp, b0)
+        self._paint_vessels(canvas, b0)
         return canvas, self._mask(grid)
 
     def _labels(self) -> tuple[np.ndarray, Grid]:
@@ -115,6 +126,57 @@ class ShapePhantom(Phantom):
             shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
             canvas.lay(self._compiler(layer.shape), shells, self.warp)
         return canvas.labels, grid
+
+    @cached_property
+    def vessels(self) -> list[Branch]:
+        """The person's veins, where they lie in the template; none if the description has none.
+
+        Raises:
+            QsmbenchError: their description is missing or illegal.
+        """
+        if self.description.vessels is None:
+            return []
+        made_from = [*self.description.maps.values(), *self.description.shapes.values()]
+        images = [digest(locate(m.file, self.path.parent)) for m in self.description.maps.values()]
+        key = (*(m.model_dump_json() for m in made_from), *images)
+        seed = self.description.vessels.seed + SEEDS * self.description.subject
+        return vessels.tree(
+            self._veins_file, self._veins, lambda: vessels.Terrain(self.description.shapes, *self._maps), seed, key
+        )
+
+    @property
+    def _veins_file(self) -> Path:
+        assert self.description.vessels is not None
+        return locate(self.description.vessels.file, self.path.parent)
+
+    @cached_property
+    def _veins(self) -> veins.Veins:
+        assert self.description.vessels is not None
+        return veins.read_veins(self._veins_file, self.description.vessels)
+
+    def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
+        """Paint the veins, filled with blood as saturated as the description says."""
+        stated = self.description.vessels
+        if stated is None:
+            return
+        tissue = find_tissue(self.tissues, d.VENOUS, self.path)
+        index = {name: i for i, name, _ in self.anatomy}
+        regions = [self._veins.regions[b.name] for b in self.vessels]
+        oxygen = [veins.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
+        known = {y: weighted(veins.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
+        values = np.array([known[y] for y in oxygen])
+        names = np.array([index[r] for r in regions], np.uint8)
+        paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
+
+    @cached_property
+    def _placed_vessels(self) -> list[np.ndarray]:
+        """Points of the veins where they lie in the person, each (n, 4) x, y, z, radius [mm]."""
+        points = [b.points for b in self.vessels]
+        if self.warp is NO_WARP:
+            return points
+        joint = np.concatenate(points)
+        joint = np.column_stack([self.warp.world(joint[:, :3]), joint[:, 3]])
+        return np.split(joint, np.cumsum([len(p) for p in points])[:-1])
 
     def _mask(self, grid: Grid) -> np.ndarray:
         """Where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""

@@ -43,7 +43,8 @@ def _mark(f, label, weight, labels, i, j, k):
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _blend(f, values, label, stack, weight, labels, i, j, k):
+def blend(f, values, label, stack, weight, labels, i, j, k):
+    """Give the share `f` of voxel i, j, k to `values`, (c,), and `label`; the other arguments are as for `paint`."""
     for c in range(stack.shape[0]):
         stack[c, i, j, k] += np.float32(f) * (values[c] - stack[c, i, j, k])
     _mark(f, label, weight, labels, i, j, k)
@@ -155,7 +156,7 @@ def paint(
                     for k in range(k0, k1):
                         if inside:
                             for s in range(solid, depths.size):
-                                _blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
+                                blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
                         if parts > 1:
                             centre = _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work)
@@ -171,7 +172,7 @@ def paint(
                         for s in range(first, depths.size):
                             if share[s] > 0:
                                 f = amounts[s] * share[s] / parts
-                                _blend(f, values[s], names[s], stack, weight, labels, i, j, k)
+                                blend(f, values[s], names[s], stack, weight, labels, i, j, k)
 
 
 @njit(cache=True, parallel=True, nogil=True)

@@ -12,6 +12,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.phantom import distance as op
 from qsmbench.phantom import geometry as g
 from qsmbench.phantom.maps import Map
+from qsmbench.phantom.tubes import tube_radius
 
 Bounds = np.ndarray
 """(2, 3) lower and upper corner of a box, world mm."""
@@ -113,7 +114,7 @@ class Compiler:
     def _tube(self, shape: g.Tube, program: Program, fold: bool) -> Bounds:
         points = np.array(shape.points)
         program.finest = min(program.finest, 1.2 * points[:, 3].min())
-        points[:, 3] = [_tube_radius(r, self.step) for r in points[:, 3]]
+        points[:, 3] = tube_radius(points[:, 3], self.step)
         self._primitive(program, op.TUBE, fold, np.eye(4), len(points), *points.ravel())
         reach = np.maximum(points[:, 3:], 0)
         box = np.stack([(points[:, :3] - reach).min(0), (points[:, :3] + reach).max(0)])
@@ -121,7 +122,7 @@ class Compiler:
 
     def _cylinder(self, shape: g.Cylinder, program: Program, fold: bool) -> Bounds:
         program.finest = min(program.finest, 1.2 * shape.radius)
-        radius, half = _tube_radius(shape.radius, self.step), shape.length / 2
+        radius, half = float(tube_radius(np.array(shape.radius), self.step)), shape.length / 2
         own = (2, 0, 0, -half, radius, 0, 0, half, radius)
         return self._solid(shape, program, fold, op.TUBE, (radius, radius, half + radius), own)
 
@@ -232,10 +233,3 @@ def _ball_radius(radius: float, step: float) -> float:
     for _ in range(50):
         a -= (a**3 + a * step**2 / 4 - radius**3) / (3 * a**2 + step**2 / 4)
     return a
-
-
-def _tube_radius(radius: float, step: float) -> float:
-    """As `_ball_radius`, for the cross-section of a tube: π/(3h)·[(a + h/2)³ − max(a − h/2, 0)³] = π·radius²."""
-    if (3 * step * radius**2) ** (1 / 3) < step:
-        return (3 * step * radius**2) ** (1 / 3) - step / 2
-    return float(np.sqrt(radius**2 - step**2 / 12))

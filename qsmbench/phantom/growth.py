@@ -1,0 +1,272 @@
+"""Growing a tree of veins: each point of a tissue drains along the cheapest way to a vein that is already there.
+
+A stage scatters nodes in the tissue that it may run through, joins neighbours, and finds the shortest ways from
+existing veins to all of them (Dijkstra 1959, doi:10.1007/BF01386390). The ways to some of the nodes are its veins:
+ways that share a stretch share a vein, so that the union is a tree.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
+
+from qsmbench.errors import QsmbenchError
+
+SIDES = ("left", "middle", "right")
+
+NEAR = 1.75
+"""Nodes closer than this, as a share of their spacing, are joined: some twenty, enough for ways in any direction."""
+
+LANDINGS = 18
+"""Largest number of tributaries' nodes to which a point of a vein is joined."""
+
+MIDLINE = 1.5
+"""Largest |x| [mm] of a vein of the middle."""
+
+BRIDGE = 3.0
+"""Longest step from a vein's wall to its first tributary's node, as a share of the spacing of nodes."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A piece of a vein between two junctions.
+
+    Attributes:
+        name: the vein's, such as `thalamostriate` or `deep_medullary`.
+        side: `left`, `middle` or `right`.
+        points: (n, 4) float64, world x, y, z and radius [mm]; the first lies on the parent, blood flows towards it.
+        parent: index of the branch that it drains into; −1 for one that leaves the head.
+        trunk: whether it was placed, not grown.
+    """
+
+    name: str
+    side: str
+    points: np.ndarray
+    parent: int
+    trunk: bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How one kind of vein grows.
+
+    Attributes:
+        name: of the veins.
+        into: names of the veins that they drain into.
+        box: (2, 3) mm, lower and upper corner of where they may run.
+        through: for points (n, 3) mm, whether they may run there: (n,) bool.
+        ends: the same, whether they may end there.
+        spacing: mm between nodes.
+        apart: mm between ends.
+        reach: mm, shortest and longest way from an end to the vein that it drains into.
+        radius: mm, of a vein at its end.
+        lean: (3,) preferred direction of flow; the sine of the angle by which a vein leans as it joins.
+        wander: how much longer, at random, a step may count than it is.
+        smooth: rounds of smoothing.
+    """
+
+    name: str
+    into: tuple[str, ...]
+    box: np.ndarray
+    through: Callable[[np.ndarray], np.ndarray]
+    ends: Callable[[np.ndarray], np.ndarray]
+    spacing: float
+    apart: float
+    reach: tuple[float, float]
+    radius: float
+    lean: np.ndarray
+    wander: float
+    smooth: int
+
+
+@dataclass
+class _Nodes:
+    """The tree as nodes, each after the one that it drains into.
+
+    Attributes:
+        xyz: (n, 3) mm.
+        parent: (n,) index of the node that it drains into; −1 for a trunk's first.
+        radius: (n,) mm, of a trunk; of a grown vein at its end.
+        kind: (n,) index of the trunk, or number of trunks + index of the stage.
+    """
+
+    xyz: np.ndarray
+    parent: np.ndarray
+    radius: np.ndarray
+    kind: np.ndarray
+
+    def append(self, xyz: np.ndarray, parent: np.ndarray, radius: float, kind: int) -> None:
+        self.xyz = np.concatenate([self.xyz, xyz])
+        self.parent = np.concatenate([self.parent, parent])
+        self.radius = np.concatenate([self.radius, np.full(len(xyz), radius)])
+        self.kind = np.concatenate([self.kind, np.full(len(xyz), kind)])
+
+
+def grow(trunks: list[Branch], stages: list[Stage], seed: int) -> list[Branch]:
+    """The trunks, and the veins that grow into them stage by stage.
+
+    Radii follow from the ends towards the trunks, r³ = Σ r³ of the tributaries (Murray 1926,
+    doi:10.1073/pnas.12.3.207); a trunk keeps its own, unless that is too narrow for its tributaries.
+
+    Args:
+        trunks: placed veins, each after the one that it drains into, of which its first point is a point.
+        stages: in the order in which they grow.
+        seed: of the random numbers; each stage has its own, so that changing one leaves those before it as they are.
+
+    Raises:
+        QsmbenchError: there is no room for a stage.
+    """
+    kinds = [b.name for b in trunks] + [s.name for s in stages]
+    nodes = _trunk_nodes(trunks)
+    for i, stage in enumerate(stages, start=len(trunks)):
+        random = np.random.default_rng([seed, zlib.crc32(stage.name.encode())])
+        sources = np.flatnonzero(np.isin(nodes.kind, [k for k, name in enumerate(kinds) if name in stage.into]))
+        xyz, parent = _stage(stage, nodes.xyz[sources], nodes.radius[sources], random)
+        own = parent >= len(sources)
+        joined = np.where(own, parent - len(sources) + len(nodes.xyz), sources[np.minimum(parent, len(sources) - 1)])
+        nodes.append(xyz, joined, stage.radius, i)
+    return _branches(nodes, trunks, kinds)
+
+
+def _trunk_nodes(trunks: list[Branch]) -> _Nodes:
+    xyz = [b.points[:, :3] for b in trunks]
+    starts = np.cumsum([0, *map(len, xyz)])
+    parent = np.arange(-1, starts[-1] - 1)
+    for trunk, start in zip(trunks, starts, strict=False):
+        at = -1
+        if trunk.parent >= 0:
+            at = starts[trunk.parent] + np.linalg.norm(xyz[trunk.parent] - trunk.points[0, :3], axis=1).argmin()
+        parent[start] = at
+    radius = np.concatenate([b.points[:, 3] for b in trunks])
+    return _Nodes(np.concatenate(xyz), parent, radius, np.repeat(np.arange(len(trunks)), np.diff(starts)))
+
+
+def _stage(stage: Stage, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
+    """New nodes (n, 3), each after its parent, and their parents (n,): sources, then the new nodes."""
+    free = _scatter(stage, random)
+    graph = _graph(stage, free, sources, radii, random)
+    m = len(sources)
+    way, before, _ = dijkstra(graph, indices=np.arange(m), min_only=True, return_predecessors=True)
+    xyz = np.concatenate([sources, free])
+    used = np.zeros(len(xyz), bool)
+    at = m + _ends(stage, free, way[m:], random)
+    while len(at):
+        used[at] = True
+        at = np.unique(before[at])
+        at = at[(at >= m) & ~used[at]]
+    order = np.flatnonzero(used)
+    order = order[np.argsort(way[order], kind="stable")]
+    new = np.concatenate([np.arange(m), np.zeros(len(free), int)])
+    new[order] = m + np.arange(len(order))
+    parent = new[before[order]]
+    return _smoothed(sources, xyz[order], parent, stage.smooth), parent
+
+
+def _scatter(stage: Stage, random: np.random.Generator) -> np.ndarray:
+    """Nodes in the tissue, (n, 3) mm: a lattice with every node moved at random within its cell."""
+    axes = [np.arange(a, b, stage.spacing) for a, b in stage.box.T]
+    lattice = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    lattice = lattice + random.uniform(-0.45, 0.45, lattice.shape) * stage.spacing
+    nodes = lattice[stage.through(lattice)]
+    if len(nodes) < LANDINGS:
+        raise QsmbenchError(f"{stage.name}: {len(nodes)} nodes fit where it may run; it needs {LANDINGS} or more")
+    return nodes
+
+
+def _graph(stage: Stage, free: np.ndarray, sources: np.ndarray, radii: np.ndarray, random) -> csr_matrix:
+    """Costs of steps against the flow between sources, then free nodes."""
+    m, tree = len(sources), cKDTree(free)
+    pairs = tree.query_pairs(NEAR * stage.spacing, output_type="ndarray").T
+    inner = pairs[:, (free[pairs[0], 0] > 0) == (free[pairs[1], 0] > 0)] + m  # veins do not cross the midline
+    gap, near = tree.query(sources, k=LANDINGS)
+    kept = gap < (radii + BRIDGE * stage.spacing)[:, None]
+    kept &= (np.abs(sources[:, :1]) < MIDLINE) | ((sources[:, :1] > 0) == (free[near, 0] > 0))
+    outer = np.stack([np.nonzero(kept)[0], near[kept] + m])
+    start, stop = np.concatenate([inner, inner[::-1], outer], axis=1)
+    xyz = np.concatenate([sources, free])
+    step = xyz[start] - xyz[stop]
+    length = np.linalg.norm(step, axis=1)
+    cost = length * (1 + stage.wander * random.random(len(length))) - step @ stage.lean
+    return csr_matrix((np.maximum(cost, 1e-3), (start, stop)), shape=(len(xyz),) * 2)
+
+
+def _ends(stage: Stage, free: np.ndarray, way: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Which nodes are ends: one, by chance, in each cube as wide as ends are apart."""
+    legal = (way >= stage.reach[0]) & (way <= stage.reach[1])
+    legal[legal] = stage.ends(free[legal])
+    chosen = random.permutation(np.flatnonzero(legal))
+    cubes = np.floor(free[chosen] / stage.apart).astype(int)
+    _, first = np.unique(cubes, axis=0, return_index=True)
+    return chosen[first]
+
+
+def _smoothed(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: int) -> np.ndarray:
+    """The nodes (n, 3) moved halfway towards their neighbours' mean, again and again; ends stay.
+
+    The tributaries' mean is weighted by what they carry, so that a vein does not bend towards a twig.
+    """
+    m, n = len(sources), len(xyz)
+    inner = parent >= m
+    below = parent[inner] - m
+    carried = np.ones(n)
+    carried[below] = 0
+    for i in range(n - 1, -1, -1):
+        if parent[i] >= m:
+            carried[parent[i] - m] += carried[i]
+    total = np.bincount(below, carried[inner], n)
+    moves = total > 0
+    for _ in range(rounds):
+        beyond = np.stack([np.bincount(below, carried[inner] * xyz[inner, k], n) for k in range(3)], 1)
+        before = np.concatenate([sources, xyz])[parent]
+        mean = (before[moves] + beyond[moves] / total[moves, None]) / 2
+        xyz[moves] += 0.5 * (mean - xyz[moves])
+    return xyz
+
+
+def _branches(nodes: _Nodes, trunks: list[Branch], kinds: list[str]) -> list[Branch]:
+    """The tree as branches between junctions, with radii by Murray's law."""
+    first = sum(len(b.points) for b in trunks)
+    parent, n = nodes.parent.tolist(), len(nodes.parent)
+    children = np.bincount(nodes.parent[first:], minlength=n)
+    ends = np.where(children > 0, 0, nodes.radius**3)
+    cubes = np.concatenate([np.zeros(first), ends[first:]]).tolist()
+    for i in range(n - 1, -1, -1):
+        if parent[i] >= 0:
+            cubes[parent[i]] += cubes[i]
+    wide = np.maximum(nodes.radius[:first], np.cbrt(cubes[:first]))
+    edges = np.cumsum([len(b.points) for b in trunks])[:-1]
+    radii = np.split(wide, edges)
+    branches: list[Branch] = []
+    members: list[list[int]] = []
+    owner = nodes.kind[:first].tolist() + [0] * (n - first)
+    for i in range(first, n):
+        p = parent[i]
+        if p >= first and children[p] == 1 and nodes.kind[p] == nodes.kind[i]:
+            owner[i] = owner[p]
+            members[owner[i] - len(trunks)].append(i)
+        else:
+            owner[i] = len(trunks) + len(members)
+            members.append([p, i])
+    for path in members:
+        points = np.empty((len(path), 4))
+        points[:, :3] = nodes.xyz[path]
+        points[:, 3] = cubes[path[1]] ** (1 / 3)
+        name = kinds[int(nodes.kind[path[1]])]
+        branches.append(Branch(name, side(points[1:]), points, owner[path[0]], False))
+    return [
+        *(replace(b, points=np.c_[b.points[:, :3], r]) for b, r in zip(trunks, radii, strict=True)),
+        *branches,
+    ]
+
+
+def side(points: np.ndarray) -> str:
+    """The side on which points (n, 3 or more) mm lie: `left` is x < 0."""
+    if np.abs(points[:, 0]).max() < MIDLINE:
+        return "middle"
+    return "left" if points[:, 0].mean() < 0 else "right"

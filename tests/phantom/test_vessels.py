@@ -1,0 +1,268 @@
+"""The veins are a tree of veins: connected, as wide as Murray says, where their names say, with the blood they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.grid import Grid
+from qsmbench.phantom import load
+from qsmbench.phantom.cache import memory
+from qsmbench.phantom.growth import Branch, Stage, grow
+from qsmbench.phantom.maps import locate, read_map
+from qsmbench.phantom.tissues import blood_chi, blood_r2star
+from qsmbench.phantom.tubes import paint_tubes
+
+HCT = 0.42
+
+CENTRE = np.array([-13.0, 0, 0])
+
+
+def lengths(branch):
+    """(n − 1,) mm."""
+    return np.linalg.norm(np.diff(branch.points[:, :3], axis=0), axis=1)
+
+
+def at(head, name, points):
+    """The values of a map at points (n, 3) mm."""
+    source = head.description.maps[name]
+    image = read_map(locate(source.file, head.path.parent), source)
+    index = np.linalg.inv(image.affine) @ np.c_[points, np.ones(len(points))].T
+    return map_coordinates(image.values, index[:3], order=1)
+
+
+def points_of(branches, *names):
+    """All points (n, 3) of the branches of these names, but for those on their parents."""
+    return np.concatenate([b.points[1:, :3] for b in branches if b.name in names])
+
+
+def ball_tree(seed):
+    """Veins of a ball of 12 mm that drain to a trunk on its left."""
+    trunk = Branch("trunk", "left", np.c_[np.full(9, -13.0), np.linspace(-8, 8, 9), np.zeros(9), np.ones(9)], -1, True)
+
+    def within(points):
+        return np.linalg.norm(points - CENTRE, axis=1) < 12
+
+    box = np.array([[-25.0, -12, -12], [-1.0, 12, 12]])
+    stage = Stage("twig", ("trunk",), box, within, within, 1.5, 3, (2, 30), 0.1, np.zeros(3), 0.2, 4)
+    return grow([trunk], [stage], seed)
+
+
+def test_a_seed_is_a_tree():
+    first, again, other = ball_tree(1), ball_tree(1), ball_tree(2)
+    assert len(first) == len(again) > 50
+    assert all(np.array_equal(a.points, b.points) and a.parent == b.parent for a, b in zip(first, again, strict=True))
+    assert len(first) != len(other) or any(
+        not np.array_equal(a.points, b.points) for a, b in zip(first, other, strict=True)
+    )
+
+
+def test_veins_stay_where_they_may_run():
+    grown = points_of(ball_tree(3), "twig")
+    assert (np.linalg.norm(grown - CENTRE, axis=1) < 12.01).all()  # a ball is convex: smoothing stays within
+
+
+def test_no_room_is_told():
+    stage = Stage(
+        "twig", ("trunk",), np.array([[0.0] * 3, [9.0] * 3]), lambda p: p[:, 0] > 99, lambda p: p[:, 0] > 0,
+        1, 3, (2, 30), 0.1, np.zeros(3), 0, 4,
+    )  # fmt: skip
+    trunk = Branch("trunk", "left", np.array([[0, 0, 0, 1.0], [0, 1, 0, 1]]), -1, True)
+    with pytest.raises(QsmbenchError, match="twig: 0 nodes fit where it may run; it needs 18 or more"):
+        grow([trunk], [stage], 0)
+
+
+def test_every_branch_starts_on_its_parent_and_drains_to_the_neck(head):
+    for branch in head.vessels:
+        if branch.parent >= 0:
+            gaps = np.abs(head.vessels[branch.parent].points[:, :3] - branch.points[0, :3]).max(1)
+            assert gaps.min() == 0
+            if not branch.trunk and not head.vessels[branch.parent].trunk:
+                assert gaps[-1] == 0  # a grown vein's tributaries join where it ends
+        else:
+            assert branch.name == "transverse_sinus"
+    parent = np.array([b.parent for b in head.vessels])
+    assert (parent < np.arange(len(parent))).all()  # so that each way ends, and at a trunk without a parent
+
+
+def test_radii_follow_murray(head):
+    carried = np.zeros(len(head.vessels))
+    for branch in head.vessels:
+        if not branch.trunk:
+            carried[branch.parent] += branch.points[0, 3] ** 3
+    own = np.array([b.points[:, 3].max() ** 3 for b in head.vessels])
+    trunk = np.array([b.trunk for b in head.vessels])
+    junction = ~trunk & (carried > 0)
+    assert own[junction] == pytest.approx(carried[junction], rel=1e-9)
+    assert (own[trunk] >= carried[trunk] * (1 - 1e-9)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("deep_medullary", 0.2, 1.0),
+        ("superficial_medullary", 0.2, 0.8),
+        ("deep_grey", 0.2, 1.0),
+        ("subependymal", 0.2, 2.2),
+        ("cortical", 0.2, 2.5),
+        ("internal_cerebral", 1.4, 3.5),
+        ("thalamostriate", 0.8, 2.5),
+        ("galen", 3.0, 5.5),
+    ],
+)
+def test_diameters(head, name, low, high):
+    found = 2 * np.concatenate([b.points[:, 3] for b in head.vessels if b.name == name])
+    assert low - 1e-9 <= found.min()
+    assert found.max() <= high
+
+
+def test_medullary_veins_run_in_white_matter(head):
+    assert (at(head, "wm", points_of(head.vessels, "deep_medullary")) > 0.5).mean() > 0.9
+    tips = {b.parent for b in head.vessels}
+    ends = [b.points[-1, :3] for i, b in enumerate(head.vessels) if b.name == "superficial_medullary" and i not in tips]
+    assert (at(head, "wm", np.array(ends)) > 0.5).mean() > 0.9
+
+
+def test_cortical_veins_run_outside_of_the_parenchyma_and_inside_of_the_skull(head):
+    for name in ("cortical", "pial"):
+        found = points_of(head.vessels, name)
+        assert (at(head, "t1", found) < 0.55).mean() > 0.9
+        depth = at(head, "braincase", found)
+        assert (depth < 4).mean() > 0.998  # the inner table; the others lead to the jugular and cavernous sinuses
+        assert depth.max() < 7
+
+
+def test_deep_medullary_veins_lead_towards_the_ventricle(head):
+    # straight to it: the end of a vein lies about as far from where its way reaches the wall as the way is long
+    vessels, ratios = head.vessels, []
+    tips = {b.parent for b in vessels}
+    for i, branch in enumerate(vessels):
+        if branch.name == "deep_medullary" and i not in tips:
+            end, way = branch.points[-1, :3], 0.0
+            while branch.name == "deep_medullary":
+                way += lengths(branch).sum()
+                start, branch = branch.points[0, :3], vessels[branch.parent]
+            ratios.append(np.linalg.norm(end - start) / way)
+    assert np.median(ratios) > 0.9
+
+
+def test_sides(head):
+    left = sum(lengths(b).sum() for b in head.vessels if b.side == "left")
+    right = sum(lengths(b).sum() for b in head.vessels if b.side == "right")
+    assert left == pytest.approx(right, rel=0.05)
+    assert all((b.points[1:, 0] < 0.5).all() for b in head.vessels if b.side == "left" and not b.trunk)
+    grown = [b.points for b in head.vessels if b.name == "deep_medullary" and b.side == "left"]
+    mirrored = [b.points * [-1, 1, 1, 1] for b in head.vessels if b.name == "deep_medullary" and b.side == "right"]
+    assert len(grown) != len(mirrored) or not np.allclose(grown[0][:2], mirrored[0][:2])
+
+
+def test_white_matter_holds_a_plausible_volume_of_veins(head, rendered):
+    index = {n: i for i, n, _ in rendered.regions}
+    inverse = np.linalg.inv(rendered.grid.affine)
+    volume = 0.0
+    for branch in head.vessels:
+        middle = (branch.points[1:, :3] + branch.points[:-1, :3]) / 2
+        voxel = np.rint(middle @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
+        inside = (voxel >= 0).all(1) & (voxel < rendered.grid.shape).all(1)
+        white = np.zeros(len(middle), bool)
+        white[inside] = rendered.labels[tuple(voxel[inside].T)] == index["white_matter"]
+        volume += (np.pi * branch.points[1:, 3] ** 2 * lengths(branch))[white].sum()
+    share = volume / ((rendered.labels == index["white_matter"]).sum() * rendered.grid.voxel_volume)
+    assert 0.005 < share < 0.02
+
+
+def box(centre, half, size):
+    n = round(2 * half / size)
+    affine = np.diag([size, size, size, 1.0])
+    affine[:3, 3] = np.array(centre) - half + size / 2
+    return Grid.from_affine((n, n, n), affine)
+
+
+def painted(grid, tubes):
+    stack = np.zeros((1, *grid.shape), np.float32)
+    labels = np.zeros(grid.shape, np.uint8)
+    paint_tubes(
+        grid, tubes, np.ones((len(tubes), 1)), np.ones(len(tubes), np.uint8), stack,
+        np.ones(grid.shape, np.float32), labels,
+    )  # fmt: skip
+    return stack[0]
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.3, 1.1])
+def test_a_tube_keeps_its_volume(radius):
+    tube = np.array([[-30.0, -11, -7, radius], [28, 13, 9, radius]])
+    grid = box((0, 0, 0), 8, 1)
+    inside = 16 * np.linalg.norm(np.diff(tube[:, :3], axis=0)) / 58  # its length between the faces across x
+    assert painted(grid, [tube]).sum() == pytest.approx(np.pi * radius**2 * inside, rel=0.01)
+
+
+def test_coarse_and_fine_voxels_hold_the_same_blood(head):
+    tubes = [b.points for b in head.vessels]
+    centre = (28, -10, 36)
+    coarse, fine = painted(box(centre, 12, 1), tubes), painted(box(centre, 12, 0.25), tubes)
+    assert coarse.sum() == pytest.approx(fine.sum() * 0.25**3, rel=0.01)
+    assert np.abs(fine.reshape(24, 4, 24, 4, 24, 4).mean((1, 3, 5)) - coarse).max() < 0.05
+
+
+def test_painting_does_not_depend_on_threads(head, monkeypatch):
+    tubes = [b.points for b in head.vessels]
+    grid = box((20, 0, 20), 16, 1)
+    monkeypatch.setenv("QSMBENCH_THREADS", "1")
+    one = painted(grid, tubes)
+    monkeypatch.setenv("QSMBENCH_THREADS", "2")
+    assert np.array_equal(one, painted(grid, tubes))
+
+
+def inner(**overrides):
+    """The middle of the sagittal sinus in one voxel."""
+    affine = np.diag([0.5, 0.5, 0.5, 1.0])
+    affine[:3, 3] = 0, -80.2, 47.6
+    return load("head", overrides).render(Grid.from_affine((1, 1, 1), affine), 3.0)
+
+
+def test_blood_in_a_big_vein():
+    usual = inner()
+    assert usual.chi[0, 0, 0] == pytest.approx(blood_chi(HCT, 0.65), abs=1e-5)
+    low = inner(**{"vessels.hct": 0.3, "vessels.saturation.superior_sagittal_sinus": 0.5})
+    assert low.chi[0, 0, 0] == pytest.approx(blood_chi(0.3, 0.5), abs=1e-5)
+    assert low.r2star[0, 0, 0] == pytest.approx(blood_r2star(0.3, 0.5), rel=1e-4)
+
+
+def test_hypoxia_of_a_side_stays_on_it(head):
+    grid = box((0, -20, 25), 60, 2)
+    low = load("head", {"voxel_size": 2, "vessels.saturation.left": 0.45})
+    difference = low.render(grid, 3.0).chi - head.render(grid, 3.0).chi
+    x = (np.indices(grid.shape)[0] * 2.0) + grid.affine[0, 3]
+    assert (difference[x < -2] > 0).sum() > 10000
+    assert difference.min() >= -1e-6
+    assert not difference[x > 3].any()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"vessels.hct": 0.9}, "vessels.hct is 0.9: .*less than or equal to 0.7"),
+        ({"vessels.saturation.left": 1.2}, "vessels.saturation.left is 1.2: .*less than or equal to 1"),
+        ({"vessels.saturation": {"left": 0.5}}, "saturation needs a default"),
+        ({"vessels.saturation.aorta": 0.5}, "vein 'aorta' has a saturation but is unknown; there are transverse_sinus"),
+        ({"vessels.file": "arteries.yaml"}, "arteries.yaml: no such file"),
+        ({"tissues.venous_blood.chi": 0.3}, "follow from vessels.hct and vessels.saturation"),
+    ],
+)
+def test_illegal_vessels(overrides, message):
+    with pytest.raises(QsmbenchError, match=message) as caught:
+        _ = load("head", overrides).vessels
+    assert "\n" not in str(caught.value)
+
+
+def test_results_are_kept_where_that_is_possible(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("QSMBENCH_CACHE", str(tmp_path / "cache"))
+    assert memory().location is not None
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("QSMBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    assert memory().location is None
+    assert memory().cache(abs)(-1) == 1
