@@ -154,7 +154,9 @@ def report(
 
 
 @app.command("list", epilog=_example("qsmbench list methods"))
-def list_(what: Annotated[str, typer.Argument(help="phantoms, protocols, methods, metrics or artifacts")]) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="phantoms, scenarios, protocols, methods, metrics or artifacts")],
+) -> None:
     """List what there is: a line each, the name first."""
     if what not in LISTS:
         raise QsmbenchError(f"cannot list {what!r}; legal are {', '.join(LISTS)}")
@@ -200,6 +202,14 @@ def _phantoms() -> list[tuple[str, str]]:
     return [(f.stem, f.read_text().split("\n", 1)[0].lstrip("# ")) for f in files]  # the first line says what it is
 
 
+def _scenarios() -> list[tuple[str, str]]:
+    from qsmbench.model import load_yaml
+    from qsmbench.phantom.scenario import Scenario, scenarios
+
+    loaded = {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
+    return [(name, f"{s.question} · {s.endpoint} · cases {', '.join(s.cases)}") for name, s in loaded.items()]
+
+
 def _artifacts() -> list[tuple[str, str]]:
     from qsmbench.artifacts import ARTIFACTS
 
@@ -208,6 +218,7 @@ def _artifacts() -> list[tuple[str, str]]:
 
 LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "phantoms": _phantoms,
+    "scenarios": _scenarios,
     "protocols": _protocols,
     "methods": _methods,
     "metrics": _metrics,

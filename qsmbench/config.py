@@ -20,17 +20,22 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 class Simulated(Model):
     """Scans of a phantom: one for each seed of the noise."""
 
-    phantom: str = Field(description="name of a phantom, or path of its YAML")
+    phantom: str = Field(description="name of a phantom or scenario, or path of its YAML")
     protocol: str = Field(description="name of a protocol, or path of its YAML")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="seeds of the noise")
     set: dict[str, Any] = Field({}, description="keys of the phantom to set anew, such as voxel_size: 1.5")
     set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to set anew, such as snr: 50")
-    name: Name | None = Field(None, description="name of the group of datasets; by default phantom_protocol")
+    name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
 
     @property
     def group(self) -> str:
         """What the datasets that differ by their seed alone have in common."""
-        return self.name or f"{Path(self.phantom).stem}_{Path(self.protocol).stem}"
+        chosen = [
+            f"subject-{self.set[k]}" if k == "subject" else str(self.set[k])
+            for k in ("case", "subject")
+            if k in self.set
+        ]
+        return self.name or "_".join(["-".join([Path(self.phantom).stem, *chosen]), Path(self.protocol).stem])
 
 
 class Measured(Model):

@@ -18,6 +18,7 @@ from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.canvas import EVEN, Canvas, Compile
 from qsmbench.phantom.placing import bodies, label_name, put
 from qsmbench.phantom.properties import Properties
+from qsmbench.phantom.sources import InPlace
 from qsmbench.phantom.texture import Texture, apply, noise
 from qsmbench.phantom.tissues import Tissue, changed, r2_prime, table
 from qsmbench.phantom.warp import NO_WARP, Warp
@@ -35,13 +36,15 @@ class Phantom(ABC):
 
     Attributes:
         name: the file's name.
-        path: the file.
+        path: the file of the phantom, which other paths are relative to.
         description: what it says.
+        described_in: the phantom's file, and that of the scenario if there is one.
     """
 
     name: str
     path: Path
     description: Any
+    described_in: tuple[Path, ...]
 
     @property
     def supersampling(self) -> tuple[int, int, int]:
@@ -83,11 +86,15 @@ class Phantom(ABC):
     def regions(self) -> list[Region]:
         """The regions of the anatomy, and those that the sources make."""
         found = list(self.anatomy)
-        for source in self.description.sources:
+        for source in self._painted:
             name = label_name(source)
             if name is not None and name not in (n for _, n, _ in found):
                 found.append((1 + max(i for i, _, _ in found), name, LESION))
         return found
+
+    @property
+    def _painted(self) -> Iterator[InPlace]:
+        return (s for s in self.description.sources if isinstance(s, InPlace))
 
     @property
     def warp(self) -> Warp:
@@ -101,13 +108,15 @@ class Phantom(ABC):
         return Atlas(labels, grid, {name: i for i, name, _ in self.anatomy}, self.warp, str(self.path))
 
     def check(self) -> None:
-        """Refuse sources in regions that there are not.
+        """Refuse sources in regions, or veins, that there are not.
 
         Raises:
             QsmbenchError: a source names an unknown region.
         """
         names = [name for _, name, _ in self.anatomy]
-        for source in self.description.sources:
+        if not self.has_veins and len(list(self._painted)) < len(self.description.sources):
+            raise QsmbenchError(f"{self.path}: there are no veins whose oxygenation could be set")
+        for source in self._painted:
             asked = (source.region, *((source.in_,) if isinstance(source.in_, str) else source.in_ or ()))
             for name in asked:
                 if name is not None and name not in names:
@@ -120,7 +129,7 @@ class Phantom(ABC):
             QsmbenchError: the description names what does not exist, or a source lies outside of the object.
         """
         canvas, mask = self._canvas(grid, b0)
-        for source in self.description.sources:
+        for source in self._painted:
             if source.region is None:
                 for shape, warp in bodies(source, self.atlas):
                     self._put(canvas, source, self._compiler(shape), warp, b0)
@@ -143,13 +152,18 @@ class Phantom(ABC):
     def _noise(self) -> tuple[np.ndarray, np.ndarray]:
         return noise(self.description.texture, getattr(self.description, "subject", 0), self.atlas.grid)
 
+    @property
+    def has_veins(self) -> bool:
+        """Whether the object has veins that hold blood of a stated oxygenation."""
+        return False
+
     @abstractmethod
     def _tissue_of(self, region: str) -> str | None:
         """The tissue that a region of the anatomy is made of, if it is one of the table."""
 
     def _regional(self, name: str) -> Iterator[Any]:
         """The sources that lie in all of a region, or a part of it."""
-        return (s for s in self.description.sources if s.region == name)
+        return (s for s in self._painted if s.region == name)
 
     def _put(self, canvas: Canvas, source: Any, compile_at: Compile, warp: Warp, b0: float) -> None:
         label = next((i for i, n, _ in self.regions if n == label_name(source)), 0)

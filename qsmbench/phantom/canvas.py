@@ -72,12 +72,18 @@ class Canvas:
             volume[...] = value
         return cls(grid, stack, np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.uint8), data)
 
-    def lay(self, compile_at: Compile, shells: list[Shell], warp: Warp = NO_WARP) -> None:
+    def lay(
+        self, compile_at: Compile, shells: list[Shell], warp: Warp = NO_WARP, most_parts: int | None = None
+    ) -> None:
         """Paint a shape, filled with `shells` in order of depth; the first begins at the surface.
 
-        The shape lies in the space that `warp` leads to.
+        Args:
+            compile_at: gives the shape's program.
+            shells: its fillings.
+            warp: what leads to the space that the shape lies in.
+            most_parts: into which a voxel is cut along each axis; by default as the shape's features need.
         """
-        if (place := self._place(compile_at, warp)) is not None:
+        if (place := self._place(compile_at, warp, most_parts)) is not None:
             depths, amounts = (np.array([float(getattr(s, a)) for s in shells]) for a in ("depth", "amount"))
             values = np.array([s.values for s in shells], np.float32)
             labels = np.array([s.label for s in shells], np.uint8)
@@ -99,7 +105,7 @@ class Canvas:
             scale, add = effect.scale.astype(np.float32), effect.add.astype(np.float32)
             _run(affect, *place, ramp, scale, add, effect.relaxivity, label, self.stack, self.weight, self.labels)
 
-    def _place(self, compile_at: Compile, warp: Warp) -> Any | None:
+    def _place(self, compile_at: Compile, warp: Warp, most_parts: int | None = None) -> Any | None:
         """What both ways of painting need to know of a shape; None if it lies outside of the grid."""
         size = np.array(self.grid.voxel_size)
         # enough parts to resolve the smallest feature, and none much longer than the shortest edge
@@ -107,7 +113,7 @@ class Canvas:
         ball = float(np.ptp(rough.bounds, axis=0).max()) <= 6 * rough.finest
         finest, most = (FINEST_PART_OF_A_BALL, MOST_PARTS_OF_A_BALL) if ball else (FINEST_PART, MOST_PARTS)
         part = min(finest * rough.finest, 1.5 * size.min())
-        fine = np.clip(np.ceil(size / part - 1e-6), 1, most).astype(np.int64)
+        fine = np.clip(np.ceil(size / part - 1e-6), 1, most_parts or most).astype(np.int64)
         step = float(np.prod(size / fine) ** (1 / 3))
         program = compile_at(step)
         start, stop = self._box(program, warp.farthest)

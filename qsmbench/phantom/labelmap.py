@@ -23,7 +23,7 @@ from qsmbench.phantom.maps import Map, locate
 from qsmbench.phantom.placing import halves
 from qsmbench.phantom.properties import CHANNELS, PD
 from qsmbench.phantom.shapes import Compiler, Maps
-from qsmbench.phantom.sources import Source
+from qsmbench.phantom.sources import InPlace
 from qsmbench.phantom.tissues import Material, find_tissue, material_values, split, table
 from qsmbench.phantom.warp import NO_WARP
 
@@ -40,7 +40,10 @@ class LabelPhantom(Phantom):
     @property
     def files(self) -> list[Path]:
         """What the phantom is made from."""
-        return [self.path, *(locate(f, self.path.parent) for f in (self.description.image, self.description.table))]
+        return [
+            *self.described_in,
+            *(locate(f, self.path.parent) for f in (self.description.image, self.description.table)),
+        ]
 
     @cached_property
     def _image(self) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +127,7 @@ class LabelPhantom(Phantom):
                 self._put(region, source, self._of_label(source), NO_WARP, b0)
         return canvas, share >= 0.5
 
-    def _of_label(self, source: Source) -> Compile:
+    def _of_label(self, source: InPlace) -> Compile:
         """What gives the program of the label that a canvas's `data` holds, or of one side of it."""
         labels, affine = self._image
         maps: Maps = {"label": (Map(labels, affine), 0, False)}

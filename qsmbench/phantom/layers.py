@@ -21,10 +21,14 @@ from qsmbench.phantom.growth import Branch
 from qsmbench.phantom.maps import locate, read_map
 from qsmbench.phantom.placing import halves
 from qsmbench.phantom.shapes import Compiler, Maps
+from qsmbench.phantom.sources import Oxygenation
 from qsmbench.phantom.subject import Person, Population, draw, read_population, shape_of
 from qsmbench.phantom.tissues import Tissue, TissueChange, changed, find_tissue, material_values, table, weighted
 from qsmbench.phantom.tubes import paint_tubes
 from qsmbench.phantom.warp import NO_WARP, Warp
+
+MASK_PARTS = 2
+"""A mask is yes or no, and needs no more parts of a voxel along each axis."""
 
 SEEDS = 1000
 """Each subject has as many seeds of veins of its own."""
@@ -41,7 +45,7 @@ class ShapePhantom(Phantom):
         """What the phantom is made from."""
         named = [m.file for m in self.description.maps.values()]
         named += [f for f in (self.description.population, getattr(self.description.vessels, "file", None)) if f]
-        return [self.path, *(locate(name, self.path.parent) for name in named)]
+        return [*self.described_in, *(locate(name, self.path.parent) for name in named)]
 
     @cached_property
     def person(self) -> Person | None:
@@ -144,6 +148,24 @@ class ShapePhantom(Phantom):
             self._veins_file, self._veins, lambda: vessels.Terrain(self.description.shapes, *self._maps), seed, key
         )
 
+    @cached_property
+    def _blood(self) -> d.Vessels | None:
+        """The person's blood: what the description states, moved as the person's differs from the mean."""
+        stated = self.description.vessels
+        if stated is None:
+            return None
+        changes = {s.key: s.value for s in self.description.sources if isinstance(s, Oxygenation)}
+        saturation, hct = {**stated.saturation, **changes}, stated.hct
+        if self.person is not None:
+            saturation = {k: float(np.clip(y + self.person.saturation, 0, 1)) for k, y in saturation.items()}
+            hct += self.person.hct
+        return stated.model_copy(update={"saturation": saturation, "hct": hct})
+
+    @property
+    def has_veins(self) -> bool:
+        """Whether veins grow into the head."""
+        return self.description.vessels is not None
+
     @property
     def _veins_file(self) -> Path:
         assert self.description.vessels is not None
@@ -151,12 +173,12 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def _veins(self) -> veins.Veins:
-        assert self.description.vessels is not None
-        return veins.read_veins(self._veins_file, self.description.vessels)
+        assert self._blood is not None
+        return veins.read_veins(self._veins_file, self._blood)
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
         """Paint the veins, filled with blood as saturated as the description says."""
-        stated = self.description.vessels
+        stated = self._blood
         if stated is None:
             return
         tissue = find_tissue(self.tissues, d.VENOUS, self.path)
@@ -181,7 +203,8 @@ class ShapePhantom(Phantom):
     def _mask(self, grid: Grid) -> np.ndarray:
         """Where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
-        canvas.lay(self._compiler(self.description.mask), [Shell(0, 1, np.ones(1), 1)], self.warp)
+        shells = [Shell(0, 1, np.ones(1), 1)]
+        canvas.lay(self._compiler(self.description.mask), shells, self.warp, most_parts=MASK_PARTS)
         return canvas.stack[0] >= 0.5
 
     def _compiler(self, shape: g.Shape) -> Compile:

@@ -15,6 +15,7 @@ from qsmbench.phantom.description import Description, LabelDescription
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.phantom.maps import locate
+from qsmbench.phantom.scenario import as_scenario, scenarios
 from qsmbench.phantom.subject import draw, read_population
 
 SUFFIX = ".yaml"
@@ -27,19 +28,24 @@ def names() -> list[str]:
 
 
 def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
-    """Load a phantom by its name in the phantoms folder, or by the path of a YAML file.
+    """Load a phantom or a scenario by its name in the phantoms folder, or by the path of a YAML file.
 
     Args:
-        name_or_path: `head`, `sphere`, …, or a path.
+        name_or_path: `head`, `sphere`, `parkinson`, …, or a path.
         overrides: dotted key → value, such as `{'voxel_size': 1.5, 'tissues.caudate.chi': 0.1}`; a description's
-            parameters go by their bare names, such as `radius`.
+            parameters go by their bare names, such as `radius`, and a scenario's case by `case`.
 
     Raises:
         QsmbenchError: no such phantom, an unknown key or an illegal value.
     """
-    path = _path(str(name_or_path))
+    path, overrides = _path(str(name_or_path)), dict(overrides or {})
     content = read_yaml(path)
-    for key, value in (overrides or {}).items():
+    name, files = path.stem, [path]
+    if scenario := as_scenario(content, path):
+        where, path = path, _path(scenario.phantom)
+        content = scenario.content(read_yaml(path), overrides.pop("case", None), where)
+        files.append(path)
+    for key, value in overrides.items():
         _override(content, key, value, path)
     _personalise(content, path)
     content = _substitute(content, content.get("parameters") or {}, path)
@@ -48,7 +54,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     except ValidationError as e:
         raise QsmbenchError(f"{path}: {_first(e)}") from e
     kind = LabelPhantom if isinstance(description, LabelDescription) else ShapePhantom
-    phantom = kind(path.stem, path, description)
+    phantom = kind(name, path, description, tuple(files))
     phantom.check()
     return phantom
 
@@ -81,12 +87,17 @@ def _personalise(content: dict[str, Any], path: Path) -> None:
 def _path(name: str) -> Path:
     if name in names():
         return share() / "phantoms" / f"{name}{SUFFIX}"
+    if name in scenarios():
+        return scenarios()[name]
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path
         raise QsmbenchError(f"{path}: no such file")
-    raise QsmbenchError(f"phantom {name!r} is unknown; there are {', '.join(names())}, or give a path to a YAML")
+    raise QsmbenchError(
+        f"phantom {name!r} is unknown; there are {', '.join(names())}, the scenarios "
+        f"{', '.join(scenarios())}, or give a path to a YAML"
+    )
 
 
 def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None:

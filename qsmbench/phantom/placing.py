@@ -17,7 +17,7 @@ WAVES = 1.3
 """Wavelength of an irregular surface, in radii."""
 
 
-def label_name(source: s.Source) -> str | None:
+def label_name(source: s.InPlace) -> str | None:
     """Name of the region that a source makes, if it makes one: what takes the place of tissue always does."""
     if source.name is None and isinstance(source, s.Haemorrhage | s.Fat):
         return source.region or source.source
@@ -32,7 +32,7 @@ def halves(shape: g.Shape, side: s.Side | None) -> g.Shape:
     return g.Intersection(shape="intersection", of=(shape, half))
 
 
-def bodies(source: s.Source, atlas: Atlas) -> Iterator[tuple[g.Shape, Warp]]:
+def bodies(source: s.InPlace, atlas: Atlas) -> Iterator[tuple[g.Shape, Warp]]:
     """The shapes of a source that is not a region's, each with what leads to the space that it lies in.
 
     What is placed by its centre keeps its own size and shape whoever the subject is; a `shape` is deformed with the
@@ -57,7 +57,7 @@ def bodies(source: s.Source, atlas: Atlas) -> Iterator[tuple[g.Shape, Warp]]:
             yield _body(centre, np.full(3, radii[n]), source, source.seed + n), NO_WARP
 
 
-def _body(centre: np.ndarray, radii: np.ndarray, source: s.Source, seed: int) -> g.Shape:
+def _body(centre: np.ndarray, radii: np.ndarray, source: s.InPlace, seed: int) -> g.Shape:
     x, y, z = (float(c) for c in centre)
     a, b, c = (float(r) for r in radii)
     body: g.Shape = g.Ellipsoid(shape="ellipsoid", center=(x, y, z), radii=(a, b, c), rotate=source.rotate)
@@ -67,7 +67,7 @@ def _body(centre: np.ndarray, radii: np.ndarray, source: s.Source, seed: int) ->
     return _rim(body, source)
 
 
-def _rim(body: g.Shape, source: s.Source) -> g.Shape:
+def _rim(body: g.Shape, source: s.InPlace) -> g.Shape:
     if source.shell is None:
         return body
     core = g.Offset(shape="offset", of=body, by=-source.shell)
@@ -76,7 +76,7 @@ def _rim(body: g.Shape, source: s.Source) -> g.Shape:
 
 def put(
     canvas: Canvas,
-    source: s.Source,
+    source: s.InPlace,
     compile_at: Compile,
     label: int,
     warp: Warp,

@@ -1,4 +1,4 @@
-"""Sources of susceptibility that one adds to an object: iron, calcification, haemorrhage, fat, gadolinium, myelin.
+"""Sources of susceptibility that one adds to an object: iron, calcium, blood, fat, gadolinium, myelin, oxygen.
 
 Each has a dose in its own unit and a place; `phantoms/sources.csv` has what a dose does. None of them knows of heads.
 """
@@ -16,7 +16,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model
 from qsmbench.paths import share
 from qsmbench.phantom.canvas import Effect
-from qsmbench.phantom.geometry import Point, Shape, Sizes
+from qsmbench.phantom.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.tissues import Tissue, r2_prime
 
 Side = Literal["left", "right"]
@@ -72,16 +72,21 @@ class Placed(Model):
 
 
 class Iron(Placed):
-    """Ferritin and haemosiderin: a `dose` [µg Fe per g wet tissue], or what it does to χ [ppm]; less if negative."""
+    """Ferritin and haemosiderin beyond what is there: less if negative.
+
+    Give a `dose` [µg Fe per g wet tissue], what it does to χ [ppm], or the relative `change` of χ+, such as 1.5 for
+    two and a half times as much.
+    """
 
     source: Literal["iron"]
     dose: float | None = None
     chi: float | None = None
+    change: Annotated[float, Field(ge=-1, le=20)] | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Iron:
-        if (self.dose is None) == (self.chi is None):
-            raise ValueError("give either dose [µg/g] or chi [ppm]")
+        if sum(v is not None for v in (self.dose, self.chi, self.change)) != 1:
+            raise ValueError("give one of dose [µg/g], chi [ppm], change [of χ+]")
         if abs(self._dose()) > (most := constants()["iron.most"]):
             raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; legal are up to {most:.0f} either way")
         return self
@@ -90,9 +95,10 @@ class Iron(Placed):
         return self.dose if self.dose is not None else (self.chi or 0) / constants()["iron.chi"]
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """χ+ and R2′ grow with the dose, and R1 a little."""
+        """χ+ and R2′ grow with the dose, and R1 a little; a relative change leaves R1 as it is."""
         chi, r1 = self._dose() * constants()["iron.chi"], self._dose() * constants()["iron.r1"]
-        return Effect(r2_prime(1, b0, dr), add=np.array([chi, 0, 0, r1, 0]))
+        para = 1 + (self.change or 0)
+        return Effect(r2_prime(1, b0, dr), np.array([para, 1, 1, 1, 1]), np.array([chi, 0, 0, r1, 0]))
 
 
 class Calcification(Placed):
@@ -179,6 +185,38 @@ class Fat(Placed):
         return self.fraction, tissues["fat"].values(b0, dr)
 
 
-Source = Annotated[
-    Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat, Field(discriminator="source")
-]  # fmt: skip
+class Oxygenation(Model):
+    """The blood of the object's veins: their `saturation` with oxygen, or the extraction `oef` that leaves it.
+
+    Of one `side`, of the veins of one name (`vein`), or both; without either of all that are not named.
+    """
+
+    source: Literal["oxygenation"]
+    saturation: Share | None = None
+    oef: Share | None = None
+    side: Literal["left", "middle", "right"] | None = None
+    vein: str | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Oxygenation:
+        if (self.saturation is None) == (self.oef is None):
+            raise ValueError("give either saturation or oef, both 0–1")
+        return self
+
+    @property
+    def key(self) -> str:
+        """What it sets in the phantom's `vessels.saturation`."""
+        return " ".join(part for part in (self.side, self.vein) if part) or "default"
+
+    @property
+    def value(self) -> float:
+        """Saturation of the venous blood, 0–1: OEF = 1 − Y/Y of the arteries."""
+        if self.saturation is not None:
+            return self.saturation
+        return constants()["oxygenation.arterial"] * (1 - (self.oef or 0))
+
+
+InPlace = Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat
+"""Sources that are painted."""
+
+Source = Annotated[InPlace | Oxygenation, Field(discriminator="source")]

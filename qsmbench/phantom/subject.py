@@ -100,18 +100,11 @@ class MyelinByAge(Model):
         return (1 - self.young * np.exp(-age / self.years)) * (1 - self.per_year * max(age - reference, 0))
 
 
-class Spread(Model):
-    """Mean and standard deviation."""
-
-    mean: Share
-    sd: NonNegativeFloat
-
-
 class Blood(Model):
-    """Haematocrit and oxygen saturation of the veins, 0–1."""
+    """Standard deviations of haematocrit and of the veins' oxygen saturation, 0–1."""
 
-    hct: Spread
-    saturation: Spread
+    hct: Share
+    saturation: Share
 
 
 class Population(Model):
@@ -140,8 +133,8 @@ class Person:
         sulci: change of the phantom's parameter that sets how wide they are.
         iron: factor of χ+ by tissue.
         myelin: factor of χ− by tissue.
-        hct: haematocrit, 0–1.
-        saturation: of venous blood with oxygen, 0–1.
+        hct: difference of the haematocrit from the mean.
+        saturation: difference of the veins' oxygen saturation from the mean.
     """
 
     seed: int
@@ -196,10 +189,9 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
         older * population.ventricles.per_year + scatter * population.ventricles.scatter * rng.standard_normal()
     )
     sulci = older * population.sulci.per_year + scatter * population.sulci.scatter * rng.standard_normal()
-    blood = population.blood
+    # no more than 2.5 standard deviations, so that all blood is possible
     hct, saturation = (
-        float(np.clip(b.mean + scatter * b.sd * rng.standard_normal(), 0.2, 0.95))
-        for b in (blood.hct, blood.saturation)
+        scatter * np.clip(rng.standard_normal(2), -2.5, 2.5) * (population.blood.hct, population.blood.saturation)
     )
     return Person(
         seed=seed,
@@ -209,8 +201,8 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
         sulci=float(sulci),
         iron=_iron(population.iron, age, reference, scatter, rng),
         myelin=_myelin(population.myelin, age, reference, scatter, rng),
-        hct=hct,
-        saturation=saturation,
+        hct=float(hct),
+        saturation=float(saturation),
     )
 
 

@@ -194,7 +194,7 @@ def test_sources_in_an_image_of_labels(tmp_path):
     ("source", "message"),
     [
         ({"source": "iron", "dose": 9000, "region": "putamen"}, "9000 µg Fe/g is out of range"),
-        ({"source": "iron", "region": "putamen"}, "give either dose"),
+        ({"source": "iron", "region": "putamen"}, "give one of dose"),
         ({"source": "iron", "dose": 5}, "give one of region, at, in, shape"),
         ({"source": "iron", "dose": 5, "at": [0, 0, 0]}, "at and radii go together"),
         ({"source": "iron", "dose": 5, "region": "liver"}, "region 'liver' is unknown; there are putamen"),
