@@ -50,6 +50,7 @@ ARTIFACTS = {
     "water": Artifact("water.nii.gz", "a.u.", "water signal"),
     "fat": Artifact("fat.nii.gz", "a.u.", "fat signal"),
     "fat_fraction": Artifact("fat-fraction.nii.gz", "0–1", "proton-density fat fraction"),
+    "ct": Artifact("ct.nii.gz", "HU", "what calcified mineral adds to the density on CT"),
     "labels": Artifact("dseg.nii.gz", "", "index into dseg.tsv", dtype=np.uint8),
 }
 

@@ -15,10 +15,10 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import geometry as g
 from qsmbench.phantom.atlas import Atlas
-from qsmbench.phantom.canvas import EVEN, Canvas, Compile
+from qsmbench.phantom.canvas import EVEN, Canvas, Compile, Shell
 from qsmbench.phantom.placing import bodies, label_name, put
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.sources import InPlace
+from qsmbench.phantom.sources import Calcification, InPlace, constants
 from qsmbench.phantom.texture import Texture, apply, noise
 from qsmbench.phantom.tissues import Tissue, changed, r2_prime, table
 from qsmbench.phantom.warp import NO_WARP, Warp
@@ -136,6 +136,25 @@ class Phantom(ABC):
         if self.description.texture is not None:
             self._vary(canvas, self.description.texture, b0)
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
+
+    def ct(self, grid: Grid) -> np.ndarray | None:
+        """What the mineral of the object's calcifications adds to its density on CT, (nx, ny, nz) float32, HU.
+
+        None if it has none. It does not know what CT shows of soft tissue and bone.
+        """
+        calcified = tuple(s for s in self._painted if isinstance(s, Calcification))
+        if not calcified:
+            return None
+        canvas = self._outline(grid, calcified)
+        for source in calcified:
+            if source.region is None:
+                for shape, warp in bodies(source, self.atlas):
+                    canvas.lay(self._compiler(shape), [Shell(0, 1, np.array([source.mg_per_ml]), 1)], warp)
+        return canvas.stack[0] * np.float32(constants()["calcification.hu"])
+
+    @abstractmethod
+    def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
+        """A canvas of one map: the density [mg/ml] of those of the `sources` that lie in regions."""
 
     def _vary(self, canvas: Canvas, texture: Texture, b0: float) -> None:
         """Let the tissues vary, in place."""

@@ -18,12 +18,12 @@ from qsmbench.ops.threads import over_planes
 from qsmbench.phantom import description as d
 from qsmbench.phantom import geometry as g
 from qsmbench.phantom.base import Phantom, Region
-from qsmbench.phantom.canvas import Canvas, Compile
+from qsmbench.phantom.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.maps import Map, locate
 from qsmbench.phantom.placing import halves
 from qsmbench.phantom.properties import CHANNELS, PD
 from qsmbench.phantom.shapes import Compiler, Maps
-from qsmbench.phantom.sources import InPlace
+from qsmbench.phantom.sources import Calcification, InPlace
 from qsmbench.phantom.tissues import Material, find_tissue, material_values, split, table
 from qsmbench.phantom.warp import NO_WARP
 
@@ -136,6 +136,15 @@ class LabelPhantom(Phantom):
 
     def _compiler(self, shape: g.Shape) -> Compile:
         return lambda step: Compiler({}, {}, step, self.path).compile(shape)
+
+    def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
+        canvas = Canvas.blank(grid, np.zeros(1), np.zeros(1, np.float32))
+        for index, name, _ in self.anatomy:
+            for source in sources:
+                if source.region == name:
+                    region = replace(canvas, data=(self._image[0] == index).astype(np.float32).ravel())
+                    region.lay(self._of_label(source), [Shell(0, 1, np.array([source.mg_per_ml]), index)])
+        return canvas
 
     def _labels(self) -> tuple[np.ndarray, Grid]:
         labels, affine = self._image

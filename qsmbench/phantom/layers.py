@@ -21,7 +21,7 @@ from qsmbench.phantom.growth import Branch
 from qsmbench.phantom.maps import locate, read_map
 from qsmbench.phantom.placing import halves
 from qsmbench.phantom.shapes import Compiler, Maps
-from qsmbench.phantom.sources import Oxygenation
+from qsmbench.phantom.sources import Calcification, Oxygenation
 from qsmbench.phantom.subject import Person, Population, draw, read_population, shape_of
 from qsmbench.phantom.tissues import Tissue, TissueChange, changed, find_tissue, material_values, table, weighted
 from qsmbench.phantom.tubes import paint_tubes
@@ -125,11 +125,19 @@ class ShapePhantom(Phantom):
 
     def _labels(self) -> tuple[np.ndarray, Grid]:
         grid = self._grid(np.full(3, SPACING))
+        return self._outline(grid).labels, grid
+
+    def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         for layer in self.description.layers:
             shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
             canvas.lay(self._compiler(layer.shape), shells, self.warp)
-        return canvas.labels, grid
+            for shape, name in _parts(layer) if sources else ():
+                for source in sources:
+                    if source.region == name:
+                        filling = Shell(0, 1, np.array([source.mg_per_ml]), shells[0].label)
+                        canvas.lay(self._compiler(halves(shape, source.side)), [filling], self.warp)
+        return canvas
 
     @cached_property
     def vessels(self) -> list[Branch]:
