@@ -1,0 +1,76 @@
+"""The readout: along which axis, how fast, which way; and what fat and eddy currents do along it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, PositiveFloat
+
+from qsmbench.grid import Grid
+from qsmbench.model import Model
+from qsmbench.scan.harmonics import SCALE_MM
+from qsmbench.scan.signal import fat_dephasing
+
+AXES = ("x", "y", "z")
+
+
+class Eddy(Model):
+    """Phase whose sign alternates from echo to echo, as gradients of alternating polarity leave it.
+
+    Li 2015, doi:10.1007/s10334-014-0470-3.
+    """
+
+    offset: float = Field(0, description="rad")
+    slope: float = Field(0, description="rad per 100 mm along the readout, zero in the grid's middle")
+
+
+class Readout(Model):
+    """How a line of k-space is read."""
+
+    axis: Literal["x", "y", "z"] = Field("x", description="the others are phase-encoded")
+    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat stays in place")
+    polarity: Literal["monopolar", "bipolar"] = Field("monopolar", description="bipolar: even echoes read backwards")
+    eddy: Eddy | None = Field(None, description="phase that alternates with the echoes")
+
+    @property
+    def along(self) -> int:
+        """Index of the readout's axis."""
+        return AXES.index(self.axis)
+
+
+def direction(readout: Readout, n_echoes: int) -> np.ndarray:
+    """(n_echoes,) 1 where an echo is read forwards, −1 where backwards."""
+    forwards = np.ones(n_echoes)
+    if readout.polarity == "bipolar":
+        forwards[1::2] = -1
+    return forwards
+
+
+def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndarray:
+    """What the spectrum of fat, seen as water, is multiplied by along the readout.
+
+    A sample is read some time before or after TE, in which each peak of fat gathers phase: that moves the peak by
+    its shift [Hz] over the bandwidth [Hz per pixel], against the readout's direction since fat lies below water.
+
+    Args:
+        n: pixels along the readout.
+        readout: with a bandwidth.
+        te: (n_echoes,) s.
+        b0: T.
+
+    Returns:
+        (n, n_echoes) complex, in the order of an FFT.
+    """
+    assert readout.bandwidth is not None
+    # the house's phase grows with the field, while a forward transform turns the other way: hence the minus
+    late = -np.fft.fftfreq(n)[:, None] / readout.bandwidth * direction(readout, len(te))
+    return fat_dephasing((te + late).ravel(), b0).reshape(n, len(te))
+
+
+def eddy_phase(readout: Readout, n_echoes: int, grid: Grid) -> np.ndarray:
+    """(nx, 1, 1, n_echoes) rad, if x is read; alternating with the echoes, positive at the first."""
+    assert readout.eddy is not None
+    x = grid.axes()[readout.along] / SCALE_MM
+    sign = np.where(np.arange(n_echoes) % 2, -1.0, 1.0)
+    return (readout.eddy.offset + readout.eddy.slope * x)[..., None] * sign
