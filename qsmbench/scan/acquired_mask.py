@@ -23,10 +23,10 @@ WORDS: dict[str, dict[str, Any]] = {
 THRESHOLD = 0.4
 """Of the median magnitude of the brightest half: below it is bone and air; assumed."""
 
-BRIDGE_MM = 5.0
+BRIDGE_MM = 12.0
 """Half the width of what may join the brain to the scalp, and is cut; assumed."""
 
-HOLE = 0.3
+HOLE = 0.5
 """Of the median magnitude of the last echo in the mask: below it a voxel is left out; assumed."""
 
 
@@ -68,7 +68,7 @@ def acquired(choice: AcquiredMask, truth: np.ndarray, magnitude: np.ndarray, gri
     """
     mask = truth if choice.of == "truth" else brain(magnitude, grid)
     if choice.erode:
-        mask = _distance_inside(mask, grid) > choice.erode
+        mask = eroded(mask, grid, choice.erode)
     if choice.holes and mask.any():
         last = magnitude[..., -1]
         mask = mask & (last > HOLE * np.median(last[mask]))
@@ -92,16 +92,20 @@ def brain(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
     if not bright.size:
         return np.zeros(combined.shape, bool)
     tissue = combined > THRESHOLD * np.median(bright[bright > np.median(bright)])
-    core = _largest(_distance_inside(tissue, grid) > BRIDGE_MM)
+    # the edge of a slab is none of the brain, so that only what is dark counts as an end
+    core = tissue if tissue.all() else ndimage.distance_transform_edt(tissue, sampling=grid.voxel_size) > BRIDGE_MM
+    core = _largest(core)
     if not core.any():
         return _largest(tissue)
     grown = ndimage.distance_transform_edt(~core, sampling=grid.voxel_size) <= 1.2 * BRIDGE_MM
     return ndimage.binary_fill_holes(_largest(grown & tissue))
 
 
-def _distance_inside(mask: np.ndarray, grid: Grid) -> np.ndarray:
-    """Distance [mm] of each voxel of the mask from the nearest one that is not in it; beyond the grid none is."""
-    return ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.voxel_size)[1:-1, 1:-1, 1:-1]
+def eroded(mask: np.ndarray, grid: Grid, depth: float) -> np.ndarray:
+    """Where the mask is at least `depth` [mm] deep, counted from its surface; beyond the grid it ends."""
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.voxel_size)[1:-1, 1:-1, 1:-1]
+    # distances are between middles; the surface lies half a voxel before the first one outside
+    return distance >= depth + min(grid.voxel_size) / 2
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

@@ -9,20 +9,10 @@ from pydantic import Field, PositiveFloat
 
 from qsmbench.grid import Grid
 from qsmbench.model import Model
-from qsmbench.scan.harmonics import SCALE_MM
+from qsmbench.scan.harmonics import evaluate
 from qsmbench.scan.signal import fat_dephasing
 
 AXES = ("x", "y", "z")
-
-
-class Eddy(Model):
-    """Phase whose sign alternates from echo to echo, as gradients of alternating polarity leave it.
-
-    Li 2015, doi:10.1007/s10334-014-0470-3.
-    """
-
-    offset: float = Field(0, description="rad")
-    slope: float = Field(0, description="rad per 100 mm along the readout, zero in the grid's middle")
 
 
 class Readout(Model):
@@ -31,7 +21,11 @@ class Readout(Model):
     axis: Literal["x", "y", "z"] = Field("x", description="the others are phase-encoded")
     bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat stays in place")
     polarity: Literal["monopolar", "bipolar"] = Field("monopolar", description="bipolar: even echoes read backwards")
-    eddy: Eddy | None = Field(None, description="phase that alternates with the echoes")
+    eddy: list[float] = Field(
+        [],
+        max_length=9,
+        description="phase, rad, whose sign alternates with the echoes: coefficients as in phase_offset; 1, x, y, z …",
+    )
 
     @property
     def along(self) -> int:
@@ -69,8 +63,13 @@ def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndar
 
 
 def eddy_phase(readout: Readout, n_echoes: int, grid: Grid) -> np.ndarray:
-    """(nx, 1, 1, n_echoes) rad, if x is read; alternating with the echoes, positive at the first."""
-    assert readout.eddy is not None
-    x = grid.axes()[readout.along] / SCALE_MM
-    sign = np.where(np.arange(n_echoes) % 2, -1.0, 1.0)
-    return (readout.eddy.offset + readout.eddy.slope * x)[..., None] * sign
+    """Phase that eddy currents leave: its sign alternates with the echoes, the first is positive.
+
+    Mostly linear along the readout, and opposite for gradients of opposite polarity (Li 2015,
+    doi:10.1007/s10334-014-0470-3).
+
+    Returns:
+        (nx, ny, nz, n_echoes) float32, rad.
+    """
+    sign = np.where(np.arange(n_echoes) % 2, -1, 1).astype(np.float32)
+    return evaluate(np.array(readout.eddy), grid)[..., None] * sign

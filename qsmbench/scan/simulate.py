@@ -172,7 +172,7 @@ def _scanned(signal: np.ndarray, where: Place, protocol: Protocol) -> np.ndarray
         offset = evaluate(np.array(protocol.phase_offset), grid)
         signal *= np.exp(1j * offset).astype(np.complex64)[..., None]
     if protocol.readout.eddy:
-        signal *= np.exp(1j * eddy_phase(protocol.readout, len(protocol.te), grid)).astype(np.complex64)
+        signal *= np.exp(1j * eddy_phase(protocol.readout, len(protocol.te), grid))
     if protocol.b1 and protocol.b1.receive:
         signal *= b1.evaluate(protocol.b1.receive, grid, where.isocentre)[..., None]
     return signal
