@@ -32,15 +32,20 @@ class KSpace(Model):
 WHOLE = KSpace()
 
 
+def count(n: int, fraction: float, partial: float) -> tuple[int, int]:
+    """How many of `n` frequencies are acquired, and how many of these, the lowest, partial Fourier leaves out."""
+    acquired = max(round(n * fraction), 1)
+    return acquired, int((1 - partial) * acquired + 1e-6)
+
+
 def measured(n: int, fraction: float = 1, partial: float = 1) -> np.ndarray:
     """(n,) bool, in the order of an FFT: which of `n` frequencies are measured.
 
     The acquired ones are the lowest round(n·fraction); for an even number the one without a partner is negative.
     """
-    acquired = max(round(n * fraction), 1)
+    acquired, left_out = count(n, fraction, partial)
     frequency = np.rint(np.fft.fftfreq(n) * n).astype(int)
-    lowest = -(acquired // 2) + round((1 - partial) * acquired)
-    return (frequency >= lowest) & (frequency < acquired - acquired // 2)
+    return (frequency >= left_out - acquired // 2) & (frequency < acquired - acquired // 2)
 
 
 def windows(kspace: KSpace, shape: tuple[int, ...]) -> list[np.ndarray]:

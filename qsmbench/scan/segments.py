@@ -8,16 +8,15 @@ import numpy as np
 import scipy.fft
 
 from qsmbench.ops.threads import n_threads
-from qsmbench.scan.kspace import KSpace
+from qsmbench.scan.kspace import KSpace, count
 
 
 def _rank(n: int, fraction: float, partial: float) -> tuple[np.ndarray, int]:
     """When each of `n` frequencies, in an FFT's order, is measured, the lowest first; and how many are."""
-    acquired = max(round(n * fraction), 1)
-    skipped = round((1 - partial) * acquired)
+    acquired, left_out = count(n, fraction, partial)
     frequency = np.rint(np.fft.fftfreq(n) * n).astype(int)
-    count = acquired - skipped
-    return np.clip(frequency + acquired // 2 - skipped, 0, count - 1), count
+    lines = acquired - left_out
+    return np.clip(frequency + acquired // 2 - left_out, 0, lines - 1), lines
 
 
 def times(
@@ -43,11 +42,11 @@ def times(
     if slices:
         time = time + np.arange(shape[2]) / shape[2] * tr
     for axis in reversed(encoded):
-        rank, count = _rank(shape[axis], kspace.fraction[axis], kspace.partial_fourier[axis])
+        rank, lines = _rank(shape[axis], kspace.fraction[axis], kspace.partial_fourier[axis])
         size = [1, 1, 1]
         size[axis] = -1
         time = time + (rank * inner).reshape(size)
-        inner *= count
+        inner *= lines
     return time, tuple(encoded), inner
 
 
