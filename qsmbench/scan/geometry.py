@@ -41,7 +41,7 @@ class Place:
         grid: its voxels; with a gap between slices, the spacing along z holds both.
         factor: sub-voxels per voxel.
         thickness: mm, along z, of what a voxel holds.
-        isocentre: mm, in the world: where the magnet's centre is, that of the phantom's own grid.
+        isocentre: mm, in the world: the middle of coils, of B1, and of the head's turns.
     """
 
     grid: Grid
@@ -66,7 +66,12 @@ def rotation_of(grid: Grid) -> np.ndarray:
 
 
 def place(
-    phantom: Phantom | LabelPhantom, choice: GridChoice | None, *, gap: float = 0, head: Point = (0, 0, 0)
+    phantom: Phantom | LabelPhantom,
+    choice: GridChoice | None,
+    *,
+    gap: float = 0,
+    head: Point = (0, 0, 0),
+    isocentre: Point | None = None,
 ) -> Place:
     """Where a protocol's scan of a phantom lies.
 
@@ -76,12 +81,13 @@ def place(
         gap: mm, between slices, along z.
         head: degrees, how the head is turned in the scanner. The grid turns with it, so that only the direction
             of B0 in its axes differs.
+        isocentre: mm; by default the middle of the phantom's own grid.
     """
     own = phantom.grid()
-    isocentre = centre_of(own)
-    at = (float(isocentre[0]), float(isocentre[1]), float(isocentre[2]))
+    x, y, z = (float(c) for c in centre_of(own))
+    isocentre = isocentre or (x, y, z)
     if choice is None and not gap and not any(head):
-        return Place(own, phantom.supersampling, own.voxel_size[2], at)
+        return Place(own, phantom.supersampling, own.voxel_size[2], isocentre)
     choice = choice or GridChoice()
     size = np.array(choice.voxel_size or own.voxel_size)
     spacing = size + np.array([0, 0, gap])
@@ -90,8 +96,7 @@ def place(
     axes = turn(choice.rotate) @ rotation_of(own)
     affine = np.eye(4)
     affine[:3, :3] = axes * spacing
-    middle = np.array(choice.center) if choice.center else isocentre
-    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
+    affine[:3, 3] = np.array(choice.center or (x, y, z)) - affine[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
     bx, by, bz = axes.T @ turn(head).T @ rotation_of(own) @ np.array(own.b0_dir)
     grid = Grid.from_affine((nx, ny, nz), affine, (float(bx), float(by), float(bz)))
-    return Place(grid, choice.supersampling or phantom.supersampling, float(size[2]), at)
+    return Place(grid, choice.supersampling or phantom.supersampling, float(size[2]), isocentre)

@@ -46,6 +46,10 @@ class Protocol(Model):
     kspace: KSpace = Field(KSpace(), description="part of k-space that is measured")
     b1: B1 | None = Field(None, description="profiles of the radio-frequency fields")
     coils: Coils | None = Field(None, description="receive coils; null: one, everywhere alike")
+    isocentre: Point | None = Field(
+        None,
+        description="mm, in the phantom's coordinates: the middle of B1, coils and motion; null: the phantom's own",
+    )
     motion: Motion | None = Field(None, description="poses of the head during the scan")
     breathing: Breathing | None = Field(None, description="B0 from line to line")
     orientations: list[Point] = Field(

@@ -71,7 +71,8 @@ def simulate(phantom: Phantom | LabelPhantom, protocol: Protocol, orientation: i
     """
     protocol.check_orientation(orientation)
     gap = protocol.slices.gap if protocol.slices else 0
-    where = place(phantom, protocol.grid, gap=gap, head=protocol.orientations[orientation])
+    head = protocol.orientations[orientation]
+    where = place(phantom, protocol.grid, gap=gap, head=head, isocentre=protocol.isocentre)
     grid, factor = where.grid, where.factor
     fine, weight = grid.refine(factor), _weight(protocol, where)
     properties, field = properties_and_field(phantom, fine, protocol.b0)

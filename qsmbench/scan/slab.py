@@ -13,10 +13,10 @@ from qsmbench.grid import Grid
 from qsmbench.phantom import LabelPhantom, Phantom, Properties
 from qsmbench.scan.field import field_of
 
-COARSE_MM = 2.0
-"""Coarse voxels are whole multiples of the fine ones, up to this size; assumed, see `tests/scan/test_slab.py`."""
+COARSE_MM = 1.0
+"""Coarse voxels are whole multiples of the fine ones, up to this size: the error grows as its third power."""
 
-MARGIN = 3
+MARGIN = 6
 """Coarse voxels by which the fine box is larger than the slab: no coarse source comes nearer."""
 
 Box = tuple[slice, slice, slice]
@@ -26,7 +26,7 @@ def properties_and_field(phantom: Phantom | LabelPhantom, fine: Grid, b0: float)
     """The phantom's properties on `fine`, and the field of all of the phantom, in and out of `fine`.
 
     A grid that holds the phantom's own box needs one convolution. Else there are two levels, added: the exact field of
-    fine χ in a box somewhat larger than the grid, and the field of the coarse χ of the rest, without that box,
+    the fine χ in a box somewhat larger than the grid, and the field of the coarse χ of the rest, without that box,
     interpolated by cubics. It is smooth there, since no source of it is near.
 
     Args:
