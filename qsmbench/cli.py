@@ -105,8 +105,8 @@ def simulate(
 
     if format_ not in ("artifacts", "bids"):
         raise QsmbenchError(f"--format is {format_!r}; legal are artifacts, bids")
-    content = {"phantom": phantom, "protocol": protocol, "seeds": [seed], "set": _settings(set_)}
-    content |= {"set_protocol": _settings(set_protocol), "orientation": orientation}
+    content: dict[str, Any] = {"phantom": phantom, "protocol": protocol, "seeds": [seed], "orientation": orientation}
+    content |= {"set": _settings(set_), "set_protocol": _settings(set_protocol)}
     source = check(content, Simulated, "simulate")
     simulated(source, out, bids=format_ == "bids")
     console.print(f"Scan and truth: {out.resolve()}", soft_wrap=True)

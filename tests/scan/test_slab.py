@@ -11,7 +11,6 @@ from qsmbench.scan.field import field_of
 from qsmbench.scan.geometry import GridChoice, centre_of, place, rotation_of, turn
 from qsmbench.scan.slab import properties_and_field
 
-
 HEAD = """
 kind: shapes
 field_of_view: {lower: [-25, -30, -28], upper: [25, 30, 28]}
