@@ -30,14 +30,12 @@ def received(
     Returns:
         (nx, ny, nz, n_echoes) complex64.
     """
-    own = [seed, orientation] if orientation else [seed]
 
-    def noisy(image: np.ndarray, numbers: list[int]) -> np.ndarray:
-        entropy = numbers if len(numbers) > 1 else numbers[0]
-        return add_noise(image, sigma, np.random.default_rng(entropy), protocol.kspace) if sigma else image
+    def noisy(image: np.ndarray, numbers: int | list[int]) -> np.ndarray:
+        return add_noise(image, sigma, np.random.default_rng(numbers), protocol.kspace) if sigma else image
 
     if protocol.coils is None:
-        return noisy(signal, own)
+        return noisy(signal, [seed, orientation] if orientation else seed)
     chosen = protocol.coils
 
     def images() -> Iterator[coils.Coil]:
