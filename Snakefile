@@ -6,9 +6,9 @@ Runs by `qsmbench run CONFIG`, or by `snakemake --cores 2 --configfile CONFIG`. 
 import json
 import sys
 
+from qsmbench.artifacts import RECEIVER_FILE
 from qsmbench.config import parse
 from qsmbench.errors import QsmbenchError
-from qsmbench.jobs.simulate import RECEIVER_FILE
 from qsmbench.plan import SCAN_FILES, TRUTH_FILES, Plan
 from qsmbench.sources import PACKAGE, sources
 

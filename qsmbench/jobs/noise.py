@@ -10,7 +10,6 @@ import numpy as np
 
 from qsmbench import artifacts
 from qsmbench.config import Simulated
-from qsmbench.jobs.simulate import RECEIVER_FILE
 from qsmbench.scan.acquired_mask import acquired
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received
@@ -30,7 +29,7 @@ def main(arguments: list[str]) -> None:
 def noisy(source: Simulated, noisefree: Path, out: Path, seed: int) -> None:
     """Write the scan in `noisefree` to `out` as its protocol's receiver delivers it, with noise from `seed`."""
     protocol = load_protocol(source.protocol, source.set_protocol)
-    params, receiver = artifacts.read_params(noisefree), artifacts.read_json(noisefree / RECEIVER_FILE)
+    params, receiver = artifacts.read_params(noisefree), artifacts.read_json(noisefree / artifacts.RECEIVER_FILE)
     phase, magnitude, mask = (artifacts.read(noisefree, name, params.grid) for name in ("phase", "magnitude", "mask"))
     if receiver["sigma"] or protocol.coils:
         signal = np.empty(phase.shape, np.complex64)

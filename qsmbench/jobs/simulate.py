@@ -18,7 +18,6 @@ from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
 
 NOISEFREE = "noisefree"
-RECEIVER_FILE = "receiver.json"
 
 
 def main(arguments: list[str]) -> None:
@@ -57,7 +56,7 @@ def save(simulation: Simulation, out: Path, *, scan: str = NOISEFREE, mask: np.n
     artifacts.write_params(out / scan, simulation.params)
     if scan == NOISEFREE:
         receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
-        artifacts.write_json(out / scan / RECEIVER_FILE, receiver)
+        artifacts.write_json(out / scan / artifacts.RECEIVER_FILE, receiver)
     artifacts.write(out / "truth", {**simulation.truth, "mask": simulation.mask}, grid)
     artifacts.write_params(out / "truth", simulation.params)
     artifacts.write_regions(out / "truth" / artifacts.REGIONS_FILE, simulation.regions)

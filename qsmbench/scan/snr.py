@@ -69,10 +69,10 @@ def snr_of(snr: Snr, place: Place, b0: float, readout: Readout, kspace: KSpace, 
     voxel = np.array([*grid.voxel_size[:2], place.thickness])
     box = np.array(grid.shape) * voxel
     encoded = [a for a in range(3) if a != readout.along and not (slices and a == 2)]
-    bandwidth = readout.bandwidth or 1.0
-    # of a readout that begins late, as of lines left out, only the time counts: the voxel grows in proportion
+    # a readout that begins late takes less time, and, as lines left out do, makes voxels larger
     share = kspace.share
-    here = relative(b0, voxel / share, box, encoded, bandwidth / kspace.partial_fourier[readout.along])
+    bandwidth = (readout.bandwidth or 1.0) / kspace.partial_fourier[readout.along]
+    here = relative(b0, voxel / share, box, encoded, bandwidth)
     there = relative(
         snr.at.b0 or b0,
         np.array(snr.at.voxel_size or voxel / share),

@@ -57,6 +57,12 @@ def test_lines_left_out():
         assert snr(kspace={"partial_fourier": partial}) == pytest.approx(100 / np.sqrt(0.75))
 
 
+def test_what_is_not_stated_is_this_scans():
+    """Only B0 is stated, so only B0 counts, however k-space is cut."""
+    cut = {"fraction": [0.7, 0.8, 1], "partial_fourier": [0.75, 0.6, 1]}
+    assert snr(b0=1.5, at={"b0": 3.0}, kspace=cut) == pytest.approx(50)
+
+
 def test_slices_do_not_share_their_time():
     """In 2D z is not phase-encoded: a thinner slice costs volume alone."""
     options = {"slices": {"gap": 1}, "grid": {"voxel_size": [2, 2, 4]}}
