@@ -74,6 +74,8 @@ class Protocol(Model):
         stated = self.snr.at.bandwidth if self.snr and self.snr.at else None
         if stated and self.readout.bandwidth is None:
             raise ValueError(f"snr.at.bandwidth is {stated:g}, but readout.bandwidth is null; state both or neither")
+        if self.readout.distortion and self.readout.bandwidth is None:
+            raise ValueError("readout.distortion is true, but readout.bandwidth is null; state it")
         if self.slices and self.readout.axis == "z":
             raise ValueError("readout.axis is z, but z is the axis of the slices; legal are x, y")
         if self.slices and (self.kspace.fraction[2] != 1 or self.kspace.partial_fourier[2] != 1):

@@ -19,7 +19,7 @@ from qsmbench.scan.harmonics import evaluate, fit
 from qsmbench.scan.kspace import filtered, multiplied
 from qsmbench.scan.noise import sigma_for
 from qsmbench.scan.protocol import Protocol
-from qsmbench.scan.readout import eddy_phase, fat_spectrum
+from qsmbench.scan.readout import distorted, eddy_phase, fat_spectrum
 from qsmbench.scan.signal import spoiled_gre
 from qsmbench.scan.slab import properties_and_field
 from qsmbench.scan.slices import profile, slice_mean
@@ -136,14 +136,20 @@ def _seen(field: np.ndarray, properties: Properties, where: Place, protocol: Pro
     Fat that moves along the readout is imaged apart, and then added.
     """
     readout, te = protocol.readout, np.array(protocol.te)
-    fat = properties.fat_fraction
-    if readout.bandwidth is None or not fat.any():
-        return _scanned(_acquire(field, properties, properties.pd, fat, where, protocol), where, protocol)
-    none = np.zeros_like(fat)
-    water = _acquire(field, properties, properties.pd * (1 - fat), none, where, protocol)
-    moved = _scanned(_acquire(field, properties, properties.pd * fat, none, where, protocol), where, protocol)
-    spectrum = fat_spectrum(where.grid.shape[readout.along], readout, te, protocol.b0)
-    return _scanned(water, where, protocol) + multiplied(moved, spectrum, readout.along)
+    fat, moves = properties.fat_fraction, readout.bandwidth is not None
+    if moves and fat.any():
+        none = np.zeros_like(fat)
+        image = _scanned(_acquire(field, properties, properties.pd * fat, none, where, protocol), where, protocol)
+        spectrum = fat_spectrum(where.grid.shape[readout.along], readout, te, protocol.b0)
+        image = multiplied(image, spectrum, readout.along)
+        water = _acquire(field, properties, properties.pd * (1 - fat), none, where, protocol)
+        image += _scanned(water, where, protocol)
+    else:
+        image = _scanned(_acquire(field, properties, properties.pd, fat, where, protocol), where, protocol)
+    if moves and readout.distortion:
+        mean = slice_mean(field, where.factor, _weight(protocol, where))
+        image = distorted(image, mean, readout, protocol.b0)
+    return image
 
 
 def _acquire(

@@ -6,7 +6,7 @@ import pytest
 from qsmbench.grid import Grid
 from qsmbench.scan.kspace import KSpace, filtered, measured, multiplied, share
 from qsmbench.scan.noise import add_noise
-from qsmbench.scan.readout import Readout, direction, eddy_phase, fat_spectrum
+from qsmbench.scan.readout import Readout, direction, distorted, eddy_phase, fat_spectrum
 from qsmbench.scan.signal import fat_dephasing
 from qsmbench.units import FAT_AMPLITUDE, FAT_SHIFT, hz_per_ppm
 
@@ -69,6 +69,27 @@ def test_fat_of_a_very_fast_readout_stays_and_keeps_its_spectrum():
     te = np.array([0.004, 0.009])
     spectrum = fat_spectrum(32, Readout(bandwidth=1e9), te, 3.0)
     np.testing.assert_allclose(spectrum, np.broadcast_to(fat_dephasing(te, 3.0), (32, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", ["x", "z"])
+def test_field_moves_the_signal_by_its_offset_over_the_bandwidth(axis):
+    """0.5 ppm at 3 T are 63.9 Hz: at 20 Hz per pixel 3.19 pixels, forwards in odd echoes and backwards in even ones."""
+    n, b0, offset = 64, 3.0, 0.5
+    readout = Readout(axis=axis, bandwidth=20.0, polarity="bipolar", distortion=True)
+    blob = np.exp(-((np.arange(n) - 32) ** 2) / (2 * 5.0**2)).astype(np.complex64)
+    image = np.zeros((n, 2, n, 2), np.complex64)
+    image[...] = blob[:, None, None, None] if axis == "x" else blob[None, None, :, None]
+    field = np.full((n, 2, n), offset, np.float32)
+    moved = np.abs(np.moveaxis(distorted(image, field, readout, b0), readout.along, 0))[:, 0, 0]
+    centres = (np.arange(n) @ moved) / moved.sum(axis=0) - 32
+    expected = offset * hz_per_ppm(b0) / 20
+    np.testing.assert_allclose(centres, [expected, -expected], atol=1e-3)
+
+
+def test_no_field_no_distortion():
+    image = noise_like((8, 6, 5, 2))
+    still = distorted(image, np.zeros((8, 6, 5), np.float32), Readout(bandwidth=100, distortion=True), 3.0)
+    np.testing.assert_allclose(still, image, atol=1e-5)
 
 
 def test_phase_alternates_and_its_mean_over_two_echoes_is_none():

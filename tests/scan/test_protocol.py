@@ -39,7 +39,8 @@ def test_a_key_within_a_key_is_set_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"readout": {"bandwith": 200}}, r"unknown key 'readout\.bandwith'; legal are axis, bandwidth, polarity, eddy"),
+        ({"readout": {"bandwith": 200}}, r"unknown key 'readout\.bandwith'; legal are axis, bandwidth, polarity"),
+        ({"readout": {"distortion": True}}, r"readout\.distortion is true, but readout\.bandwidth is null"),
         ({"coils": {"number": 8}}, r"coils\.count is missing|unknown key 'coils\.number'; legal are count"),
         ({"kspace": {"fraction": [1.2, 1, 1]}}, r"kspace\.fraction\.0 is 1\.2"),
         ({"kspace": {"partial_fourier": [0.4, 1, 1]}}, r"kspace\.partial_fourier\.0 is 0\.4"),
@@ -72,7 +73,7 @@ def test_no_such_orientation():
 
 ALL = {
     "te": [0.005, 0.01],
-    "readout": {"bandwidth": 300, "polarity": "bipolar", "eddy": [0.1, 0.4]},
+    "readout": {"bandwidth": 300, "polarity": "bipolar", "distortion": True, "eddy": [0.1, 0.4]},
     "kspace": {"fraction": [1, 0.8, 1]},
     "coils": {"count": 3},
     "b1": {"transmit": {"edge": 0.8}, "receive": {"edge": 0.7}},
