@@ -6,6 +6,7 @@ Runs by `qsmbench run CONFIG`, or by `snakemake --cores 2 --configfile CONFIG`. 
 import json
 import sys
 
+from qsmbench.artifacts import RECEIVER_FILE
 from qsmbench.config import parse
 from qsmbench.errors import QsmbenchError
 from qsmbench.plan import SCAN_FILES, TRUTH_FILES, Plan
@@ -52,7 +53,7 @@ rule simulate:
         code=code("jobs/simulate.py"),
         data=lambda w: plan.phantom_files(w.group),
     output:
-        scan=[f"{R}/{{group}}/noisefree/{f}" for f in SCAN_FILES],
+        scan=[f"{R}/{{group}}/noisefree/{f}" for f in [*SCAN_FILES, RECEIVER_FILE]],
         truth=[f"{R}/{{group}}/truth/{f}" for f in TRUTH_FILES],
     log:
         f"{R}/{{group}}/logs/simulate.txt",
@@ -67,7 +68,7 @@ rule simulate:
 
 rule noise:
     input:
-        scan=[f"{R}/{{group}}/noisefree/{f}" for f in SCAN_FILES],
+        scan=[f"{R}/{{group}}/noisefree/{f}" for f in [*SCAN_FILES, RECEIVER_FILE]],
         code=code("jobs/noise.py"),
     output:
         [f"{R}/{{group}}_seed-{{seed}}/scan/{f}" for f in SCAN_FILES],
@@ -75,11 +76,11 @@ rule noise:
         f"{R}/{{group}}_seed-{{seed}}/logs/noise.txt",
     params:
         job=JOB,
-        snr=lambda w: plan.snr(w.group),
+        spec=lambda w: plan.source_spec(w.group),
         noisefree=lambda w: plan.folder / w.group / "noisefree",
         out=lambda w: plan.scan(f"{w.group}_seed-{w.seed}"),
     shell:
-        "{params.job} noise --seed {wildcards.seed} --snr {params.snr}"
+        "{params.job} noise --seed {wildcards.seed} {params.spec:q}"
         " {params.noisefree:q} {params.out:q} 2> {log}"
 
 

@@ -58,6 +58,8 @@ T = TypeVar("T")
 
 PARAMS_FILE = "params.json"
 REGIONS_FILE = "dseg.tsv"
+RECEIVER_FILE = "receiver.json"
+"""Beside a noise-free scan: σ of its noise, and where the middle of the coils is [mm]."""
 
 
 @dataclass(frozen=True)

@@ -89,16 +89,24 @@ def simulate(
     protocol: Annotated[str, typer.Option(help="name of a protocol, or path of its YAML")] = "brain-3t",
     seed: Annotated[int, typer.Option(min=0, help="seed of the noise")] = 0,
     set_: Setting = None,
+    set_protocol: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="set a key of the protocol anew; repeatable")
+    ] = None,
+    orientation: Annotated[int | None, typer.Option(min=0, help="one of the protocol's; by default all")] = None,
     format_: Annotated[str, typer.Option("--format", help="artifacts or bids")] = "artifacts",
 ) -> None:
-    """Simulate a scan of a phantom: OUT/scan is what is measured, OUT/truth what is true."""
+    """Simulate a scan of a phantom: OUT/scan is what is measured, OUT/truth what is true.
+
+    A protocol of several orientations writes OUT/orientation-0, OUT/orientation-1, … with both in each.
+    """
     from qsmbench.config import Simulated
     from qsmbench.jobs.simulate import simulated
     from qsmbench.model import check
 
     if format_ not in ("artifacts", "bids"):
         raise QsmbenchError(f"--format is {format_!r}; legal are artifacts, bids")
-    content = {"phantom": phantom, "protocol": protocol, "seeds": [seed], "set": _settings(set_)}
+    content: dict[str, Any] = {"phantom": phantom, "protocol": protocol, "seeds": [seed], "orientation": orientation}
+    content |= {"set": _settings(set_), "set_protocol": _settings(set_protocol)}
     source = check(content, Simulated, "simulate")
     simulated(source, out, bids=format_ == "bids")
     console.print(f"Scan and truth: {out.resolve()}", soft_wrap=True)

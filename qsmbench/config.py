@@ -25,17 +25,18 @@ class Simulated(Model):
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="seeds of the noise")
     set: dict[str, Any] = Field({}, description="keys of the phantom to set anew, such as voxel_size: 1.5")
     set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to set anew, such as snr: 50")
+    orientation: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="which of the protocol's orientations; by default the first"
+    )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
 
     @property
     def group(self) -> str:
         """What the datasets that differ by their seed alone have in common."""
-        chosen = [
-            f"subject-{self.set[k]}" if k == "subject" else str(self.set[k])
-            for k in ("case", "subject")
-            if k in self.set
-        ]
-        return self.name or "_".join(["-".join([Path(self.phantom).stem, *chosen]), Path(self.protocol).stem])
+        what = [Path(self.phantom).stem]
+        what += [f"{start}{self.set[key]}" for key, start in (("case", ""), ("subject", "subject-")) if key in self.set]
+        turned = "" if self.orientation is None else f"_orientation-{self.orientation}"
+        return self.name or f"{'-'.join(what)}_{Path(self.protocol).stem}{turned}"
 
 
 class Measured(Model):
@@ -131,7 +132,8 @@ def parse(content: dict[str, Any], where: str) -> Study:
         for source in study.datasets:
             if isinstance(source, Simulated):
                 load_phantom(source.phantom, source.set)
-                load_protocol(source.protocol, source.set_protocol)
+                protocol = load_protocol(source.protocol, source.set_protocol)
+                protocol.check_orientation(source.orientation or 0)
         for chain in study.chains:
             study.steps(chain)
     except QsmbenchError as e:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -38,12 +39,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load_yaml(path: Path, model: type[M], overrides: dict[str, Any] | None = None) -> M:
-    """A YAML file as a `model`, with some of its top-level keys replaced.
+    """A YAML file as a `model`, with some of its keys replaced; `a.b` names the key b within a.
 
     Raises:
         QsmbenchError: as for `read_yaml`, or a key or value that the model refuses.
     """
-    return check({**read_yaml(path), **(overrides or {})}, model, str(path))
+    content = read_yaml(path)
+    for key, value in (overrides or {}).items():
+        *parents, last = key.split(".")
+        node = content
+        for parent in parents:
+            node[parent] = dict(node.get(parent) or {}) if isinstance(node.get(parent) or {}, dict) else {}
+            node = node[parent]
+        node[last] = value
+    return check(content, model, str(path))
 
 
 def check(content: dict[str, Any], model: type[M], where: str) -> M:
@@ -62,14 +71,22 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         named = [m for m in Model.__subclasses__() if m.__name__ == part]
         if named:  # a union's tag: the model whose keys follow
             innermost = named[0]
-        else:
-            path.append(str(part))
+            continue
+        path.append(str(part))
+        inner = innermost.model_fields.get(str(part))
+        innermost = next(iter(_models(inner.annotation)), innermost) if inner else innermost
     key = ".".join(path) or "the file"
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}; legal are {', '.join(innermost.model_fields)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     return refused(key, problem["input"], problem["msg"])
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The model that a field's annotation names, alone or beside None; none for anything else."""
+    choices = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
 
 
 def refused(key: str, value: object, message: str) -> str:

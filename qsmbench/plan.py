@@ -16,7 +16,7 @@ from qsmbench.chains import Step
 from qsmbench.config import Measured, Simulated, Study
 from qsmbench.paths import share
 from qsmbench.phantom import load
-from qsmbench.scan.protocol import load_protocol, protocol_file
+from qsmbench.scan.protocol import protocol_file
 from qsmbench.sources import PACKAGE, sources
 
 SCAN_FILES = [*(ARTIFACTS[name].file for name in chains.SCAN_ARTIFACTS), PARAMS_FILE]
@@ -98,12 +98,6 @@ class Plan:
 
     def _source(self, group: str) -> Simulated | Measured:
         return next(d.source for d in self.datasets.values() if d.group == group)
-
-    def snr(self, group: str) -> float | None:
-        """SNR of a simulated group; None for no noise."""
-        source = self._source(group)
-        assert isinstance(source, Simulated)
-        return load_protocol(source.protocol, source.set_protocol).snr
 
     def phantom_files(self, group: str) -> list[Path]:
         """The files that the phantom and its protocol are described in."""

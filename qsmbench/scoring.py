@@ -26,7 +26,8 @@ class Reconstruction:
     Attributes:
         estimate: (nx, ny, nz) float32, in the unit of `artifact`.
         support: (nx, ny, nz) bool, the voxels that it reconstructed.
-        study_mask: (nx, ny, nz) bool, the voxels that it was asked for.
+        study_mask: (nx, ny, nz) bool, the voxels that it is judged on: the truth's mask, or the scan's if there is
+            none. The scan's may be another (see `scan.acquired_mask`): what that leaves out was not reconstructed.
         field: the local field that its inversion was fed, ppm, if any.
         params: of the scan.
         artifact: what `estimate` is.
@@ -45,7 +46,7 @@ class Reconstruction:
 
         Args:
             spec: `folders` (of the chain's last step, the steps before it, the scan, and the truth if it may be
-                read; in this order), `scan`, `artifact`.
+                read; in this order), `scan`, `truth` (or None), `artifact`.
 
         Raises:
             QsmbenchError: a volume is missing or damaged.
@@ -59,10 +60,12 @@ class Reconstruction:
 
         mask = read(scan, "mask", params.grid)
         support = nearest("mask")
+        true = Path(spec["truth"]) if spec.get("truth") else scan
+        study_mask = read(true, "mask", params.grid) if (true / ARTIFACTS["mask"].file).is_file() else mask
         return cls(
             estimate=read(folders[0], spec["artifact"], params.grid),
-            support=mask if support is None else support & mask,
-            study_mask=mask,
+            support=(mask if support is None else support & mask) & study_mask,
+            study_mask=study_mask,
             field=nearest("local_field"),
             params=params,
             artifact=spec["artifact"],

@@ -174,6 +174,22 @@ def test_reconstruct_keeps_the_affine(command, scan_folder, small):
     assert "nrmse" in out
 
 
+def test_scores_are_on_the_true_mask(command, scan_folder, small, tmp_path):
+    """The scan's own mask decides what can be reconstructed, not what is asked for."""
+    grid, mask = small["params"].grid, small["scan"]["mask"]
+    half = mask.copy()
+    half[: grid.shape[0] // 2] = False
+    artifacts.write(scan_folder / "truth", {"mask": mask}, grid)
+    artifacts.write(scan_folder / "scan", {"mask": half | ~mask}, grid)
+    assert (
+        command("reconstruct", "truth", scan_folder / "scan", tmp_path / "o", "--truth", scan_folder / "truth")[0] == 0
+    )
+    code, _, err = command("score", tmp_path / "o", scan_folder / "truth", "--csv", tmp_path / "s.csv")
+    assert code == 0, err
+    coverage = pd.read_csv(tmp_path / "s.csv").set_index("metric").loc["coverage", "value"]
+    assert coverage == pytest.approx(100 * half.sum() / mask.sum())
+
+
 def test_a_map_from_elsewhere_is_scored(command, scan_folder, small, tmp_path):
     """Only the map: what is not 0 was reconstructed."""
     grid = small["params"].grid

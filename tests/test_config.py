@@ -31,6 +31,7 @@ def test_datasets_of_a_study():
         ({"datasets": LEGAL["datasets"] * 2}, "two datasets are called 'head_brain-3t'"),
         ({"datasets": []}, r"datasets is \[\]"),
         ({"datasets": [{**LEGAL["datasets"][0], "seeds": [-1]}]}, r"datasets\.0\.seeds\.0 is -1"),
+        ({"datasets": [{**LEGAL["datasets"][0], "orientation": 1}]}, "orientation is 1; legal are 0 of this protocol"),
         ({"chains": ["truth", "truth"]}, "'truth' is there twice"),
         ({"chains": ["truth.fit"]}, "fit needs unwrapped"),
         ({"chains": ["truth.tk"]}, "unknown method 'tk'"),
@@ -45,6 +46,13 @@ def test_illegal(change, message):
         config.parse({**LEGAL, **change}, "x.yaml")
     assert str(caught.value).startswith("x.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_orientations_are_datasets_of_their_own():
+    turned = [{"phantom": "head", "protocol": "cosmos-3t", "orientation": i} for i in (0, 3)]
+    plan = Plan(config.parse({**LEGAL, "datasets": turned}, "x.yaml"))
+    assert list(plan.datasets) == ["head_cosmos-3t_orientation-0_seed-0", "head_cosmos-3t_orientation-3_seed-0"]
+    assert '"orientation":3' in plan.source_spec("head_cosmos-3t_orientation-3")
 
 
 @pytest.mark.parametrize(

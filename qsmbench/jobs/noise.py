@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 
 from qsmbench import artifacts
-from qsmbench.scan.noise import add_noise, sigma_for
+from qsmbench.config import Simulated
+from qsmbench.scan.acquired_mask import acquired
+from qsmbench.scan.protocol import load_protocol
+from qsmbench.scan.receive import received
 
 
 def main(arguments: list[str]) -> None:
-    """Run the job: the noise-free folder and the folder to write."""
+    """Run the job: SPEC (a `Simulated` as JSON), the noise-free folder and the folder to write."""
     parser = argparse.ArgumentParser(prog="noise")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--snr", help="a number, or None for no noise")
+    parser.add_argument("spec", type=json.loads)
     parser.add_argument("noisefree", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args(arguments)
-    noisy(args.noisefree, args.out, args.seed, None if args.snr == "None" else float(args.snr))
+    noisy(Simulated.model_validate(args.spec), args.noisefree, args.out, args.seed)
 
 
-def noisy(noisefree: Path, out: Path, seed: int, snr: float | None) -> None:
-    """Write the scan in `noisefree` to `out` with noise of `snr` (see `scan.noise.sigma_for`) from `seed`."""
-    params = artifacts.read_params(noisefree)
+def noisy(source: Simulated, noisefree: Path, out: Path, seed: int) -> None:
+    """Write the scan in `noisefree` to `out` as its protocol's receiver delivers it, with noise from `seed`."""
+    protocol = load_protocol(source.protocol, source.set_protocol)
+    params, receiver = artifacts.read_params(noisefree), artifacts.read_json(noisefree / artifacts.RECEIVER_FILE)
     phase, magnitude, mask = (artifacts.read(noisefree, name, params.grid) for name in ("phase", "magnitude", "mask"))
-    if snr is not None:
+    if receiver["sigma"] or protocol.coils:
         signal = np.empty(phase.shape, np.complex64)
         signal.real, signal.imag = magnitude * np.cos(phase), magnitude * np.sin(phase)
-        signal = add_noise(signal, sigma_for(snr, magnitude, mask), np.random.default_rng(seed))
+        isocentre, orientation = tuple(receiver["isocentre"]), source.orientation or 0
+        signal = received(signal, protocol, params.grid, isocentre, receiver["sigma"], seed, orientation)
         phase, magnitude = np.angle(signal), np.abs(signal)
+    mask = acquired(protocol.mask, mask, magnitude, params.grid)
     artifacts.write(out, {"phase": phase, "magnitude": magnitude, "mask": mask}, params.grid)
     artifacts.write_params(out, params)

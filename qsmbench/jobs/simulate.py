@@ -12,9 +12,12 @@ from qsmbench import artifacts
 from qsmbench.bids import write_megre, write_truth
 from qsmbench.config import Simulated
 from qsmbench.phantom import load
-from qsmbench.scan.noise import add_noise, sigma_for
-from qsmbench.scan.protocol import load_protocol
+from qsmbench.scan.acquired_mask import acquired
+from qsmbench.scan.protocol import Protocol, load_protocol
+from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
+
+NOISEFREE = "noisefree"
 
 
 def main(arguments: list[str]) -> None:
@@ -28,40 +31,64 @@ def main(arguments: list[str]) -> None:
 
 
 def _simulation(source: Simulated) -> Simulation:
-    return simulate(load(source.phantom, source.set), load_protocol(source.protocol, source.set_protocol))
+    protocol = load_protocol(source.protocol, source.set_protocol)
+    return simulate(load(source.phantom, source.set), protocol, source.orientation or 0)
 
 
-def save(simulation: Simulation, out: Path, *, scan: str = "noisefree") -> None:
+def save(simulation: Simulation, out: Path, *, scan: str = NOISEFREE, mask: np.ndarray | None = None) -> None:
     """Write a simulation as the artifact folders `out`/`scan` and `out`/truth.
 
     The truth has the mask and the parameters, too, so that a map from elsewhere can be scored against it alone.
+
+    Args:
+        simulation: what to write.
+        out: folder to write below.
+        scan: name of the scan's folder.
+        mask: (nx, ny, nz) bool, of the scan; None: the true one.
     """
     grid = simulation.params.grid
     measured = {
         "phase": np.angle(simulation.signal),
         "magnitude": np.abs(simulation.signal),
-        "mask": simulation.mask,
+        "mask": simulation.mask if mask is None else mask,
     }
     artifacts.write(out / scan, measured, grid)
     artifacts.write_params(out / scan, simulation.params)
+    if scan == NOISEFREE:
+        receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
+        artifacts.write_json(out / scan / artifacts.RECEIVER_FILE, receiver)
     artifacts.write(out / "truth", {**simulation.truth, "mask": simulation.mask}, grid)
     artifacts.write_params(out / "truth", simulation.params)
     artifacts.write_regions(out / "truth" / artifacts.REGIONS_FILE, simulation.regions)
 
 
 def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
-    """Simulate one scan, with noise of the first seed, as `out`/scan and `out`/truth, or as a BIDS dataset."""
+    """Simulate a scan, with noise of the first seed, as `out`/scan and `out`/truth, or as a BIDS dataset.
+
+    Where the protocol has several orientations and `source` names none, each is written to `out`/orientation-<index>.
+    """
     artifacts.make_folder(out)
     protocol = load_protocol(source.protocol, source.set_protocol)
-    simulation = _simulation(source)
-    if protocol.snr is not None:
-        sigma = sigma_for(protocol.snr, np.abs(simulation.signal), simulation.mask)
-        simulation.signal = add_noise(simulation.signal, sigma, np.random.default_rng(source.seeds[0]))
-    if not bids:
-        save(simulation, out, scan="scan")
+    several = source.orientation is None and len(protocol.orientations) > 1
+    if not several:
+        _one(source, protocol, out, bids)
         return
-    phase, magnitude = np.angle(simulation.signal), np.abs(simulation.signal)
-    name = f"{source.phantom} {source.protocol}"
+    for orientation in range(len(protocol.orientations)):
+        chosen = source.model_copy(update={"orientation": orientation})
+        _one(chosen, protocol, out / f"orientation-{orientation}", bids)
+
+
+def _one(source: Simulated, protocol: Protocol, out: Path, bids: bool) -> None:
+    simulation = _simulation(source)
+    grid, isocentre, sigma = simulation.params.grid, simulation.place.isocentre, simulation.sigma
+    seed, orientation = source.seeds[0], source.orientation or 0
+    simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
+    magnitude = np.abs(simulation.signal)
+    mask = acquired(protocol.mask, simulation.mask, magnitude, grid)
+    if not bids:
+        save(simulation, out, scan="scan", mask=mask)
+        return
+    phase, name = np.angle(simulation.signal), f"{source.phantom} {source.protocol}"
     write_megre(out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle)
     truth = out / "derivatives" / "truth"
     write_truth(truth, simulation.truth, simulation.mask, magnitude[..., 0], simulation.params, simulation.regions)

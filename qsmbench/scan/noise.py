@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from qsmbench.scan.kspace import KSpace, filtered, share
+
 
 def sigma_for(snr: float, magnitude: np.ndarray, mask: np.ndarray) -> float:
     """σ of each of the real and imaginary parts for a stated SNR.
@@ -16,9 +18,22 @@ def sigma_for(snr: float, magnitude: np.ndarray, mask: np.ndarray) -> float:
     return float(magnitude[..., 0][mask].mean(dtype=float)) / snr
 
 
-def add_noise(signal: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """`signal` (complex64, any shape) plus complex Gaussian noise of `sigma` in each part, as complex64."""
+def add_noise(signal: np.ndarray, sigma: float, rng: np.random.Generator, kspace: KSpace | None = None) -> np.ndarray:
+    """`signal` plus complex Gaussian noise of `sigma` in each part.
+
+    Args:
+        signal: complex64, any shape; (nx, ny, nz, …) with `kspace`.
+        sigma: of the image, however much of k-space is measured.
+        rng: gives the noise.
+        kspace: what is measured; none of the rest has noise, so that neighbouring voxels share some of theirs.
+
+    Returns:
+        complex64, of the shape of `signal`.
+    """
     noise = rng.standard_normal((*signal.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
     noise *= np.float32(sigma)
+    if kspace is not None and (part := share(kspace, signal.shape)) < 1:
+        noise = filtered(noise, kspace)
+        noise /= np.float32(np.sqrt(part))
     noise += signal
     return noise

@@ -6,17 +6,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, load_yaml
 from qsmbench.paths import share
+from qsmbench.scan.acquired_mask import AcquiredMask
+from qsmbench.scan.b1 import B1
+from qsmbench.scan.breathing import Breathing
+from qsmbench.scan.coils import Coils, whole_turns
+from qsmbench.scan.geometry import GridChoice, Point
+from qsmbench.scan.kspace import KSpace
+from qsmbench.scan.motion import Motion
+from qsmbench.scan.readout import Readout
+from qsmbench.scan.slices import Slices
+from qsmbench.scan.snr import Snr
 
 Positive = Annotated[float, Field(gt=0)]
 
 
 class Protocol(Model):
-    """A 3D spoiled multi-echo gradient-echo acquisition."""
+    """A spoiled gradient-echo acquisition; 3D, unless it has `slices`. What is not said is not simulated."""
 
     description: str = Field(description="one line, shown by `qsmbench list protocols`")
     source: str = Field(description="where the numbers come from; `assumed` where they are ours")
@@ -24,12 +34,33 @@ class Protocol(Model):
     te: list[Positive] = Field(min_length=1, description="echo times, s, increasing")
     tr: Positive = Field(description="repetition time, s")
     flip_angle: Annotated[float, Field(gt=0, le=180)] = Field(description="degrees")
-    snr: Positive | None = Field(description="mean magnitude in the mask at the first echo over σ; null: no noise")
+    snr: Snr | None = Field(description="SNR of the first echo, a number for that in the mask; null: no noise")
     shim_order: Annotated[int, Field(ge=0, le=2)] = Field(description="order of the shim fitted over the mask")
     phase_offset: list[float] = Field(
         max_length=9,
         description="phase at TE = 0, rad: coefficients of 1, x, y, z, xy, xz, yz, x²−y², 2z²−x²−y²",
     )
+    grid: GridChoice | None = Field(None, description="the scan's voxels; null: the phantom's")
+    slices: Slices | None = Field(None, description="2D imaging; null: 3D")
+    readout: Readout = Field(Readout(), description="axis, bandwidth, polarity, phase between odd and even echoes")
+    kspace: KSpace = Field(KSpace(), description="part of k-space that is measured")
+    b1: B1 | None = Field(None, description="profiles of the radio-frequency fields")
+    coils: Coils | None = Field(None, description="receive coils; null: one, everywhere alike")
+    isocentre: Point | None = Field(
+        None,
+        description="mm, in the phantom's coordinates: the middle of B1, coils and motion; null: the phantom's own",
+    )
+    motion: Motion | None = Field(None, description="poses of the head during the scan")
+    breathing: Breathing | None = Field(None, description="B0 from line to line")
+    orientations: list[Point] = Field(
+        [(0, 0, 0)], min_length=1, description="degrees, how the head is turned about x, y, z in each of several scans"
+    )
+    mask: AcquiredMask = Field(AcquiredMask(), description="the mask that reconstructions are given")
+
+    @field_validator("snr", mode="before")
+    @classmethod
+    def _plain(cls, snr: Any) -> Any:
+        return {"value": snr} if isinstance(snr, int | float | str) else snr
 
     @field_validator("te")
     @classmethod
@@ -37,6 +68,31 @@ class Protocol(Model):
         if np.any(np.diff(te) <= 0) or te[-1] > 1:
             raise ValueError("echo times must increase and be in seconds")
         return te
+
+    @model_validator(mode="after")
+    def _fits(self) -> Protocol:
+        stated = self.snr.at.bandwidth if self.snr and self.snr.at else None
+        if stated and self.readout.bandwidth is None:
+            raise ValueError(f"snr.at.bandwidth is {stated:g}, but readout.bandwidth is null; state both or neither")
+        if self.readout.distortion and self.readout.bandwidth is None:
+            raise ValueError("readout.distortion is true, but readout.bandwidth is null; state it")
+        if self.slices and self.readout.axis == "z":
+            raise ValueError("readout.axis is z, but z is the axis of the slices; legal are x, y")
+        if self.slices and (self.kspace.fraction[2] != 1 or self.kspace.partial_fourier[2] != 1):
+            raise ValueError("kspace is cut along z, but z is the axis of the slices; its third numbers must be 1")
+        if self.coils and self.coils.combine == "mcpc" and not whole_turns(self.te):
+            raise ValueError("coils.combine is mcpc, but the first echo time is no multiple of the echo spacing")
+        return self
+
+    def check_orientation(self, index: int) -> None:
+        """See that there is an orientation of that index.
+
+        Raises:
+            QsmbenchError: there is none.
+        """
+        last = len(self.orientations) - 1
+        if not 0 <= index <= last:
+            raise QsmbenchError(f"orientation is {index}; legal are {f'0…{last}' if last else '0'} of this protocol")
 
 
 def protocols() -> dict[str, Path]:
@@ -57,7 +113,7 @@ def protocol_file(name_or_path: str) -> Path:
 
 
 def load_protocol(name_or_path: str, overrides: dict[str, Any] | None = None) -> Protocol:
-    """The protocol of a name, or in a YAML file, with some of its keys set anew.
+    """The protocol of a name, or in a YAML file, with some of its keys set anew (`readout.bandwidth: 200`).
 
     Raises:
         QsmbenchError: no such protocol, or an illegal key or value.

@@ -28,6 +28,8 @@ def spoiled_gre(
     tr: float,
     flip_angle: float,
     b0: float,
+    profile: tuple[np.ndarray, np.ndarray] | None = None,
+    transmit: np.ndarray | None = None,
 ) -> np.ndarray:
     """Signal of a spoiled gradient echo, each voxel the complex mean of its sub-voxels.
 
@@ -45,24 +47,34 @@ def spoiled_gre(
         tr: s.
         flip_angle: degrees.
         b0: T.
+        profile: along z, over the sub-voxels of a voxel: flip angle (fz,) relative to `flip_angle`, and the share
+            (fz,) of each sub-voxel that counts; None: all alike.
+        transmit: (nx, ny, nz) float32, multiplies the flip angle; None: 1.
 
     Returns:
         (nx, ny, nz, n_echoes) complex64.
     """
     omega = 2 * np.pi * hz_per_ppm(b0)
-    alpha = np.deg2rad(flip_angle)
+    flip, share = profile or (np.ones(factor[2]), np.ones(factor[2]))
+    alpha = np.deg2rad(flip_angle) * flip
+    sin_a, cos_a = np.array([np.sin(a) for a in alpha]), np.array([np.cos(a) for a in alpha])
+    transmit = np.zeros((0, 0, 0), np.float32) if transmit is None else transmit
     # times in float64 from decimal values: equal spacings differ in the last bit, which would defeat the recurrence
     te = np.round(np.asarray(te, float), 9)
     fat = fat_dephasing(te, b0)
     nx, ny, nz = (n // f for n, f in zip(field.shape, factor, strict=True))
     out = np.empty((nx, ny, nz, te.size), np.complex64)
     maps = (field, pd, t1, r2star, fat_fraction)
-    over_planes(_signal, nx, out, *maps, *factor, te, fat, tr, np.sin(alpha), np.cos(alpha), omega)
+    over_planes(_signal, nx, out, *maps, *factor, te, fat, tr, alpha, sin_a, cos_a, share, transmit, omega)
     return out
 
 
 @numba.njit(nogil=True, cache=True)
-def _signal(start, stop, out, field, pd, t1, r2star, fat_fraction, fx, fy, fz, te, fat, tr, sin_a, cos_a, omega):
+def _signal(
+    start, stop, out, field, pd, t1, r2star, fat_fraction,
+    fx, fy, fz, te, fat, tr, alpha, sin_a, cos_a, share, transmit, omega,
+):  # fmt: skip
+    counted = share.sum() * fx * fy
     total = np.empty(te.size, np.complex128)
     for i in range(start, stop):
         for j in range(out.shape[1]):
@@ -73,8 +85,15 @@ def _signal(start, stop, out, field, pd, t1, r2star, fat_fraction, fx, fy, fz, t
                         for c in range(k * fz, (k + 1) * fz):
                             if pd[a, b, c] <= 0 or t1[a, b, c] <= 0:  # no protons
                                 continue
+                            s = c - k * fz
+                            if share[s] == 0:
+                                continue
+                            sin, cos = sin_a[s], cos_a[s]
+                            if transmit.size:
+                                angle = alpha[s] * transmit[i, j, k]
+                                sin, cos = np.sin(angle), np.cos(angle)
                             e1 = np.exp(-tr / t1[a, b, c])
-                            m0 = pd[a, b, c] * sin_a * (1 - e1) / (1 - cos_a * e1)
+                            m0 = share[s] * (pd[a, b, c] * sin * (1 - e1) / (1 - cos * e1))
                             rate = complex(-r2star[a, b, c], omega * field[a, b, c])
                             f = fat_fraction[a, b, c]
                             step = 0.0
@@ -89,4 +108,4 @@ def _signal(start, stop, out, field, pd, t1, r2star, fat_fraction, fx, fy, fz, t
                                 z *= turn
                                 total[e] += z * (1 - f + f * fat[e])
                 for e in range(te.size):
-                    out[i, j, k, e] = total[e] / (fx * fy * fz)
+                    out[i, j, k, e] = total[e] / counted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,19 @@ from qsmbench.artifacts import Params
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import Phantom, Properties
-from qsmbench.scan.blocks import Factor, block_mean, majority, repeat
+from qsmbench.scan import b1, breathing, coils, motion, segments
+from qsmbench.scan.blocks import majority, repeat
 from qsmbench.scan.field import field_of
+from qsmbench.scan.geometry import Place, place
 from qsmbench.scan.harmonics import evaluate, fit
+from qsmbench.scan.kspace import filtered, multiplied
+from qsmbench.scan.noise import sigma_for
 from qsmbench.scan.protocol import Protocol
+from qsmbench.scan.readout import distorted, eddy_phase, fat_spectrum
 from qsmbench.scan.signal import spoiled_gre
+from qsmbench.scan.slab import properties_and_field
+from qsmbench.scan.slices import profile, slice_mean
+from qsmbench.scan.snr import region_mask, snr_of
 
 
 @dataclass
@@ -22,12 +31,14 @@ class Simulation:
     """What one acquisition would measure without noise, and what is true.
 
     Attributes:
-        signal: (nx, ny, nz, n_echoes) complex64.
+        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike would see it.
         mask: (nx, ny, nz) bool, the voxels at least half of which belong to the phantom's object of study.
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
-            r2prime, labels.
+            r2prime, labels, and ct if there are calcifications.
         regions: index, name and group of the labels.
+        place: where the scan lies.
+        sigma: of the noise in each of the real and imaginary parts, in each coil; 0: none.
     """
 
     signal: np.ndarray
@@ -35,6 +46,8 @@ class Simulation:
     params: Params
     truth: dict[str, np.ndarray]
     regions: list[tuple[int, str, str]]
+    place: Place
+    sigma: float
 
 
 def local_source(chi: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -46,58 +59,186 @@ def local_source(chi: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask, chi - np.float32(chi[mask].mean(dtype=float)), np.float32(0))
 
 
-def simulate(phantom: Phantom, protocol: Protocol) -> Simulation:
-    """Simulate a scan on the phantom's grid, each voxel cut into `phantom.supersampling` sub-voxels.
+def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simulation:
+    """Simulate a scan, each voxel cut into sub-voxels.
+
+    Args:
+        phantom: the object.
+        protocol: the acquisition.
+        orientation: which of the protocol's orientations the head has.
 
     Raises:
-        QsmbenchError: the phantom's mask is empty on this grid.
+        QsmbenchError: the phantom's mask is empty on this grid, or the protocol has no such orientation.
     """
-    grid, factor = phantom.grid(), phantom.supersampling
-    fine = grid.refine(factor)
-    properties = phantom.render(fine, protocol.b0)
-    mask = block_mean(properties.mask, factor) >= 0.5
+    protocol.check_orientation(orientation)
+    gap = protocol.slices.gap if protocol.slices else 0
+    head = protocol.orientations[orientation]
+    where = place(phantom, protocol.grid, gap=gap, head=head, isocentre=protocol.isocentre)
+    grid, factor = where.grid, where.factor
+    fine, weight = grid.refine(factor), _weight(protocol, where)
+    properties, field = properties_and_field(phantom, fine, protocol.b0)
+    mask = slice_mean(properties.mask, factor, weight) >= 0.5
     if not mask.any():
         raise QsmbenchError(
             f"phantom {phantom.name}: no voxel of {grid.voxel_size} mm lies in its mask; use finer ones"
         )
+    shim = fit(slice_mean(field, factor, weight), mask, grid, protocol.shim_order)
+    _take_away(shim, field, fine)
+    truth = _truth(properties, field, mask, fine, factor, weight)
+    if (ct := phantom.ct(fine)) is not None:
+        truth["ct"] = slice_mean(ct, factor, weight)
+    signal = _seen(field, properties, where, protocol)
+    if protocol.motion:
+        signal = _moving(signal, phantom, protocol, where, shim)
+    if protocol.breathing:
+        signal = _breathing(signal, protocol, grid)
+    signal = filtered(signal, protocol.kspace)
+    params = Params(np.array(protocol.te), protocol.b0, grid)
+    sigma = _sigma(signal, truth["labels"], properties.regions, mask, protocol, where)
+    return Simulation(signal, mask, params, truth, properties.regions, where, sigma)
 
-    chi = properties.chi
-    field = field_of(chi, fine, ambient=properties.ambient_chi)
-    shim = fit(block_mean(field, factor), mask, grid, protocol.shim_order)
+
+def _weight(protocol: Protocol, where: Place) -> np.ndarray | None:
+    """How much each sub-slice counts in what is true of a slice; None: all alike."""
+    if protocol.slices is None:
+        return None
+    flip, share = profile(protocol.slices, where.thickness, where.factor[2])
+    return flip * share
+
+
+def _take_away(shim: np.ndarray, field: np.ndarray, fine: Grid) -> None:
+    """Subtract the harmonics with coefficients `shim` from `field`, in place."""
     for start in range(0, fine.shape[0], 16):
         planes = slice(start, start + 16)
         field[planes] -= evaluate(shim, fine, planes)
-    signal = _acquire(field, properties, factor, protocol, grid)
 
-    source = local_source(chi, repeat(mask, factor))
-    truth = {
-        "chi": block_mean(chi, factor),
-        "chi_para": block_mean(properties.chi_para, factor),
-        "chi_dia": block_mean(properties.chi_dia, factor),
-        "total_field": block_mean(field, factor),
-        "local_field": np.where(mask, block_mean(field_of(source, fine), factor), np.float32(0)),
-        "r2star": block_mean(properties.r2star, factor),
-        "r2prime": block_mean(properties.r2star - properties.r2, factor),
+
+def _truth(
+    properties: Properties,
+    field: np.ndarray,
+    mask: np.ndarray,
+    fine: Grid,
+    factor: tuple[int, int, int],
+    weight: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+    """The artifacts that are true, by name, each the mean over the voxel (or the excited slice) of its sub-voxels."""
+    source = local_source(properties.chi, repeat(mask, factor))
+    local = slice_mean(field_of(source, fine), factor, weight)
+    para, dia = (slice_mean(part, factor, weight) for part in (properties.chi_para, properties.chi_dia))
+    return {
+        "chi": para - dia,
+        "chi_para": para,
+        "chi_dia": dia,
+        "total_field": slice_mean(field, factor, weight),
+        "local_field": np.where(mask, local, np.float32(0)),
+        "r2star": slice_mean(properties.r2star, factor, weight),
+        "r2prime": slice_mean(properties.r2star - properties.r2, factor, weight),
         "labels": majority(properties.labels, factor),
     }
-    params = Params(np.array(protocol.te), protocol.b0, grid)
-    return Simulation(signal, mask, params, truth, properties.regions)
 
 
-def _acquire(field: np.ndarray, properties: Properties, factor: Factor, protocol: Protocol, grid: Grid) -> np.ndarray:
-    signal = spoiled_gre(
+def _seen(field: np.ndarray, properties: Properties, where: Place, protocol: Protocol) -> np.ndarray:
+    """The image of an object at rest, all of k-space measured; (nx, ny, nz, n_echoes) complex64.
+
+    Fat that moves along the readout is imaged apart, and then added.
+    """
+    readout, te = protocol.readout, np.array(protocol.te)
+    fat, moves = properties.fat_fraction, readout.bandwidth is not None
+    if moves and fat.any():
+        none = np.zeros_like(fat)
+        image = _scanned(_acquire(field, properties, properties.pd * fat, none, where, protocol), where, protocol)
+        spectrum = fat_spectrum(where.grid.shape[readout.along], readout, te, protocol.b0)
+        image = multiplied(image, spectrum, readout.along)
+        water = _acquire(field, properties, properties.pd * (1 - fat), none, where, protocol)
+        image += _scanned(water, where, protocol)
+    else:
+        image = _scanned(_acquire(field, properties, properties.pd, fat, where, protocol), where, protocol)
+    if moves and readout.distortion:
+        mean = slice_mean(field, where.factor, _weight(protocol, where))
+        image = distorted(image, mean, readout, protocol.b0)
+    return image
+
+
+def _acquire(
+    field: np.ndarray, properties: Properties, pd: np.ndarray, fat: np.ndarray, where: Place, protocol: Protocol
+) -> np.ndarray:
+    slices, transmit = protocol.slices, protocol.b1.transmit if protocol.b1 else None
+    return spoiled_gre(
         field,
-        properties.pd,
+        pd,
         properties.t1,
         properties.r2star,
-        properties.fat_fraction,
-        factor,
+        fat,
+        where.factor,
         te=np.array(protocol.te),
         tr=protocol.tr,
         flip_angle=protocol.flip_angle,
         b0=protocol.b0,
+        profile=profile(slices, where.thickness, where.factor[2]) if slices else None,
+        transmit=b1.evaluate(transmit, where.grid, where.isocentre) if transmit else None,
     )
+
+
+def _scanned(signal: np.ndarray, where: Place, protocol: Protocol) -> np.ndarray:
+    """The signal with the phase and the receive profile that the scanner adds, in place."""
+    grid = where.grid
     if protocol.phase_offset:
         offset = evaluate(np.array(protocol.phase_offset), grid)
         signal *= np.exp(1j * offset).astype(np.complex64)[..., None]
+    if protocol.readout.eddy:
+        signal *= np.exp(1j * eddy_phase(protocol.readout, len(protocol.te), grid))
+    if protocol.b1 and protocol.b1.receive:
+        signal *= b1.evaluate(protocol.b1.receive, grid, where.isocentre)[..., None]
     return signal
+
+
+def _moving(still: np.ndarray, phantom: Phantom, protocol: Protocol, where: Place, shim: np.ndarray) -> np.ndarray:
+    """The image of a head that moves: each pose is rendered, with its own field, and gives its lines of k-space."""
+    assert protocol.motion
+    poses = motion.poses(protocol.motion, where.isocentre)
+    fine = where.grid.refine(where.factor)
+
+    def states() -> Iterator[np.ndarray]:
+        for pose in poses:
+            if np.array_equal(pose, np.eye(4)):
+                yield still
+                continue
+            properties, field = properties_and_field(phantom, motion.seen_by(fine, pose), protocol.b0)
+            _take_away(shim, field, fine)
+            yield _seen(field, properties, where, protocol)
+
+    time, axes, total = _lines(protocol, where.grid)
+    return segments.assemble(states(), motion.pose_at(time, total, len(poses)), axes)
+
+
+def _breathing(still: np.ndarray, protocol: Protocol, grid: Grid) -> np.ndarray:
+    assert protocol.breathing
+    time, axes, _ = _lines(protocol, grid)
+    te, b0 = np.array(protocol.te), protocol.b0
+    states = (breathing.state(still, protocol.breathing, b, grid, te, b0) for b in range(breathing.BINS))
+    return segments.assemble(states, breathing.depth(protocol.breathing, time), axes)
+
+
+def _lines(protocol: Protocol, grid: Grid) -> tuple[np.ndarray, tuple[int, ...], float]:
+    return segments.times(
+        grid.shape, protocol.readout.along, protocol.kspace, protocol.tr, slices=protocol.slices is not None
+    )
+
+
+def _sigma(
+    signal: np.ndarray,
+    labels: np.ndarray,
+    regions: list[tuple[int, str, str]],
+    mask: np.ndarray,
+    protocol: Protocol,
+    where: Place,
+) -> float:
+    """σ of the noise in each part, in each coil: the one for all echoes that gives the protocol's SNR."""
+    if protocol.snr is None:
+        return 0.0
+    magnitude = np.abs(signal[..., :1])
+    if protocol.coils:
+        magnitude *= coils.together(protocol.coils, where.grid, where.isocentre)[..., None]
+    slices = protocol.slices is not None
+    snr = snr_of(protocol.snr, where, protocol.b0, protocol.readout, protocol.kspace, slices)
+    return sigma_for(snr, magnitude, region_mask(protocol.snr.region, labels, regions, mask))

@@ -1,0 +1,42 @@
+"""B1: what the transmitter's and the receiver's fields do to flip angle and signal."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, PositiveFloat
+
+from qsmbench.grid import Grid
+from qsmbench.model import Model
+from qsmbench.scan.geometry import Point
+from qsmbench.scan.harmonics import SCALE_MM
+
+
+class Dome(Model):
+    """A Gaussian bell about the isocentre, by two of its values."""
+
+    center: PositiveFloat = Field(1, description="at the isocentre")
+    edge: PositiveFloat = Field(description="100 mm from it")
+
+
+class B1(Model):
+    """Profiles of the radio-frequency fields, relative to the nominal."""
+
+    transmit: Dome | None = Field(None, description="multiplies the flip angle")
+    receive: Dome | None = Field(None, description="multiplies the signal, not the noise")
+
+
+def squared_distance(grid: Grid, point: Point) -> np.ndarray:
+    """(nx, ny, nz) float32, mm², of the voxel centres from a point of the world."""
+    at = np.linalg.solve(grid.affine, [*point, 1])[:3]  # the point, in voxels
+    total = np.zeros((1, 1, 1))
+    for axis, (n, d) in enumerate(zip(grid.shape, grid.voxel_size, strict=True)):
+        size = [1, 1, 1]
+        size[axis] = -1
+        total = total + (((np.arange(n) - at[axis]) * d) ** 2).reshape(size)
+    return total.astype(np.float32)
+
+
+def evaluate(dome: Dome, grid: Grid, isocentre: Point) -> np.ndarray:
+    """The profile on `grid`, (nx, ny, nz) float32."""
+    r2 = squared_distance(grid, isocentre) / np.float32(SCALE_MM**2)
+    return np.float32(dome.center) * np.exp(r2 * np.float32(np.log(dome.edge / dome.center)))

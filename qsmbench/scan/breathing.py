@@ -1,0 +1,45 @@
+"""Breathing: the chest moves, and with it B0 in the head, from line to line of k-space."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, PositiveFloat
+
+from qsmbench.grid import Grid
+from qsmbench.model import Model
+from qsmbench.scan.harmonics import evaluate
+from qsmbench.units import rad_per_ppm
+
+BINS = 8
+"""Breathing's depth is cut into so many states."""
+
+
+class Breathing(Model):
+    """A sine of B0 in time; at 7 T some Hz in the head (Van de Moortele 2002, doi:10.1002/mrm.10145)."""
+
+    field: list[float] = Field(
+        min_length=1,
+        max_length=9,
+        description="amplitude, ppm of B0: coefficients of 1, x, y, z, xy, xz, yz, x²−y², 2z²−x²−y² (100 mm)",
+    )
+    period: PositiveFloat = Field(description="s")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the breath's phase when the scan begins")
+
+
+def depth(breathing: Breathing, time: np.ndarray) -> np.ndarray:
+    """Depth of the breath at `time` [s]: which of `BINS` states, 0 the lowest field."""
+    start = np.random.default_rng(breathing.seed).uniform(0, 2 * np.pi)
+    wave = np.sin(2 * np.pi * time / breathing.period + start)
+    return np.clip(((wave + 1) / 2 * BINS).astype(int), 0, BINS - 1)
+
+
+def state(image: np.ndarray, breathing: Breathing, b: int, grid: Grid, te: np.ndarray, b0: float) -> np.ndarray:
+    """`image` (nx, ny, nz, n_echoes) as it would be if the breath were held at state `b`; complex64."""
+    amplitude = (2 * b + 1) / BINS - 1
+    field = evaluate(amplitude * np.array(breathing.field), grid)
+    turned = np.empty_like(image)
+    for e, t in enumerate(te):
+        turned[..., e] = image[..., e] * np.exp(1j * (field * np.float32(rad_per_ppm(b0, t))))
+    return turned

@@ -1,0 +1,102 @@
+"""Where a scan's voxels lie: the phantom's own grid, or one that the protocol chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from scipy.spatial.transform import Rotation
+
+from qsmbench.grid import Grid
+from qsmbench.model import Model
+from qsmbench.phantom import Phantom
+from qsmbench.scan.blocks import Factor
+
+Point = tuple[float, float, float]
+Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
+
+class GridChoice(Model):
+    """The grid of a scan; what is left out is the phantom's."""
+
+    voxel_size: Sizes | None = Field(None, description="mm; with `slices` the third is their thickness")
+    field_of_view: Sizes | None = Field(None, description="mm, along the scan's axes")
+    center: Point | None = Field(None, description="mm, in the phantom's coordinates")
+    rotate: Point = Field((0, 0, 0), description="degrees, about the world's x, then y, then z")
+    supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(None, description="sub-voxels per voxel")
+
+    @field_validator("voxel_size", "supersampling", mode="before")
+    @classmethod
+    def _scalar(cls, value: Any) -> Any:
+        return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a scan lies.
+
+    Attributes:
+        grid: its voxels; with a gap between slices, the spacing along z holds both.
+        factor: sub-voxels per voxel.
+        thickness: mm, along z, of what a voxel holds.
+        isocentre: mm, in the world: the middle of coils, of B1, and of the head's turns.
+    """
+
+    grid: Grid
+    factor: Factor
+    thickness: float
+    isocentre: Point
+
+
+def turn(degrees: Point) -> np.ndarray:
+    """(3, 3) rotation by `degrees` about the world's x, then y, then z."""
+    return Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+
+
+def centre_of(grid: Grid) -> np.ndarray:
+    """(3,) mm, the centre of a grid in the world."""
+    return grid.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + grid.affine[:3, 3]
+
+
+def rotation_of(grid: Grid) -> np.ndarray:
+    """(3, 3) directions of the array axes in the world, as columns."""
+    return grid.affine[:3, :3] / np.array(grid.voxel_size)
+
+
+def place(
+    phantom: Phantom,
+    choice: GridChoice | None,
+    *,
+    gap: float = 0,
+    head: Point = (0, 0, 0),
+    isocentre: Point | None = None,
+) -> Place:
+    """Where a protocol's scan of a phantom lies.
+
+    Args:
+        phantom: gives all that `choice` leaves out, and the direction of B0 in the world.
+        choice: what the protocol says of its grid.
+        gap: mm, between slices, along z.
+        head: degrees, how the head is turned in the scanner. The grid turns with it, so that only the direction
+            of B0 in its axes differs.
+        isocentre: mm; by default the middle of the phantom's own grid.
+    """
+    own = phantom.grid()
+    x, y, z = (float(c) for c in centre_of(own))
+    isocentre = isocentre or (x, y, z)
+    if choice is None and not gap and not any(head):
+        return Place(own, phantom.supersampling, own.voxel_size[2], isocentre)
+    choice = choice or GridChoice()
+    size = np.array(choice.voxel_size or own.voxel_size)
+    spacing = size + np.array([0, 0, gap])
+    box = np.array(choice.field_of_view or np.array(own.shape) * own.voxel_size)
+    nx, ny, nz = (int(n) for n in np.maximum(np.round(box / spacing), 1))
+    axes = turn(choice.rotate) @ rotation_of(own)
+    affine = np.eye(4)
+    affine[:3, :3] = axes * spacing
+    affine[:3, 3] = np.array(choice.center or (x, y, z)) - affine[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
+    bx, by, bz = axes.T @ turn(head).T @ rotation_of(own) @ np.array(own.b0_dir)
+    grid = Grid.from_affine((nx, ny, nz), affine, (float(bx), float(by), float(bz)))
+    return Place(grid, choice.supersampling or phantom.supersampling, float(size[2]), isocentre)

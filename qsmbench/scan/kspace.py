@@ -1,0 +1,82 @@
+"""Which part of k-space is measured: a smaller matrix than the image's, and partial Fourier, both zero-filled."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import scipy.fft
+from pydantic import Field
+
+from qsmbench.model import Model
+from qsmbench.ops.threads import n_threads
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Partial = Annotated[float, Field(ge=0.5, le=1)]
+
+
+class KSpace(Model):
+    """The measured part of k-space along x, y, z; the rest is zero, which makes Gibbs ringing."""
+
+    fraction: tuple[Fraction, Fraction, Fraction] = Field((1, 1, 1), description="acquired over image matrix")
+    partial_fourier: tuple[Partial, Partial, Partial] = Field(
+        (1, 1, 1), description="share measured of the acquired matrix; the most negative frequencies are left out"
+    )
+
+    @property
+    def share(self) -> np.ndarray:
+        """(3,) measured over reconstructed samples along each axis, as asked for."""
+        return np.array(self.fraction) * np.array(self.partial_fourier)
+
+
+WHOLE = KSpace()
+
+
+def count(n: int, fraction: float, partial: float) -> tuple[int, int]:
+    """How many of `n` frequencies are acquired, and how many of these, the lowest, partial Fourier leaves out."""
+    acquired = max(round(n * fraction), 1)
+    return acquired, int((1 - partial) * acquired + 1e-6)
+
+
+def measured(n: int, fraction: float = 1, partial: float = 1) -> np.ndarray:
+    """(n,) bool, in the order of an FFT: which of `n` frequencies are measured.
+
+    The acquired ones are the lowest round(n·fraction); for an even number the one without a partner is negative.
+    """
+    acquired, left_out = count(n, fraction, partial)
+    frequency = np.rint(np.fft.fftfreq(n) * n).astype(int)
+    return (frequency >= left_out - acquired // 2) & (frequency < acquired - acquired // 2)
+
+
+def windows(kspace: KSpace, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """What is measured along x, y, z of an image of `shape`; see `measured`."""
+    return [measured(*given) for given in zip(shape[:3], kspace.fraction, kspace.partial_fourier, strict=True)]
+
+
+def share(kspace: KSpace, shape: tuple[int, ...]) -> float:
+    """Measured over reconstructed samples of an image of `shape`."""
+    return float(np.prod([w.mean() for w in windows(kspace, shape)]))
+
+
+def filtered(image: np.ndarray, kspace: KSpace) -> np.ndarray:
+    """The image that the measured part of k-space gives.
+
+    Args:
+        image: (nx, ny, nz, …) complex64.
+        kspace: what is measured; all of it leaves the image as it is, to the bit.
+    """
+    for axis, window in enumerate(windows(kspace, image.shape)):
+        if not window.all():
+            image = multiplied(image, window.astype(np.float32), axis)
+    return image
+
+
+def multiplied(image: np.ndarray, factor: np.ndarray, axis: int) -> np.ndarray:
+    """`image` (complex64) with its spectrum along `axis` multiplied by `factor` (n,), or one (n, n_echoes) an echo."""
+    spectrum = scipy.fft.fft(image, axis=axis, workers=n_threads())
+    shape = [1] * image.ndim
+    shape[axis] = factor.shape[0]
+    if factor.ndim == 2:
+        shape[-1] = factor.shape[1]
+    spectrum *= factor.reshape(shape).astype(np.complex64)
+    return scipy.fft.ifft(spectrum, axis=axis, workers=n_threads(), overwrite_x=True)

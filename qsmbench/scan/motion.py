@@ -1,0 +1,49 @@
+"""Motion of the head: between parts of the scan it lies differently."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from qsmbench.grid import Grid
+from qsmbench.model import Model
+from qsmbench.scan.geometry import Point, turn
+
+
+class Motion(Model):
+    """The scan falls into equal parts, in each of which the head lies still in a random pose.
+
+    The part that measures the middle of k-space has the pose that the truth has.
+    """
+
+    poses: Annotated[int, Field(ge=2, le=16)] = Field(description="how many, one after another")
+    translate: Annotated[float, Field(ge=0)] = Field(description="mm, standard deviation along each axis")
+    rotate: Annotated[float, Field(ge=0)] = Field(description="degrees, standard deviation about each axis")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the poses")
+
+
+def poses(motion: Motion, about: Point) -> list[np.ndarray]:
+    """(4, 4) rigid motions in the world [mm], turning about the point `about`; the middle one is none at all."""
+    rng = np.random.default_rng(motion.seed)
+    found = []
+    for p in range(motion.poses):
+        shift = rng.normal(0, motion.translate, 3)
+        x, y, z = rng.normal(0, motion.rotate, 3)
+        pose = np.eye(4)
+        if p != motion.poses // 2:
+            pose[:3, :3] = turn((float(x), float(y), float(z)))
+            pose[:3, 3] = shift + about - pose[:3, :3] @ np.array(about)
+        found.append(pose)
+    return found
+
+
+def seen_by(grid: Grid, pose: np.ndarray) -> Grid:
+    """The grid as the moved head sees it: B0 and the voxels stay with the scanner, so B0 keeps its place in them."""
+    return Grid(grid.shape, grid.voxel_size, grid.b0_dir, np.linalg.solve(pose, grid.affine))
+
+
+def pose_at(time: np.ndarray, total: float, n: int) -> np.ndarray:
+    """Which of `n` poses the head has at `time` of `total` [s]."""
+    return np.clip((time / total * n).astype(int), 0, n - 1)

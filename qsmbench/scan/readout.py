@@ -1,0 +1,125 @@
+"""The readout: along which axis, how fast, which way; and what fat and eddy currents do along it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numba
+import numpy as np
+import scipy.fft
+from pydantic import Field, PositiveFloat
+
+from qsmbench.grid import Grid
+from qsmbench.model import Model
+from qsmbench.ops.threads import n_threads, over_planes
+from qsmbench.scan.harmonics import evaluate
+from qsmbench.scan.signal import fat_dephasing
+from qsmbench.units import hz_per_ppm
+
+AXES = ("x", "y", "z")
+
+
+class Readout(Model):
+    """How a line of k-space is read."""
+
+    axis: Literal["x", "y", "z"] = Field("x", description="the others are phase-encoded")
+    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat stays in place")
+    polarity: Literal["monopolar", "bipolar"] = Field("monopolar", description="bipolar: even echoes read backwards")
+    distortion: bool = Field(False, description="let B0, too, move the signal along the readout; needs a bandwidth")
+    eddy: list[float] = Field(
+        [],
+        max_length=9,
+        description="phase, rad, whose sign alternates with the echoes: coefficients as in phase_offset; 1, x, y, z …",
+    )
+
+    @property
+    def along(self) -> int:
+        """Index of the readout's axis."""
+        return AXES.index(self.axis)
+
+
+def direction(readout: Readout, n_echoes: int) -> np.ndarray:
+    """(n_echoes,) 1 where an echo is read forwards, −1 where backwards."""
+    forwards = np.ones(n_echoes)
+    if readout.polarity == "bipolar":
+        forwards[1::2] = -1
+    return forwards
+
+
+def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndarray:
+    """What the spectrum of fat, seen as water, is multiplied by along the readout.
+
+    A sample is read some time before or after TE, in which each peak of fat gathers phase: that moves the peak by
+    its shift [Hz] over the bandwidth [Hz per pixel], against the readout's direction since fat lies below water.
+
+    Args:
+        n: pixels along the readout.
+        readout: with a bandwidth.
+        te: (n_echoes,) s.
+        b0: T.
+
+    Returns:
+        (n, n_echoes) complex, in the order of an FFT.
+    """
+    assert readout.bandwidth is not None
+    # the house's phase grows with the field, while a forward transform turns the other way: hence the minus
+    late = -np.fft.fftfreq(n)[:, None] / readout.bandwidth * direction(readout, len(te))
+    return fat_dephasing((te + late).ravel(), b0).reshape(n, len(te))
+
+
+def distorted(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float) -> np.ndarray:
+    """The image whose signal B0 moves along the readout, by its offset [Hz] over the bandwidth [Hz per pixel].
+
+    Each sample of a line is the sum over its voxels with the phase that their field has made by then: no interpolation.
+
+    Args:
+        image: (nx, ny, nz, n_echoes) complex64.
+        field: (nx, ny, nz) float32, ppm of B0, mean over the voxel.
+        readout: with a bandwidth.
+        b0: T.
+
+    Returns:
+        (nx, ny, nz, n_echoes) complex64.
+    """
+    assert readout.bandwidth is not None
+    lines = np.ascontiguousarray(np.moveaxis(image, readout.along, 2))
+    pixels = np.moveaxis(field, readout.along, 2) * np.float32(hz_per_ppm(b0) / readout.bandwidth)
+    samples = np.zeros_like(lines)
+    over_planes(_read, lines.shape[0], samples, lines, pixels, direction(readout, image.shape[-1]))
+    seen = scipy.fft.ifft(np.fft.ifftshift(samples, axes=2), axis=2, workers=n_threads())
+    return np.ascontiguousarray(np.moveaxis(seen, 2, readout.along))
+
+
+@numba.njit(nogil=True, cache=True)
+def _read(start, stop, samples, lines, pixels, forwards):
+    """Samples of the lines in planes start … stop − 1, from the lowest frequency on; `pixels`: how far each moves."""
+    n = lines.shape[2]
+    total = np.empty(n, np.complex128)
+    for i in range(start, stop):
+        for j in range(lines.shape[1]):
+            for e in range(lines.shape[3]):
+                total[:] = 0
+                for x in range(n):
+                    if lines[i, j, x, e] == 0:
+                        continue
+                    angle = 2 * np.pi * (x + forwards[e] * pixels[i, j, x]) / n
+                    z = lines[i, j, x, e] * np.exp(1j * angle * (n // 2))
+                    turn = np.exp(-1j * angle)
+                    for k in range(n):
+                        total[k] += z
+                        z *= turn
+                for k in range(n):
+                    samples[i, j, k, e] = total[k]
+
+
+def eddy_phase(readout: Readout, n_echoes: int, grid: Grid) -> np.ndarray:
+    """Phase that eddy currents leave: its sign alternates with the echoes, the first is positive.
+
+    Mostly linear along the readout, and opposite for gradients of opposite polarity (Li 2015,
+    doi:10.1007/s10334-014-0470-3).
+
+    Returns:
+        (nx, ny, nz, n_echoes) float32, rad.
+    """
+    sign = np.where(np.arange(n_echoes) % 2, -1, 1).astype(np.float32)
+    return evaluate(np.array(readout.eddy), grid)[..., None] * sign

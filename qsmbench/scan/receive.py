@@ -1,0 +1,45 @@
+"""From a noise-free image to what the scanner delivers: receive coils, noise, and the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qsmbench.grid import Grid
+from qsmbench.scan import coils
+from qsmbench.scan.geometry import Point
+from qsmbench.scan.noise import add_noise
+from qsmbench.scan.protocol import Protocol
+
+
+def received(
+    signal: np.ndarray, protocol: Protocol, grid: Grid, isocentre: Point, sigma: float, seed: int, orientation: int = 0
+) -> np.ndarray:
+    """The image with its noise, and, where there are several coils, as combined from all of them.
+
+    Args:
+        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike would see it.
+        protocol: coils and k-space.
+        grid: of the signal.
+        isocentre: mm, in the world.
+        sigma: of the noise in each part, in each coil; 0: none.
+        seed: of the noise.
+        orientation: index; each has noise of its own.
+
+    Returns:
+        (nx, ny, nz, n_echoes) complex64.
+    """
+
+    def noisy(image: np.ndarray, numbers: int | list[int]) -> np.ndarray:
+        return add_noise(image, sigma, np.random.default_rng(numbers), protocol.kspace) if sigma else image
+
+    if protocol.coils is None:
+        return noisy(signal, [seed, orientation] if orientation else seed)
+    chosen = protocol.coils
+
+    def images() -> Iterator[coils.Coil]:
+        for c, s in enumerate(coils.sensitivities(chosen, grid, isocentre)):
+            yield noisy(signal * s[..., None], [seed, orientation, c]), s
+
+    return coils.combined(chosen, images, protocol.te, grid)

@@ -1,0 +1,103 @@
+"""Signal-to-noise ratio: a plain number, or what a scanner of known SNR would have with other voxels and field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PositiveFloat, field_validator
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.model import Model
+from qsmbench.scan.geometry import Place, Sizes
+from qsmbench.scan.kspace import KSpace
+from qsmbench.scan.readout import Readout
+
+
+class At(Model):
+    """The scan, of the same kind and field of view, that a stated SNR belongs to; what is left out is this scan's."""
+
+    b0: PositiveFloat | None = Field(None, description="T")
+    voxel_size: Sizes | None = Field(None, description="mm, acquired")
+    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel")
+
+    @field_validator("voxel_size", mode="before")
+    @classmethod
+    def _scalar(cls, value: Any) -> Any:
+        return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Snr(Model):
+    """SNR of the first echo: mean magnitude in a region over σ of each of the real and imaginary parts."""
+
+    value: PositiveFloat = Field(description="mean magnitude of the first echo over σ")
+    region: str | None = Field(None, description="name or group of regions; null: the study mask")
+    at: At | None = Field(None, description="the scan that has this SNR; null: this one")
+
+
+def relative(b0: float, voxel: np.ndarray, box: np.ndarray, encoded: list[int], bandwidth: float) -> float:
+    """SNR up to a constant: B0 × voxel volume × √(time in which samples are read).
+
+    The law of noise that comes from the body (Edelstein 1986, doi:10.1002/mrm.1910030413); a line of k-space is read
+    for 1/bandwidth, and there are as many as voxels along the phase-encoded axes.
+
+    Args:
+        b0: T.
+        voxel: (3,) mm, acquired.
+        box: (3,) mm, field of view.
+        encoded: axes that are phase-encoded.
+        bandwidth: Hz per pixel.
+    """
+    lines = np.prod([box[a] / voxel[a] for a in encoded])
+    return float(b0 * np.prod(voxel) * np.sqrt(lines / bandwidth))
+
+
+def snr_of(snr: Snr, place: Place, b0: float, readout: Readout, kspace: KSpace, slices: bool) -> float:
+    """SNR of this scan from that of the one it is stated for; equal if it is stated for this one.
+
+    Args:
+        snr: as stated.
+        place: grid and thickness of the scan.
+        b0: T.
+        readout: axis and bandwidth.
+        kspace: what is measured: fewer lines, larger voxels.
+        slices: whether z is an axis of slices rather than of frequencies.
+    """
+    if snr.at is None:
+        return snr.value
+    grid = place.grid
+    voxel = np.array([*grid.voxel_size[:2], place.thickness])
+    box = np.array(grid.shape) * voxel
+    encoded = [a for a in range(3) if a != readout.along and not (slices and a == 2)]
+    # a readout that begins late takes less time, and, as lines left out do, makes voxels larger
+    share = kspace.share
+    bandwidth = (readout.bandwidth or 1.0) / kspace.partial_fourier[readout.along]
+    here = relative(b0, voxel / share, box, encoded, bandwidth)
+    there = relative(
+        snr.at.b0 or b0,
+        np.array(snr.at.voxel_size or voxel / share),
+        box,
+        encoded,
+        snr.at.bandwidth or bandwidth,
+    )
+    return snr.value * here / there
+
+
+def region_mask(
+    name: str | None, labels: np.ndarray, regions: list[tuple[int, str, str]], mask: np.ndarray
+) -> np.ndarray:
+    """Where the voxels of a region, or of a group of them, lie within the mask; (nx, ny, nz) bool.
+
+    Raises:
+        QsmbenchError: no such region, or none of it in the mask.
+    """
+    if name is None:
+        return mask
+    wanted = [index for index, region, group in regions if name in (region, group)]
+    if not wanted:
+        known = sorted({r for _, r, _ in regions} | {g for _, _, g in regions if g})
+        raise QsmbenchError(f"snr.region is {name!r}; there are {', '.join(known)}")
+    found = np.isin(labels, wanted) & mask
+    if not found.any():
+        raise QsmbenchError(f"snr.region is {name!r}; none of it lies in the scan's mask; name another")
+    return found
