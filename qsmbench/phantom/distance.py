@@ -26,7 +26,9 @@ def _ellipsoid(u, v, w, q):
         if q[0] == q[1] and q[1] == q[2]:
             return (k0 - 1.0) * q[0]
         k1 = np.sqrt((a / q[0]) ** 2 + (b / q[1]) ** 2 + (c / q[2]) ** 2)
-        return max(k0 * (k0 - 1.0) / max(k1, 1e-9), -shortest)
+        if k1 < 1e-9:
+            return -shortest  # at the centre the gradient vanishes
+        return max(k0 * (k0 - 1.0) / k1, -shortest)
     k0 = (a**e + b**e + c**e) ** (1.0 / e)
     if k0 < 1e-6:
         return -shortest
