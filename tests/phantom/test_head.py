@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation, map_coordinates
+from scipy.ndimage import binary_dilation, label, map_coordinates
 
 from qsmbench.grid import Grid
 from qsmbench.phantom import load
@@ -23,9 +23,22 @@ VOLUMES = {  # ml, both sides
     "substantia_nigra": (0.6, 1.2),
     "subthalamic_nucleus": (0.2, 0.35),
     "dentate": (1.2, 2.2),
-    "cortex": (600, 1000),
-    "white_matter": (400, 700),
+    "nucleus_accumbens": (0.5, 1.2),
+    "lateral_geniculate_nucleus": (0.15, 0.35),
+    "amygdala": (2.5, 4),
+    "hippocampus": (5, 8),
+    "choroid_plexus": (1, 3),
+    "lateral_ventricle": (10, 30),
+    "third_ventricle": (0.7, 1.8),
+    "precentral_cortex": (12, 30),
+    "cerebellar_cortex": (80, 160),
+    "brainstem": (20, 40),
 }
+
+CORTEX = ("cortex", "cerebellar_cortex", "precentral_cortex", "primary_visual_cortex", "stria_of_gennari")
+CORTEX += ("parahippocampal_cortex",)
+WHITE = ("white_matter", "subcortical_white_matter", "cerebellar_white_matter", "corpus_callosum", "optic_radiation")
+WHITE += ("internal_capsule", "internal_capsule_anterior", "external_capsule", "cingulum")
 
 
 def region(properties, name):
@@ -40,6 +53,16 @@ def test_volume_is_plausible(rendered, name):
     assert low < region(rendered, name).sum() * rendered.grid.voxel_volume / 1000 < high
 
 
+def test_the_brain_is_of_the_right_size(rendered):
+    def volume(names):
+        return sum(region(rendered, n).sum() for n in names) * rendered.grid.voxel_volume / 1000
+
+    brain = [n for _, n, group in rendered.regions if group in ("gm", "wm", "dgm") and n not in ("spinal_cord",)]
+    assert 600 < volume(CORTEX) < 1000
+    assert 400 < volume(WHITE) < 700
+    assert 1300 < volume(brain) < 1600
+
+
 @pytest.mark.parametrize("name", VOLUMES)
 def test_left_and_right_are_alike(rendered, name):
     found = region(rendered, name)
@@ -49,7 +72,7 @@ def test_left_and_right_are_alike(rendered, name):
 
 def test_nuclei_are_the_deep_grey_group(rendered):
     nuclei = {name for _, name, group in rendered.regions if group == "dgm"}
-    assert nuclei == set(VOLUMES) - {"cortex", "white_matter"}
+    assert nuclei == set(list(VOLUMES)[:12])
     assert all(rendered.mask[region(rendered, n)].all() for n in nuclei)
 
 
@@ -69,18 +92,77 @@ def test_pure_voxels_have_the_values_of_the_table(name):
     assert found == pytest.approx(tissue, abs=1e-4)
 
 
-def test_putamen_caudate_and_pallidum_are_in_order(rendered):
-    def centre(name):
-        found = np.argwhere(region(rendered, name))
-        world = found @ rendered.grid.affine[:3, :3].T + rendered.grid.affine[:3, 3]
-        return world[world[:, 0] > 0].mean(0)
+def centre(properties, name):
+    """Middle of a region's right half [mm]."""
+    found = np.argwhere(region(properties, name))
+    world = found @ properties.grid.affine[:3, :3].T + properties.grid.affine[:3, 3]
+    return world[world[:, 0] > 0].mean(0)
 
-    caudate, putamen = centre("caudate"), centre("putamen")
-    outer, inner, thalamus = (centre(n) for n in ("globus_pallidus_externus", "globus_pallidus_internus", "thalamus"))
+
+def test_putamen_caudate_and_pallidum_are_in_order(rendered):
+    caudate, putamen = centre(rendered, "caudate"), centre(rendered, "putamen")
+    outer, inner = (centre(rendered, f"globus_pallidus_{n}") for n in ("externus", "internus"))
+    thalamus = centre(rendered, "thalamus")
     assert inner[0] < outer[0] < putamen[0]
     assert caudate[1] > thalamus[1]
     assert caudate[2] > putamen[2]
-    assert centre("dentate")[2] < centre("red_nucleus")[2] < thalamus[2]
+    assert centre(rendered, "dentate")[2] < centre(rendered, "red_nucleus")[2] < thalamus[2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "axis"),
+    [  # the first lies further right, in front, or above
+        ("claustrum", "putamen", 0),
+        ("substantia_nigra", "red_nucleus", 0),
+        ("lateral_geniculate_nucleus", "red_nucleus", 0),
+        ("amygdala", "hippocampus", 1),
+        ("internal_capsule_anterior", "internal_capsule", 1),
+        ("cerebral_peduncle", "substantia_nigra", 1),
+        ("substantia_nigra", "red_nucleus", 1),
+        ("thalamus", "pulvinar", 1),
+        ("precentral_cortex", "primary_visual_cortex", 1),
+        ("subthalamic_nucleus", "substantia_nigra", 2),
+        ("hippocampus", "parahippocampal_cortex", 2),
+        ("lateral_ventricle", "third_ventricle", 2),
+        ("third_ventricle", "fourth_ventricle", 2),
+        ("primary_visual_cortex", "cerebellar_cortex", 2),
+    ],
+)
+def test_neighbours_are_in_order(rendered, first, second, axis):
+    assert centre(rendered, first)[axis] > centre(rendered, second)[axis]
+
+
+def test_choroid_plexus_lies_in_the_ventricles(rendered):
+    plexus = region(rendered, "choroid_plexus")
+    around = binary_dilation(plexus) & ~plexus
+    ventricles = region(rendered, "lateral_ventricle") | region(rendered, "fourth_ventricle")
+    assert (around & ventricles).sum() > 0.4 * around.sum()
+    lumps, count = label(plexus)
+    assert count > 0
+    for lump in range(1, count + 1):
+        assert (binary_dilation(lumps == lump) & (ventricles | region(rendered, "csf"))).any()
+
+
+def test_the_stria_lies_within_the_visual_cortex(rendered):
+    stria = region(rendered, "stria_of_gennari")
+    around = binary_dilation(stria) & ~stria
+    tissues = region(rendered, "primary_visual_cortex") | region(rendered, "white_matter")
+    tissues |= region(rendered, "subcortical_white_matter")
+    assert (around & tissues).sum() > 0.7 * around.sum()
+
+
+def test_the_skull_is_closed(rendered):
+    """From the cisterns only the spinal canal leads out: air never touches CSF or brain."""
+    air = np.isin(rendered.labels, [0] + [i for i, n, group in rendered.regions if group == "air"])
+    inside = np.isin(rendered.labels, [i for i, _, group in rendered.regions if group in ("csf", "gm", "wm", "dgm")])
+    optic = binary_dilation(region(rendered, "optic_tract"), iterations=2)
+    assert not (binary_dilation(air) & inside & ~optic)[:, :, 1:].any()
+
+
+def test_the_brain_is_in_one_piece(rendered):
+    brain = np.isin(rendered.labels, [i for i, _, group in rendered.regions if group in ("gm", "wm", "dgm")])
+    lumps, _ = label(brain, np.ones((3, 3, 3)))
+    assert np.bincount(lumps.ravel())[1:].max() > 0.998 * brain.sum()
 
 
 @pytest.mark.parametrize(("name", "least"), [("caudate", 0.6), ("putamen", 0.55), ("thalamus", 0.4)])
@@ -107,6 +189,7 @@ def test_no_gap_between_brain_and_skull(rendered):
     index = {n: i for i, n, _ in rendered.regions}
     legal = [index[n] for n in ("csf", "cortical_bone", "diploe", "sinus", "vein_cortical", "artery", "fat")]
     legal += [index[n] for n in ("brainstem", "spinal_cord", "optic_tract", "cortex", "muscle", "mastoid_air")]
+    legal += [index[n] for n in ("dura", "cerebellar_cortex", "pituitary", "tentorium", "falx")]
     assert np.isin(rendered.labels[around], legal).mean() > 0.97
     assert (rendered.labels[around] == 0).mean() == 0
 

@@ -95,6 +95,11 @@ def test_shares_add_up_to_one(tmp_path):
     assert phantom.render(phantom.grid(), 3.0).pd == pytest.approx(1)  # all of them have a density of 1
 
 
+def test_an_ellipsoid_is_full_at_its_very_centre(tmp_path):
+    phantom = write(tmp_path, [layer({"shape": "ellipsoid", "radii": [6, 5, 4]})])
+    assert phantom.render(Grid((3, 3, 3), (1, 1, 1)), 3.0).chi == pytest.approx(1)
+
+
 def test_amount_fills_a_share(tmp_path):
     shape = {"shape": "ellipsoid", "radii": [6, 6, 6]}
     whole, part = (moment(write(tmp_path, [layer(shape, amount=a)])) for a in (1, 0.3))
