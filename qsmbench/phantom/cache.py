@@ -12,6 +12,9 @@ from joblib import Memory
 
 from qsmbench.sources import sources
 
+MOST_BYTES = 2**30
+"""The store is cut down to this size at the start of a process."""
+
 
 def folder() -> Path:
     """Where results are kept: the environment variable QSMBENCH_CACHE, by default `qsmbench` in the user's caches."""
@@ -22,15 +25,22 @@ def folder() -> Path:
 def memory() -> Memory:
     """The store of results; one that keeps nothing where the folder cannot be written.
 
-    joblib writes each result beside its place and moves it there, so processes may share the folder.
+    joblib writes each result beside its place and moves it there, so processes may share the folder. The results that
+    were not used for longest are deleted when there are more than `MOST_BYTES`.
     """
-    place = folder()
+    return _store(folder())
+
+
+@cache
+def _store(place: Path) -> Memory:
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
-            return Memory(place, verbose=0)
+            store = Memory(place, verbose=0)
+        store.reduce_size(bytes_limit=MOST_BYTES)
     except OSError:
         return Memory(None, verbose=0)
+    return store
 
 
 @cache

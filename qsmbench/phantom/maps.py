@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.cache import digest, memory
 from qsmbench.phantom.description import MapSource
 
 
@@ -55,7 +56,24 @@ def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=16)
 def read_map(path: Path, source: MapSource) -> Map:
-    """Read a map and prepare it as `source` says: scale, fill, sharpen, distance."""
+    """Read a map and prepare it as `source` says: scale, fill, sharpen, distance.
+
+    Distances take seconds, and are kept from one process to the next.
+    """
+    if source.distance is None:
+        return _prepared(path, source)
+    key = (digest(path, Path(__file__)), source.model_dump_json())
+    return Map(*memory().cache(_distances, ignore=["path", "source"])(path, source, key))
+
+
+def _distances(path: Path, source: MapSource, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Values and affine of a map of distances; `key` tells kept ones apart."""
+    prepared = _prepared(path, source)
+    found = _distance_map(prepared.values, prepared.affine, source)
+    return found.values, found.affine
+
+
+def _prepared(path: Path, source: MapSource) -> Map:
     values, affine = _image(path)
     values = values / np.float32(source.scale)
     if source.outside is not None:
@@ -63,8 +81,6 @@ def read_map(path: Path, source: MapSource) -> Map:
     if source.sharpen is not None:
         blurred = ndimage.gaussian_filter(values, source.sharpen.sigma / _spacing(affine))
         values += np.float32(source.sharpen.amount) * (values - blurred)
-    if source.distance is not None:
-        return _distance_map(values, affine, source)
     return Map(values, affine)
 
 
