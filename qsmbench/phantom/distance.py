@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
-UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH = range(10, 16)
+UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH, LEAVE = range(10, 17)
 HEADER = 13
 """Parameters before a primitive's own: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
@@ -140,6 +140,9 @@ def distance(x, y, z, code, parameters, data, stack):
             k = 2 * np.pi / p[1]
             u = abs(x) if p[2] > 0 else x
             stack[top] += p[0] * np.sin(k * u) * np.sin(k * y) * np.sin(k * z)
+        elif op == LEAVE:  # what follows only cuts more away
+            if stack[0] > p[0]:
+                return stack[0]
         else:  # rough: height, count, fold, then kx, ky, kz, phase of each wave
             u = abs(x) if p[2] > 0 else x
             for m in range(3, 3 + 4 * int(p[1]), 4):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +27,19 @@ class Map:
 
     values: np.ndarray
     affine: np.ndarray
+    _boxes: dict[tuple[float, bool], np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+
+    def box(self, level: float, below: bool) -> np.ndarray:
+        """(2, 3) first and last voxel index along each axis around where the map is above `level`, or below it."""
+        key = (level, below)
+        if key not in self._boxes:
+            found = self.values < level if below else self.values > level
+            ends = []
+            for axis in range(3):
+                there = np.flatnonzero(found.any(axis=tuple(a for a in range(3) if a != axis)))
+                ends.append((there[0] - 1, there[-1] + 1) if there.size else (0, 0))
+            self._boxes[key] = np.clip(np.array(ends).T, 0, np.array(self.values.shape) - 1)
+        return self._boxes[key]
 
 
 def locate(file: str, folder: Path) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,7 @@ class Program:
         bounds: (2, 3) mm, a box outside of which nothing lies.
         finest: mm, the smallest feature: the radius of a ball.
         slack: mm by which a distance may fall short of that to the surface.
+        leading: whether what is emitted next is at the bottom of the stack, and nothing is added to it later.
     """
 
     code: list[tuple[int, int]] = field(default_factory=list)
@@ -46,11 +50,19 @@ class Program:
     bounds: Bounds = field(default_factory=EVERYWHERE.copy)
     finest: float = np.inf
     slack: float = 0
+    leading: bool = True
 
     def add(self, operation: int, *parameters: float) -> None:
         """Append an operation."""
         self.code.append((operation, len(self.parameters)))
         self.parameters.extend(float(p) for p in parameters)
+
+    @contextmanager
+    def inner(self) -> Iterator[None]:
+        """While a shape is emitted that others are joined with, or that changes afterwards."""
+        before, self.leading = self.leading, False
+        yield
+        self.leading = before
 
 
 @dataclass
@@ -154,47 +166,71 @@ class Compiler:
             program.finest = min(program.finest, 5 * float(spacing.min()))
         own = (*image.values.shape, start, level, width, limit)
         self._primitive(program, op.MAP, fold, np.linalg.inv(image.affine), *own)
-        shape_ = np.array(image.values.shape) - 1
-        corners = np.array([[i, j, k, 1] for i in (0, shape_[0]) for j in (0, shape_[1]) for k in (0, shape_[2])])
+        corners = np.array([[*corner, 1] for corner in product(*image.box(level, is_distance).T)])
         world = (corners @ image.affine.T)[:, :3]
         return _folded(np.stack([world.min(0), world.max(0)]), fold)
 
     def _union(self, shape: g.Joined, program: Program, fold: bool) -> Bounds:
-        boxes = [self._emit(shape.of[0], program, fold)]
-        for other in shape.of[1:]:
-            boxes.append(self._emit(other, program, fold))
-            program.add(op.UNION, shape.smooth)
+        with program.inner():
+            boxes = [self._emit(shape.of[0], program, fold)]
+            for other in shape.of[1:]:
+                boxes.append(self._emit(other, program, fold))
+                program.add(op.UNION, shape.smooth)
         grow = shape.smooth / 4 * np.array([[-1], [1]]) * max(1, len(boxes) - 1)
         return np.stack([np.min([b[0] for b in boxes], 0), np.max([b[1] for b in boxes], 0)]) + grow
 
     def _intersection(self, shape: g.Intersection, program: Program, fold: bool) -> Bounds:
-        boxes = [self._emit(shape.of[0], program, fold)]
-        for other in shape.of[1:]:
-            boxes.append(self._emit(other, program, fold))
-            program.add(op.INTERSECTION)
+        # those that know how far they are come first: they let whole bricks be skipped
+        first, *others = sorted(shape.of, key=self._sampled)
+        boxes = [self._emit(first, program, fold)]
+        with self._cutting(program):
+            for other in others:
+                boxes.append(self._emit(other, program, fold))
+                program.add(op.INTERSECTION)
         return np.stack([np.max([b[0] for b in boxes], 0), np.min([b[1] for b in boxes], 0)])
+
+    def _sampled(self, shape: g.Shape) -> bool:
+        """Whether a shape is made from maps that hold no distances."""
+        if isinstance(shape, g.FromMap):
+            return shape.map in self.maps and not self.maps[shape.map][2]
+        if isinstance(shape, g.Reference):
+            return shape.name in self.shapes and self._sampled(self.shapes[shape.name])
+        parts = getattr(shape, "of", ())
+        return any(self._sampled(part) for part in (parts if isinstance(parts, tuple) else (parts,)))
 
     def _difference(self, shape: g.Difference, program: Program, fold: bool) -> Bounds:
         box = self._emit(shape.of[0], program, fold)
-        for other in shape.of[1:]:
-            self._emit(other, program, fold)
-            program.add(op.DIFFERENCE)
+        with self._cutting(program):
+            for other in shape.of[1:]:
+                self._emit(other, program, fold)
+                program.add(op.DIFFERENCE)
         return box
 
+    @contextmanager
+    def _cutting(self, program: Program) -> Iterator[None]:
+        """While what was emitted is only cut away from: points well outside of it need no more of the program."""
+        if program.leading:
+            program.add(op.LEAVE, self.step)
+        with program.inner():
+            yield
+
     def _offset(self, shape: g.Offset, program: Program, fold: bool) -> Bounds:
-        box = self._emit(shape.of, program, fold)
+        with program.inner():
+            box = self._emit(shape.of, program, fold)
         program.add(op.OFFSET, shape.by)
         return box + np.array([[-1], [1]]) * shape.by
 
     def _ripple(self, shape: g.Ripple, program: Program, fold: bool) -> Bounds:
-        box = self._emit(shape.of, program, fold)
+        with program.inner():
+            box = self._emit(shape.of, program, fold)
         program.add(op.RIPPLE, shape.amplitude, shape.wavelength, float(fold))
         program.finest = min(program.finest, shape.wavelength / 2)
         program.slack = max(program.slack, abs(shape.amplitude))
         return box + np.array([[-1], [1]]) * abs(shape.amplitude)
 
     def _rough(self, shape: g.Rough, program: Program, fold: bool) -> Bounds:
-        box = self._emit(shape.of, program, fold)
+        with program.inner():
+            box = self._emit(shape.of, program, fold)
         rng = np.random.default_rng(shape.seed)
         waves = rng.standard_normal((ROUGH_WAVES, 3))
         waves *= rng.uniform(0.6, 1.4, (ROUGH_WAVES, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
