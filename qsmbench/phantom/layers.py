@@ -15,7 +15,7 @@ from qsmbench.phantom import geometry as g
 from qsmbench.phantom import veins, vessels
 from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
-from qsmbench.phantom.cache import digest
+from qsmbench.phantom.cache import digest, memory
 from qsmbench.phantom.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.growth import Branch
 from qsmbench.phantom.maps import locate, read_map
@@ -26,6 +26,9 @@ from qsmbench.phantom.subject import Person, Population, draw, read_population, 
 from qsmbench.phantom.tissues import Tissue, TissueChange, changed, find_tissue, material_values, table, weighted
 from qsmbench.phantom.tubes import paint_tubes
 from qsmbench.phantom.warp import NO_WARP, Warp
+
+NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
+"""What of a description does not change where its regions lie."""
 
 MASK_PARTS = 2
 """A mask is yes or no, and needs no more parts of a voxel along each axis."""
@@ -124,8 +127,13 @@ class ShapePhantom(Phantom):
         return canvas, self._mask(grid)
 
     def _labels(self) -> tuple[np.ndarray, Grid]:
-        grid = self._grid(np.full(3, SPACING))
-        return self._outline(grid).labels, grid
+        shape = self.description.model_dump_json(exclude=NOT_GEOMETRY)
+        key = (shape, digest(Path(__file__), *self.files[len(self.described_in) :]))
+        return memory().cache(_coarse_labels, ignore=["phantom"])(self, key), self._coarse_grid
+
+    @property
+    def _coarse_grid(self) -> Grid:
+        return self._grid(np.full(3, SPACING))
 
     def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
@@ -246,6 +254,11 @@ class ShapePhantom(Phantom):
 
     def _values(self, tissue: str, b0: float) -> np.ndarray:
         return weighted(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
+
+
+def _coarse_labels(phantom: ShapePhantom, key: tuple[str, str]) -> np.ndarray:
+    """Labels on the grid of an atlas, kept from one process to the next; `key` tells them apart."""
+    return phantom._outline(phantom._coarse_grid).labels
 
 
 def _fillings(layer: d.Layer, tissues: dict[str, Tissue]) -> list[tuple[str, str]]:

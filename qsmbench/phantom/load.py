@@ -69,7 +69,7 @@ class Who(Model):
 
 
 def _personalise(content: dict[str, Any], path: Path) -> None:
-    """Set the parameters of a description as the person has them that it speaks of."""
+    """Set the parameters and add the sources of a description that the person has of whom it speaks."""
     if not content.get("population"):
         for key in ("subject", "age"):
             if content.get(key):
@@ -82,6 +82,11 @@ def _personalise(content: dict[str, Any], path: Path) -> None:
     if name not in parameters:
         raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
     parameters[name] += person.sulci
+    law = population.calcification
+    if person.calcified:
+        spots = {"in": law.region, "diameter": law.diameter, "count": law.count, "seed": who.subject}
+        spots |= {"source": "calcification", "hu": person.calcified, "name": f"{law.region}_calcification"}
+        content["sources"] = [spots, *content.get("sources", [])]
 
 
 def _path(name: str) -> Path:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, load_yaml
@@ -107,6 +107,26 @@ class Blood(Model):
     saturation: Share
 
 
+class CalcificationByAge(Model):
+    """Calcified spots in a region: the age at which half of all people have them, and how dense they are."""
+
+    region: str
+    half_at: PositiveFloat
+    hu: PositiveFloat
+    hu_per_year: NonNegativeFloat
+    scatter: NonNegativeFloat
+    diameter: tuple[PositiveFloat, PositiveFloat]
+    count: PositiveInt
+
+    def chance(self, age: float) -> float:
+        """Share of people of `age` [years] who have them."""
+        return 1 - 2 ** -((age / self.half_at) ** 3)
+
+    def density(self, age: float) -> float:
+        """What they add on CT at `age` [years], HU."""
+        return self.hu + self.hu_per_year * max(age - self.half_at, 0)
+
+
 class Population(Model):
     """How people differ; see `phantoms/head/population.yaml`."""
 
@@ -119,6 +139,7 @@ class Population(Model):
     iron: IronByAge
     myelin: MyelinByAge
     blood: Blood
+    calcification: CalcificationByAge
 
 
 @dataclass(frozen=True)
@@ -135,6 +156,7 @@ class Person:
         myelin: factor of χ− by tissue.
         hct: difference of the haematocrit from the mean.
         saturation: difference of the veins' oxygen saturation from the mean.
+        calcified: what the calcified spots add on CT, HU; 0: there are none.
     """
 
     seed: int
@@ -146,6 +168,7 @@ class Person:
     myelin: dict[str, float]
     hct: float
     saturation: float
+    calcified: float
 
     @property
     def is_template(self) -> bool:
@@ -203,7 +226,14 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
         myelin=_myelin(population.myelin, age, reference, scatter, rng),
         hct=float(hct),
         saturation=float(saturation),
+        calcified=_calcified(population.calcification, age, scatter, rng),
     )
+
+
+def _calcified(law: CalcificationByAge, age: float, scatter: float, rng: np.random.Generator) -> float:
+    lot, chance = rng.uniform(), np.exp(scatter * law.scatter * rng.standard_normal())
+    has = (lot if scatter else 0.5) < law.chance(age)
+    return float(chance * law.density(age)) if has else 0.0
 
 
 def _iron(law: IronByAge, age: float, reference: float, scatter: float, rng: np.random.Generator) -> dict[str, float]:

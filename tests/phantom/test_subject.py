@@ -8,7 +8,7 @@ import pytest
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom import load
 
-SMALL = {"voxel_size": 3, "supersampling": 1}
+SMALL = {"voxel_size": 3, "supersampling": 1, "vessels": None, "texture": None}  # quick
 
 
 def subject(number, **more):
@@ -69,6 +69,19 @@ def test_iron_follows_age(people):
     assert chi == pytest.approx(adult * iron(8) / iron(30), rel=1e-6)
 
 
+def test_choroid_plexus_calcifies_with_age(people):
+    """Half of all people of 33 years have it, and nearly all in old age."""
+    law = people[0]._population.calcification
+    assert law.chance(33) == pytest.approx(0.5) and law.chance(80) > 0.95 and law.chance(10) < 0.05
+    old, young = (subject(0, age=age) for age in (70, 20))
+    assert old.person.calcified == pytest.approx(60 + 1.5 * 37) and young.person.calcified == 0
+    assert [n for _, n, g in old.regions if g == "lesion"] == ["choroid_plexus_calcification"]
+    found = old.render(old.grid().refine((2, 2, 2)), 3.0)
+    index = next(i for i, n, _ in old.regions if n == "choroid_plexus_calcification")
+    assert found.chi[found.labels == index].mean() < 0
+    assert old.ct(old.grid()).max() > 50
+
+
 def test_user_has_the_last_word_on_a_tissue():
     phantom = subject(3, **{"tissues.putamen.chi": 0.2})
     para, dia = (phantom.tissues["putamen"].at(c, 3.0) for c in ("chi_para", "chi_dia"))
@@ -89,7 +102,8 @@ def test_ventricles_widen_with_age():
 
 
 def test_same_subject_is_the_same_to_the_bit():
-    first, second = (subject(5) for _ in range(2))
+    whole = {"voxel_size": 3, "supersampling": 1, "subject": 5}
+    first, second = (load("head", whole) for _ in range(2))
     a, b = (p.render(p.grid(), 3.0) for p in (first, second))
     assert np.array_equal(a.chi, b.chi) and np.array_equal(a.r2star, b.r2star)
 
