@@ -87,7 +87,8 @@ def test_the_two_ways_to_a_scan_are_one(tmp_path):
 
     source = Simulated(phantom="sphere", protocol="brain-3t", seeds=[7], set={"voxel_size": 6}, set_protocol=ALL)
     simulated(source, tmp_path / "one")
-    save(simulate(load("sphere", {"voxel_size": 6}), load_protocol("brain-3t", ALL)), tmp_path / "two")
+    sphere = load("sphere", {"voxel_size": 6})
+    save(simulate(sphere, load_protocol("brain-3t", ALL)), sphere, tmp_path / "two")
     noisy(source, tmp_path / "two" / NOISEFREE, tmp_path / "two" / "scan", 7)
     for name in ("phase", "magnitude", "mask"):
         a, b = (artifacts.read(tmp_path / way / "scan", name).astype(float) for way in ("one", "two"))
