@@ -14,7 +14,7 @@ BASIS_FILE = "basis.tsv"
 """Beside a truth: one row for each `Basis`."""
 
 SCENARIO_FILE = "scenario.json"
-"""Beside a truth: case, question, endpoint, regions, source and `assumed` of its scenario; empty if it has none."""
+"""Beside a truth: its scenario, case, question, endpoint, regions, source and `assumed`; empty if it has none."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def save(
     artifacts.write_params(out / "truth", simulation.params)
     artifacts.write_regions(out / "truth" / artifacts.REGIONS_FILE, simulation.regions)
     write_basis(out / "truth" / BASIS_FILE, phantom.basis(simulation.params.b0))
-    artifacts.write_json(out / "truth" / SCENARIO_FILE, phantom.case.told() if phantom.case else {})
+    scenario = {"scenario": phantom.name, **phantom.case.told()} if phantom.case else {}
+    artifacts.write_json(out / "truth" / SCENARIO_FILE, scenario)
 
 
 def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:

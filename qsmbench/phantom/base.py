@@ -151,7 +151,7 @@ class Phantom(ABC):
         coordinates is not looked up.
         """
         rows = {name: self._basis_of(name, b0) for _, name, _ in self.anatomy}
-        rows[origins.ANYWHERE] = self._general_basis()
+        rows[origins.ANYWHERE] = self._general_basis(b0)
         for source in self._painted:
             own = origins.of_source(source, self._origin_of(source), self.tissues, b0)
             inside, made = origins.lies_in(source), label_name(source)
@@ -165,8 +165,8 @@ class Phantom(ABC):
     def _basis_of(self, region: str, b0: float) -> list[Basis]:
         """What a region of the anatomy rests on, without its sources."""
 
-    def _general_basis(self) -> list[Basis]:
-        """What the whole object rests on."""
+    def _general_basis(self, b0: float) -> list[Basis]:
+        """What the whole object rests on, and what is around its regions."""
         return [] if self.description.texture is None else origins.of_texture(self.description.texture)
 
     def _origin(self, key: str, assumed: bool = False) -> Origin:

@@ -162,8 +162,9 @@ class ShapePhantom(Phantom):
             values = {name: (value, self._drawn(origin)) for name, (value, origin) in values.items()}
         return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
 
-    def _general_basis(self) -> list[Basis]:
-        rows = super()._general_basis()
+    def _general_basis(self, b0: float) -> list[Basis]:
+        around = find_tissue(self.tissues, self.description.background, self.path)
+        rows = [*super()._general_basis(b0), *origins.of_tissue(around, b0)]
         if self._population is None or self.person is None:
             return rows
         if self.person.is_template and self.person.age == self._population.age.reference:

@@ -76,7 +76,8 @@ def of_texture(texture: Texture) -> list[Basis]:
     """What the spread within tissues rests on; their means do not depend on it."""
     origin = Origin(texture.source, "assumed" in texture.source, "phantom")
     return [
-        _basis("chi", f"texture of {group}: {part}", value, "share of the mean", origin)
+        _basis(name, f"texture: {part} in {group}", value, "share of the mean", origin)
+        for name in ("chi", "r2star")
         for group, grain in texture.groups.items()
         for part, value in grain.model_dump().items()
     ]
@@ -89,5 +90,5 @@ def lies_in(source: s.InPlace) -> tuple[str, ...]:
 
 
 def _basis(name: str, value_of: str, value: Any, unit: str, origin: Origin) -> Basis:
-    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    shown = f"{value + 0:.4g}" if isinstance(value, float) else str(value)  # no -0
     return Basis(ANYWHERE, name, value_of, shown, unit, origin.source, origin.by, origin.assumed)
