@@ -9,7 +9,7 @@ import sys
 from qsmbench.artifacts import RECEIVER_FILE
 from qsmbench.config import parse
 from qsmbench.errors import QsmbenchError
-from qsmbench.plan import SCAN_FILES, TRUTH_FILES, Plan
+from qsmbench.plan import BASIS_FILES, SCAN_FILES, TRUTH_FILES, Plan
 from qsmbench.sources import PACKAGE, sources
 
 try:
@@ -55,6 +55,7 @@ rule simulate:
     output:
         scan=[f"{R}/{{group}}/noisefree/{f}" for f in [*SCAN_FILES, RECEIVER_FILE]],
         truth=[f"{R}/{{group}}/truth/{f}" for f in TRUTH_FILES],
+        basis=[f"{R}/{{group}}/truth/{f}" for f in BASIS_FILES],
     log:
         f"{R}/{{group}}/logs/simulate.txt",
     threads: workflow.cores
@@ -177,6 +178,7 @@ rule tables:
 rule report:
     input:
         scores=f"{R}/scores.parquet",
+        basis=[f"{R}/{g}/truth/{f}" for g in sorted(SIMULATED) for f in BASIS_FILES],
         code=code("jobs/report.py"),
         page=[str(f) for f in (PACKAGE / "report").glob("*.j2")],
     output:

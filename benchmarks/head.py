@@ -80,9 +80,8 @@ def main():
             n = int(np.prod(phantom.grid().refine(phantom.supersampling).shape))
             seconds, memory = measured(voxel_size, supersampling, protocol, Path(folder) / size)
             rows.append((n, seconds, memory))
-            print(
-                f"{voxel_size:5g} {supersampling:4d} {n / 1e6:19.1f} {seconds:8.1f} {memory:9.2f} {seconds / n * 1e6:17.2f}"
-            )
+            rate = seconds / n * 1e6
+            print(f"{voxel_size:5g} {supersampling:4d} {n / 1e6:19.1f} {seconds:8.1f} {memory:9.2f} {rate:17.2f}")
     plot(rows, args.plot)
 
 

@@ -215,7 +215,10 @@ def _scenarios() -> list[tuple[str, str]]:
     from qsmbench.phantom.scenario import Scenario, scenarios
 
     loaded = {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
-    return [(name, f"{s.question} · {s.endpoint} · cases {', '.join(s.cases)}") for name, s in loaded.items()]
+    return [
+        (name, f"{s.question} · {s.endpoint} · cases {', '.join(s.cases)}{' (assumed)' if s.assumed else ''}")
+        for name, s in loaded.items()
+    ]
 
 
 def _artifacts() -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import yaml
 
 from qsmbench import chains
 from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, REGIONS_FILE
+from qsmbench.basis import BASIS_FILE, SCENARIO_FILE
 from qsmbench.chains import Step
 from qsmbench.config import Measured, Simulated, Study
 from qsmbench.paths import share
@@ -20,6 +21,7 @@ from qsmbench.scan.protocol import protocol_file
 from qsmbench.sources import PACKAGE, sources
 
 SCAN_FILES = [*(ARTIFACTS[name].file for name in chains.SCAN_ARTIFACTS), PARAMS_FILE]
+BASIS_FILES = [BASIS_FILE, SCENARIO_FILE]
 TRUTH_FILES = [*(ARTIFACTS[name].file for name in (*chains.TRUE_ARTIFACTS, "mask")), REGIONS_FILE, PARAMS_FILE]
 
 
@@ -103,8 +105,8 @@ class Plan:
         """The files that the phantom and its protocol are described in."""
         source = self._source(group)
         assert isinstance(source, Simulated)
-        tissues = share() / "phantoms" / "tissues.csv"
-        return sorted({*load(source.phantom, source.set).files, tissues, protocol_file(source.protocol)})
+        tables = [share() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
+        return sorted({*load(source.phantom, source.set).files, *tables, protocol_file(source.protocol)})
 
     def measured_files(self, group: str) -> list[Path]:
         """The files of a measured scan."""

@@ -45,6 +45,16 @@ def test_lists_have_a_line_each_with_the_name_first(command, what):
     assert known[what] in names
 
 
+def test_scenarios_say_what_is_assumed(command):
+    from qsmbench.model import load_yaml
+    from qsmbench.phantom.scenario import Scenario, scenarios
+
+    _, out, _ = command("list", "scenarios")
+    said = {line.split()[0]: line.endswith("(assumed)") for line in out.splitlines()}
+    assert said == {name: load_yaml(path, Scenario).assumed for name, path in scenarios().items()}
+    assert any(said.values())
+
+
 def refused(result, message):
     """Exit code 2, one line on standard error, and what it says."""
     code, _, err = result
@@ -58,7 +68,7 @@ def refused(result, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["list", "methodes"], "cannot list 'methodes'; legal are phantoms, protocols, methods, metrics"),
+        (["list", "methodes"], "cannot list 'methodes'; legal are phantoms, scenarios, protocols, methods, metrics"),
         (["run", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["simulate", "hed", "out"], "phantom 'hed' is unknown; there are .*sphere"),
         (["simulate", "sphere", "out", "--protocol", "x"], "unknown protocol 'x'; there are .*brain-3t"),

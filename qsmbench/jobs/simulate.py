@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from qsmbench import artifacts
+from qsmbench.basis import BASIS_FILE, SCENARIO_FILE, write_basis
 from qsmbench.bids import write_megre, write_truth
 from qsmbench.config import Simulated
-from qsmbench.phantom import load
+from qsmbench.phantom import Phantom, load
 from qsmbench.scan.acquired_mask import acquired
 from qsmbench.scan.protocol import Protocol, load_protocol
 from qsmbench.scan.receive import received
@@ -27,21 +28,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("out", type=Path)
     args = parser.parse_args(arguments)
     source = Simulated.model_validate(args.spec)
-    save(_simulation(source), args.out)
-
-
-def _simulation(source: Simulated) -> Simulation:
     protocol = load_protocol(source.protocol, source.set_protocol)
-    return simulate(load(source.phantom, source.set), protocol, source.orientation or 0)
+    phantom = load(source.phantom, source.set)
+    save(simulate(phantom, protocol, source.orientation or 0), phantom, args.out)
 
 
-def save(simulation: Simulation, out: Path, *, scan: str = NOISEFREE, mask: np.ndarray | None = None) -> None:
+def save(
+    simulation: Simulation, phantom: Phantom, out: Path, *, scan: str = NOISEFREE, mask: np.ndarray | None = None
+) -> None:
     """Write a simulation as the artifact folders `out`/`scan` and `out`/truth.
 
-    The truth has the mask and the parameters, too, so that a map from elsewhere can be scored against it alone.
+    The truth has the mask and the parameters, too, so that a map from elsewhere can be scored against it alone; and
+    what it rests on.
 
     Args:
         simulation: what to write.
+        phantom: what was simulated.
         out: folder to write below.
         scan: name of the scan's folder.
         mask: (nx, ny, nz) bool, of the scan; None: the true one.
@@ -60,6 +62,9 @@ def save(simulation: Simulation, out: Path, *, scan: str = NOISEFREE, mask: np.n
     artifacts.write(out / "truth", {**simulation.truth, "mask": simulation.mask}, grid)
     artifacts.write_params(out / "truth", simulation.params)
     artifacts.write_regions(out / "truth" / artifacts.REGIONS_FILE, simulation.regions)
+    write_basis(out / "truth" / BASIS_FILE, phantom.basis(simulation.params.b0))
+    scenario = {"scenario": phantom.name, **phantom.case.told()} if phantom.case else {}
+    artifacts.write_json(out / "truth" / SCENARIO_FILE, scenario)
 
 
 def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
@@ -79,14 +84,15 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
 
 
 def _one(source: Simulated, protocol: Protocol, out: Path, bids: bool) -> None:
-    simulation = _simulation(source)
+    phantom = load(source.phantom, source.set)
+    simulation = simulate(phantom, protocol, source.orientation or 0)
     grid, isocentre, sigma = simulation.params.grid, simulation.place.isocentre, simulation.sigma
     seed, orientation = source.seeds[0], source.orientation or 0
     simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
     magnitude = np.abs(simulation.signal)
     mask = acquired(protocol.mask, simulation.mask, magnitude, grid)
     if not bids:
-        save(simulation, out, scan="scan", mask=mask)
+        save(simulation, phantom, out, scan="scan", mask=mask)
         return
     phase, name = np.angle(simulation.signal), f"{source.phantom} {source.protocol}"
     write_megre(out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle)

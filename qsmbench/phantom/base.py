@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qsmbench.basis import Basis
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import geometry as g
+from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.canvas import EVEN, Canvas, Compile, Shell
 from qsmbench.phantom.placing import bodies, label_name, put
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.sources import Calcification, InPlace, constants
+from qsmbench.phantom.scenario import Case
+from qsmbench.phantom.sources import Calcification, Fat, Haemorrhage, InPlace, Source, constants
 from qsmbench.phantom.texture import Texture, apply, noise
-from qsmbench.phantom.tissues import Tissue, changed, r2_prime, table
+from qsmbench.phantom.tissues import Origin, Tissue, changed, r2_prime, table
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 LESION = "lesion"
@@ -39,12 +42,16 @@ class Phantom(ABC):
         path: the file of the phantom, which other paths are relative to.
         description: what it says.
         described_in: the phantom's file, and that of the scenario if there is one.
+        case: that of the scenario, if there is one.
+        overridden: dotted keys of the description that the user set anew.
     """
 
     name: str
     path: Path
     description: Any
     described_in: tuple[Path, ...]
+    case: Case | None = None
+    overridden: tuple[str, ...] = ()
 
     @property
     def supersampling(self) -> tuple[int, int, int]:
@@ -80,7 +87,7 @@ class Phantom(ABC):
     @cached_property
     def tissues(self) -> dict[str, Tissue]:
         """The tissues of the table, with the description's changes."""
-        return changed(table(), self.description.tissues, self.path)
+        return changed(table(), self.description.tissues, self.path, self._origin("tissues"))
 
     @cached_property
     def regions(self) -> list[Region]:
@@ -136,6 +143,45 @@ class Phantom(ABC):
         if self.description.texture is not None:
             self._vary(canvas, self.description.texture, b0)
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
+
+    def basis(self, b0: float) -> list[Basis]:
+        """The values that the properties of each region rest on at `b0` [T], and which of them are assumed.
+
+        Where a source changes what is there, its region rests on both; what lies below a source that is placed by
+        coordinates is not looked up.
+        """
+        rows = {name: self._basis_of(name, b0) for _, name, _ in self.anatomy}
+        rows[origins.ANYWHERE] = self._general_basis(b0)
+        for source in self._painted:
+            own = origins.of_source(source, self._origin_of(source), self.tissues, b0)
+            inside, made = origins.lies_in(source), label_name(source)
+            replaces = isinstance(source, Haemorrhage | Fat)
+            below = [] if replaces else [row for n in inside if n != origins.ANYWHERE for row in rows[n]]
+            for name in inside if made is None else (made,):
+                rows[name] = [*rows.get(name, below), *own]
+        return [replace(row, region=name) for name, found in rows.items() for row in dict.fromkeys(found)]
+
+    @abstractmethod
+    def _basis_of(self, region: str, b0: float) -> list[Basis]:
+        """What a region of the anatomy rests on, without its sources."""
+
+    def _general_basis(self, b0: float) -> list[Basis]:
+        """What the whole object rests on, and what is around its regions."""
+        return [] if self.description.texture is None else origins.of_texture(self.description.texture)
+
+    def _origin(self, key: str, assumed: bool = False) -> Origin:
+        """Where what the description says at `key` comes from; `assumed` tells of the phantom's own file."""
+        if any(key == o or key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in self.overridden):
+            return Origin("set anew", False, "user")
+        if self.case and key.split(".")[0] in self.case.changes:
+            return Origin(f"scenario {self.name}: {self.case.scenario.source}", self.case.scenario.assumed, "scenario")
+        return Origin(self.path.name, assumed, "phantom")
+
+    def _origin_of(self, source: Source) -> Origin:
+        """Where the dose of a source comes from: the case's sources are the last ones."""
+        added = len(self.case.changes.get("sources", ())) if self.case else 0
+        own = self.description.sources[: len(self.description.sources) - added]
+        return Origin(self.path.name, False, "phantom") if source in own else self._origin("sources")
 
     def ct(self, grid: Grid) -> np.ndarray | None:
         """What the mineral of the object's calcifications adds to its density on CT, (nx, ny, nz) float32, HU.

@@ -119,12 +119,14 @@ class Vessels(Model):
 
     `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its
     side (sinuses have none: they hold what both sides drain), then `default`; sides are left, middle, right.
+    `assumed` names those of both that are assumed.
     """
 
     file: str
     seed: Annotated[int, Field(ge=0)] = 0
     hct: Annotated[float, Field(ge=0, le=0.7)]
     saturation: dict[str, Share]
+    assumed: tuple[Literal["hct", "saturation"], ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> Vessels:

@@ -11,12 +11,14 @@ import numpy as np
 from numba import njit
 
 from qsmbench.artifacts import open_volume
+from qsmbench.basis import Basis
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
 from qsmbench.model import check
 from qsmbench.ops.threads import over_planes
 from qsmbench.phantom import description as d
 from qsmbench.phantom import geometry as g
+from qsmbench.phantom import origins
 from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.maps import Map, locate
@@ -24,7 +26,7 @@ from qsmbench.phantom.placing import halves
 from qsmbench.phantom.properties import CHANNELS, PD
 from qsmbench.phantom.shapes import Compiler, Maps
 from qsmbench.phantom.sources import Calcification, InPlace
-from qsmbench.phantom.tissues import Material, find_tissue, material_values, split, table
+from qsmbench.phantom.tissues import Material, Origin, find_tissue, material_values, split, table
 from qsmbench.phantom.warp import NO_WARP
 
 NEEDED = ("chi", "pd", "t1", "r2star", "fat_fraction")
@@ -96,6 +98,14 @@ class LabelPhantom(Phantom):
 
     def _tissue_of(self, region: str) -> str | None:
         return next((row.get("tissue") for row in self._rows.values() if row["name"] == region), None)
+
+    def _basis_of(self, region: str, b0: float) -> list[Basis]:
+        where = locate(self.description.table, self.path.parent)
+        row = next(row for row in self._rows.values() if row["name"] == region)
+        if name := row.get("tissue"):
+            return origins.of_tissue(find_tissue(self.tissues, name, where), b0)
+        given = _material(row, f"{where}: {region}").model_dump(exclude_none=True)
+        return origins.of_material(given, Origin(where.name, False, "phantom"))
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         """The object, and its mask.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from qsmbench.basis import Basis
 from qsmbench.grid import Grid
 from qsmbench.phantom import description as d
 from qsmbench.phantom import geometry as g
-from qsmbench.phantom import veins, vessels
+from qsmbench.phantom import origins, veins, vessels
 from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.cache import digest, memory
@@ -23,7 +25,16 @@ from qsmbench.phantom.placing import halves
 from qsmbench.phantom.shapes import Compiler, Maps
 from qsmbench.phantom.sources import Calcification, Oxygenation
 from qsmbench.phantom.subject import Person, Population, draw, read_population, shape_of
-from qsmbench.phantom.tissues import Tissue, TissueChange, changed, find_tissue, material_values, table, weighted
+from qsmbench.phantom.tissues import (
+    Origin,
+    Tissue,
+    TissueChange,
+    changed,
+    find_tissue,
+    material_values,
+    table,
+    weighted,
+)
 from qsmbench.phantom.tubes import paint_tubes
 from qsmbench.phantom.warp import NO_WARP, Warp
 
@@ -69,11 +80,19 @@ class ShapePhantom(Phantom):
         if self.person is not None:
             factors = {"chi_para": self.person.iron, "chi_dia": self.person.myelin}
             for part, factor in factors.items():
-                changes = {
-                    t: TissueChange.model_validate({part: f * tissues[t].at(part, 0)}) for t, f in factor.items()
-                }
-                tissues = changed(tissues, changes, self.path)
-        return changed(tissues, self.description.tissues, self.path)
+                for name in (t for t, f in factor.items() if f != 1):
+                    own = tissues[name]
+                    change = TissueChange.model_validate({part: factor[name] * own.at(part, 0)})
+                    tissues = changed(tissues, {name: change}, self.path, self._drawn(own.origin(part, 0)))
+        return changed(tissues, self.description.tissues, self.path, self._origin("tissues"))
+
+    def _drawn(self, origin: Origin) -> Origin:
+        """The origin of a value that the person's own has moved."""
+        return Origin(f"{origin.source}; {self._people}", True, "population")
+
+    @property
+    def _people(self) -> str:
+        return f"population {self.description.population}"
 
     @cached_property
     def warp(self) -> Warp:
@@ -109,12 +128,52 @@ class ShapePhantom(Phantom):
         return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
 
     def _tissue_of(self, region: str) -> str | None:
+        return next((part.tissue for part in self._fillings_of(region)), None)
+
+    def _fillings_of(self, region: str) -> Iterator[d.Layer | d.Shell]:
+        """The layers and shells that make up a region."""
         for layer in self.description.layers:
             parts: list[d.Layer | d.Shell] = [layer, *layer.shells]
-            for part in parts:
-                if (part.region or part.tissue) == region:
-                    return part.tissue
-        return None
+            yield from (part for part in parts if (part.region or part.tissue) == region)
+
+    def _basis_of(self, region: str, b0: float) -> list[Basis]:
+        rows = []
+        for part in self._fillings_of(region):
+            if part.tissue is not None:
+                rows += origins.of_tissue(find_tissue(self.tissues, part.tissue, self.path), b0)
+            elif isinstance(part, d.Layer) and part.material is not None:
+                given = part.material.model_dump(exclude_none=True)
+                rows += origins.of_material(given, self._origin("layers"))
+        if self.description.vessels is not None and region in self._veins.regions.values():
+            rows += self._blood_basis(region, b0)
+        return rows
+
+    def _blood_basis(self, region: str, b0: float) -> list[Basis]:
+        """What the veins of a region rest on: their blood, beside their tissue."""
+        stated, blood = self.description.vessels, self._blood
+        assert stated is not None and blood is not None
+        given = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
+        hct = self._origin("vessels.hct", "hct" in stated.assumed)
+        values, constants = {"haematocrit": (blood.hct, hct)}, set()
+        for key in veins.saturation_keys(region, self._veins, blood):
+            origin = self._origin(f"vessels.saturation.{key}", "saturation" in stated.assumed)
+            if key in given:
+                origin = self._origin_of(given[key])
+                constants |= set(given[key].uses())
+            values[f"oxygen saturation, {key}"] = (blood.saturation[key], origin)
+        if self.person is not None and self.person.seed:  # who is not the template has blood of their own
+            values = {name: (value, self._drawn(origin)) for name, (value, origin) in values.items()}
+        return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
+
+    def _general_basis(self, b0: float) -> list[Basis]:
+        around = find_tissue(self.tissues, self.description.background, self.path)
+        rows = [*super()._general_basis(b0), *origins.of_tissue(around, b0)]
+        if self._population is None or self.person is None:
+            return rows
+        if self.person.is_template and self.person.age == self._population.age.reference:
+            return rows
+        who = f"subject {self.person.seed}, {self.person.age:.0f} years"
+        return [Basis(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])

@@ -40,10 +40,11 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     """
     path, overrides = _path(str(name_or_path)), dict(overrides or {})
     content = read_yaml(path)
-    name, files = path.stem, [path]
+    name, files, case = path.stem, [path], None
     if scenario := as_scenario(content, path):
         where, path = path, _path(scenario.phantom)
-        content = scenario.content(read_yaml(path), overrides.pop("case", None), where)
+        case = scenario.case(overrides.pop("case", None), where)
+        content = case.content(read_yaml(path))
         files.append(path)
     for key, value in overrides.items():
         _override(content, key, value, path)
@@ -54,7 +55,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     except ValidationError as e:
         raise QsmbenchError(f"{path}: {_first(e)}") from e
     kind = LabelPhantom if isinstance(description, LabelDescription) else ShapePhantom
-    phantom = kind(name, path, description, tuple(files))
+    phantom = kind(name, path, description, tuple(files), case, tuple(overrides))
     phantom.check()
     return phantom
 

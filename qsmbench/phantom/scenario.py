@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,21 +31,43 @@ class Scenario(Model):
     protocol: str = Field("brain-3t", description="the acquisition that suits it")
     cases: dict[str, dict[str, Any]] = Field(min_length=1, description="controls first; the last is the default")
 
-    def content(self, base: dict[str, Any], case: str | None, where: Path) -> dict[str, Any]:
-        """The phantom's content `base` in one case.
+    def case(self, name: str | None, where: Path) -> Case:
+        """The case called `name`, by default the last.
 
         Raises:
             QsmbenchError: there is no such case.
         """
-        name = case or list(self.cases)[-1]
+        name = name or list(self.cases)[-1]
         if name not in self.cases:
             raise QsmbenchError(f"{where}: case {name!r} is unknown; there are {', '.join(self.cases)}")
-        content, changes = deepcopy(base), deepcopy(self.cases[name])
+        return Case(self, name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario in one of its cases."""
+
+    scenario: Scenario
+    name: str
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The keys of the phantom that it sets anew."""
+        return self.scenario.cases[self.name]
+
+    def content(self, base: dict[str, Any]) -> dict[str, Any]:
+        """The phantom's content `base` in this case."""
+        content, changes = deepcopy(base), deepcopy(self.changes)
         content["sources"] = [*content.get("sources", []), *changes.pop("sources", [])]
         for key, value in changes.items():
             old = content.get(key)
             content[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
         return content
+
+    def told(self) -> dict[str, Any]:
+        """What a reader of its scores should know: case, question, endpoint, regions, source, assumed."""
+        shown = {"question", "endpoint", "regions", "source", "assumed"}
+        return {"case": self.name, **self.scenario.model_dump(mode="json", include=shown)}
 
 
 def scenarios() -> dict[str, Path]:

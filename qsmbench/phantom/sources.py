@@ -6,6 +6,7 @@ Each has a dose in its own unit and a place; `phantoms/sources.csv` has what a d
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal
 
@@ -15,16 +16,25 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model
 from qsmbench.paths import share
-from qsmbench.phantom.canvas import Effect
 from qsmbench.phantom.geometry import Point, Shape, Share, Sizes
-from qsmbench.phantom.tissues import Tissue, r2_prime
+from qsmbench.phantom.paint import Effect
+from qsmbench.phantom.tissues import Origin, Tissue, r2_prime
 
 Side = Literal["left", "right"]
 
 
+@dataclass(frozen=True)
+class Constant:
+    """A number of `phantoms/sources.csv`, in its unit, and where it comes from."""
+
+    value: float
+    unit: str
+    origin: Origin
+
+
 @cache
-def constants() -> dict[str, float]:
-    """The numbers of `phantoms/sources.csv`, by name.
+def constant_table() -> dict[str, Constant]:
+    """The rows of `phantoms/sources.csv`, by name.
 
     Raises:
         QsmbenchError: the file is missing.
@@ -33,7 +43,22 @@ def constants() -> dict[str, float]:
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file; the strengths of the sources are needed")
     with path.open(newline="", encoding="utf-8") as file:
-        return {row["quantity"]: float(row["value"]) for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    origins = [Origin(row["source"], row["assumed"] == "yes", "table") for row in rows]
+    return {
+        row["quantity"]: Constant(float(row["value"]), row["unit"], origin)
+        for row, origin in zip(rows, origins, strict=True)
+    }
+
+
+@cache
+def constants() -> dict[str, float]:
+    """The numbers alone; see `constant_table`."""
+    return {name: constant.value for name, constant in constant_table().items()}
+
+
+DOSES = {"dose": "µg/g", "chi": "ppm", "density": "mg/ml", "hu": "HU", "concentration": "mmol/l"}
+"""Unit of each dose that has one."""
 
 
 class Placed(Model):
@@ -70,6 +95,16 @@ class Placed(Model):
             raise ValueError("side goes with region or in")
         return self
 
+    @property
+    def doses(self) -> dict[str, float | str]:
+        """How much of it there is, as the description says it: key → number or word."""
+        given = self.model_dump(include=self.model_fields_set)
+        return {key: value for key, value in given.items() if key not in {*Placed.model_fields, "source"}}
+
+
+Uses = dict[str, tuple[str, ...]]
+"""Each property that a source sets or changes, and the constants beside its dose that this rests on."""
+
 
 class Iron(Placed):
     """Ferritin and haemosiderin beyond what is there: less if negative.
@@ -100,6 +135,12 @@ class Iron(Placed):
         para = 1 + (self.change or 0)
         return Effect(r2_prime(1, b0, dr), np.array([para, 1, 1, 1, 1]), np.array([chi, 0, 0, r1, 0]))
 
+    def uses(self) -> Uses:
+        """See `Uses`; what is given as χ needs iron's own χ only for the dose that R1 grows with."""
+        known = () if self.dose is None else ("iron.chi",)
+        r1: Uses = {} if self.change is not None else {"t1": ("iron.chi", "iron.r1") if self.chi else ("iron.r1",)}
+        return {"chi": known, "r2star": known, **r1}
+
 
 class Calcification(Placed):
     """Hydroxyapatite: its `density` [mg/ml], or what CT shows of it, `hu` [HU]."""
@@ -127,6 +168,12 @@ class Calcification(Placed):
         water = max(1 - self.mg_per_ml / constants()["calcification.solid"], 0)
         return Effect(r2_prime(1, b0, dr), np.array([1, 1, water, 1, 1]), np.array([0, chi, 0, 0, 0]))
 
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        density = () if self.hu is None else ("calcification.hu",)
+        chi = (*density, "calcification.chi")
+        return {"chi": chi, "pd": (*density, "calcification.solid"), "r2star": chi}
+
 
 class Gadolinium(Placed):
     """A chelate in solution: its `concentration` [mmol/l of tissue]."""
@@ -146,6 +193,11 @@ class Gadolinium(Placed):
         add = [known["gadolinium.chi"], 0, 0, known["gadolinium.r1"], known["gadolinium.r2"]]
         return Effect(0, add=self.concentration * np.array(add))
 
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        parts = {"chi": "chi", "t1": "r1", "r2": "r2", "r2star": "r2"}
+        return {name: (f"gadolinium.{part}",) for name, part in parts.items()}
+
 
 class Myelin(Placed):
     """More or less myelin: its relative `change`, −1 (none is left) to 1 (twice as much)."""
@@ -160,6 +212,11 @@ class Myelin(Placed):
         r1, r2 = 1 + self.change * known["myelin.r1"], 1 + self.change * known["myelin.r2"]
         return Effect(r2_prime(1, b0, dr), np.array([1, dia, 1 - self.change * known["myelin.pd"], r1, r2]))
 
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        parts = {"chi": ("chi",), "pd": ("pd",), "t1": ("r1",), "r2": ("r2",), "r2star": ("chi", "r2")}
+        return {name: tuple(f"myelin.{p}" for p in of) for name, of in parts.items()}
+
 
 class Haemorrhage(Placed):
     """Blood outside of vessels at one of five stages; `amount` is its share of the space, 0–1."""
@@ -173,6 +230,11 @@ class Haemorrhage(Placed):
         chi, pd, t1, r2, cells = (constants()[f"{self.stage}.{p}"] for p in ("chi", "pd", "t1", "r2", "cells"))
         return self.amount, np.array([chi, 0, pd, t1, r2, r2 + cells * r2_prime(chi, b0, dr), 0])
 
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        parts = {"chi": ("chi",), "pd": ("pd",), "t1": ("t1",), "r2": ("r2",), "r2star": ("chi", "r2", "cells")}
+        return {name: tuple(f"{self.stage}.{p}" for p in of) for name, of in parts.items()}
+
 
 class Fat(Placed):
     """Fat in place of tissue: its `fraction` of the space, 0–1."""
@@ -183,6 +245,10 @@ class Fat(Placed):
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
         """Its share of the space, and the properties of the tissue `fat` in the order of `CHANNELS`."""
         return self.fraction, tissues["fat"].values(b0, dr)
+
+    def uses(self) -> Uses:
+        """See `Uses`; it rests on the values of the tissue `fat`, too."""
+        return dict.fromkeys(("chi", "pd", "t1", "r2", "r2star", "fat_fraction"), ())
 
 
 class Oxygenation(Model):
@@ -214,6 +280,10 @@ class Oxygenation(Model):
         if self.saturation is not None:
             return self.saturation
         return constants()["oxygenation.arterial"] * (1 - (self.oef or 0))
+
+    def uses(self) -> tuple[str, ...]:
+        """The constants that its value rests on."""
+        return () if self.oef is None else ("oxygenation.arterial",)
 
 
 InPlace = Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PositiveFloat
@@ -21,6 +21,15 @@ from qsmbench.units import DR_3T
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a value comes from, whether it is assumed (ours: neither published nor the user's), and who states it."""
+
+    source: str
+    assumed: bool
+    by: Literal["table", "phantom", "scenario", "population", "user"]
+
+
+@dataclass(frozen=True)
 class Tissue:
     """A material.
 
@@ -29,11 +38,13 @@ class Tissue:
         group: what it counts as in regional scores, such as `dgm`; may be empty.
         curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` may be
             absent.
+        origins: property → where each value of its curve comes from.
     """
 
     name: str
     group: str
     curves: dict[str, tuple[tuple[float, float], ...]]
+    origins: dict[str, tuple[Origin, ...]]
 
     def values(self, b0: float, dr: float = DR_3T) -> np.ndarray:
         """The properties at `b0` [T], (7,) in the order of `CHANNELS`.
@@ -54,6 +65,13 @@ class Tissue:
         """The property called `name` at `b0` [T], if the tissue states it."""
         curve = np.array(self.curves[name])
         return float(np.interp(b0, curve[:, 0], curve[:, 1]))
+
+    def origin(self, name: str, b0: float) -> Origin:
+        """Where the property called `name` at `b0` [T] comes from; assumed if either value that it lies between is."""
+        fields = [field for field, _ in self.curves[name]]
+        shares = [np.interp(b0, fields, one) for one in np.eye(len(fields))]
+        used = [origin for origin, share in zip(self.origins[name], shares, strict=True) if share > 0]
+        return Origin("; ".join(dict.fromkeys(o.source for o in used)), any(o.assumed for o in used), used[0].by)
 
     @property
     def follows_chi(self) -> bool:
@@ -149,30 +167,37 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
     The properties are those of `CHANNELS`; `chi` stands for the part of its sign alone.
 
     Raises:
-        QsmbenchError: the file is missing, a value is no number, a property is unknown or missing.
+        QsmbenchError: the file is missing, a value is no number, a property is unknown or missing, or `assumed` is
+            neither yes nor no.
     """
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file; the table of tissues is needed")
-    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    found: dict[str, dict[str, list[tuple[float, float, Origin]]]] = {}
     groups: dict[str, str] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
             if row["property"] not in (*CHANNELS, "chi"):
                 raise QsmbenchError(f"{where} is no property; there are chi, {', '.join(CHANNELS)}")
+            if row["assumed"] not in ("yes", "no"):
+                raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; legal are yes, no")
             b0, value = float(row["b0"] or 0), _number(row["value"], where)
+            origin = Origin(row["source"], row["assumed"] == "yes", "table")
             parts = zip(("chi_para", "chi_dia"), split(value), strict=True)
             for name, part in parts if row["property"] == "chi" else [(row["property"], value)]:
-                curves.setdefault(row["tissue"], {}).setdefault(name, []).append((b0, part))
+                found.setdefault(row["tissue"], {}).setdefault(name, []).append((b0, part, origin))
             groups[row["tissue"]] = row["group"]
-    for name, found in curves.items():
-        missing = [c for c in CHANNELS if c not in found and c != "r2star"]
+    for name, values in found.items():
+        missing = [c for c in CHANNELS if c not in values and c != "r2star"]
         if missing:
             raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; needed are {', '.join(CHANNELS)}")
-    return {
-        name: Tissue(name, groups[name], {c: tuple(sorted(pairs)) for c, pairs in found.items()})
-        for name, found in curves.items()
-    }
+    return {name: _tissue(name, groups[name], values) for name, values in found.items()}
+
+
+def _tissue(name: str, group: str, values: dict[str, list[tuple[float, float, Origin]]]) -> Tissue:
+    by_field = {c: sorted(triples, key=lambda t: t[0]) for c, triples in values.items()}
+    curves = {c: tuple((b0, value) for b0, value, _ in triples) for c, triples in by_field.items()}
+    return Tissue(name, group, curves, {c: tuple(t[2] for t in triples) for c, triples in by_field.items()})
 
 
 def table() -> dict[str, Tissue]:
@@ -191,8 +216,10 @@ def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
     return tissues[name]
 
 
-def changed(tissues: dict[str, Tissue], changes: dict[str, TissueChange], path: Path) -> dict[str, Tissue]:
-    """The tissues with new values in place of some, at every field.
+def changed(
+    tissues: dict[str, Tissue], changes: dict[str, TissueChange], path: Path, origin: Origin
+) -> dict[str, Tissue]:
+    """The tissues with new values in place of some, at every field, all of one `origin`.
 
     Raises:
         QsmbenchError: a change names a tissue that does not exist.
@@ -205,7 +232,11 @@ def changed(tissues: dict[str, Tissue], changes: dict[str, TissueChange], path: 
             chi = new.pop("chi")
             dia = max(tissue.at("chi_dia", 0), -chi)
             new |= {"chi_para": chi + dia, "chi_dia": dia}
-        result[name] = Tissue(name, tissue.group, {**tissue.curves, **{c: ((0.0, v),) for c, v in new.items()}})
+        result[name] = replace(
+            tissue,
+            curves={**tissue.curves, **{c: ((0.0, v),) for c, v in new.items()}},
+            origins={**tissue.origins, **dict.fromkeys(new, (origin,))},
+        )
     return result
 
 

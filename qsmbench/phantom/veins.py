@@ -90,11 +90,20 @@ def read_veins(path: Path, vessels: d.Vessels) -> Veins:
 
 def saturation(branch: Branch, region: str, vessels: d.Vessels) -> float:
     """Oxygen saturation of the blood in `branch`, 0–1."""
-    known = vessels.saturation
-    keys = [f"{branch.side} {branch.name}", branch.name, "default"]
+    return vessels.saturation[_key(branch.side, branch.name, region, vessels)]
+
+
+def saturation_keys(region: str, veins: Veins, vessels: d.Vessels) -> list[str]:
+    """The keys of `vessels.saturation` that the veins of a region look up, whichever sides they grow on."""
+    names = [name for name, its in veins.regions.items() if its == region]
+    return list(dict.fromkeys(_key(side, name, region, vessels) for name in names for side in SIDES))
+
+
+def _key(side: str, name: str, region: str, vessels: d.Vessels) -> str:
+    keys = [f"{side} {name}", name, "default"]
     if region != SINUS:
-        keys.insert(2, branch.side)
-    return next(known[key] for key in keys if key in known)
+        keys.insert(2, side)
+    return next(key for key in keys if key in vessels.saturation)
 
 
 def blood(tissue: Tissue, b0: float, hct: float, oxygenation: float) -> np.ndarray:

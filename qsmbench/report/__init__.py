@@ -63,6 +63,7 @@ def _content(study: Study) -> dict[str, Any]:
     """What the template shows."""
     from markupsafe import Markup
 
+    from qsmbench.report._basis import rests
     from qsmbench.report._charts import cost_chart, regional_chart, scores_chart
     from qsmbench.report._regional import regional
     from qsmbench.report._summary import SUPPORTS, tables
@@ -76,6 +77,8 @@ def _content(study: Study) -> dict[str, Any]:
             {
                 "id": f"s{i}",
                 "table": table,
+                "scenario": study.scenario(table.group),
+                "rests": rests(study, table.group, table.artifact),
                 "regional": means,
                 "scores": {s: Markup(scores_chart(study, table, s, f"s{i}-{s}")) for s in SUPPORTS},
                 "cost": Markup(cost_chart(study, table, f"s{i}-cost")),

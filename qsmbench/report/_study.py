@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from qsmbench.artifacts import REGIONS_FILE, read_json, read_regions
+from qsmbench.basis import BASIS_FILE, SCENARIO_FILE, Basis, read_basis
 from qsmbench.errors import QsmbenchError
 
 if TYPE_CHECKING:
@@ -61,6 +62,16 @@ class Study:
         table = self.folder / group / "truth" / REGIONS_FILE
         deep = {name for _, name, kind in read_regions(table) if kind == "dgm"} if table.is_file() else set()
         return [n for n in names if n in deep] or names
+
+    def basis(self, group: str) -> list[Basis]:
+        """What the truth of a group rests on; nothing where there is no truth."""
+        path = self.folder / group / "truth" / BASIS_FILE
+        return read_basis(path) if path.is_file() else []
+
+    def scenario(self, group: str) -> dict[str, Any]:
+        """The scenario of a group; empty if it has none."""
+        path = self.folder / group / "truth" / SCENARIO_FILE
+        return read_json(path) if path.is_file() else {}
 
     @property
     def notes(self) -> list[str]:

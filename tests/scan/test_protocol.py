@@ -84,16 +84,22 @@ ALL = {
 def test_the_two_ways_to_a_scan_are_one(tmp_path):
     """`qsmbench simulate` in one go, and a study's two jobs with files between, give the same volumes."""
     from qsmbench import artifacts
+    from qsmbench.basis import BASIS_FILE, SCENARIO_FILE, read_basis
 
     source = Simulated(phantom="sphere", protocol="brain-3t", seeds=[7], set={"voxel_size": 6}, set_protocol=ALL)
     simulated(source, tmp_path / "one")
-    save(simulate(load("sphere", {"voxel_size": 6}), load_protocol("brain-3t", ALL)), tmp_path / "two")
+    sphere = load("sphere", {"voxel_size": 6})
+    save(simulate(sphere, load_protocol("brain-3t", ALL)), sphere, tmp_path / "two")
     noisy(source, tmp_path / "two" / NOISEFREE, tmp_path / "two" / "scan", 7)
     for name in ("phase", "magnitude", "mask"):
         a, b = (artifacts.read(tmp_path / way / "scan", name).astype(float) for way in ("one", "two"))
         difference = np.abs(np.exp(1j * a) - np.exp(1j * b)) if name == "phase" else np.abs(a - b) / b.max()
         assert np.median(difference) < 1e-5
         assert difference.max() < 1e-2
+    told = [(tmp_path / way / "truth" / BASIS_FILE).read_bytes() for way in ("one", "two")]
+    assert told[0] == told[1]
+    assert read_basis(tmp_path / "one" / "truth" / BASIS_FILE) == sphere.basis(3.0)
+    assert artifacts.read_json(tmp_path / "one" / "truth" / SCENARIO_FILE) == {}
 
 
 def test_orientations_are_a_scan_and_a_truth_each(tmp_path):

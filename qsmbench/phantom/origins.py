@@ -1,0 +1,94 @@
+"""What the properties of a region rest on: values of tissues, of materials given in place, of sources, of texture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qsmbench.basis import Basis
+from qsmbench.phantom import sources as s
+from qsmbench.phantom.texture import Texture
+from qsmbench.phantom.tissues import Origin, Tissue
+
+UNITS = {"chi_para": "ppm", "chi_dia": "ppm", "t1": "s", "r2": "1/s", "r2star": "1/s"}
+"""Unit of each property that has one."""
+
+ANYWHERE = ""
+"""In place of a region: the whole object, or a place that no region is named after."""
+
+
+def of_tissue(tissue: Tissue, b0: float) -> list[Basis]:
+    """What a region rests on that is made of `tissue`, at `b0` [T]."""
+    chi = ("chi_para", "chi_dia")
+    behind = {"chi": chi, "r2star": ("r2", *chi) if tissue.follows_chi else ("r2star",)}
+    return [
+        _basis(name, f"{part} of {tissue.name}", tissue.at(part, b0), UNITS.get(part, ""), tissue.origin(part, b0))
+        for name in ("chi", "pd", "t1", "r2", "r2star", "fat_fraction")
+        for part in behind.get(name, (name,))
+    ]
+
+
+def of_material(values: Mapping[str, float], origin: Origin) -> list[Basis]:
+    """What a region rests on whose properties are given in place."""
+    units = {"chi": "ppm", **UNITS}
+    return [_basis(name, name, value, units.get(name, ""), origin) for name, value in values.items()]
+
+
+def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0: float) -> list[Basis]:
+    """What a place rests on because a source lies there.
+
+    Args:
+        source: what it is.
+        origin: of its dose.
+        tissues: by name.
+        b0: T.
+    """
+    rows = of_tissue(tissues["fat"], b0) if isinstance(source, s.Fat) else []
+    for name, constants in source.uses().items():
+        for key, dose in source.doses.items():
+            rows.append(_basis(name, f"{source.source} {key}", dose, s.DOSES.get(key, ""), origin))
+        rows += [of_constant(name, constant) for constant in constants]
+    return rows
+
+
+def of_blood(
+    tissue: Tissue, values: Mapping[str, tuple[float, Origin]], constants: Iterable[str], b0: float
+) -> list[Basis]:
+    """What veins rest on: χ and R2* on their blood's `values` and `constants`, R2* on the table's law, all else on it.
+
+    See `veins.blood`: the law holds at 3 T, and follows the table at other fields.
+    """
+    rows = [row for row in of_tissue(tissue, b0) if row.property != "chi"]
+    rows += [row for row in of_tissue(tissue, 3.0) if row.property == "r2star"]
+    for name in ("chi", "r2star"):
+        rows += [_basis(name, value_of, value, "", origin) for value_of, (value, origin) in values.items()]
+        rows += [of_constant(name, constant) for constant in sorted(constants)]
+    return rows
+
+
+def of_constant(name: str, constant: str) -> Basis:
+    """The property `name`, as it rests on a `constant` of `phantoms/sources.csv`."""
+    known = s.constant_table()[constant]
+    return _basis(name, constant, known.value, known.unit, known.origin)
+
+
+def of_texture(texture: Texture) -> list[Basis]:
+    """What the spread within tissues rests on; their means do not depend on it."""
+    origin = Origin(texture.source, "assumed" in texture.source, "phantom")
+    return [
+        _basis(name, f"texture: {part} in {group}", value, "share of the mean", origin)
+        for name in ("chi", "r2star")
+        for group, grain in texture.groups.items()
+        for part, value in grain.model_dump().items()
+    ]
+
+
+def lies_in(source: s.InPlace) -> tuple[str, ...]:
+    """The regions that a source is put in, where it names them; whatever lies at its place otherwise is not known."""
+    inside = source.in_ if source.in_ is not None else source.region
+    return (inside,) if isinstance(inside, str) else inside or (ANYWHERE,)
+
+
+def _basis(name: str, value_of: str, value: Any, unit: str, origin: Origin) -> Basis:
+    shown = f"{value + 0:.4g}" if isinstance(value, float) else str(value)  # no -0
+    return Basis(ANYWHERE, name, value_of, shown, unit, origin.source, origin.by, origin.assumed)

@@ -1,0 +1,128 @@
+"""What the scores of a group rest on: regions whose property is assumed, on whose word, and the values behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qsmbench.basis import Basis
+from qsmbench.report._study import Study
+
+NAMED = 8
+"""Regions that a line names before it only counts the rest."""
+
+_BEHIND = {"r2star": "r2star", "r2prime": "r2star", "fat_fraction": "fat_fraction"}  # all other artifacts: χ
+_PARTS = {"chi_para": "χ+", "chi_dia": "χ−"}
+_SYMBOLS = {"chi": "χ", "pd": "PD", "t1": "T1", "r2": "R2", "r2star": "R2*", "fat_fraction": "fat fraction", **_PARTS}
+_WORDS = {
+    "table": "values of tissues and sources",
+    "population": "age and person",
+    "scenario": "the scenario's numbers",
+}
+_FIELDS = ("total_field", "local_field")
+
+
+@dataclass
+class Value:
+    """An assumed value, and the properties and regions that rest on it; no region stands for the whole object."""
+
+    name: str
+    value: str
+    source: str
+    properties: list[str] = field(default_factory=list)
+    regions: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Rests:
+    """What the scores of one artifact of a group rest on.
+
+    Attributes:
+        symbol: of the property, such as χ.
+        of_field: whether the artifact is a field, which the property of every region makes.
+        regions: all that are scored, deep grey matter first.
+        assumed: those of them whose property rests on an assumed value.
+        shares: who states the assumed values, and for which of those regions.
+        beside: what is assumed that no single region rests on.
+        changed: values that the user set anew.
+        values: every assumed value of the phantom.
+    """
+
+    symbol: str
+    of_field: bool
+    regions: list[str]
+    assumed: list[str]
+    shares: list[tuple[str, str]]
+    beside: list[str]
+    changed: list[str]
+    values: list[Value]
+
+    def marked(self, region: str) -> bool:
+        """Whether the scores of a region of its own rest on an assumed value."""
+        return not self.of_field and region in self.assumed
+
+
+def rests(study: Study, group: str, artifact: str) -> Rests | None:
+    """What the scores of an artifact rest on; None for a measured scan, whose truth is not known."""
+    rows = study.basis(group)
+    if not rows:
+        return None
+    behind = _BEHIND.get(artifact, "chi")
+    regions = _scored(study, group, artifact)
+    assumed = [r for r in rows if r.assumed]
+    assumed.sort(key=lambda r: regions.index(r.region) if r.region in regions else len(regions))
+    mine = [r for r in assumed if r.property == behind and r.region in regions]
+    found = {r.region for r in mine}
+    beside = [r for r in assumed if not r.region and r.property in (behind, "shape")]
+    return Rests(
+        symbol=_SYMBOLS[behind],
+        of_field=artifact in _FIELDS,
+        regions=regions,
+        assumed=[r for r in regions if r in found],
+        shares=_shares(mine),
+        beside=list(dict.fromkeys(_shown(r.name.split(":")[0]) for r in beside)),
+        changed=list(dict.fromkeys(_shown(r.name) for r in rows if r.by == "user")),
+        values=_values(assumed),
+    )
+
+
+def _scored(study: Study, group: str, artifact: str) -> list[str]:
+    s = study.scores
+    mine = s[(s["group"] == group) & (s["artifact"] == artifact) & (s["region"] != "") & s["value"].notna()]
+    nuclei = set(study.nuclei(group))
+    return sorted(dict.fromkeys(mine["region"]), key=lambda r: r not in nuclei)
+
+
+def _shares(rows: list[Basis]) -> list[tuple[str, str]]:
+    """Who states the values, and the names of the regions, the first few of them."""
+    by: dict[str, list[Basis]] = {}
+    for row in rows:
+        by.setdefault(row.by, []).append(row)
+    return [(_words(who, its), _listed([r.region for r in its])) for who, its in by.items()]
+
+
+def _words(by: str, rows: list[Basis]) -> str:
+    return _WORDS.get(by) or "the phantom's " + " and ".join(dict.fromkeys(r.name.split(",")[0] for r in rows))
+
+
+def _listed(names: list[str]) -> str:
+    names = list(dict.fromkeys(names))
+    rest = len(names) - NAMED
+    return ", ".join(names) if rest <= 1 else f"{', '.join(names[:NAMED])} and {rest} more"
+
+
+def _values(rows: list[Basis]) -> list[Value]:
+    """Each value once, with all that rests on it."""
+    found: dict[tuple[str, ...], Value] = {}
+    for row in rows:
+        key = (row.name, row.value, row.unit, row.source)
+        value = found.setdefault(key, Value(_shown(row.name), f"{row.value} {row.unit}".strip(), row.source))
+        symbol = _SYMBOLS.get(row.property, row.property)
+        value.properties += [symbol] if symbol not in value.properties else []
+        value.regions += [row.region] if row.region and row.region not in value.regions else []
+    return list(found.values())
+
+
+def _shown(name: str) -> str:
+    """A value's name with the symbol of its property, as χ+ of putamen."""
+    first, space, rest = name.partition(" ")
+    return _SYMBOLS.get(first, first) + space + rest
