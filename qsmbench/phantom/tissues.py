@@ -19,6 +19,9 @@ from qsmbench.phantom.geometry import Share
 from qsmbench.phantom.properties import CHANNELS, PD
 from qsmbench.units import DR_3T
 
+ORIENTED = ("delta_chi", "delta_r2star")
+"""What a tissue with fibres may state, too: ppm, 1/s at 3 T; see `anisotropy.py`."""
+
 
 @dataclass(frozen=True)
 class Tissue:
@@ -27,8 +30,8 @@ class Tissue:
     Attributes:
         name: as in the table.
         group: what it counts as in regional scores, such as `dgm`; may be empty.
-        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` may be
-            absent.
+        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` and
+            those of `ORIENTED` may be absent.
     """
 
     name: str
@@ -54,6 +57,15 @@ class Tissue:
         """The property called `name` at `b0` [T], if the tissue states it."""
         curve = np.array(self.curves[name])
         return float(np.interp(b0, curve[:, 0], curve[:, 1]))
+
+    def oriented(self, b0: float) -> tuple[float, float]:
+        """By how much χ [ppm] and R2* [1/s] change from fibres across B0 to fibres along it, and the other way round.
+
+        R2* does so in proportion to `b0` [T]: 2.9 /s at 3 T (Bender 2010, doi:10.1002/nbm.1534), 6.4 /s at 7 T (Lee
+        2011, doi:10.1016/j.neuroimage.2011.04.026).
+        """
+        chi, r2star = (self.at(name, 3.0) if name in self.curves else 0.0 for name in ORIENTED)
+        return chi, r2star * b0 / 3.0
 
     @property
     def follows_chi(self) -> bool:
@@ -92,7 +104,7 @@ class Material(Model):
 
 
 class TissueChange(Model):
-    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1.
+    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1, ppm, 1/s.
 
     A new `chi` leaves the diamagnetic part as it is, if it can.
     """
@@ -105,6 +117,8 @@ class TissueChange(Model):
     r2: Annotated[float, Field(ge=0)] | None = None
     r2star: Annotated[float, Field(ge=0)] | None = None
     fat_fraction: Share | None = None
+    delta_chi: float | None = None
+    delta_r2star: float | None = None
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:
@@ -146,7 +160,7 @@ def _number(text: str, where: str) -> float:
 def read_tissues(path: Path) -> dict[str, Tissue]:
     """Read a table of tissues, one value a row: tissue, group, property, b0, value, unit, source, assumed.
 
-    The properties are those of `CHANNELS`; `chi` stands for the part of its sign alone.
+    The properties are those of `CHANNELS` and `ORIENTED`; `chi` stands for the part of its sign alone.
 
     Raises:
         QsmbenchError: the file is missing, a value is no number, a property is unknown or missing.
@@ -158,8 +172,8 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
-            if row["property"] not in (*CHANNELS, "chi"):
-                raise QsmbenchError(f"{where} is no property; there are chi, {', '.join(CHANNELS)}")
+            if row["property"] not in (*CHANNELS, *ORIENTED, "chi"):
+                raise QsmbenchError(f"{where} is no property; there are chi, {', '.join((*CHANNELS, *ORIENTED))}")
             b0, value = float(row["b0"] or 0), _number(row["value"], where)
             parts = zip(("chi_para", "chi_dia"), split(value), strict=True)
             for name, part in parts if row["property"] == "chi" else [(row["property"], value)]:
