@@ -14,10 +14,11 @@ import numpy as np
 from qsmbench.basis import Basis
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
+from qsmbench.phantom import anisotropy, origins
 from qsmbench.phantom import geometry as g
-from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.canvas import EVEN, Canvas, Compile, Shell
+from qsmbench.phantom.fibres import Course
 from qsmbench.phantom.placing import bodies, label_name, put
 from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.scenario import Case
@@ -142,6 +143,8 @@ class Phantom(ABC):
                     self._put(canvas, source, self._compiler(shape), warp, b0)
         if self.description.texture is not None:
             self._vary(canvas, self.description.texture, b0)
+        if self.fibres:
+            anisotropy.apply(canvas, self.fibres, self._oriented(b0))
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
 
     def basis(self, b0: float) -> list[Basis]:
@@ -216,6 +219,19 @@ class Phantom(ABC):
     @cached_property
     def _noise(self) -> tuple[np.ndarray, np.ndarray]:
         return noise(self.description.texture, getattr(self.description, "subject", 0), self.atlas.grid)
+
+    @property
+    def fibres(self) -> dict[int, Course]:
+        """Where fibres run, by label; empty where χ does not depend on them."""
+        return {}
+
+    def _oriented(self, b0: float) -> np.ndarray:
+        """How strongly the tissue of each label depends on B0's direction at `b0` [T]: (256, 2) δχ ppm, δR2* 1/s."""
+        found = np.zeros((256, 2), np.float32)
+        for index, name, _ in self.anatomy:
+            if (tissue := self.tissues.get(self._tissue_of(name) or "")) is not None:
+                found[index] = tissue.oriented(b0)
+        return found
 
     @property
     def has_veins(self) -> bool:

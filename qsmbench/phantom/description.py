@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from qsmbench.model import Model
+from qsmbench.phantom.fibres import Fibres
 from qsmbench.phantom.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.sources import Source
 from qsmbench.phantom.texture import Texture
@@ -59,7 +60,8 @@ class Shell(Model):
 class Layer(Model):
     """A shape filled with a tissue of the table, or a material given in place; painted over what is there.
 
-    `region` names the label (default: the tissue); `amount` is the share of the shape's space that it takes.
+    `region` names the label (default: the tissue); `amount` is the share of the shape's space that it takes; `fibres`
+    says where they run.
     """
 
     shape: Shape
@@ -68,6 +70,7 @@ class Layer(Model):
     region: str | None = None
     group: str | None = None
     amount: Share = 1
+    fibres: Fibres | None = None
     shells: tuple[Shell, ...] = ()
 
     @model_validator(mode="after")
@@ -150,6 +153,13 @@ class ShapesDescription(Common):
     mask: Shape
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     vessels: Vessels | None = None
+    anisotropy: bool = False  # whether χ and R2* depend on the angle between fibres and B0
+
+    @model_validator(mode="after")
+    def _some_fibres(self) -> ShapesDescription:
+        if self.anisotropy and not any(layer.fibres for layer in self.layers):
+            raise ValueError("anisotropy is true, but no layer says where its fibres run")
+        return self
 
     @model_validator(mode="after")
     def _one_blood(self) -> ShapesDescription:

@@ -19,6 +19,7 @@ from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.cache import digest, memory
 from qsmbench.phantom.canvas import Canvas, Compile, Shell
+from qsmbench.phantom.fibres import Course, courses
 from qsmbench.phantom.growth import Branch
 from qsmbench.phantom.maps import locate, read_map
 from qsmbench.phantom.placing import halves
@@ -78,7 +79,8 @@ class ShapePhantom(Phantom):
         """The tissues of the table as the person has them, with the description's changes."""
         tissues = table()
         if self.person is not None:
-            factors = {"chi_para": self.person.iron, "chi_dia": self.person.myelin}
+            myelin = self.person.myelin  # which brings its anisotropy along
+            factors = {"chi_para": self.person.iron, "chi_dia": myelin, "delta_chi": myelin}
             for part, factor in factors.items():
                 for name in (t for t, f in factor.items() if f != 1):
                     own = tissues[name]
@@ -101,6 +103,19 @@ class ShapePhantom(Phantom):
             return NO_WARP
         fov = self.description.field_of_view
         return shape_of(self.person, self._population, np.array(fov.lower), np.array(fov.upper))
+
+    @cached_property
+    def fibres(self) -> dict[int, Course]:
+        """Where fibres run, by label, if the description asks for anisotropy.
+
+        Raises:
+            QsmbenchError: they run along a shape without a tube, or from or to an unknown region.
+        """
+        if not self.description.anisotropy:
+            return {}
+        stated = tuple(layer for layer in self.description.layers if layer.fibres is not None)
+        shapes = self.description.shapes
+        return courses(stated, shapes, self.atlas, lambda s: self._compiler(s)(SPACING).bounds, self.path)
 
     def grid(self) -> Grid:
         """The field of view in voxels, axes along the world's, centred on the box."""

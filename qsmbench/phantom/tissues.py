@@ -19,6 +19,9 @@ from qsmbench.phantom.geometry import Share
 from qsmbench.phantom.properties import CHANNELS, PD
 from qsmbench.units import DR_3T
 
+ORIENTED = ("delta_chi", "delta_r2star")
+"""What a tissue with fibres may state, too: ppm, 1/s at 3 T; see `anisotropy.py`."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -36,8 +39,8 @@ class Tissue:
     Attributes:
         name: as in the table.
         group: what it counts as in regional scores, such as `dgm`; may be empty.
-        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` may be
-            absent.
+        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` and
+            those of `ORIENTED` may be absent.
         origins: property → where each value of its curve comes from.
     """
 
@@ -72,6 +75,15 @@ class Tissue:
         shares = [np.interp(b0, fields, one) for one in np.eye(len(fields))]
         used = [origin for origin, share in zip(self.origins[name], shares, strict=True) if share > 0]
         return Origin("; ".join(dict.fromkeys(o.source for o in used)), any(o.assumed for o in used), used[0].by)
+
+    def oriented(self, b0: float) -> tuple[float, float]:
+        """By how much χ [ppm] and R2* [1/s] change from fibres across B0 to fibres along it, and the other way round.
+
+        R2* does so in proportion to `b0` [T]: 2.9 /s at 3 T (Bender 2010, doi:10.1002/nbm.1534), 6.4 /s at 7 T (Lee
+        2011, doi:10.1016/j.neuroimage.2011.04.026).
+        """
+        chi, r2star = (self.at(name, 3.0) if name in self.curves else 0.0 for name in ORIENTED)
+        return chi, r2star * b0 / 3.0
 
     @property
     def follows_chi(self) -> bool:
@@ -110,7 +122,7 @@ class Material(Model):
 
 
 class TissueChange(Model):
-    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1.
+    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1, ppm, 1/s.
 
     A new `chi` leaves the diamagnetic part as it is, if it can.
     """
@@ -123,6 +135,8 @@ class TissueChange(Model):
     r2: Annotated[float, Field(ge=0)] | None = None
     r2star: Annotated[float, Field(ge=0)] | None = None
     fat_fraction: Share | None = None
+    delta_chi: float | None = None
+    delta_r2star: float | None = None
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:
@@ -164,7 +178,7 @@ def _number(text: str, where: str) -> float:
 def read_tissues(path: Path) -> dict[str, Tissue]:
     """Read a table of tissues, one value a row: tissue, group, property, b0, value, unit, source, assumed.
 
-    The properties are those of `CHANNELS`; `chi` stands for the part of its sign alone.
+    The properties are those of `CHANNELS` and `ORIENTED`; `chi` stands for the part of its sign alone.
 
     Raises:
         QsmbenchError: the file is missing, a value is no number, a property is unknown or missing, or `assumed` is
@@ -177,8 +191,8 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
-            if row["property"] not in (*CHANNELS, "chi"):
-                raise QsmbenchError(f"{where} is no property; there are chi, {', '.join(CHANNELS)}")
+            if row["property"] not in (*CHANNELS, *ORIENTED, "chi"):
+                raise QsmbenchError(f"{where} is no property; there are chi, {', '.join((*CHANNELS, *ORIENTED))}")
             if row["assumed"] not in ("yes", "no"):
                 raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; legal are yes, no")
             b0, value = float(row["b0"] or 0), _number(row["value"], where)
