@@ -44,7 +44,7 @@ class Plane:
         return f"{self.name}, {'xyz'[self.normal]} = {self.at:g} mm".replace("-", "−")
 
     def grid(self, pixel: float, thickness: float | None = None, count: int = 1) -> Grid:
-        """`count` slices of the plane's box about `at`, of `pixel` [mm] and of a `thickness` [mm], by default as large."""
+        """`count` slices of the plane's box about `at`, of `pixel` mm and of `thickness` mm, by default as large."""
         size = np.full(3, float(pixel))
         size[self.normal] = thickness or pixel
         lower, upper = (np.array(ends, float) for ends in zip(*self.box, strict=True))
