@@ -43,7 +43,7 @@ def scan(voxel: float) -> Simulation:
     return acquired_as({"te": [TE]}, voxel=voxel, parts=2)
 
 
-def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 1.5, parts: int = 1) -> Simulation:
+def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 2, parts: int = 1) -> Simulation:
     """The head by a protocol with changes, with its noise."""
     chosen = load_protocol(protocol, changes)
     s = simulate(phantom("head", voxel_size=voxel, supersampling=parts), chosen)
@@ -146,7 +146,7 @@ def anatomy(voxel: float, path: Path) -> None:
     basal = (
         Note("caudate", (13, 15, 3), (-60, -60)),
         Note("putamen", (26, 4, 3), (-60, -40)),
-        Note("pallidum, external", (-20, -1, 3), (60, -75)),
+        Note("pallidum, external", (-20, -1, 3), (25, -85)),
         Note("pallidum, internal", (-15.5, -6, 3), (80, 15)),
         Note("mediodorsal thalamus", (-6, -17, 3), (60, 55)),
         Note("pulvinar", (14, -27, 3), (-70, 25)),
@@ -161,7 +161,7 @@ def anatomy(voxel: float, path: Path) -> None:
     coronal = (
         Note("subthalamic nucleus", (11.5, -13, -7), (-45, 60)),
         Note("substantia nigra", (-9, -13, -12), (50, 50)),
-        Note("pallidum", (-20, -13, -1), (50, -30)),
+        Note("pallidum", (-23.5, -13, -1), (40, -30)),
         Note("internal cerebral vein", (2.3, -13, 14.3), (-90, -35)),
         Note("corpus callosum", (-4, -13, 26), (70, -30)),
     )
@@ -187,12 +187,10 @@ def anatomy(voxel: float, path: Path) -> None:
     draw([Row(tuple(panels[i : i + 3])) for i in (0, 3)], path, width=1500)
 
 
-def veins(plane: Plane, thickness: float, name: str = "head", **overrides: object) -> np.ndarray:
+def veins(plane: Plane, thickness: float) -> np.ndarray:
     """Greatest χ of the veins (χ of the head minus that of the head without them) through `thickness` mm."""
     grid = plane.grid(0.4, 0.5, round(thickness / 0.5))
-    full, bare = (
-        load(name, {**overrides, **more}).render(grid, 3.0) for more in ({}, {"vessels": None, "sources": []})
-    )
+    full, bare = (load("head", changes).render(grid, 3.0) for changes in ({}, {"vessels": None}))
     return radiological(np.where(full.mask, full.chi - bare.chi, 0).max(plane.normal))
 
 
@@ -334,21 +332,10 @@ def tumours(voxel: float, path: Path) -> None:
     draw([beside(*rows)], path, width=1200)
 
 
-def hypoxia(voxel: float, path: Path) -> None:
-    """Oxygen extraction
-
-    Maximum of the veins' χ (0 to 0.6 ppm) through 13 mm, 0.4 × 0.4 × 0.5 mm: scenario `misery-perfusion`, in which
-    the left hemisphere (on the right of the picture) extracts more oxygen.
-    """
-    plane = Plane("axial", 17)
-    panels = [Panel(plane, veins(plane, 13, "misery-perfusion", case=c), (0.0, 0.6), c) for c in ("control", "severe")]
-    draw([Row(tuple(panels), unit="ppm")], path, width=800)
-
-
 def acquisition(voxel: float, path: Path) -> None:
     """Marks of the acquisition
 
-    3 T, one property of the protocol at a time, exaggerated so that it shows at this size; 1.5 mm voxels. Upper
+    3 T, one property of the protocol at a time, exaggerated so that it shows at this size; 2 mm voxels. Upper
     row, magnitude at 20 ms: 3D; 2D slices of 5 mm with gaps of 1 mm, dark over the sinuses and ear canals; a
     bandwidth of 80 Hz per pixel, which moves fat forwards and bends what lies near air; half of k-space along each
     axis, which blurs and rings; noise at an SNR of 10. Lower row: the phase at TE = 0 that the first two echoes
@@ -412,7 +399,7 @@ def person(plane: Plane, subject: int) -> Panel:
     return Panel(plane, image, CHI, f"subject {subject}, {person.person.age:.0f} years")
 
 
-PICTURES = (head, series, fields, anatomy, venogram, ageing, iron, shifts, lesions, tumours, hypoxia, acquisition)
+PICTURES = (head, series, fields, anatomy, venogram, ageing, iron, shifts, lesions, tumours, acquisition)
 PICTURES += (population,)
 
 
