@@ -20,6 +20,7 @@ from planes import HEAD, Box, Plane, radiological
 from sheet import Note, Panel, Row, draw
 
 from qsmbench.phantom import Phantom, load
+from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 from qsmbench.scan.protocol import load_protocol
@@ -57,7 +58,6 @@ def chi(name: str, plane: Plane, pixel: float = 1, thickness: float | None = Non
     return plane.image(np.where(found.mask, found.chi, np.nan))
 
 
-@cache
 def phantom(name: str, **overrides: object) -> Phantom:
     """A phantom or a case of a scenario, with an atlas that others have, too.
 
@@ -65,17 +65,15 @@ def phantom(name: str, **overrides: object) -> Phantom:
     where nothing is, it only sets where texture lies, and the atlas of the head serves people of all ages.
     """
     found = load(name, overrides)
-    if name != "head":
-        scattered = any(getattr(source, "in_", None) for source in found.description.sources)
-        atlas = default_case(name).atlas if scattered else phantom("head").atlas
-        vars(found)["atlas"] = replace(atlas, warp=found.warp)
+    scattered = any(getattr(source, "in_", None) for source in found.description.sources)
+    vars(found)["atlas"] = replace(atlas(name if scattered else "head"), warp=found.warp)
     return found
 
 
 @cache
-def default_case(name: str) -> Phantom:
-    """The last case of a scenario."""
-    return load(name)
+def atlas(name: str) -> Atlas:
+    """The atlas of a phantom, or of the last case of a scenario."""
+    return load(name).atlas
 
 
 def scan_panel(voxel: float, plane: Plane, volume: np.ndarray, span: tuple[float, float], title: str = "") -> Panel:
@@ -326,10 +324,10 @@ def tumours(voxel: float, path: Path) -> None:
     meningioma at the falx with calcium and blood, a right temporal glioblastoma before and under treatment. The
     first two in kind as Figures 5 and 6 of {review}.
     """
-    planes = {"oligodendroglioma": 21, "meningioma": 50, "glioblastoma-treated": 9}
+    planes = {"oligodendroglioma": 21, "meningioma": 50, "glioblastoma-treated": 11}
     cases = {"glioblastoma-treated": "control before treated"}
     rows = [compared(n, Plane("axial", z), cases.get(n, "control tumour")) for n, z in planes.items()]
-    draw([beside(*rows)], path, width=1200)
+    draw([beside(*rows[:2]), rows[2]], path, width=900)
 
 
 def acquisition(voxel: float, path: Path) -> None:
@@ -394,7 +392,6 @@ def person(plane: Plane, subject: int) -> Panel:
     """A subject of the population."""
     person = phantom("head", subject=subject, vessels=None)
     assert isinstance(person, ShapePhantom) and person.person
-    vars(person)["atlas"] = replace(phantom("head").atlas, warp=person.warp)  # as in `phantom`
     image = chi("head", plane, subject=subject, vessels=None)
     return Panel(plane, image, CHI, f"subject {subject}, {person.person.age:.0f} years")
 

@@ -104,7 +104,7 @@ LESIONS = [  # scenario, case, region, its middle [mm], sign of its mean χ
     ("meningioma", "tumour", "calcification", (10, 16, 48), -1),
     ("meningioma", "tumour", "bleed", (15, 26, 52), 1),
     ("oligodendroglioma", "tumour", "calcification", (-31, 33, 21), -1),
-    ("glioblastoma-treated", "treated", "calcification", (38, -28, 6), -1),
+    ("glioblastoma-treated", "treated", "calcification", (38, -28, 9), -1),
     ("glioblastoma-treated", "treated", "bleed", (46, -12, 12), 1),
 ]
 TUMOURS = {"meningioma": (12, 20, 50), "oligodendroglioma": (-31, 33, 21), "glioblastoma-treated": (42, -20, 9)}
