@@ -353,12 +353,11 @@ def acquisition(voxel: float, path: Path) -> None:
         ("half of k-space", acquired_as({**coarse, "kspace": {"fraction": [0.5, 0.5, 0.5]}})),
         ("SNR 10", noisy),
     ]
-    top = float(np.quantile(np.abs(plain.signal)[plain.mask], 0.99))
-    upper = [Panel(plane, plane.cut(np.abs(s.signal[..., 0]), s.params.grid), (0, top), t) for t, s in shown]
+    upper = [magnitude_panel(plane, title, s) for title, s in shown]
     lower = [offset_panel(plane, "forwards", {"te": [0.003, 0.006]})]
     lower += [offset_panel(plane, "by turns", {"te": [0.003, 0.006], "readout": BIPOLAR})]
     moved = acquired_as({**coarse, "readout": {"axis": "y"}, "motion": {"poses": 3, "translate": 1.5, "rotate": 1.5}})
-    lower.append(Panel(plane, plane.cut(np.abs(moved.signal[..., 0]), moved.params.grid), (0, top), "motion"))
+    lower.append(magnitude_panel(plane, "motion", moved))
     for title, mask in (("mask: magnitude", {"of": "magnitude"}), ("mask: eroded, holes", {"erode": 2, "holes": True})):
         found = acquired(AcquiredMask.model_validate(mask), noisy.mask, np.abs(noisy.signal), noisy.params.grid)
         outline = plane.cut(found, noisy.params.grid)
@@ -367,6 +366,13 @@ def acquisition(voxel: float, path: Path) -> None:
 
 
 BIPOLAR = {"axis": "y", "bandwidth": 500, "polarity": "bipolar", "eddy": [0.2, 0.8, 0.3, 0.2]}
+
+
+def magnitude_panel(plane: Plane, title: str, s: Simulation) -> Panel:
+    """The magnitude of the first echo, white at the brightest of the brain."""
+    magnitude = np.abs(s.signal[..., 0])
+    top = float(np.quantile(magnitude[s.mask], 0.99))
+    return Panel(plane, plane.cut(magnitude, s.params.grid), (0, top), title)
 
 
 def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
@@ -381,7 +387,7 @@ def population(voxel: float, path: Path) -> None:
     """People
 
     True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, without veins, axial through the basal
-    ganglia. Age, size, shape, ventricles, sulci, iron, myelin, blood and veins differ.
+    ganglia. Age, size, shape, ventricles, sulci, iron and myelin differ; so do blood and veins, left out here.
     """
     plane = Plane("axial", 2, ((-80, 80), (-114, 82), (0, 0)))
     panels = [person(plane, subject) for subject in range(1, 9)]
