@@ -6,7 +6,7 @@ BIN := $(ENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 READY := $(ENV)/ready
 
-.PHONY: benchmark test check bench format clean
+.PHONY: benchmark test check bench gallery format clean
 
 benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
@@ -26,6 +26,9 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks/bench_forward.py --benchmark-columns=min,median,rounds
 	$(BIN)/python benchmarks/methods.py
+
+gallery: $(READY)
+	$(BIN)/python docs/gallery.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -53,7 +53,7 @@ def main():
     print(f"NRMSE of the total field {100 * np.linalg.norm(difference) / np.linalg.norm(whole):.2f} %")
     median, most = 1000 * np.percentile(np.abs(difference), [50, 99])
     print(
-        f"|difference| median {median:.3f}, 99th percentile {most:.2f}; spread of the field {1000 * whole.std():.0f} ppb"
+        f"|difference| median {median:.3f}, 99th percentile {most:.2f}; the field's spread {1000 * whole.std():.0f} ppb"
     )
 
 

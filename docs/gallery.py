@@ -1,0 +1,438 @@
+"""The gallery: pictures of what qsmbench makes, into docs/gallery/, and docs/gallery.md, which shows them.
+
+    make gallery          or: python docs/gallery.py [--voxel-size 2] [PICTURE …]
+
+Each picture is a function below; its docstring is its heading and its caption. Truth is rendered in single planes;
+magnitude, phase and field need the whole head, which is simulated once, in voxels of 1 mm unless told otherwise
+(then it takes 7 GB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from planes import HEAD, Box, Plane, radiological
+from sheet import Note, Panel, Row, draw
+
+from qsmbench.phantom import Phantom, load
+from qsmbench.phantom.atlas import Atlas
+from qsmbench.phantom.layers import ShapePhantom
+from qsmbench.scan.acquired_mask import AcquiredMask, acquired
+from qsmbench.scan.protocol import load_protocol
+from qsmbench.scan.receive import received
+from qsmbench.scan.simulate import Simulation, simulate
+
+DOCS = Path(__file__).parent
+CHI, R2STAR, WRAPPED = (-0.1, 0.2), (0.0, 60.0), (-np.pi, np.pi)
+TE = 0.025
+"""s, of the echo that is shown."""
+
+REVIEW = "Harada et al. 2022, doi:10.1148/rg.210054"
+
+
+# What several pictures show
+
+
+@cache
+def scan(voxel: float) -> Simulation:
+    """The head as `brain-3t` sees it, one echo of it, with noise."""
+    return acquired_as({"te": [TE]}, voxel=voxel, parts=2)
+
+
+def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 2, parts: int = 1) -> Simulation:
+    """The head by a protocol with changes, with its noise."""
+    chosen = load_protocol(protocol, changes)
+    s = simulate(phantom("head", voxel_size=voxel, supersampling=parts), chosen)
+    s.signal = received(s.signal, chosen, s.params.grid, s.place.isocentre, s.sigma, seed=0)
+    return s
+
+
+def chi(name: str, plane: Plane, pixel: float = 1, thickness: float | None = None, **overrides: object) -> np.ndarray:
+    """True χ of a phantom, or of a scenario's `case`, in a plane; NaN outside of the brain."""
+    found = plane.render(phantom(name, **overrides), pixel, thickness)
+    return plane.image(np.where(found.mask, found.chi, np.nan))
+
+
+def phantom(name: str, **overrides: object) -> Phantom:
+    """A phantom or a case of a scenario, with an atlas that others have, too.
+
+    An atlas takes much longer than a plane. It says where things are scattered, so that cases of one age may share it;
+    where nothing is, it only sets where texture lies, and the atlas of the head serves people of all ages.
+    """
+    found = load(name, overrides)
+    scattered = any(getattr(source, "in_", None) for source in found.description.sources)
+    vars(found)["atlas"] = replace(atlas(name if scattered else "head"), warp=found.warp)
+    return found
+
+
+@cache
+def atlas(name: str) -> Atlas:
+    """The atlas of a phantom, or of the last case of a scenario."""
+    return load(name).atlas
+
+
+def scan_panel(voxel: float, plane: Plane, volume: np.ndarray, span: tuple[float, float], title: str = "") -> Panel:
+    """A plane out of a volume on the scan's grid."""
+    return Panel(plane, plane.cut(volume, scan(voxel).params.grid), span, title)
+
+
+# The pictures
+
+
+def head(voxel: float, path: Path) -> None:
+    """A head at 3 T
+
+    {voxel:g} mm voxels, 3 T, `brain-3t`: true χ in the brain (−0.1 to 0.2 ppm), true R2* (0 to 60 s⁻¹), and
+    magnitude and wrapped phase (−π to π) of an echo of 25 ms, with noise (SNR 100). From above: basal ganglia,
+    midbrain with substantia nigra and red nucleus, cerebellum with dentate, a coronal plane through the nuclei, a
+    sagittal one beside the midline. Contrast of χ in kind as in Figure 4 of {review}.
+    """
+    planes = [Plane("axial", z, HEAD) for z in (2, -9, -33)] + [Plane("coronal", -13, HEAD), Plane("sagittal", 6, HEAD)]
+    s = scan(voxel)
+    magnitude = np.abs(s.signal[..., 0])
+    brain = np.where(s.mask, s.truth["chi"], np.nan)
+    volumes = [(brain, CHI, "χ, −0.1 to 0.2 ppm"), (s.truth["r2star"], R2STAR, "R2*, 0 to 60 1/s")]
+    volumes += [(magnitude, (0, float(np.quantile(magnitude[s.mask], 0.995))), "magnitude, 25 ms")]
+    volumes += [(np.angle(s.signal[..., 0]), WRAPPED, "phase, 25 ms, −π to π")]
+    rows = [Row(tuple(scan_panel(voxel, p, v, span, name) for v, span, name in volumes), p.title) for p in planes]
+    draw(rows, path, width=1000)
+
+
+def series(voxel: float, path: Path) -> None:
+    """The whole brain
+
+    True χ, axial, every 5 mm (z in MNI space above each), {voxel:g} mm voxels, −0.1 to 0.2 ppm.
+    """
+    s = scan(voxel)
+    brain = np.where(s.mask, s.truth["chi"], np.nan)
+    panels = [scan_panel(voxel, Plane("axial", z), brain, CHI, f"{z:+d} mm") for z in range(-44, 72, 5)]
+    draw([Row(tuple(panels[i : i + 8])) for i in (0, 8, 16)], path, width=1300)
+
+
+def fields(voxel: float, path: Path) -> None:
+    """Fields
+
+    {voxel:g} mm voxels, ppm of B0, after the shim: the total field (−0.5 to 0.5), what of it comes from outside of
+    the brain (total minus local), and the local field (−0.05 to 0.05), which susceptibility is computed from. In
+    kind as the steps in Figure 3 of {review}.
+    """
+    s = scan(voxel)
+    total, local = (np.where(s.mask, s.truth[n], np.nan) for n in ("total_field", "local_field"))
+    volumes = [
+        (total, (-0.5, 0.5), "total"),
+        (total - local, (-0.5, 0.5), "background"),
+        (local, (-0.05, 0.05), "local"),
+    ]
+    planes = [Plane("axial", 2), Plane("coronal", -13), Plane("sagittal", 6)]
+    rows = [Row(tuple(scan_panel(voxel, p, v, span, t) for v, span, t in volumes), p.title, "ppm") for p in planes]
+    draw(rows, path, width=800)
+
+
+def anatomy(voxel: float, path: Path) -> None:
+    """Anatomy in small voxels
+
+    True χ, 0.22 × 0.22 × 0.5 mm, −0.1 to 0.2 ppm: the voxels, and the structures, of Figure 8 of {review}.
+    """
+    nuclei: Box = ((-46, 46), (-52, 42), (-40, 42))
+    back: Box = ((-46, 46), (-104, -10), (0, 0))
+    below: Box = ((-46, 46), (-84, 10), (0, 0))
+    basal = (
+        Note("caudate", (13, 15, 3), (-60, -60)),
+        Note("putamen", (26, 4, 3), (-60, -40)),
+        Note("pallidum, external", (-20, -1, 3), (25, -85)),
+        Note("pallidum, internal", (-15.5, -6, 3), (80, 15)),
+        Note("mediodorsal thalamus", (-6, -17, 3), (60, 55)),
+        Note("pulvinar", (14, -27, 3), (-70, 25)),
+        Note("internal capsule", (22, -14, 3), (-35, 30)),
+    )
+    midbrain = (
+        Note("substantia nigra", (11.5, -17, -9), (-50, -10)),
+        Note("red nucleus", (-5, -21, -9), (50, 45)),
+        Note("subthalamic nucleus", (-11, -12.5, -9), (40, -30)),
+        Note("basal vein", (19, -24, -9), (-40, 50)),
+    )
+    coronal = (
+        Note("subthalamic nucleus", (11.5, -13, -7), (-45, 60)),
+        Note("substantia nigra", (-9, -13, -12), (50, 50)),
+        Note("pallidum", (-23.5, -13, -1), (40, -30)),
+        Note("internal cerebral vein", (2.3, -13, 14.3), (-90, -35)),
+        Note("corpus callosum", (-4, -13, 26), (70, -30)),
+    )
+    visual = (
+        Note("optic radiation", (33, -58, 5), (20, -90)),
+        Note("stria of Gennari", (-9, -85, 5), (60, 60)),
+        Note("vein of Galen", (0, -46, 5), (60, -50)),
+    )
+    pons = (Note("transverse fibres of the pons", (5, -16.5, -30), (50, -75)),)
+    dentate = (Note("dentate", (17, -60, -34), (-40, 50)),)
+    planes = (
+        (Plane("axial", 3, nuclei), basal),
+        (Plane("axial", -9, nuclei), midbrain),
+        (Plane("coronal", -13, nuclei), coronal),
+        (Plane("axial", 5, back), visual),
+        (Plane("axial", -30, below), pons),
+        (Plane("axial", -34, below), dentate),
+    )
+    panels = []
+    for plane, notes in planes:
+        thin = 0.5 if plane.name == "axial" else 0.22
+        panels.append(Panel(plane, chi("head", plane, 0.22, thin), CHI, plane.title, notes=notes))
+    draw([Row(tuple(panels[i : i + 3])) for i in (0, 3)], path, width=1500)
+
+
+def veins(plane: Plane, thickness: float) -> np.ndarray:
+    """Greatest χ of the veins (χ of the head minus that of the head without them) through `thickness` mm."""
+    grid = plane.grid(0.4, 0.5, round(thickness / 0.5))
+    full, bare = (load("head", changes).render(grid, 3.0) for changes in ({}, {"vessels": None}))
+    return radiological(np.where(full.mask, full.chi - bare.chi, 0).max(plane.normal))
+
+
+def venogram(voxel: float, path: Path) -> None:
+    """Venogram
+
+    Maximum of the veins' χ (0 to 0.4 ppm) through 13 mm axial, 13 mm coronal and 12 mm sagittal slabs, voxels of
+    0.4 × 0.4 × 0.5 mm: in kind as Figure 9 of {review}.
+    """
+    notes = (
+        Note("deep medullary", (24, 20, 20), (-50, -70)),
+        Note("septal", (2, 15, 20), (60, -85)),
+        Note("thalamostriate", (-11, -3, 20), (105, -30)),
+        Note("anterior caudate", (-12, 12, 20), (90, -75)),
+        Note("internal cerebral", (2.3, -20, 20), (-120, 20)),
+        Note("direct lateral", (-10, -20, 20), (110, 30)),
+    )
+    planes = [(Plane("axial", 17), 13), (Plane("coronal", -14), 13), (Plane("sagittal", 6), 12)]
+    panels = [
+        Panel(p, veins(p, t), (0.0, 0.4), f"{p.title}, {t} mm", notes=notes if p.name == "axial" else ())
+        for p, t in planes
+    ]
+    draw([Row(tuple(panels), unit="ppm")], path, width=1500)
+
+
+def ageing(voxel: float, path: Path) -> None:
+    """Ageing
+
+    True χ of one head at six ages (scenario `ageing`), 1 mm, −0.1 to 0.2 ppm, without veins, through basal ganglia,
+    midbrain and dentate: in kind as Figure 7 of {review}. Ventricles and sulci widen, too.
+    """
+    planes = [Plane("axial", z, ((-48, 48), (y - 38, y + 38), (0, 0))) for z, y in ((2, 0), (-9, -15), (-34, -50))]
+    rows = []
+    for plane in planes:
+        images = [chi("ageing", plane, case=f"age-{age}", vessels=None) for age in AGES]
+        rows.append(
+            Row(tuple(Panel(plane, i, CHI, f"{age} years") for i, age in zip(images, AGES, strict=True)), plane.title)
+        )
+    draw(rows, path, width=1200)
+
+
+AGES = (5, 10, 20, 40, 60, 85)
+
+BASAL: Box = ((-56, 56), (-58, 54), (-30, 60))
+"""A box [mm] about the deep grey matter."""
+
+
+def compared(scenario: str, plane: Plane, cases: str, *, difference: float = 0, pixel: float = 1) -> Row:
+    """A scenario's `cases` at one scale, and the last minus the first in ± `difference` [ppm] unless 0."""
+    names = cases.split()
+    images = [chi(scenario, plane, pixel, 1, case=c, vessels=None) for c in names]
+    panels = [Panel(plane, i, CHI, c) for i, c in zip(images, names, strict=True)]
+    if difference:
+        title = f"{names[-1]} − {names[0]}, ± {difference:g} ppm"
+        panels.append(Panel(plane, images[-1] - images[0], (-difference, difference), title))
+    return Row(tuple(panels), scenario)
+
+
+def iron(voxel: float, path: Path) -> None:
+    """Iron and minerals in nuclei
+
+    True χ, 1 mm, −0.1 to 0.2 ppm, without veins, of the cases of a scenario; at the right the last case minus the
+    first. In kind as Figures 10 (NBIA), 11 (Fahr) and 12 (MSA-P) of {review}.
+    """
+    basal, midbrain, dentate = (
+        Plane("axial", z, ((-48, 48), (y - 40, y + 40), (0, 0))) for z, y in ((1, 0), (-10, -15), (-34, -45))
+    )
+    rows = [
+        compared("nbia", basal, "child adult nbia", difference=0.2),
+        compared("nbia", midbrain, "child nbia mpan", difference=0.2),
+        compared("parkinson", midbrain, "control early patient", difference=0.15),
+        compared("gadolinium", dentate, "doses-0 doses-10 doses-30", difference=0.05),
+        compared("psp", basal, "control patient", difference=0.1),
+        compared("psp", midbrain, "control patient", difference=0.1),
+        compared("msa-p", basal, "control patient", difference=0.1),
+        compared("msa-c", dentate, "control patient", difference=0.05),
+    ]
+    whole = compared("fahr", Plane("axial", -3), "control patient", difference=0.5)
+    draw([*(beside(*rows[i : i + 2]) for i in range(0, 8, 2)), whole], path, width=1300)
+
+
+def beside(*rows: Row) -> Row:
+    """Rows as one."""
+    labels = dict.fromkeys(row.label for row in rows)
+    return Row(tuple(panel for row in rows for panel in row.panels), "  |  ".join(labels))
+
+
+def shifts(voxel: float, path: Path) -> None:
+    """Shifts of few parts per billion
+
+    Scenarios that only groups tell: true χ of control and patient (1 mm, −0.1 to 0.2 ppm, without veins), and their
+    difference. Nobody sees these in one map.
+    """
+    basal = Plane("axial", 2, BASAL)
+    motor, temporal = Plane("axial", 55), Plane("axial", -20)
+    rows = [
+        compared(s, basal, "control patient", difference=0.03) for s in ("wilson", "cirrhosis", "lupus", "depression")
+    ]
+    rows += [compared("autism", basal, "control patient", difference=0.03)]
+    rows += [compared("alzheimer", temporal, "control patient", difference=0.01)]
+    rows += [compared("als", motor, "control severe", difference=0.02)]
+    draw([beside(*rows[i : i + 2]) for i in range(0, 8, 2)], path, width=1100)
+
+
+def lesions(voxel: float, path: Path) -> None:
+    """Lesions
+
+    True χ, 1 mm, −0.1 to 0.2 ppm, without veins: a haematoma of the left putamen through its stages; plaques of
+    multiple sclerosis by age, and of neuromyelitis optica, which do not show; calcifications from faint to dense;
+    bleeds on the right against calcifications on the left; microbleeds. In kind as Figures 4, 14 and 15 of
+    {review}.
+    """
+    plane = Plane("axial", 4)
+    rows = [
+        compared("haemorrhage", plane, "control hyperacute acute early-subacute late-subacute chronic"),
+        compared("multiple-sclerosis", replace(plane, at=MS), "control acute young rim chronic"),
+        compared("calcifications", replace(plane, at=CALCIUM), "control faint dense"),
+        compared("nmosd", replace(plane, at=NMO), "control patient"),
+        compared("haemorrhage-or-calcification", replace(plane, at=BLEEDS), "control weak strong"),
+        compared("microbleeds", replace(plane, at=MICRO), "control few many"),
+    ]
+    draw([rows[0], rows[1], beside(*rows[2:4]), beside(*rows[4:])], path, width=1200)
+
+
+MS, CALCIUM, NMO, BLEEDS, MICRO = 29, 35, 19, 38.5, 27
+"""mm, axial planes in which the scattered lesions of each scenario show."""
+
+
+def tumours(voxel: float, path: Path) -> None:
+    """Tumours
+
+    True χ, 1 mm, −0.1 to 0.2 ppm, without veins: a left frontal oligodendroglioma with a club of calcium, a
+    meningioma at the falx with calcium and blood, a right temporal glioblastoma before and under treatment. The
+    first two in kind as Figures 5 and 6 of {review}.
+    """
+    planes = {"oligodendroglioma": 21, "meningioma": 50, "glioblastoma-treated": 11}
+    cases = {"glioblastoma-treated": "control before treated"}
+    rows = [compared(n, Plane("axial", z), cases.get(n, "control tumour")) for n, z in planes.items()]
+    draw([beside(*rows[:2]), rows[2]], path, width=900)
+
+
+def acquisition(voxel: float, path: Path) -> None:
+    """Marks of the acquisition
+
+    3 T, one property of the protocol at a time, exaggerated so that it shows at this size; 2 mm voxels. Upper
+    row, magnitude at 20 ms: 3D; 2D slices of 5 mm with gaps of 1 mm, dark over the sinuses and ear canals; a
+    bandwidth of 80 Hz per pixel, which moves fat forwards and bends what lies near air; half of k-space along each
+    axis, which blurs and rings; noise at an SNR of 10. Lower row: the phase at TE = 0 that the first two echoes
+    say, read forwards, and by turns forwards and backwards with eddy currents (−π to π); three poses of the head,
+    1.5 mm and 1.5° apart; the brain mask made from the magnitude; a mask eroded by 2 mm with holes where the last
+    echo is dark.
+    """
+    plane = Plane("axial", -20, ((-92, 92), (-124, 100), (0, 0)))
+    coarse = {"te": [0.020], "snr": None}
+    two_d = {"te": [0.020], "snr": None, "grid.field_of_view": [192, 240, 18], "grid.center": [0, -12, -20]}
+    readout = {"axis": "y", "bandwidth": 80, "distortion": True}
+    plain, noisy = acquired_as(coarse), acquired_as({"te": [0.020], "snr": 10})
+    shown = [
+        ("3D", plain),
+        ("2D, 5 mm, gap 1 mm", acquired_as(two_d, "t2star-2d-3t")),
+        ("80 Hz per pixel", acquired_as({**coarse, "readout": readout})),
+        ("half of k-space", acquired_as({**coarse, "kspace": {"fraction": [0.5, 0.5, 0.5]}})),
+        ("SNR 10", noisy),
+    ]
+    upper = [magnitude_panel(plane, title, s) for title, s in shown]
+    lower = [offset_panel(plane, "forwards", {"te": [0.003, 0.006]})]
+    lower += [offset_panel(plane, "by turns", {"te": [0.003, 0.006], "readout": BIPOLAR})]
+    moved = acquired_as({**coarse, "readout": {"axis": "y"}, "motion": {"poses": 3, "translate": 1.5, "rotate": 1.5}})
+    lower.append(magnitude_panel(plane, "motion", moved))
+    for title, mask in (("mask: magnitude", {"of": "magnitude"}), ("mask: eroded, holes", {"erode": 2, "holes": True})):
+        found = acquired(AcquiredMask.model_validate(mask), noisy.mask, np.abs(noisy.signal), noisy.params.grid)
+        outline = plane.cut(found, noisy.params.grid)
+        lower.append(replace(upper[-1], title=title, outline=outline))
+    draw([Row(tuple(upper)), Row(tuple(lower))], path, width=1300)
+
+
+BIPOLAR = {"axis": "y", "bandwidth": 500, "polarity": "bipolar", "eddy": [0.2, 0.8, 0.3, 0.2]}
+
+
+def magnitude_panel(plane: Plane, title: str, s: Simulation) -> Panel:
+    """The magnitude of the first echo, white at the brightest of the brain."""
+    magnitude = np.abs(s.signal[..., 0])
+    top = float(np.quantile(magnitude[s.mask], 0.99))
+    return Panel(plane, plane.cut(magnitude, s.params.grid), (0, top), title)
+
+
+def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
+    """Twice the first echo's phase less that of the second, at twice the echo time."""
+    s = acquired_as({**changes, "snr": None})
+    offset = np.angle(s.signal[..., 0] ** 2 * np.conj(s.signal[..., 1]))
+    shown = np.where(s.mask, offset, np.nan)
+    return Panel(plane, plane.cut(shown, s.params.grid), WRAPPED, f"phase at TE = 0, {title}")
+
+
+def population(voxel: float, path: Path) -> None:
+    """People
+
+    True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, without veins, axial through the basal
+    ganglia. Age, size, shape, ventricles, sulci, iron and myelin differ; so do blood and veins, left out here.
+    """
+    plane = Plane("axial", 2, ((-80, 80), (-114, 82), (0, 0)))
+    panels = [person(plane, subject) for subject in range(1, 9)]
+    draw([Row(tuple(panels[i : i + 4])) for i in (0, 4)], path, width=900)
+
+
+def person(plane: Plane, subject: int) -> Panel:
+    """A subject of the population."""
+    person = phantom("head", subject=subject, vessels=None)
+    assert isinstance(person, ShapePhantom) and person.person
+    image = chi("head", plane, subject=subject, vessels=None)
+    return Panel(plane, image, CHI, f"subject {subject}, {person.person.age:.0f} years")
+
+
+PICTURES = (head, series, fields, anatomy, venogram, ageing, iron, shifts, lesions, tumours, acquisition)
+PICTURES += (population,)
+
+
+def page(voxel: float) -> str:
+    """The gallery's page, from the docstrings of the pictures."""
+    lines = ["# Gallery", "", "Made by `make gallery`; do not edit. " + CONVENTION, ""]
+    for picture in PICTURES:
+        title, _, caption = inspect.getdoc(picture).partition("\n")  # type: ignore[union-attr]
+        lines += [f"## {title}", "", f"![{title}](gallery/{picture.__name__}.webp)", ""]
+        lines += [caption.strip().format(voxel=voxel, review=REVIEW), ""]
+    return "\n".join(lines)
+
+
+CONVENTION = (
+    "Radiological convention: the patient's right is on the left. Susceptibility χ is in ppm (SI) relative to water."
+)
+
+
+def main() -> None:
+    """Draw all pictures, or those that are named, and write the page."""
+    parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)).split("\n")[0])  # type: ignore
+    parser.add_argument("--voxel-size", type=float, default=1.0, help="mm, of what is simulated")
+    parser.add_argument("pictures", nargs="*", help="by default all: " + ", ".join(p.__name__ for p in PICTURES))
+    options = parser.parse_args()
+    for picture in PICTURES:
+        if not options.pictures or picture.__name__ in options.pictures:
+            print(picture.__name__, flush=True)
+            picture(options.voxel_size, DOCS / "gallery" / f"{picture.__name__}.webp")
+    (DOCS / "gallery.md").write_text(page(options.voxel_size))
+
+
+if __name__ == "__main__":
+    main()

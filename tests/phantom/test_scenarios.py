@@ -1,0 +1,151 @@
+"""Scenarios: all cases load, controls are healthy, and what is changed lies, and is signed, as each scenario says.
+
+Planes and boxes of coarse voxels without veins or texture are enough for that.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from qsmbench.grid import Grid
+from qsmbench.model import read_yaml
+from qsmbench.phantom import Phantom, Properties, load
+from qsmbench.phantom.scenario import Scenario, scenarios
+
+SCENARIOS = {name: Scenario.model_validate(read_yaml(path)) for name, path in scenarios().items()}
+CASES = [(name, case) for name, scenario in SCENARIOS.items() for case in scenario.cases]
+REFERENCES = {"control", "adult", "age-5", "doses-0", "luxury"}
+
+BARE = {"texture": None, "vessels": None}
+"""What is quick: no noise within tissues, no veins."""
+
+
+@cache
+def template() -> Phantom:
+    """The head, whose atlas serves all: to make one takes longer than all else."""
+    return load("head", BARE)
+
+
+@cache
+def box(name: str, case: str | None, middle: tuple[float, float, float], size: tuple[int, int, int]) -> Properties:
+    """A case, or the head, at 30 years, in `size` voxels of 2 mm about `middle` [mm]."""
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = np.array(middle) - (np.array(size) - 1)
+    phantom = load(name, {**({"case": case} if case else {}), **BARE, "age": 30})
+    vars(phantom)["atlas"] = template().atlas
+    return phantom.render(Grid.from_affine(size, affine), 3.0)
+
+
+def region(properties: Properties, name: str) -> np.ndarray:
+    """Where a region is."""
+    return properties.labels == next(i for i, n, _ in properties.regions if n == name)
+
+
+def places(properties: Properties, name: str) -> np.ndarray:
+    """(n, 3) mm, the voxels of a region."""
+    affine = properties.grid.affine
+    return np.argwhere(region(properties, name)) @ affine[:3, :3].T + affine[:3, 3]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_first_case_is_the_reference(name):
+    first = next(iter(SCENARIOS[name].cases))
+    assert first in REFERENCES
+    if first == "control":
+        assert not [s for s in SCENARIOS[name].cases[first].get("sources", []) if s["source"] != "oxygenation"]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_every_case_loads(name, case):
+    phantom = load(name, {"case": case})
+    made = {s["name"] for c in SCENARIOS[name].cases.values() for s in c.get("sources", []) if "name" in s}
+    known = {n for _, n, _ in phantom.regions}
+    assert set(SCENARIOS[name].regions) <= known | made
+    assert {s["name"] for s in SCENARIOS[name].cases[case].get("sources", []) if "name" in s} <= known
+
+
+BASAL, MIDBRAIN, DENTATE, MOTOR = (0, 0, 0), (0, -16, -10), (0, -58, -36), (0, -20, 58)
+SHIFTED = [  # scenario, case, what is rendered, region: least and greatest mean shift [ppm] against the head
+    ("parkinson", "patient", MIDBRAIN, {"substantia_nigra": (0.08, 0.15), "red_nucleus": (-0.01, 0.01)}),
+    ("psp", "patient", BASAL, {"globus_pallidus_externus": (0.04, 0.08), "putamen": (-0.005, 0.01)}),
+    ("msa-c", "patient", DENTATE, {"dentate": (0.015, 0.05)}),
+    ("nbia", "mpan", MIDBRAIN, {"substantia_nigra": (0.05, 0.25)}),
+    ("fahr", "patient", BASAL, {"globus_pallidus_internus": (0.15, 0.35)}),
+    ("wilson", "patient", BASAL, {"caudate": (0.02, 0.035), "pulvinar": (0.02, 0.035)}),
+    ("autism", "patient", BASAL, {"putamen": (-0.006, -0.004)}),
+    ("gadolinium", "doses-30", DENTATE, {"dentate": (0.02, 0.05)}),
+    ("alzheimer", "patient", BASAL, {"putamen": (0.005, 0.009)}),
+    ("als", "severe", MOTOR, {"precentral_cortex": (0.004, 0.013)}),
+]
+
+
+@pytest.mark.parametrize(("name", "case", "middle", "regions"), SHIFTED)
+def test_the_shift_is_as_the_scenario_says(name, case, middle, regions):
+    size = (52, 24, 1) if middle == MOTOR else (34, 32, 4)
+    before, after = box("head", None, middle, size), box(name, case, middle, size)
+    for where, (least, greatest) in regions.items():
+        inside = region(before, where) & region(after, where)
+        assert inside.any()
+        assert least < (after.chi - before.chi)[inside].mean() < greatest
+
+
+def test_iron_of_msa_p_lies_in_the_rear_of_the_right_putamen():
+    before, after = box("head", None, BASAL, (34, 32, 4)), box("msa-p", "patient", BASAL, (34, 32, 4))
+    shift, found = (after.chi - before.chi)[region(before, "putamen")], places(before, "putamen")
+    right, rear = found[:, 0] > 0, found[:, 1] < np.median(found[:, 1])
+    assert shift[right & rear].mean() > 2 * shift[right & ~rear].mean()
+    assert shift[right].mean() > shift[~right].mean()
+
+
+LESIONS = [  # scenario, case, region, its middle [mm], sign of its mean χ
+    ("meningioma", "tumour", "calcification", (10, 16, 48), -1),
+    ("meningioma", "tumour", "bleed", (15, 26, 52), 1),
+    ("oligodendroglioma", "tumour", "calcification", (-31, 33, 21), -1),
+    ("glioblastoma-treated", "treated", "calcification", (38, -28, 9), -1),
+    ("glioblastoma-treated", "treated", "bleed", (46, -12, 12), 1),
+]
+TUMOURS = {"meningioma": (12, 20, 50), "oligodendroglioma": (-31, 33, 21), "glioblastoma-treated": (42, -20, 9)}
+
+
+@pytest.mark.parametrize(("name", "case", "where", "middle", "sign"), LESIONS)
+def test_a_lesion_lies_where_it_should_and_has_its_sign(name, case, where, middle, sign):
+    after = box(name, case, TUMOURS[name], (20, 24, 16))
+    assert np.allclose(places(after, where).mean(0), middle, atol=5)
+    assert sign * after.chi[region(after, where)].mean() > 0.05
+
+
+def test_the_haematoma_takes_the_place_of_the_left_putamen():
+    before, after = (box(*case, (-27, -3, 4), (20, 24, 18)) for case in (("head", None), ("haemorrhage", "acute")))
+    putamen, clot = region(before, "putamen"), region(after, "haematoma")
+    assert places(after, "haematoma")[:, 0].max() < 0
+    assert (clot & putamen).sum() > 0.5 * putamen.sum()
+    assert clot.sum() * 0.008 == pytest.approx(17, rel=0.15)  # ml
+    assert after.chi[clot].mean() == pytest.approx(1.3, rel=0.15)
+
+
+SCATTERED = [  # scenario, case, region, the side that it keeps to, sign of its mean χ against white matter
+    ("haemorrhage-or-calcification", "strong", "bleed", 1, 1),
+    ("haemorrhage-or-calcification", "strong", "calcification", -1, -1),
+    ("multiple-sclerosis", "young", "plaque", 0, 1),
+    ("microbleeds", "many", "microbleed", 0, 1),
+    ("calcifications", "dense", "calcification", 0, -1),
+]
+
+
+@pytest.mark.parametrize(("name", "case", "where", "side", "sign"), SCATTERED)
+def test_scattered_lesions_keep_to_their_side(name, case, where, side, sign):
+    after = box(name, case, (0, -16, 34), (70, 84, 8))
+    lesion = region(after, where)
+    assert lesion.any()
+    assert (side * places(after, where)[:, 0] >= 0).all()
+    assert sign * (after.chi[lesion].mean() - after.chi[region(after, "white_matter")].mean()) > 0.005
+
+
+def test_misery_perfusion_is_on_the_left():
+    """Both sides' veins hold blood of one saturation in the control, the left's of a lower one in patients."""
+    sources = {c: load("misery-perfusion", {"case": c}).description.sources for c in ("control", "severe")}
+    values = {c: {s.key: s.value for s in found} for c, found in sources.items()}
+    assert values["severe"]["left"] < values["control"]["default"] == values["severe"]["default"]
