@@ -49,12 +49,9 @@ def save(
         mask: (nx, ny, nz) bool, of the scan; None: the true one.
     """
     grid = simulation.params.grid
-    measured = {
-        "phase": np.angle(simulation.signal),
-        "magnitude": np.abs(simulation.signal),
-        "mask": simulation.mask if mask is None else mask,
-    }
-    artifacts.write(out / scan, measured, grid)
+    artifacts.write(out / scan, {"mask": simulation.mask if mask is None else mask}, grid)
+    for name, part in (("phase", np.angle), ("magnitude", np.abs)):  # in turn, to save memory
+        artifacts.write(out / scan, {name: part(simulation.signal)}, grid)
     artifacts.write_params(out / scan, simulation.params)
     if scan == NOISEFREE:
         receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
@@ -89,11 +86,11 @@ def _one(source: Simulated, protocol: Protocol, out: Path, bids: bool) -> None:
     grid, isocentre, sigma = simulation.params.grid, simulation.place.isocentre, simulation.sigma
     seed, orientation = source.seeds[0], source.orientation or 0
     simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
-    magnitude = np.abs(simulation.signal)
-    mask = acquired(protocol.mask, simulation.mask, magnitude, grid)
     if not bids:
+        mask = acquired(protocol.mask, simulation.mask, np.abs(simulation.signal), grid)
         save(simulation, phantom, out, scan="scan", mask=mask)
         return
+    magnitude = np.abs(simulation.signal)
     phase, name = np.angle(simulation.signal), f"{source.phantom} {source.protocol}"
     write_megre(out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle)
     truth = out / "derivatives" / "truth"

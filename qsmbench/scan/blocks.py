@@ -9,10 +9,12 @@ Factor = tuple[int, int, int]
 
 
 def block_mean(volume: np.ndarray, factor: Factor) -> np.ndarray:
-    """Mean of each block of `factor` voxels, float32."""
+    """Mean of each block of `factor` voxels, float32; `volume` itself where a block is one voxel."""
     mean = volume.astype(np.float32, copy=False)
     # one axis after another: adding strided volumes is several times faster than a mean over three axes
     for axis, f in reversed(list(enumerate(factor))):
+        if f == 1:
+            continue
         parts = [mean[(slice(None),) * axis + (slice(first, None, f),)] for first in range(f)]
         mean = parts[0] / np.float32(f)
         for part in parts[1:]:

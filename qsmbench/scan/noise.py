@@ -19,21 +19,28 @@ def sigma_for(snr: float, magnitude: np.ndarray, mask: np.ndarray) -> float:
 
 
 def add_noise(signal: np.ndarray, sigma: float, rng: np.random.Generator, kspace: KSpace | None = None) -> np.ndarray:
-    """`signal` plus complex Gaussian noise of `sigma` in each part.
+    """Add complex Gaussian noise of `sigma` in each part to `signal`, in place.
 
     Args:
-        signal: complex64, any shape; (nx, ny, nz, …) with `kspace`.
+        signal: complex64, of two axes or more; (nx, ny, nz, …) with `kspace`.
         sigma: of the image, however much of k-space is measured.
         rng: gives the noise.
         kspace: what is measured; none of the rest has noise, so that neighbouring voxels share some of theirs.
 
     Returns:
-        complex64, of the shape of `signal`.
+        `signal`.
     """
-    noise = rng.standard_normal((*signal.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    noise *= np.float32(sigma)
     if kspace is not None and (part := share(kspace, signal.shape)) < 1:
-        noise = filtered(noise, kspace)
+        noise = filtered(_complex(signal.shape, sigma, rng), kspace)
         noise /= np.float32(np.sqrt(part))
-    noise += signal
+        signal += noise
+        return signal
+    for plane in signal:  # one after the other, to save memory: the same numbers as all at once
+        plane += _complex(plane.shape, sigma, rng)
+    return signal
+
+
+def _complex(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
+    noise = rng.standard_normal((*shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    noise *= np.float32(sigma)
     return noise

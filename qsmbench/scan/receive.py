@@ -19,7 +19,7 @@ def received(
     """The image with its noise, and, where there are several coils, as combined from all of them.
 
     Args:
-        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike would see it.
+        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike would see it; used up.
         protocol: coils and k-space.
         grid: of the signal.
         isocentre: mm, in the world.
