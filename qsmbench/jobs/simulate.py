@@ -42,13 +42,17 @@ def save(
     what it rests on.
 
     Args:
-        simulation: what to write.
+        simulation: what to write; its truth is used up, since a large scan leaves no room for both.
         phantom: what was simulated.
         out: folder to write below.
         scan: name of the scan's folder.
         mask: (nx, ny, nz) bool, of the scan; None: the true one.
     """
     grid = simulation.params.grid
+    for name in list(simulation.truth):
+        artifacts.write(out / "truth", {name: simulation.truth.pop(name)}, grid)
+    artifacts.write(out / "truth", {"mask": simulation.mask}, grid)
+    artifacts.write_params(out / "truth", simulation.params)
     artifacts.write(out / scan, {"mask": simulation.mask if mask is None else mask}, grid)
     for name, part in (("phase", np.angle), ("magnitude", np.abs)):  # in turn, to save memory
         artifacts.write(out / scan, {name: part(simulation.signal)}, grid)
@@ -56,8 +60,6 @@ def save(
     if scan == NOISEFREE:
         receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
         artifacts.write_json(out / scan / artifacts.RECEIVER_FILE, receiver)
-    artifacts.write(out / "truth", {**simulation.truth, "mask": simulation.mask}, grid)
-    artifacts.write_params(out / "truth", simulation.params)
     artifacts.write_regions(out / "truth" / artifacts.REGIONS_FILE, simulation.regions)
     write_basis(out / "truth" / BASIS_FILE, phantom.basis(simulation.params.b0))
     scenario = {"scenario": phantom.name, **phantom.case.told()} if phantom.case else {}
@@ -87,7 +89,9 @@ def _one(source: Simulated, protocol: Protocol, out: Path, bids: bool) -> None:
     seed, orientation = source.seeds[0], source.orientation or 0
     simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
     if not bids:
-        mask = acquired(protocol.mask, simulation.mask, np.abs(simulation.signal), grid)
+        choice, mask = protocol.mask, None
+        if choice.of != "truth" or choice.erode or choice.holes:
+            mask = acquired(choice, simulation.mask, np.abs(simulation.signal), grid)
         save(simulation, phantom, out, scan="scan", mask=mask)
         return
     magnitude = np.abs(simulation.signal)
