@@ -1,6 +1,7 @@
 """A step in a process of its own: whatever a method does, a record of it is left and nothing else stops."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -41,10 +42,12 @@ def run(scan_folder, tmp_path):
 
 
 def test_a_method_that_works(run, tmp_path, small):
+    # the largest of all children so far: a step's process has one, this one may have had others
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     record = run("return k * local_field", settings={"k": 2.0})
     assert (record["status"], record["reason"]) == ("ok", "")
     assert 0 <= record["seconds"] < 1
-    assert 20 < record["peak_memory"] < 2000
+    assert 20 < record["peak_memory"] <= max(2000, round(before, 1))
     assert np.array_equal(artifacts.read(tmp_path / "out", "chi"), 2 * small["truth"]["local_field"])
 
 
