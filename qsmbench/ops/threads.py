@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+import numba
+
 from qsmbench.errors import QsmbenchError
 
 
@@ -24,6 +26,11 @@ def n_threads() -> int:
     if not stated.isdigit() or int(stated) < 1:
         raise QsmbenchError(f"QSMBENCH_THREADS is {stated!r}; it must be a positive integer")
     return int(stated)
+
+
+def limit_numba() -> None:
+    """Let numba's own parallel loops use as many threads as `n_threads` says."""
+    numba.set_num_threads(min(n_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 PARTS = 4

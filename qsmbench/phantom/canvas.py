@@ -8,10 +8,9 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numba import config, set_num_threads
 
 from qsmbench.grid import Grid
-from qsmbench.ops.threads import n_threads
+from qsmbench.ops.threads import limit_numba
 from qsmbench.phantom.paint import Effect, affect, paint
 from qsmbench.phantom.shapes import Program
 from qsmbench.phantom.warp import NO_WARP, Warp
@@ -150,5 +149,5 @@ def _run(kernel: Callable, *arguments: Any) -> None:
 
     They are parallel loops of numba's own, since these compile to code 1.7 times as fast as loops over planes.
     """
-    set_num_threads(min(n_threads(), config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    limit_numba()
     kernel(*arguments)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import config, njit, prange, set_num_threads
+from numba import njit, prange
 
 from qsmbench.grid import Grid
-from qsmbench.ops.threads import n_threads
+from qsmbench.ops.threads import limit_numba
 from qsmbench.phantom.paint import blend
 
 BRICK = 4
@@ -44,7 +44,7 @@ def paint_tubes(
     """
     if not tubes:
         return
-    set_num_threads(min(n_threads(), config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    limit_numba()
     size = np.array(grid.voxel_size)
     fine = np.clip(np.ceil(size / FINEST_PART - 1e-6), 1, MOST_PARTS).astype(np.int64)
     step = float(np.prod(size / fine) ** (1 / 3))

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import config, set_num_threads
 from scipy.interpolate import Akima1DInterpolator
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.threads import n_threads
+from qsmbench.ops.threads import limit_numba
 from qsmbench.phantom import geometry as g
 from qsmbench.phantom.cache import digest, memory
 from qsmbench.phantom.distance import distances
@@ -124,7 +123,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
                 f"{path}: {growth.name} drains into {name!r}, unknown; there are {', '.join(veins.regions)}"
             )
     compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path)
-    set_num_threads(min(n_threads(), config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    limit_numba()
 
     def within(shape: g.Shape):
         program = compiler.compile(shape)
