@@ -37,6 +37,7 @@ class Method:
     function: Callable[..., Any]
     produces: tuple[str, ...]
     reference: str
+    portable: bool = False
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -64,12 +65,16 @@ class Method:
         return self.function(*args, **kwargs)
 
 
-def method(*, produces: str | tuple[str, ...], reference: str) -> Callable[[Callable[..., Any]], Method]:
+def method(
+    *, produces: str | tuple[str, ...], reference: str, portable: bool = False
+) -> Callable[[Callable[..., Any]], Method]:
     """Declare a function to be a method.
 
     Args:
         produces: the artifact that it returns, or several, in the order of the returned tuple.
         reference: where the algorithm comes from, as "Author year, doi:…".
+        portable: whether it takes arrays of any library that follows the array API (see `ops.array`), so that it runs
+            on a GPU; otherwise it is given NumPy's.
 
     Raises:
         TypeError: a parameter or a product is no artifact, or a setting has no default.
@@ -77,7 +82,7 @@ def method(*, produces: str | tuple[str, ...], reference: str) -> Callable[[Call
     names = (produces,) if isinstance(produces, str) else tuple(produces)
 
     def declare(function: Callable[..., Any]) -> Method:
-        declared = Method(function.__name__, function, names, reference)
+        declared = Method(function.__name__, function, names, reference, portable)
         unknown = [n for n in names if n not in ARTIFACTS]
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:

@@ -20,6 +20,7 @@ from qsmbench import registry
 from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, Params, read_of, read_params, write, write_json
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
+from qsmbench.ops.array import to_device, to_numpy
 from qsmbench.registry import Method
 from qsmbench.step import OUTCOME_FILE
 
@@ -40,6 +41,17 @@ def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, 
             raise NotApplicable(f"this dataset has no {name}")
         values[name] = read_of(folder, name, params)
     return {name: values[name] for name in method.consumes}
+
+
+def on_device(method: Method, arguments: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """The volumes among a method's arguments on `device`, if it is portable; as they are, otherwise.
+
+    Raises:
+        QsmbenchError: there is no such device.
+    """
+    if not method.portable:
+        return dict(arguments)
+    return {n: to_device(v, device) if n in ARTIFACTS else v for n, v in arguments.items()}
 
 
 def find_params(inputs: Sequence[Path]) -> Params:
@@ -65,7 +77,7 @@ def checked(method: Method, result: Any, grid: Grid) -> dict[str, np.ndarray]:
         raise ValueError(f"returned {len(results)} arrays instead of {len(method.produces)}: {method.produces}")
     products = {}
     for name, value in zip(method.produces, results, strict=True):
-        array = np.asarray(value)
+        array = to_numpy(value)
         if array.dtype.kind not in "fbiu":
             raise ValueError(f"{name} is of type {array.dtype}; it must be real numbers")
         if array.shape[:3] != grid.shape or array.ndim != 3 + ARTIFACTS[name].echoes:
@@ -92,7 +104,7 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
         params = find_params(inputs)
         arguments = gather(method, inputs, params)
         start = time.perf_counter()
-        result = method(**arguments, **spec["settings"])
+        result = method(**on_device(method, arguments, spec.get("device", "numpy")), **spec["settings"])
         seconds = time.perf_counter() - start
         write(Path(spec["out"]), checked(method, result, params.grid), params.grid)
     except NotApplicable as e:
