@@ -38,6 +38,7 @@ class Method:
     produces: tuple[str, ...]
     reference: str
     portable: bool = False
+    inner: Method | None = None
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -60,6 +61,11 @@ class Method:
     def source(self) -> Path:
         """The file that holds the method."""
         return Path(inspect.getfile(self.function))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file that holds the method, and that of the one that it wraps."""
+        return (self.source, *(self.inner.files if self.inner else ()))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -114,6 +120,7 @@ def names() -> list[str]:
 def find(name: str) -> Method:
     """The method called `name`, or the one in the Python file that `name` is the path of (`….py`).
 
+    `tv+lcurve` is the method `tv`, wrapped by a choice of its regularisation (see `choice.choose`).
     Only the file that holds it is imported.
 
     Raises:
@@ -125,6 +132,11 @@ def find(name: str) -> Method:
     if name in _files():
         file = _files()[name]
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
+    if "+" in name:
+        from qsmbench.choice.choose import wrapped
+
+        inner, _, how = name.rpartition("+")
+        return wrapped(find(inner), how)
     if name in _entry_points():
         try:
             loaded = _entry_points()[name].load()

@@ -5,6 +5,7 @@ from qsmbench.ops.difference import laplacian_spectrum
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.registry import method
 
 
@@ -33,4 +34,6 @@ def l2(local_field, mask, grid, *, regularisation=0.01, pad=30.0):
     normal = like(laplacian_spectrum(grid, window.shape), field) * regularisation
     normal += kernel**2
     normal[0, 0, 0] = 1  # the kernel is zero there: the mean of χ is undetermined and left at zero
-    return refer_to_mask(window.put(convolve(field, kernel / normal), mask), mask)
+    chi = convolve(field, kernel / normal)
+    solved(chi, field, window.take_mask(mask), grid)
+    return refer_to_mask(window.put(chi, mask), mask)

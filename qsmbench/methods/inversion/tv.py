@@ -6,6 +6,7 @@ from qsmbench.ops.difference import laplacian_spectrum
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, irfftn, rfftn
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.registry import method
 
 
@@ -69,6 +70,7 @@ def tv(
         model = irfftn(field_hat, window.shape)
         compute(_data_step, data, model, field, inside, out=(data, target), relaxation=relaxation)
         total_variation.adjoint(dual, work, grid.voxel_size, threshold)
+    solved(chi, field, inside, grid)
     return refer_to_mask(window.put(chi, mask), mask)
 
 
