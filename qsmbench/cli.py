@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
+Device = Annotated[str, typer.Option(help="where portable methods compute: numpy, cupy, torch, torch:cuda …")]
 Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="set a key anew; repeatable")]
 
 
@@ -60,16 +61,19 @@ def run(
     config: Annotated[Path, typer.Argument(help="YAML of the study")],
     cores: Annotated[int, typer.Option(min=1, help="processors to use")] = os.cpu_count() or 1,
     results: Annotated[Path | None, typer.Option(help="folder to write below, instead of the configuration's")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="where portable methods compute, instead of the configuration's")
+    ] = None,
 ) -> None:
     """Run a study: simulate, reconstruct, score, report. What is there already and still true is kept."""
     from qsmbench import config as configuration
     from qsmbench import workflow
     from qsmbench.artifacts import read_json
 
-    study = configuration.load(config)
-    if results:
-        study = study.model_copy(update={"results": results})
-    complete = workflow.run(config, study, cores=cores, results=results)
+    given = {"results": str(results) if results else None, "device": device}
+    instead = {key: value for key, value in given.items() if value is not None}
+    study = configuration.load(config, instead)
+    complete = workflow.run(config, study, cores=cores, instead=instead)
     page = study.folder / "report" / "index.html"
     for notes in sorted(study.folder.glob("*/scan/notes.json")):
         for note in read_json(notes)["notes"]:
@@ -119,15 +123,27 @@ def reconstruct(
     out: Annotated[Path, typer.Argument(help="folder to write")],
     truth: Annotated[Path | None, typer.Option(help="folder of the truth, for chains that begin with truth")] = None,
     time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
+    memory_limit: Annotated[float | None, typer.Option(help="MiB, for each step; by default none")] = None,
+    container: Annotated[
+        str, typer.Option(help="where folders of others' code run: none, docker, podman or apptainer")
+    ] = "none",
+    device: Device = "numpy",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="a name in CHAIN, and the folder or file it stands for; repeatable"),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="METHOD.KEY=VALUE", help="a setting of one of the methods; repeatable"),
     ] = None,
 ) -> None:
     """Run a chain of methods on a scan; OUT receives what its last step makes, OUT/steps all of them."""
+    from qsmbench.chains import Limits
     from qsmbench.reconstruct import reconstruct as run_chain
 
-    run_chain(chain, scan, out, truth=truth, settings=_by_method(set_), time_limit=time_limit, note=console.print)
+    limits = Limits(time_limit, memory_limit, container, device)  # type: ignore[arg-type]  # it checks
+    settings, methods = _by_method(set_), _paths(method)
+    run_chain(chain, scan, out, truth=truth, settings=settings, methods=methods, limits=limits, note=console.print)
     console.print(f"Reconstruction: {out.resolve()}", soft_wrap=True)
 
 
@@ -248,6 +264,17 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
             raise QsmbenchError(f"--set {pair!r}: must be KEY=VALUE, such as voxel_size=1")
         settings[key.strip()] = yaml.safe_load(value)
     return settings
+
+
+def _paths(pairs: list[str] | None) -> dict[str, str]:
+    """NAME=PATH pairs."""
+    found = {}
+    for pair in pairs or []:
+        name, equals, path = pair.partition("=")
+        if not equals or not name or not path:
+            raise QsmbenchError(f"--method {pair!r}: must be NAME=PATH, such as mine=folder/of/mine")
+        found[name.strip()] = path
+    return found
 
 
 def _by_method(pairs: list[str] | None) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from qsmbench import chains
-from qsmbench.chains import Step, Use
+from qsmbench.chains import Limits, Step, Use
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, check, read_yaml
 from qsmbench.phantom import load as load_phantom
+from qsmbench.registry import Container
 from qsmbench.scan.protocol import load_protocol
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
@@ -66,7 +68,11 @@ class Measured(Model):
 class Variant(Model):
     """How a name in the chains is run: another method, a file, or other settings."""
 
-    use: str | None = Field(None, description="name of a method or path of its Python file; by default the name itself")
+    use: str | None = Field(
+        None,
+        description="name of a method, or path of its Python file, of a folder with an algorithm.yml, or of the YAML "
+        "of a network; by default the name itself",
+    )
     set: dict[str, Any] = Field({}, description="settings of the method to set anew")
 
 
@@ -87,6 +93,11 @@ class Study(Model):
     chains: list[str] = Field(min_length=1, description="method names joined by dots; truth.tkd is fed the true field")
     methods: dict[Name, Variant] = Field({}, description="variants of methods, by the name used in the chains")
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
+    memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
+    container: Container = Field(
+        "none", description="where folders of others' code run: on this machine, or in the container that they name"
+    )
+    device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder that studies are written below")
 
     @field_validator("chains")
@@ -113,7 +124,12 @@ class Study(Model):
 
     def steps(self, chain: str) -> list[Step]:
         """The steps of a chain; see `chains.steps`."""
-        return chains.steps(chain, self.resolve)
+        return chains.steps(chain, self.resolve, container=self.container)
+
+    @property
+    def limits(self) -> Limits:
+        """Within what each step runs."""
+        return Limits(self.time_limit, self.memory_limit, self.container, self.device)
 
     @property
     def folder(self) -> Path:
@@ -136,11 +152,12 @@ def parse(content: dict[str, Any], where: str) -> Study:
                 protocol.check_orientation(source.orientation or 0)
         for chain in study.chains:
             study.steps(chain)
+        _ = study.limits
     except QsmbenchError as e:
         raise QsmbenchError(f"{where}: {e}") from e
     return study
 
 
-def load(path: Path) -> Study:
-    """The study in a YAML file; see `parse`."""
-    return parse(read_yaml(path), str(path))
+def load(path: Path, instead: Mapping[str, str] | None = None) -> Study:
+    """The study in a YAML file, with the values of some keys replaced; see `parse`."""
+    return parse({**read_yaml(path), **(instead or {})}, str(path))

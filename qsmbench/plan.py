@@ -74,7 +74,7 @@ class Plan:
     def spec(self, dataset: str, chain: str) -> str:
         """The specification of a step, as JSON; see `qsmbench.step.run`."""
         folder = self.folder / dataset / "chains"
-        spec = self.steps[chain].spec(folder, self.scan(dataset), self.truth(dataset), self.study.time_limit)
+        spec = self.steps[chain].spec(folder, self.scan(dataset), self.truth(dataset), self.study.limits)
         return json.dumps(spec, sort_keys=True)
 
     def score_spec(self, dataset: str, chain: str) -> dict[str, Any]:
@@ -121,7 +121,8 @@ class Plan:
 
     def code(self, chain: str) -> list[Path]:
         """The files whose change reruns a step."""
-        return sources(self.steps[chain].method.source, PACKAGE / "step.py", PACKAGE / "worker.py")
+        method = self.steps[chain].method
+        return [*sources(method.source, PACKAGE / "step.py", PACKAGE / "worker.py"), *method.files]
 
     def chain_pattern(self) -> str:
         """Regular expression of all steps' names."""

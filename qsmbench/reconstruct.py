@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qsmbench import chains, step
 from qsmbench.artifacts import ARTIFACTS, make_folder, present, read_json, read_of, read_params, write_json
 from qsmbench.bids import is_bids
-from qsmbench.chains import Use
+from qsmbench.chains import Limits, Use
 from qsmbench.config import Measured
 from qsmbench.errors import QsmbenchError
 
@@ -27,7 +27,8 @@ def reconstruct(
     *,
     truth: Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    time_limit: float,
+    methods: Mapping[str, str] | None = None,
+    limits: Limits,
     note: Callable[[str], object],
 ) -> None:
     """Run every step of a chain; `out` receives the products of the last, `out`/steps all of them.
@@ -38,19 +39,22 @@ def reconstruct(
         out: folder to write.
         truth: folder of the truth, for chains that begin with `truth`.
         settings: by method name.
-        time_limit: s, for each step.
+        methods: what a name in the chain stands for: another method or a path; see `registry.find`.
+        limits: of each step.
         note: is told in a line what happens.
 
     Raises:
         QsmbenchError: the chain does not fit, the scan is not legal, or a step gave nothing.
     """
-    given = settings or {}
-    steps = chains.steps(chain, lambda name: Use(name, given.get(name, {})))
-    idle = [name for name in given if name not in chain.split(".")]
-    if idle:
-        raise QsmbenchError(
-            f"--set {idle[0]}.…: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}"
-        )
+    given, named = settings or {}, methods or {}
+    for option, names in (("--set {}.…", given), ("--method {}=…", named)):
+        idle = [name for name in names if name not in chain.split(".")]
+        if idle:
+            told = option.format(idle[0])
+            raise QsmbenchError(f"{told}: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}")
+    steps = chains.steps(
+        chain, lambda name: Use(named.get(name, name), given.get(name, {})), container=limits.container
+    )
     if chain.split(".")[0] == chains.TRUTH and truth is None:
         raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
     make_folder(out)
@@ -58,7 +62,7 @@ def reconstruct(
     _check_scan(scan)
     folder = out / "steps"
     for s in steps:
-        record = step.run(s.spec(folder, scan, truth, time_limit))
+        record = step.run(s.spec(folder, scan, truth, limits))
         if record["status"] != "ok":
             raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
         note(f"{s.chain}: {record['seconds']:.2f} s")

@@ -109,9 +109,11 @@ def run_rows(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     if runs[0]["status"] != "ok":
         rows = [("status", np.nan, "", f"{runs[0]['status']}: {runs[0]['reason']}")]
     else:
+        peaks = [r["peak_memory"] for r in runs]
+        known = None not in peaks
         rows = [
             ("time", sum(r["seconds"] for r in runs), "s", ""),
-            ("peak_memory", max(r["peak_memory"] for r in runs), "MiB", ""),
+            ("peak_memory", max(peaks) if known else np.nan, "MiB", "" if known else "not known of a container"),
         ]
     frame = pd.DataFrame(rows, columns=["metric", "value", "unit", "reason"])
     return frame.assign(region="", support="run")

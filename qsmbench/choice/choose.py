@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from qsmbench.ops.algebra import norm
 from qsmbench.ops.array import masked
 from qsmbench.ops.solution import Terms, watched
 from qsmbench.registry import Method
+from qsmbench.sources import sources
 
 
 def wrapped(inner: Method, how: str) -> Method:
@@ -52,7 +54,9 @@ def wrapped(inner: Method, how: str) -> Method:
     parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in defaults.items()]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__doc__ = f"{inner.summary.rstrip('.')}; {choice.__doc__.splitlines()[0] if choice.__doc__ else how}"
-    return replace(inner, name=f"{inner.name}+{how}", function=run, inner=inner)
+    return replace(
+        inner, name=f"{inner.name}+{how}", function=run, inner=inner, files=(*inner.files, *sources(Path(__file__)))
+    )
 
 
 class _Trial:
