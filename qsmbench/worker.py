@@ -36,7 +36,8 @@ def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, 
     for name in method.consumes:
         if name in values:
             continue
-        folder = next((f for f in inputs if (f / ARTIFACTS[name].file).is_file()), None)
+        file = ARTIFACTS[name].file if name in ARTIFACTS else name
+        folder = next((f for f in inputs if (f / file).is_file()), None)
         if folder is None:
             raise NotApplicable(f"this dataset has no {name}")
         values[name] = read_of(folder, name, params)
