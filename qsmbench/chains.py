@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -72,7 +72,9 @@ class Step:
         """What the chain is scored by: the first product of its last step."""
         return self.method.produces[0]
 
-    def spec(self, chains: Path, scan: Path, truth: Path | None, limits: Limits) -> dict[str, Any]:
+    def spec(
+        self, chains: Path, scan: Path, truth: Path | None, limits: Limits, *, orientations: bool
+    ) -> dict[str, Any]:
         """The step as `qsmbench.step.run` takes it.
 
         Args:
@@ -80,9 +82,11 @@ class Step:
             scan: folder of the scan.
             truth: folder of the truth, if there is one.
             limits: of the step.
+            orientations: whether it runs on every orientation of the head that the scan has, or on the first alone.
         """
         return {
             "chain": self.chain,
+            "orientations": orientations,
             "method": self.use.method,
             "settings": dict(self.use.settings),
             "out": str(chains / self.chain),
@@ -135,6 +139,11 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
         available |= set(method.produces)
         found.append(Step(prefix, method, use))
     return found
+
+
+def over_orientations(steps: Iterable[Step]) -> set[str]:
+    """The chains whose last step runs on every orientation, since a step after it takes them all."""
+    return {p for s in steps if "orientations" in s.method.consumes for p in prefixes(s.chain)[:-1]}
 
 
 def _check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:

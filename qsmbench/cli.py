@@ -101,7 +101,7 @@ def simulate(
 ) -> None:
     """Simulate a scan of a phantom: OUT/scan is what is measured, OUT/truth what is true.
 
-    A protocol of several orientations writes OUT/orientation-0, OUT/orientation-1, … with both in each.
+    Of a protocol with several orientations, the further ones lie within both, in orientation-1, orientation-2, …
     """
     from qsmbench.config import Simulated
     from qsmbench.jobs.simulate import simulated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
@@ -14,7 +14,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, check, read_yaml
 from qsmbench.phantom import load as load_phantom
 from qsmbench.registry import Container
-from qsmbench.scan.protocol import load_protocol
+from qsmbench.scan.protocol import Protocol, load_protocol
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 
@@ -27,10 +27,14 @@ class Simulated(Model):
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="seeds of the noise")
     set: dict[str, Any] = Field({}, description="keys of the phantom to set anew, such as voxel_size: 1.5")
     set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to set anew, such as snr: 50")
-    orientation: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="which of the protocol's orientations; by default the first"
+    orientation: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+        None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
     )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
+
+    def orientations(self, protocol: Protocol) -> list[int]:
+        """Indices of the protocol's orientations that are scanned; the first is the one that is scored."""
+        return list(range(len(protocol.orientations))) if self.orientation == "all" else [self.orientation or 0]
 
     @property
     def group(self) -> str:
@@ -149,7 +153,8 @@ def parse(content: dict[str, Any], where: str) -> Study:
             if isinstance(source, Simulated):
                 load_phantom(source.phantom, source.set)
                 protocol = load_protocol(source.protocol, source.set_protocol)
-                protocol.check_orientation(source.orientation or 0)
+                for orientation in source.orientations(protocol):
+                    protocol.check_orientation(orientation)
         for chain in study.chains:
             study.steps(chain)
         _ = study.limits

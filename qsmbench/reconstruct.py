@@ -62,7 +62,8 @@ def reconstruct(
     _check_scan(scan)
     folder = out / "steps"
     for s in steps:
-        record = step.run(s.spec(folder, scan, truth, limits))
+        turned = s.chain in chains.over_orientations(steps)
+        record = step.run(s.spec(folder, scan, truth, limits, orientations=turned))
         if record["status"] != "ok":
             raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
         note(f"{s.chain}: {record['seconds']:.2f} s")
