@@ -23,6 +23,8 @@ class Use:
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = "set"
+    """Where the settings come from: set by hand, or a file that says what they were tuned on."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Step:
             "orientations": orientations,
             "method": self.use.method,
             "settings": dict(self.use.settings),
+            "origin": self.use.origin,
             "out": str(chains / self.chain),
             "inputs": [str(f) for f in folders(self.chain, chains, scan, truth)],
             "parent": str(chains / self.parent) if self.parent else None,

@@ -162,6 +162,31 @@ def score(
     _print_table(table[table["region"] == ""][["metric", "value", "unit", "reason"]], f"{out} against {truth}")
 
 
+@app.command(epilog=_example("qsmbench tune truth.noisy.tv tv.regularisation dev-1 dev-2 --out tuned/tv.yaml"))
+def tune(
+    chain: Annotated[str, typer.Argument(help="method names joined by dots")],
+    setting: Annotated[str, typer.Argument(metavar="METHOD.KEY", help="the setting, a positive number")],
+    data: Annotated[list[Path], typer.Argument(help="folders that simulate wrote: the development data")],
+    out: Annotated[Path, typer.Option(help="YAML to write; a study names it under methods: {NAME: {tuned: FILE}}")],
+    metric: Annotated[str, typer.Option(help="what to bring to its best value")] = "nrmse",
+    span: Annotated[float, typer.Option(min=1.1, help="ratio of the largest to the smallest value tried")] = 1000,
+    trials: Annotated[int, typer.Option(min=2, help="values tried")] = 12,
+    time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
+    device: Device = "numpy",
+) -> None:
+    """Tune a setting on development data; a study refuses to score it on the same scans."""
+    from qsmbench.artifacts import make_folder
+    from qsmbench.chains import Limits
+    from qsmbench.choice.tune import tune as search
+    from qsmbench.choice.tune import write_tuned
+
+    make_folder(out.parent)
+    limits = Limits(time_limit, device=device)
+    found = search(chain, setting, data, metric=metric, span=span, trials=trials, limits=limits, note=console.print)
+    write_tuned(out, found)
+    console.print(f"Tuned: {out.resolve()}", soft_wrap=True)
+
+
 @app.command(epilog=_example("qsmbench report results/quick report"))
 def report(
     results: Annotated[Path, typer.Argument(help="folder of a study")],

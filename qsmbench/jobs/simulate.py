@@ -11,6 +11,7 @@ import numpy as np
 from qsmbench import artifacts
 from qsmbench.basis import BASIS_FILE, SCENARIO_FILE, write_basis
 from qsmbench.bids import write_megre, write_truth
+from qsmbench.choice.tune import SOURCE_FILE
 from qsmbench.config import Simulated
 from qsmbench.phantom import Phantom, load
 from qsmbench.scan.acquired_mask import acquired
@@ -95,6 +96,8 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
         if choice.of != "truth" or choice.erode or choice.holes:
             mask = acquired(choice, simulation.mask, np.abs(simulation.signal), grid)
         save(simulation, phantom, out / "scan" / folder_of(i), out / "truth" / folder_of(i), mask=mask)
+    if not bids:
+        artifacts.write_json(out / "truth" / SOURCE_FILE, source.scans()[0])
 
 
 def _save_bids(simulation: Simulation, source: Simulated, protocol: Protocol, out: Path) -> None:
