@@ -159,8 +159,8 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run the method that `spec` names and write its products; see `qsmbench.step.run`.
 
     Returns:
-        `status`, `reason` and `seconds` of the method alone; `used`, its settings with the defaults; `notes`, what it
-        wants known; and `peak_memory` if that cannot be known.
+        `status`, `reason` and `seconds` of the method alone; `used`, its settings with the defaults, and
+        `reference`; `notes`, what it wants known; and `peak_memory` if that cannot be known.
     """
     inputs = [Path(f) for f in spec["inputs"]]
     told: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
@@ -168,7 +168,7 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
         limits = {"container": spec.get("container", "none"), "memory_limit": spec.get("memory_limit")}
         method = registry.find(spec["method"], **limits)
         told |= {} if method.watched else {"peak_memory": None}
-        told["used"] = {**method.settings, **spec["settings"]}
+        told |= {"used": {**method.settings, **spec["settings"]}, "reference": method.reference}
         places = {"": inputs} | (_turned(inputs) if spec.get("orientations") else {})
         with collected() as notes:
             seconds = [_once(method, spec, place, folders) for place, folders in places.items()]
