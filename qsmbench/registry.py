@@ -23,7 +23,7 @@ from qsmbench.errors import QsmbenchError
 PARAMETERS = ("grid", "te", "b0")
 """What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T]."""
 
-STAGES = ("unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
+STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
 """The folders below `methods/`, in the order of the pipeline."""
 
 _FOLDER = Path(__file__).parent / "methods"
