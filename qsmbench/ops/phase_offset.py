@@ -80,7 +80,8 @@ def turn_of_part(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, te:
     """
     weight = magnitude[..., 0] * magnitude[..., 1]
     turn = unwrap_part(wrap(phase[..., 1] - phase[..., 0]), weight, mask)
-    return turn + np.float32(2 * np.pi * _aliased_turns(phase[mask], turn[mask], weight[mask], te))
+    later = [((phase[..., e] - phase[..., 0])[mask], (te[e] - te[0]) / (te[1] - te[0])) for e in range(2, te.size)]
+    return turn + np.float32(2 * np.pi * shared_turns(turn[mask], weight[mask], later))
 
 
 def carried_back(
@@ -97,20 +98,25 @@ def carried_back(
     return smooth_phase(offset, magnitude[..., 0] * magnitude[..., 1], mask, grid, sigma)
 
 
-def _aliased_turns(phase: np.ndarray, turn: np.ndarray, weight: np.ndarray, te: np.ndarray) -> int:
-    """Whole turns between the first two echoes, the same everywhere, with which the later echoes agree best.
+def shared_turns(turn: np.ndarray, weight: np.ndarray, others: list[tuple[np.ndarray, float]]) -> int:
+    """Whole turns between two echoes, the same everywhere, with which the differences of other echoes agree best.
 
-    Evenly spaced echoes cannot tell; then it is zero.
+    Args:
+        turn: (n_voxels,) unwrapped phase difference of the two echoes, rad.
+        weight: (n_voxels,) ≥ 0.
+        others: wrapped phase differences of other echoes, (n_voxels,) rad, each with the ratio of its time to that of
+            `turn`. Where all ratios are whole, nothing can be told.
+
+    Returns:
+        the number; of those that fit equally well, the smallest.
     """
     candidates = sorted(range(-3, 4), key=abs)
     scores = np.zeros(len(candidates))
     total = max(float(weight.sum()), np.finfo(np.float32).tiny)
-    for echo in range(2, te.size):
-        ratio = np.float32((te[echo] - te[0]) / (te[1] - te[0]))
-        left = phase[:, echo] - phase[:, 0] - ratio * turn
-        mean = np.vdot(weight, np.exp(1j * left)) / total
+    for difference, ratio in others:
+        mean = np.vdot(weight, np.exp(1j * (difference - np.float32(ratio) * turn))) / total
         scores += [(mean * np.exp(-2j * np.pi * ratio * n)).real for n in candidates]
-    return candidates[int(np.argmax(scores > scores.max() - 0.01 * te.size))]
+    return candidates[int(np.argmax(scores > scores.max() - 0.01 * (len(others) + 2)))]
 
 
 def fortran(volume: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
 
 _START_SMOOTHING = 5.0  # of the phase at TE = 0 that the search starts from, mm
+_TOLERANCE = 1e-5  # of the phase in the last echo, rad
 
 
 @method(produces=("total_field", "field_noise"), reference="Liu 2013, doi:10.1002/mrm.24272")
@@ -34,7 +35,7 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0,
         b0: T.
         offset_smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0 leaves each voxel
             its own.
-        iterations: Gauss–Newton steps, each time that the fit is made.
+        iterations: Gauss–Newton steps at most, each time that the fit is made.
 
     Returns:
         total_field: (nx, ny, nz) float32, ppm.
@@ -96,13 +97,16 @@ def _gauss_newton(phase, weight, te, slope, offset, iterations, free_offset=True
     s0, s1, s2 = weight.sum(axis=1), weight @ te, weight @ te**2
     for _ in range(iterations):
         pull = weight * np.sin(phase - offset[:, None] - slope[:, None] * te)
-        if not free_offset:
-            slope = slope + pull @ te / s2
-            continue
-        along = (pull * (te - (s1 / s0)[:, None])).sum(axis=1)
-        # one echo alone with signal says nothing about the slope
-        step = along / np.maximum(s2 - s1**2 / s0, 1e-6 * s0 * te[-1] ** 2)
-        slope, offset = slope + step, offset + (pull.sum(axis=1) - step * s1) / s0
+        if free_offset:
+            along = (pull * (te - (s1 / s0)[:, None])).sum(axis=1)
+            # one echo alone with signal says nothing about the slope
+            step = along / np.maximum(s2 - s1**2 / s0, 1e-6 * s0 * te[-1] ** 2)
+            offset = offset + (pull.sum(axis=1) - step * s1) / s0
+        else:
+            step = pull @ te / s2
+        slope = slope + step
+        if np.abs(step).max() * te[-1] < _TOLERANCE:
+            break
     return slope, offset
 
 
