@@ -24,7 +24,7 @@ PARAMETERS = ("grid", "te", "b0", "orientations")
 """What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T], and a tuple of the
 `Orientation`s that show the same head."""
 
-STAGES = ("unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
+STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
 """The folders below `methods/`, in the order of the pipeline."""
 
 Container = Literal["none", "docker", "podman", "apptainer"]
