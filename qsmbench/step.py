@@ -125,6 +125,7 @@ class Family:
     def __init__(self, pid: int, scratch: str) -> None:
         self.members = {pid: psutil.Process(pid)}
         self.head, self.scratch = pid, scratch
+        self.since = self.members[pid].create_time()
 
     def meet(self) -> None:
         """Take note of who belongs to it. One that is met stays known, even if its parent ends before it."""
@@ -146,13 +147,16 @@ class Family:
     def kill(self) -> None:
         """End all of them, and those that run in a session of their own, whoever started them."""
         self.meet()
-        since = self.members[self.head].create_time()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.head, signal.SIGKILL)
         for process in psutil.process_iter(["create_time"]):
             with contextlib.suppress(psutil.Error, OSError):
-                young = process.info["create_time"] >= since and process.pid not in self.members
-                if young and process.environ().get("TMPDIR", "").startswith(self.scratch):
+                young = (process.info["create_time"] or 0) >= self.since
+                if (
+                    young
+                    and process.pid not in self.members
+                    and process.environ().get("TMPDIR", "").startswith(self.scratch)
+                ):
                     self.members[process.pid] = process
         self._each(lambda p: p.kill())
 
