@@ -125,3 +125,20 @@ def test_nothing_is_overwritten(tmp_path, language):
         write_start("mine", tmp_path, produces="chi", language=language)
     assert files[1].read_text() == "precious"
     assert not files[0].exists()
+
+
+def test_the_command(tmp_path):
+    def qsmbench(*arguments):
+        command = [sys.executable, "-m", "qsmbench.cli", "new-method", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    done = qsmbench("mine", "--produces", "chi", "--from", "total_field", "--language", "shell", "--folder", "here")
+    assert done.returncode == 0, done.stderr
+    assert "Test it: python -m pytest here/mine/test_mine.py" in done.stdout
+    assert "methods: {mine: {use: here/mine}}" in done.stdout
+    assert registry.find(str(tmp_path / "here" / "mine")).consumes[0] == "total_field"
+    done = qsmbench("tkd", "--produces", "chi")
+    assert done.returncode == 2
+    assert " ".join(done.stderr.split()).startswith("qsmbench: 'tkd' is a method already")
+    done = qsmbench("--help")
+    assert "Example: qsmbench new-method mine --produces chi" in " ".join(done.stdout.split())
