@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from qsmbench import registry
+from qsmbench.device import split_device
 from qsmbench.errors import QsmbenchError
 from qsmbench.registry import PARAMETERS, Container, Method
 
@@ -32,14 +33,16 @@ class Limits:
         time_limit: s.
         memory_limit: MiB, or None.
         container: where folders of others' code run; see `registry.find`.
+        device: where portable methods compute; see `ops.array.to_device`.
 
     Raises:
-        QsmbenchError: a limit is not positive, or there is no such container.
+        QsmbenchError: a limit is not positive, or there is no such container or device.
     """
 
     time_limit: float
     memory_limit: float | None = None
     container: Container = "none"
+    device: str = "numpy"
 
     def __post_init__(self) -> None:
         for name in ("time_limit", "memory_limit"):
@@ -48,6 +51,7 @@ class Limits:
                 raise QsmbenchError(f"{name} is {value:g}; it must be greater than 0")
         if self.container not in get_args(Container):
             raise QsmbenchError(f"container is {self.container!r}; legal are {', '.join(get_args(Container))}")
+        split_device(self.device)
 
 
 @dataclass(frozen=True)

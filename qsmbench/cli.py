@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
+Device = Annotated[str, typer.Option(help="where portable methods compute: numpy, cupy, torch, torch:cuda …")]
 Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="set a key anew; repeatable")]
 
 
@@ -60,16 +61,19 @@ def run(
     config: Annotated[Path, typer.Argument(help="YAML of the study")],
     cores: Annotated[int, typer.Option(min=1, help="processors to use")] = os.cpu_count() or 1,
     results: Annotated[Path | None, typer.Option(help="folder to write below, instead of the configuration's")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="where portable methods compute, instead of the configuration's")
+    ] = None,
 ) -> None:
     """Run a study: simulate, reconstruct, score, report. What is there already and still true is kept."""
     from qsmbench import config as configuration
     from qsmbench import workflow
     from qsmbench.artifacts import read_json
 
-    study = configuration.load(config)
-    if results:
-        study = study.model_copy(update={"results": results})
-    complete = workflow.run(config, study, cores=cores, results=results)
+    given = {"results": str(results) if results else None, "device": device}
+    instead = {key: value for key, value in given.items() if value is not None}
+    study = configuration.load(config, instead)
+    complete = workflow.run(config, study, cores=cores, instead=instead)
     page = study.folder / "report" / "index.html"
     for notes in sorted(study.folder.glob("*/scan/notes.json")):
         for note in read_json(notes)["notes"]:
@@ -123,6 +127,7 @@ def reconstruct(
     container: Annotated[
         str, typer.Option(help="where folders of others' code run: none, docker, podman or apptainer")
     ] = "none",
+    device: Device = "numpy",
     method: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=PATH", help="a name in CHAIN, and the folder or file it stands for; repeatable"),
@@ -136,7 +141,7 @@ def reconstruct(
     from qsmbench.chains import Limits
     from qsmbench.reconstruct import reconstruct as run_chain
 
-    limits = Limits(time_limit, memory_limit, container)  # type: ignore[arg-type]  # it checks
+    limits = Limits(time_limit, memory_limit, container, device)  # type: ignore[arg-type]  # it checks
     settings, methods = _by_method(set_), _paths(method)
     run_chain(chain, scan, out, truth=truth, settings=settings, methods=methods, limits=limits, note=console.print)
     console.print(f"Reconstruction: {out.resolve()}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,6 +97,7 @@ class Study(Model):
     container: Container = Field(
         "none", description="where folders of others' code run: on this machine, or in the container that they name"
     )
+    device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder that studies are written below")
 
     @field_validator("chains")
@@ -127,7 +129,7 @@ class Study(Model):
     @property
     def limits(self) -> Limits:
         """Within what each step runs."""
-        return Limits(self.time_limit, self.memory_limit, self.container)
+        return Limits(self.time_limit, self.memory_limit, self.container, self.device)
 
     @property
     def folder(self) -> Path:
@@ -150,11 +152,12 @@ def parse(content: dict[str, Any], where: str) -> Study:
                 protocol.check_orientation(source.orientation or 0)
         for chain in study.chains:
             study.steps(chain)
+        _ = study.limits
     except QsmbenchError as e:
         raise QsmbenchError(f"{where}: {e}") from e
     return study
 
 
-def load(path: Path) -> Study:
-    """The study in a YAML file; see `parse`."""
-    return parse(read_yaml(path), str(path))
+def load(path: Path, instead: Mapping[str, str] | None = None) -> Study:
+    """The study in a YAML file, with the values of some keys replaced; see `parse`."""
+    return parse({**read_yaml(path), **(instead or {})}, str(path))

@@ -40,6 +40,10 @@ class Method:
     function: Callable[..., Any]
     produces: tuple[str, ...]
     reference: str
+    portable: bool = False
+    """Whether it takes arrays of any library."""
+    inner: Method | None = None
+    """The method that it wraps."""
     optional: tuple[str, ...] = ()
     """What it also takes where it is there."""
     files: tuple[Path, ...] = ()
@@ -66,19 +70,23 @@ class Method:
 
     @property
     def source(self) -> Path:
-        """The file that holds the method."""
-        return Path(inspect.getfile(self.function))
+        """The file that holds the method (the innermost, of one that wraps another)."""
+        return self.inner.source if self.inner else Path(inspect.getfile(self.function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
 
-def method(*, produces: str | tuple[str, ...], reference: str) -> Callable[[Callable[..., Any]], Method]:
+def method(
+    *, produces: str | tuple[str, ...], reference: str, portable: bool = False
+) -> Callable[[Callable[..., Any]], Method]:
     """Declare a function to be a method.
 
     Args:
         produces: the artifact that it returns, or several, in the order of the returned tuple.
         reference: where the algorithm comes from, as "Author year, doi:…".
+        portable: whether it takes arrays of any library that follows the array API (see `ops.array`), so that it runs
+            on a GPU; otherwise it is given NumPy's.
 
     Raises:
         TypeError: a parameter or a product is no artifact, or a setting has no default.
@@ -86,7 +94,7 @@ def method(*, produces: str | tuple[str, ...], reference: str) -> Callable[[Call
     names = (produces,) if isinstance(produces, str) else tuple(produces)
 
     def declare(function: Callable[..., Any]) -> Method:
-        declared = Method(function.__name__, function, names, reference)
+        declared = Method(function.__name__, function, names, reference, portable)
         unknown = [n for n in names if n not in ARTIFACTS]
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:
@@ -118,6 +126,7 @@ def names() -> list[str]:
 def find(name: str, *, container: Container = "none", memory_limit: float | None = None) -> Method:
     """The method called `name`, or the one that `name` is the path of.
 
+    `tv+lcurve` is the method `tv`, wrapped by a choice of its regularisation (see `choice.choose`).
     Only the file that holds it is imported.
 
     Args:
@@ -139,6 +148,11 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     if name in _files():
         file = _files()[name]
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
+    if "+" in name:
+        from qsmbench.choice.choose import wrapped
+
+        inner, _, how = name.rpartition("+")
+        return wrapped(find(inner), how)
     if name in _entry_points():
         try:
             loaded = _entry_points()[name].load()

@@ -21,6 +21,8 @@ from qsmbench import registry
 from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, Params, read_of, read_params, write, write_json
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
+from qsmbench.notes import collected
+from qsmbench.ops.array import to_device, to_numpy
 from qsmbench.registry import Method
 from qsmbench.step import OUTCOME_FILE
 
@@ -47,6 +49,17 @@ def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, 
     return {name: values[name] for name in method.consumes if name in values}
 
 
+def on_device(method: Method, arguments: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """The volumes among a method's arguments on `device`, if it is portable; as they are, otherwise.
+
+    Raises:
+        QsmbenchError: there is no such device.
+    """
+    if not method.portable:
+        return dict(arguments)
+    return {n: to_device(v, device) if n in ARTIFACTS else v for n, v in arguments.items()}
+
+
 def find_params(inputs: Sequence[Path]) -> Params:
     """The acquisition parameters of the first of the `inputs` folders that has any.
 
@@ -70,7 +83,7 @@ def checked(method: Method, result: Any, grid: Grid) -> dict[str, np.ndarray]:
         raise ValueError(f"returned {len(results)} arrays instead of {len(method.produces)}: {method.produces}")
     products = {}
     for name, value in zip(method.produces, results, strict=True):
-        array = np.asarray(value)
+        array = to_numpy(value)
         if array.dtype.kind not in "fbiu":
             raise ValueError(f"{name} is of type {array.dtype}; it must be real numbers")
         if array.shape[:3] != grid.shape or array.ndim != 3 + ARTIFACTS[name].echoes:
@@ -118,8 +131,9 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
         params = find_params(inputs)
         arguments = gather(method, inputs, params)
         start = time.perf_counter()
-        result = method(**arguments, **spec["settings"])
-        told["seconds"] = time.perf_counter() - start
+        with collected() as notes:
+            result = method(**on_device(method, arguments, spec.get("device", "numpy")), **spec["settings"])
+        told |= {"seconds": time.perf_counter() - start, "notes": notes}
         products = checked(method, result, params.grid)
         refuse_constant(method, products, arguments)
         write(Path(spec["out"]), products, params.grid)

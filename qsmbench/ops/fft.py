@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import array_api_compat
 import numpy as np
 import scipy.fft
 
 from qsmbench.grid import Grid
+from qsmbench.ops.array import is_numpy, masked, namespace, to_numpy
 from qsmbench.ops.threads import n_threads
 
 Shape = tuple[int, int, int]
 
 
-def rfftn(volume: np.ndarray) -> np.ndarray:
+def rfftn(volume: Any) -> Any:
     """Fourier transform of a real volume: (nx, ny, nz) → (nx, ny, nz // 2 + 1), in the precision of the input."""
-    return scipy.fft.rfftn(volume, workers=n_threads())
+    if is_numpy(volume):
+        return scipy.fft.rfftn(volume, workers=n_threads())
+    return namespace(volume).fft.rfftn(volume)
 
 
-def irfftn(spectrum: np.ndarray, shape: Shape) -> np.ndarray:
+def irfftn(spectrum: Any, shape: Shape) -> Any:
     """Real volume of `shape` whose Fourier transform is `spectrum`, which is overwritten."""
-    return scipy.fft.irfftn(spectrum, shape, workers=n_threads(), overwrite_x=True)
+    if is_numpy(spectrum):
+        return scipy.fft.irfftn(spectrum, shape, workers=n_threads(), overwrite_x=True)
+    return namespace(spectrum).fft.irfftn(spectrum, s=shape, axes=(0, 1, 2))
 
 
-def convolve(volume: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def convolve(volume: Any, kernel: Any) -> Any:
     """Cyclic convolution of a real volume with the kernel whose half spectrum is `kernel` (real or complex)."""
     spectrum = rfftn(volume)
     spectrum *= kernel
@@ -56,7 +63,7 @@ class Window:
     shape: Shape
 
     @classmethod
-    def around(cls, mask: np.ndarray, grid: Grid, pad: float) -> Window:
+    def around(cls, mask: Any, grid: Grid, pad: float) -> Window:
         """The bounding box of `mask`, with at least `pad` [mm] of zeros between its cyclic copies.
 
         Args:
@@ -64,6 +71,7 @@ class Window:
             grid: of the mask.
             pad: zeros added along each axis, in all.
         """
+        mask = to_numpy(mask)
         box, shape = [], []
         for axis, d in enumerate(grid.voxel_size):
             others = tuple(a for a in range(3) if a != axis)
@@ -77,14 +85,26 @@ class Window:
     def _corner(self) -> tuple[slice, ...]:
         return tuple(slice(0, s.stop - s.start) for s in self.box)
 
-    def take(self, volume: np.ndarray, dtype: type = np.float32) -> np.ndarray:
-        """The box of `volume`, zero-padded to `shape`."""
-        padded: np.ndarray = np.zeros(self.shape, dtype)
-        padded[self._corner] = volume[self.box]
+    def take(self, volume: Any, mask: Any = None) -> Any:
+        """The box of `volume`, zero-padded to `shape`, as float32; zero where `mask` (of the volume) is false."""
+        xp = namespace(volume)
+        padded = xp.zeros(self.shape, dtype=xp.float32, device=array_api_compat.device(volume))
+        padded[self._corner] = volume[self.box] if mask is None else masked(volume[self.box], mask[self.box])
         return padded
 
-    def put(self, padded: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def take_mask(self, mask: Any) -> Any:
+        """The box of a mask, padded with False to `shape`, as bool."""
+        xp = namespace(mask)
+        padded = xp.zeros(self.shape, dtype=xp.bool, device=array_api_compat.device(mask))
+        padded[self._corner] = mask[self.box]
+        return padded
+
+    def put(self, padded: Any, mask: Any) -> Any:
         """The volume that holds `padded` where `mask` (of the volume) is true, and zero elsewhere."""
-        volume = np.zeros(self.full, padded.dtype)
-        np.multiply(padded[self._corner], mask[self.box], out=volume[self.box])
+        xp = namespace(padded)
+        volume = xp.zeros(self.full, dtype=padded.dtype, device=array_api_compat.device(padded))
+        if padded.dtype == xp.bool:
+            volume[self.box] = padded[self._corner] & mask[self.box]
+        else:
+            volume[self.box] = masked(padded[self._corner], mask[self.box])
         return volume

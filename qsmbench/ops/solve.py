@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import numba
-import numpy as np
+from qsmbench.ops.algebra import add, dot, scale_add
+from qsmbench.ops.array import namespace
 
-from qsmbench.ops.threads import over_planes
+Operator = Callable[[Any], Any]
 
 
 def cgls(
-    forward: Callable[[np.ndarray], np.ndarray],
-    adjoint: Callable[[np.ndarray], np.ndarray],
-    data: np.ndarray,
+    forward: Operator,
+    adjoint: Operator,
+    data: Any,
     tolerance: float,
     max_iterations: int,
-) -> np.ndarray:
+) -> Any:
     """Minimise ‖forward(x) − data‖² by conjugate gradients, starting from zero.
 
     Args:
@@ -32,8 +33,9 @@ def cgls(
     Reference:
         Hestenes & Stiefel 1952, doi:10.6028/jres.049.044 (section 10, least squares).
     """
-    descent = adjoint(data).copy()
-    x = np.zeros_like(descent)
+    xp = namespace(data)
+    descent = xp.asarray(adjoint(data), copy=True)
+    x = xp.zeros_like(descent)
     first = norm = dot(descent, descent)
     for _ in range(max_iterations):
         if norm <= tolerance**2 * first:
@@ -48,49 +50,36 @@ def cgls(
     return x
 
 
-def dot(a: np.ndarray, b: np.ndarray) -> float:
-    """Inner product of two float32 volumes; the same on any number of threads."""
-    planes = np.zeros(a.shape[0])
-    over_planes(_dot, a.shape[0], a, b, planes)
-    return float(planes.sum())
+def cg(normal: Operator, right: Any, tolerance: float, max_iterations: int, start: Any = None) -> Any:
+    """Solve normal(x) = right by conjugate gradients.
 
+    Args:
+        normal: linear, symmetric and positive operator on volumes; may return the same array each time.
+        right: (nx, ny, nz) float32; overwritten by the residual, right − normal(x).
+        tolerance: stop when ‖right − normal(x)‖ has fallen to this fraction of ‖right‖.
+        max_iterations: stop then at the latest.
+        start: x to start from, overwritten by the result; by default zero.
 
-def add(y: np.ndarray, factor: float, x: np.ndarray) -> None:
-    """y += factor · x, in place."""
-    over_planes(_add, y.shape[0], y, np.float32(factor), x)
+    Returns:
+        x: (nx, ny, nz) float32.
 
-
-def scale_add(y: np.ndarray, factor: float, x: np.ndarray) -> None:
-    """y = x + factor · y, in place."""
-    over_planes(_scale_add, y.shape[0], y, np.float32(factor), x)
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _dot(start, stop, a, b, planes):
-    _, ny, nz = a.shape
-    for i in range(start, stop):
-        total = 0.0
-        for j in range(ny):
-            row = 0.0
-            for k in range(nz):
-                row += a[i, j, k] * b[i, j, k]
-            total += row
-        planes[i] = total
-
-
-@numba.njit(nogil=True, cache=True)
-def _add(start, stop, y, factor, x):
-    _, ny, nz = y.shape
-    for i in range(start, stop):
-        for j in range(ny):
-            for k in range(nz):
-                y[i, j, k] += factor * x[i, j, k]
-
-
-@numba.njit(nogil=True, cache=True)
-def _scale_add(start, stop, y, factor, x):
-    _, ny, nz = y.shape
-    for i in range(start, stop):
-        for j in range(ny):
-            for k in range(nz):
-                y[i, j, k] = x[i, j, k] + factor * y[i, j, k]
+    Reference:
+        Hestenes & Stiefel 1952, doi:10.6028/jres.049.044.
+    """
+    xp = namespace(right)
+    first = dot(right, right)
+    x = xp.zeros_like(right) if start is None else start
+    if start is not None:
+        add(right, -1, normal(x))
+    descent = xp.asarray(right, copy=True)
+    norm = dot(right, right)
+    for _ in range(max_iterations):
+        if norm <= tolerance**2 * first:
+            break
+        image = normal(descent)
+        step = norm / dot(descent, image)
+        add(x, step, descent)
+        add(right, -step, image)
+        previous, norm = norm, dot(right, right)
+        scale_add(descent, norm / previous, right)
+    return x

@@ -6,16 +6,21 @@ one iteration to the next: z is s after soft thresholding, u is what the thresho
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
+from qsmbench.ops.algebra import norm
+from qsmbench.ops.array import is_numpy, namespace
+from qsmbench.ops.difference import gradient, gradient_adjoint
 from qsmbench.ops.threads import over_planes
 
 
 def step(
-    dual: np.ndarray,
-    chi: np.ndarray,
-    previous: np.ndarray,
+    dual: Any,
+    chi: Any,
+    previous: Any,
     voxel_size: tuple[float, float, float],
     threshold: float,
     relaxation: float,
@@ -33,18 +38,30 @@ def step(
     Returns:
         ‖χ − previous‖ / ‖χ‖.
     """
+    if not is_numpy(chi):
+        dual += relaxation * (gradient(chi, voxel_size) - _shrunk(dual, threshold))
+        size = norm(chi)
+        return norm(chi - previous) / size if size > 0 else 0.0
     nx = chi.shape[0]
     sums = np.zeros((nx, 2))
     inverse = (1 / np.array(voxel_size)).astype(np.float32)
     over_planes(_step, nx, dual, chi, previous, inverse, np.float32(threshold), np.float32(relaxation), sums)
-    moved, norm = sums.sum(axis=0)
-    return float(np.sqrt(moved / norm)) if norm > 0 else 0.0
+    moved, square = sums.sum(axis=0)
+    return float(np.sqrt(moved / square)) if square > 0 else 0.0
 
 
-def adjoint(dual: np.ndarray, out: np.ndarray, voxel_size: tuple[float, float, float], threshold: float) -> None:
+def adjoint(dual: Any, out: Any, voxel_size: tuple[float, float, float], threshold: float) -> None:
     """Write ∇ᵀ(z − u) to `out`, of shape (nx, ny, nz) float32; arguments as in `step`."""
+    if not is_numpy(dual):
+        gradient_adjoint(2 * _shrunk(dual, threshold) - dual, voxel_size, out)
+        return
     inverse = (1 / np.array(voxel_size)).astype(np.float32)
     over_planes(_adjoint, out.shape[0], dual, out, inverse, np.float32(threshold))
+
+
+def _shrunk(dual: Any, threshold: float) -> Any:
+    """z: s after soft thresholding."""
+    return dual - namespace(dual).clip(dual, -threshold, threshold)
 
 
 @numba.njit(inline="always")

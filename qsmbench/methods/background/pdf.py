@@ -1,14 +1,13 @@
 """Background removal by projection onto dipole fields."""
 
-import numpy as np
-
+from qsmbench.ops.array import like, to_numpy
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.solve import cgls
 from qsmbench.registry import method
 
 
-@method(produces="local_field", reference="Liu 2011, doi:10.1002/nbm.1670")
+@method(produces="local_field", reference="Liu 2011, doi:10.1002/nbm.1670", portable=True)
 def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, pad=20.0):
     """Projection onto dipole fields: subtract the best fit of sources outside the mask.
 
@@ -32,9 +31,10 @@ def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, pad=20.0
         Liu 2011, doi:10.1002/nbm.1670.
     """
     window = Window.around(mask, grid, pad)
-    inside = window.take(mask)
+    residual = window.take(total_field, mask)
+    inside = like(window.take(to_numpy(mask)), residual)
     outside = 1 - inside
-    kernel = dipole_kernel(grid, window.shape)
+    kernel = like(dipole_kernel(grid, window.shape), residual)
 
     def field_of(sources):
         field = convolve(sources, kernel)
@@ -46,6 +46,5 @@ def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, pad=20.0
         sources *= outside
         return sources
 
-    residual = window.take(total_field * mask)
     cgls(field_of, correlate, residual, tolerance, max_iterations)
-    return window.put(residual, mask).astype(np.float32, copy=False)
+    return window.put(residual, mask)

@@ -38,7 +38,7 @@ def vsharp(total_field, mask, grid, *, radius_max=8.0, radius_min=2.0, radius_st
     smallest = max(radius_min, *grid.voxel_size)
     radii = np.arange(max(radius_max, smallest), smallest - 1e-6, -radius_step)
     window = Window.around(mask, grid, pad=2 * radii[0] + max(grid.voxel_size))
-    field_hat, mask_hat = rfftn(window.take(total_field * mask)), rfftn(window.take(mask))
+    field_hat, mask_hat = rfftn(window.take(total_field, mask)), rfftn(window.take(mask))
 
     filtered = np.zeros(window.shape, np.float32)
     done = np.zeros(window.shape, bool)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from qsmbench.ops.array import like
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve, hermitian_weights
 from qsmbench.ops.reference import refer_to_mask
 from qsmbench.registry import method
 
 
-@method(produces="chi", reference="Shmueli 2009, doi:10.1002/mrm.22135")
+@method(produces="chi", reference="Shmueli 2009, doi:10.1002/mrm.22135", portable=True)
 def tkd(local_field, mask, grid, *, threshold=0.2, rescale=False, pad=30.0):
     """Thresholded k-space division: divide the field by the dipole kernel, held away from zero.
 
@@ -30,13 +31,13 @@ def tkd(local_field, mask, grid, *, threshold=0.2, rescale=False, pad=30.0):
         Shmueli 2009, doi:10.1002/mrm.22135; rescaling: Schweser 2013, doi:10.1002/mrm.24405.
     """
     window = Window.around(mask, grid, pad)
+    field = window.take(local_field, mask)
     kernel = dipole_kernel(grid, window.shape)
     inverse = 1 / np.copysign(np.maximum(np.abs(kernel), np.float32(threshold)), kernel)
     inverse[0, 0, 0] = 0
     if rescale:
         inverse /= _psf_height(kernel * inverse, window.shape)
-    chi = window.put(convolve(window.take(local_field * mask), inverse), mask)
-    return refer_to_mask(chi, mask)
+    return refer_to_mask(window.put(convolve(field, like(inverse, field)), mask), mask)
 
 
 def _psf_height(transfer, shape):

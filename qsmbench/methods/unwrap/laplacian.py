@@ -32,7 +32,7 @@ def laplacian(phase, mask, grid, *, pad=10.0):
         1994, doi:10.1364/JOSAA.11.000107.
     """
     window = Window.around(mask, grid, pad)
-    inside = window.take(mask, np.bool_)
+    inside = window.take_mask(mask)
     eigenvalues = _neumann_eigenvalues(window.shape, grid.voxel_size)
     unwrapped = np.zeros(phase.shape, np.float32)
     offsets = []
