@@ -104,11 +104,15 @@ def _wait(worker: subprocess.Popen[bytes], family: Family, spec: Mapping[str, An
     """The worker's exit code, or status and reason where it broke a limit. A killed study leaves nothing running."""
     time_limit, memory_limit = spec["time_limit"], spec.get("memory_limit")
     parent, end = os.getppid(), time.perf_counter() + time_limit
+    pause = 1.0 if memory_limit is None else WATCH
     while (left := end - time.perf_counter()) > 0:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return worker.wait(timeout=min(left, 1 if memory_limit is None else WATCH))
-        if memory_limit is not None and family.exceeds(memory_limit):
-            return "memory", f"took more memory than its limit of {memory_limit:g} MiB"
+            return worker.wait(timeout=min(left, pause))
+        if memory_limit is not None:
+            before = time.perf_counter()
+            if family.exceeds(memory_limit):
+                return "memory", f"took more memory than its limit of {memory_limit:g} MiB"
+            pause = max(WATCH, 20 * (time.perf_counter() - before))  # where many processes run, looking takes time
         if os.getppid() != parent:
             raise SystemExit("the study that asked for this step has ended")
     return "timeout", f"took longer than its limit of {time_limit:g} s"

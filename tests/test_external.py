@@ -411,7 +411,9 @@ def test_a_folder_does_not_hide_a_method_of_ours(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert registry.find("tkd").source.name == "tkd.py"
     assert registry.find("./tkd").source.name == "folder.py"
-    assert registry.find("other").name == "other"
+    assert registry.find("other").name == registry.find("other/algorithm.yml").name == "other"
+    assert registry.find("tkd/algorithm.yml").source.name == "folder.py"
+    assert registry.find(f"{tmp_path}/tkd").source.name == "folder.py"
 
 
 def test_a_folder_in_a_study(tmp_path):
