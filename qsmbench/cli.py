@@ -202,6 +202,29 @@ def report(
     console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
 
 
+@app.command("new-method", epilog=_example("qsmbench new-method mine --produces chi"))
+def new_method(
+    name: Annotated[str, typer.Argument(help="of the method: small letters and digits")],
+    produces: Annotated[str, typer.Option(help="the artifact that it makes; see qsmbench list artifacts")],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="what it makes that of; by default the artifact before it")
+    ] = None,
+    language: Annotated[
+        str, typer.Option(help="python: a file with a function; shell: a folder with a run.sh, for any language")
+    ] = "python",
+    folder: Annotated[Path, typer.Option(help="where to write it")] = Path(),
+) -> None:
+    """Write a method of your own that runs already, and a test that it passes."""
+    from qsmbench.external.start import write_start
+
+    files = write_start(name, folder, produces=produces, source=from_, language=language)
+    for file in files:
+        console.print(f"Written: {_plain(file)}", soft_wrap=True)
+    place = files[0] if language == "python" else files[0].parent
+    console.print(f"Test it: python -m pytest {_plain(files[-1])}", soft_wrap=True)
+    console.print(f"Use it in a study: methods: {{{name}: {{use: {_plain(place)}}}}}", soft_wrap=True)
+
+
 @app.command("list", epilog=_example("qsmbench list methods"))
 def list_(
     what: Annotated[str, typer.Argument(help="phantoms, scenarios, protocols, methods, metrics or artifacts")],

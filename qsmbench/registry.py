@@ -142,9 +142,11 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))
+    if path.name == "algorithm.yml":
+        name, path = str(path.parent), path.parent
     if name.endswith((".yaml", ".yml")):
         return importlib.import_module("qsmbench.external.network").load(path)
-    if name not in names() and ("/" in name or path.is_dir()):
+    if name not in names() and (path.is_dir() or ("/" in name and "+" not in name)):
         return importlib.import_module("qsmbench.external.folder").load(path, container, memory_limit)
     if name in _files():
         file = _files()[name]

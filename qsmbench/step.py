@@ -105,11 +105,15 @@ def _wait(worker: subprocess.Popen[bytes], family: Family, spec: Mapping[str, An
     """The worker's exit code, or status and reason where it broke a limit. A killed study leaves nothing running."""
     time_limit, memory_limit = spec["time_limit"], spec.get("memory_limit")
     parent, end = os.getppid(), time.perf_counter() + time_limit
+    pause = 1.0 if memory_limit is None else WATCH
     while (left := end - time.perf_counter()) > 0:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return worker.wait(timeout=min(left, 1 if memory_limit is None else WATCH))
-        if memory_limit is not None and family.exceeds(memory_limit):
-            return "memory", f"took more memory than its limit of {memory_limit:g} MiB"
+            return worker.wait(timeout=min(left, pause))
+        if memory_limit is not None:
+            before = time.perf_counter()
+            if family.exceeds(memory_limit):
+                return "memory", f"took more memory than its limit of {memory_limit:g} MiB"
+            pause = max(WATCH, 20 * (time.perf_counter() - before))  # where many processes run, looking takes time
         if os.getppid() != parent:
             raise SystemExit("the study that asked for this step has ended")
     return "timeout", f"took longer than its limit of {time_limit:g} s"
@@ -126,6 +130,7 @@ class Family:
     def __init__(self, pid: int, scratch: str) -> None:
         self.members = {pid: psutil.Process(pid)}
         self.head, self.scratch = pid, scratch
+        self.since = self.members[pid].create_time()
 
     def meet(self) -> None:
         """Take note of who belongs to it. One that is met stays known, even if its parent ends before it."""
@@ -147,13 +152,16 @@ class Family:
     def kill(self) -> None:
         """End all of them, and those that run in a session of their own, whoever started them."""
         self.meet()
-        since = self.members[self.head].create_time()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.head, signal.SIGKILL)
         for process in psutil.process_iter(["create_time"]):
             with contextlib.suppress(psutil.Error, OSError):
-                young = process.info["create_time"] >= since and process.pid not in self.members
-                if young and process.environ().get("TMPDIR", "").startswith(self.scratch):
+                young = (process.info["create_time"] or 0) >= self.since
+                if (
+                    young
+                    and process.pid not in self.members
+                    and process.environ().get("TMPDIR", "").startswith(self.scratch)
+                ):
                     self.members[process.pid] = process
         self._each(lambda p: p.kill())
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import oracles
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -410,7 +411,9 @@ def test_a_folder_does_not_hide_a_method_of_ours(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert registry.find("tkd").source.name == "tkd.py"
     assert registry.find("./tkd").source.name == "folder.py"
-    assert registry.find("other").name == "other"
+    assert registry.find("other").name == registry.find("other/algorithm.yml").name == "other"
+    assert registry.find("tkd/algorithm.yml").source.name == "folder.py"
+    assert registry.find(f"{tmp_path}/tkd").source.name == "folder.py"
 
 
 def test_a_folder_in_a_study(tmp_path):
@@ -586,3 +589,78 @@ def test_an_engine_that_is_not_there(run, monkeypatch, tmp_path):
     record = run(COPY, container="apptainer", image="image:1")
     assert record["status"] == "failed"
     assert record["reason"].startswith("apptainer: no such program on this machine")
+
+
+# From the command line, and in a study
+
+
+def qsmbench(folder, *arguments):
+    command = [sys.executable, "-m", "qsmbench.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+
+
+def test_reconstruct_takes_a_folder(scan_folder, small):
+    write_folder(scan_folder / "a method's folder", f"echo $QSMCI_SET_K; {COPY}", parameters=[{"name": "k"}])
+    arguments = ["truth.mine", "scan", "out", "--truth", "truth", "--method", "mine=a method's folder"]
+    done = qsmbench(scan_folder, "reconstruct", *arguments, "--set", "mine.k=[1, 2]", "--memory-limit", "2000")
+    assert done.returncode == 0, done.stderr
+    found = artifacts.read(scan_folder / "out", "chi", small["params"].grid)
+    np.testing.assert_array_equal(found, small["truth"]["local_field"])
+    assert (scan_folder / "out" / "steps" / "truth.mine" / "log.txt").read_text() == "[1, 2]\n"
+    for more, message in [
+        (["--method", "mine"], "--method 'mine': must be NAME=PATH"),
+        (["--method", "yours=here"], "--method yours=…: chain 'truth.mine' has no such step; it has truth, mine"),
+        (["--container", "lxc"], "container is 'lxc'; legal are none, docker, podman, apptainer"),
+        (["--container", "docker"], "names no image to run in docker; set container: none"),
+        (["--memory-limit", "0"], "memory_limit is 0; it must be greater than 0"),
+        (["--method", "mine=nowhere/at-all"], "nowhere/at-all: no such folder"),
+    ]:
+        done = qsmbench(scan_folder, "reconstruct", *arguments, *more)
+        assert done.returncode == 2, done.stdout
+        assert message in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
+
+
+def test_a_study_of_folders(tmp_path):
+    """Each that fails is a row with its reason, and the study goes on; a change of a file reruns its chains alone."""
+    write_folder(tmp_path / "good one", 'cat "$(dirname "$0")/note"; ' + COPY)
+    (tmp_path / "good one" / "note").write_text("first\n")
+    write_folder(tmp_path / "crash", "echo no licence; exit 3")
+    write_folder(tmp_path / "greedy", GREEDY.format(900))
+    write_folder(tmp_path / "lazy", "sleep 600")
+    names = {"good": "good one", "crash": "crash", "greedy": "greedy", "lazy": "lazy"}
+    study = {
+        "study": "s",
+        "datasets": [{"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": 6}}],
+        "chains": ["truth", "truth.tkd", *(f"truth.{n}" for n in names)],
+        "methods": {name: {"use": f"./{folder}"} for name, folder in names.items()},
+        "time_limit": 10,
+        "memory_limit": 800,
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(study))
+
+    def scores():
+        done = qsmbench(tmp_path, "run", "s.yaml", "--cores", "2")
+        assert done.returncode == 0, done.stderr
+        return pd.read_parquet(tmp_path / "results" / "s" / "scores.parquet")
+
+    table = scores()
+    assert table[table.metric == "status"].set_index("chain").reason.to_dict() == {
+        "truth.crash": "failed: RuntimeError: bash run.sh: exit code 3 (no licence)",
+        "truth.greedy": "memory: took more memory than its limit of 800 MiB",
+        "truth.lazy": "timeout: took longer than its limit of 10 s",
+    }
+    good = table[(table.chain == "truth.good") & (table.metric == "correlation") & (table.support == "study")]
+    assert np.isfinite(good.value).all()
+
+    def logs():
+        folders = (tmp_path / "results" / "s" / "sphere_brain-3t_seed-0" / "chains").iterdir()
+        return {f.name: ((f / "log.txt").read_text(), (f / "log.txt").stat().st_mtime_ns) for f in folders}
+
+    before = logs()
+    assert before["truth.good"][0] == "first\n"
+    (tmp_path / "good one" / "note").write_text("second\n")
+    scores()
+    after = logs()
+    assert after["truth.good"][0] == "second\n"
+    assert {n for n in after if after[n] != before[n]} == {"truth.good"}

@@ -41,11 +41,11 @@ from qsmbench.registry import Container
 
 CONFIG_FILE = "config.json"
 
+_SCAN = ("grid", "te", "b0")
+"""What every folder is told of the scan, in `params.json`."""
+
 _OUT_OF_MEMORY = 137
 """Exit code of a container whose process was killed, which its engine does when the memory limit is reached."""
-
-_ALWAYS = ("grid", "te", "b0")
-"""What every method is told of its scan, beside artifacts."""
 
 
 def load(folder: Path, container: Container = "none", memory_limit: float | None = None) -> Described:
@@ -75,7 +75,7 @@ def load(folder: Path, container: Container = "none", memory_limit: float | None
         reference=manifest.reference,
         optional=manifest.optional,
         files=tuple(sorted(f for f in folder.rglob("*") if f.is_file() and not _is_by_product(f.relative_to(folder)))),
-        inputs=(*manifest.required, *manifest.optional, *_ALWAYS),
+        inputs=(*manifest.required, *manifest.optional, *_SCAN),
         defaults=manifest.defaults,
         description=manifest.description,
         watched=container not in ("docker", "podman"),
@@ -105,7 +105,7 @@ def _reconstruct(
         MemoryError: its container took more than the limit.
         ValueError: what it wrote is not what its stage produces.
     """
-    grid, te, b0 = (values.pop(name) for name in _ALWAYS)
+    grid, te, b0 = (values.pop(name) for name in _SCAN)
     volumes = {name: values.pop(name) for name in list(values) if name in ARTIFACTS}
     with tempfile.TemporaryDirectory(prefix="qsmbench-") as work:
         inputs, outputs, scratch = (Path(work) / name for name in ("in", "out", "tmp"))
@@ -224,7 +224,9 @@ def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.nd
         raise ValueError(reason if file.name in reason else f"{file.name}: damaged ({reason})") from e
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]
-    if name != "mask" and mask is not None and values.shape == mask.shape:
+    if name == "mask" and np.isfinite(values).all():
+        return values != 0
+    if mask is not None and values.shape == mask.shape:
         values[~mask] = 0  # some write NaN there
     return values
 
