@@ -27,6 +27,7 @@ class Band:
     Attributes:
         slope: largest factor that the slope may be off, either way.
         drift: largest factor that it may change from scene to scene, either way.
+        fall: largest loss of correlation from scene to scene.
         correlation: smallest correlation with the truth.
         far: most of it comes from far away; where it is shows once the mean of the neighbourhood is off.
         placed: its small structure says where it is.
@@ -34,29 +35,38 @@ class Band:
 
     slope: float
     drift: float
+    fall: float
     correlation: float
     far: bool = False
     placed: bool = True
 
 
-FIT, INVERSE, NOISE = (1.2, 1.2), (2.0, 2**0.5), (5.0, 5.0)
-"""Slope and drift. A fit measures: what is off by a fifth is wrong. Solutions of ill-posed problems are regularised,
-and shrink; but the least mistake of units or constants there is a factor of 3 (the Lorentz sphere; 2π and 4π are next),
-so a factor of 2 tells; and scenes differ by factors of 2 and more in what must not matter, so √2 tells. A noise map is
-an estimate from a few echoes, and depends on whether the fit has an offset."""
+FIT = (1.2, 1.2, 0.05)
+"""Slope, drift and fall of what is measured: a fifth off is wrong."""
+
+RATE = (1.2, 1.2, 0.2)
+"""The same for rates of relaxation, which suffer more from noise."""
+
+INVERSE = (2.0, 2**0.5, 0.2)
+"""The same for solutions of ill-posed problems, which are regularised, and shrink. The least mistake of units or
+constants is a factor of 3 (the Lorentz sphere; 2π and 4π are next), so a factor of 2 tells. Scenes differ by factors of
+2 and more in what must not matter, so √2 tells."""
+
+SPREAD = (5.0, 5.0, 1.0)
+"""The same for a noise map: it is estimated from a few echoes, and depends on whether the fit has an offset."""
 
 BANDS = {
     "mask": Band(*FIT, 0.9, placed=False),
     "phase": Band(*FIT, 0.9, far=True, placed=False),
     "unwrapped": Band(*FIT, 0.9, far=True),
     "total_field": Band(*FIT, 0.9, far=True),
-    "field_noise": Band(*NOISE, 0.0, placed=False),
+    "field_noise": Band(*SPREAD, 0.0, placed=False),
     "local_field": Band(*INVERSE, 0.7),
     "chi": Band(*INVERSE, 0.7),
     "chi_para": Band(*INVERSE, 0.5),
     "chi_dia": Band(*INVERSE, 0.5),
-    "r2star": Band(*FIT, 0.8),
-    "r2prime": Band(*FIT, 0.8),
+    "r2star": Band(*RATE, 0.8),
+    "r2prime": Band(*RATE, 0.8),
 }
 """The products that can be held against the truth."""
 

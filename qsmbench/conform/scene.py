@@ -139,7 +139,7 @@ def render(
     magnitude = (body * (1 - 2 * true["chi_para"] - true["chi_dia"]))[..., None] * np.exp(
         -(R2 + r2prime)[..., None] * times
     )
-    coils = 0.8 + 0.03 * x - 0.02 * y + 0 * z if offset else np.zeros(grid.shape)
+    coils = 0.8 + 0.06 * x - 0.04 * y + 0 * z if offset else np.zeros(grid.shape)
     phase = coils[..., None] + rad_per_ppm(b0, 1.0) * true["total_field"][..., None] * times
     sigma = _field_noise(magnitude, times, b0)
     rng = np.random.default_rng(0)
