@@ -225,6 +225,39 @@ def new_method(
     console.print(f"Use it in a study: methods: {{{name}: {{use: {_plain(place)}}}}}", soft_wrap=True)
 
 
+@app.command(epilog=_example("qsmbench conform tkd --set threshold=0.1 --out tkd-conform"))
+def conform(
+    method: Annotated[str, typer.Argument(help="name of a method, or path of the file that holds it")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; by default conform-METHOD")] = None,
+    set_: Setting = None,
+    time_limit: Annotated[float, typer.Option(min=1, help="s, for all checks together")] = 300,
+) -> None:
+    """Check that a method keeps to signs, units, axes and masks; exit code 1 if it does not.
+
+    It runs on small scenes with a known answer. OUT receives a page with pictures, and conform.json.
+    """
+    from rich.table import Table
+
+    from qsmbench import registry
+    from qsmbench.conform import FAIL, PASS, page
+    from qsmbench.conform import conform as run_checks
+
+    found, settings = registry.find(method), _settings(set_)
+    checks = run_checks(found, settings, time_limit=time_limit)
+    colours = {PASS: "green", FAIL: "red"}
+    table = Table(title=f"{_plain(found.name)}: {page.counted(checks)}", title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for c in checks:
+        table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", _plain(c.reason))
+    console.print(table)
+    written = page.write(found, settings, checks, out or Path(f"conform-{found.name}"))
+    console.print(f"Page: {written.resolve()}", soft_wrap=True)
+    if not page.passed(checks):
+        raise typer.Exit(1)
+
+
 @app.command("list", epilog=_example("qsmbench list methods"))
 def list_(
     what: Annotated[str, typer.Argument(help="phantoms, scenarios, protocols, methods, metrics or artifacts")],
