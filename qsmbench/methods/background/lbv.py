@@ -4,6 +4,7 @@ from qsmbench.errors import NotApplicable
 from qsmbench.ops.array import like, masked, namespace
 from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
 from qsmbench.ops.fft import Window
+from qsmbench.ops.morphology import without_boundary
 from qsmbench.ops.restricted import solve_restricted
 from qsmbench.registry import method
 
@@ -37,7 +38,7 @@ def lbv(total_field, mask, grid, *, peel=0, tolerance=1e-2, max_iterations=100):
     window = Window.around(mask, grid, max(grid.voxel_size))
     inside = window.take_mask(mask)
     for _ in range(peel + 1):
-        inside = _without_boundary(inside)
+        inside = without_boundary(inside)
     if not namespace(inside).any(inside):
         raise NotApplicable("no voxel of the mask has all its six neighbours in it")
     field = window.take(total_field, mask)
@@ -46,12 +47,3 @@ def lbv(total_field, mask, grid, *, peel=0, tolerance=1e-2, max_iterations=100):
     local = solve_restricted(spectrum, inside, right, tolerance, max_iterations)
     eroded = window.put(inside, mask)
     return window.put(local, eroded), eroded
-
-
-def _without_boundary(mask):
-    """The voxels of a mask whose six neighbours are in it; the mask must not touch its cyclic copies."""
-    xp = namespace(mask)
-    inner = mask
-    for axis in range(3):
-        inner = inner & xp.roll(mask, 1, axis=axis) & xp.roll(mask, -1, axis=axis)
-    return inner

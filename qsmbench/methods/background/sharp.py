@@ -30,7 +30,7 @@ def sharp(total_field, mask, grid, *, radius=6.0, threshold=0.05):
     Reference:
         Schweser 2011, doi:10.1016/j.neuroimage.2010.10.070.
     """
-    mean = SphericalMean(mask, grid, radius, pad=2 * radius)
+    mean = SphericalMean(mask, grid, radius, pad=2 * max(radius, *grid.voxel_size))
     filtered = mean.without_mean(mean.window.take(total_field, mask))
     eroded = mean.window.put(mean.centres, mask)
     return mean.window.put(undo_smv(filtered, mean.kernel, threshold), eroded), eroded

@@ -38,7 +38,7 @@ def vsharp(total_field, mask, grid, *, radius_max=12.0, radius_min=2.0, radius_s
     """
     smallest = max(radius_min, *grid.voxel_size)
     radii = np.arange(smallest, max(radius_max, smallest) + 1e-6, radius_step)[::-1]
-    window = Window.around(mask, grid, pad=2 * radii[0] + max(grid.voxel_size))
+    window = Window.around(mask, grid, pad=2 * radii[0])
     field = window.take(total_field, mask)
     xp = namespace(field)
     inside = window.take_mask(mask)
