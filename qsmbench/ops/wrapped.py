@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qsmbench.grid import Triple
-from qsmbench.ops.array import compute, masked, namespace
+from qsmbench.ops.array import compute, namespace
 from qsmbench.ops.fft import Window, convolve
 
 
@@ -19,7 +19,7 @@ def field_laplacian(
     It is the sum of the differences to the six neighbours, each fitted over the echoes with the precision that the
     magnitudes of the two voxels give it. In the first echo, a difference is taken to be less than π; in later ones, to
     be less than π from what the fit to the echoes before predicts. The fit is linear in TE. Its intercept comes from
-    the coils, and is smooth: its mean over a ball is taken. A single echo is taken to have no phase at TE = 0.
+    the coils, and is smooth: its mean over a ball is taken, and that of what this leaves. A single echo is taken to have no phase at TE = 0.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped.
@@ -61,9 +61,12 @@ def _slope_to_neighbour(phase, magnitude, te, mask, window, mean, axis):
         compute(_accumulate, here, there, signal, beyond, *sums, out=sums, t=float(t / te[-1]), peak=peak)
     offset = zeros
     if len(te) > 1:
-        information = xp.asarray(zeros, copy=True)
-        compute(_intercept, *sums, inside, out=(offset, information))
-        offset = compute(_ratio, convolve(offset, mean), convolve(information, mean), inside)
+        information = compute(_information, *sums[:3], inside)
+        spread = convolve(information, mean)
+        for _ in range(2):  # the second time on what the first left over: that takes the bias at the mask's edge away
+            offset = offset + compute(
+                _ratio, convolve(compute(_left_over, *sums, offset, inside), mean), spread, inside
+            )
     return compute(_slope, *sums, offset, longest=float(te[-1]))
 
 
@@ -78,9 +81,14 @@ def _accumulate(xp, here, there, signal, beyond, w, wt, wtt, wg, wtg, *, t, peak
     return w + weight, wt + weight * t, wtt + weight * t**2, wg + weighted, wtg + weighted * t
 
 
-def _intercept(xp, w, wt, wtt, wg, wtg, inside):
-    """The intercept of the fit times its precision (inverse variance), and that precision."""
-    return xp.where(inside, wg - wt * wtg / wtt, 0.0), xp.where(inside, w - wt**2 / wtt, 0.0)
+def _information(xp, w, wt, wtt, inside):
+    """The precision (inverse variance) of the intercept of the fit."""
+    return xp.where(inside, w - wt**2 / wtt, 0.0)
+
+
+def _left_over(xp, w, wt, wtt, wg, wtg, offset, inside):
+    """The intercept of the fit without the offset that is known of it, times its precision."""
+    return xp.where(inside, wg - wt * wtg / wtt - offset * (w - wt**2 / wtt), 0.0)
 
 
 def _ratio(xp, values, weight, inside):

@@ -240,7 +240,10 @@ def test_lbv_is_the_direct_solution_of_laplaces_equation(lump):
     local, kept = lbv(field, mask, grid, tolerance=1e-5)
     np.testing.assert_array_equal(kept, binary_erosion(mask))
     size = np.array(grid.shape)
-    parts = [scipy.sparse.diags([1.0, -2.0, 1.0], [-1, 0, 1], (n, n)) / d**2 for n, d in zip(size, grid.voxel_size, strict=True)]
+    parts = [
+        scipy.sparse.diags([1.0, -2.0, 1.0], [-1, 0, 1], (n, n)) / d**2
+        for n, d in zip(size, grid.voxel_size, strict=True)
+    ]
     one = [scipy.sparse.eye(n) for n in size]
     laplacian = (
         scipy.sparse.kron(scipy.sparse.kron(parts[0], one[1]), one[2])
