@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
+from qsmbench.ops.array import namespace
 
 _BINS = 256
 
@@ -103,3 +106,19 @@ def tidy(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closi
     if not found.any():
         raise NotApplicable("no voxel of the mask lies above the threshold")
     return found
+
+
+def without_boundary(mask: Any) -> Any:
+    """The voxels of a mask whose six neighbours are in it.
+
+    Args:
+        mask: (nx, ny, nz) bool, on a cyclic grid: at least one voxel off its copies.
+
+    Returns:
+        (nx, ny, nz) bool.
+    """
+    xp = namespace(mask)
+    inner = mask
+    for axis in range(3):
+        inner = inner & xp.roll(mask, 1, axis=axis) & xp.roll(mask, -1, axis=axis)
+    return inner
