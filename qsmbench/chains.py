@@ -70,9 +70,13 @@ class Step:
         return self.chain.rpartition(".")[0] or None
 
     @property
-    def artifact(self) -> str:
-        """What the chain is scored by: the first product of its last step."""
-        return self.method.produces[0]
+    def artifacts(self) -> list[str]:
+        """What the chain is scored by: the first product of its last step, and its other maps of which a truth exists.
+
+        The first is what is drawn.
+        """
+        first, *rest = self.method.produces
+        return [first, *(name for name in rest if name in TRUE_ARTIFACTS)]
 
     def spec(
         self, chains: Path, scan: Path, truth: Path | None, limits: Limits, *, orientations: bool

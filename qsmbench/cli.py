@@ -159,7 +159,8 @@ def score(
     table = scores(out, truth)
     if csv:
         table.to_csv(csv, index=False)
-    _print_table(table[table["region"] == ""][["metric", "value", "unit", "reason"]], f"{out} against {truth}")
+    for artifact, rows in table[table["region"] == ""].groupby("artifact", sort=False):
+        _print_table(rows[["metric", "value", "unit", "reason"]], f"{artifact} of {out} against {truth}")
 
 
 @app.command(epilog=_example("qsmbench tune truth.noisy.tv tv.regularisation dev-1 dev-2 --out tuned/tv.yaml"))

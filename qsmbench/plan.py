@@ -86,7 +86,7 @@ class Plan:
         return {
             "dataset": dataset,
             "chain": chain,
-            "artifact": self.steps[chain].artifact,
+            "artifacts": self.steps[chain].artifacts,
             "folders": [
                 str(folder / chain),
                 *(str(f) for f in chains.folders(chain, folder, self.scan(dataset), truth)),

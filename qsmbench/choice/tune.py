@@ -176,16 +176,12 @@ class _Development:
         self.run(steps, settings)
         chain = self.last.chain
         folders = [self.work / chain, *chains.folders(chain, self.work, self.scan, self.truth)]
-        spec = {
-            "artifact": self.last.artifact,
-            "folders": [str(f) for f in folders],
-            "scan": str(self.scan),
-            "truth": str(self.truth),
-        }
-        reconstruction = Reconstruction.load(spec)
-        truth = load_truth(spec, reconstruction.params)
+        spec = {"folders": [str(f) for f in folders], "scan": str(self.scan), "truth": str(self.truth)}
+        artifact = self.last.artifacts[0]
+        reconstruction = Reconstruction.load(spec, artifact)
+        truth = load_truth(spec, artifact, reconstruction.params)
         table = metrics.score(**reconstruction.arguments(), **truth, supports=("study",))
         rows = table[(table["metric"] == metric) & (table["region"] == "")]
         if rows.empty or not np.isfinite(rows["value"].iloc[0]):
-            raise QsmbenchError(f"{chain}: has no {metric}; it gives {self.last.artifact}")
+            raise QsmbenchError(f"{chain}: has no {metric}; it gives {artifact}")
         return float(rows["value"].iloc[0])
