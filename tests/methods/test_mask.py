@@ -176,8 +176,9 @@ def test_mask_stays_in_the_given_one(name):
 
 def test_a_chain_may_begin_with_masks():
     found = chains.steps("magnitude_mask.erode.romeo.fit.vsharp.tkd")
-    assert found[0].artifact == "mask"
+    assert found[0].method.produces == ("mask",)
     assert chains.steps("romeo.fit.erode_noisy.pdf.tkd")
+    assert chains.steps("magnitude_mask.bipolar.mcpc3ds.nonlinear_fit.erode_noisy.vsharp.tkd")
     with pytest.raises(QsmbenchError, match="erode_noisy needs field_noise"):
         chains.steps("romeo.erode_noisy")
 
