@@ -43,15 +43,47 @@ def straight_line(values: np.ndarray, weight: np.ndarray, te: np.ndarray) -> tup
     return mean_value - slope * mean_te, slope, total * spread / (weight @ te**2)
 
 
-def noise_level(phase: np.ndarray, magnitude: np.ndarray, te: np.ndarray) -> float:
+def noise_of_scan(
+    phase: np.ndarray,
+    signal: np.ndarray,
+    te: np.ndarray,
+    smoothing: tuple[float, float],
+    magnitude: np.ndarray,
+    mask: np.ndarray,
+) -> float:
+    """Standard deviation of the noise in real and imaginary part, by the best means that the echoes allow [a.u.].
+
+    Three echoes or more: what is left of straight lines. Two: what is left of a slope through the smoothed offset.
+    One, or two without smoothing: the first magnitude.
+
+    Args:
+        phase: (n_voxels, n_echoes) rad, unwrapped, without its offset; a fitted slope may be taken off.
+        signal: (n_voxels, n_echoes) magnitude in the same voxels, a.u.
+        te: (n_echoes,) float32, s.
+        smoothing: of the offset, as for `slope_noise`.
+        magnitude: (nx, ny, nz, n_echoes) a.u.
+        mask: (nx, ny, nz) bool.
+    """
+    if te.size > 2:
+        return noise_level(phase, signal, te)
+    own, squares = smoothing
+    freedom = 1 - 2 * own + squares
+    if te.size == 1 or freedom < 0.1:
+        return noise_in_magnitude(magnitude[..., 0], mask)
+    weight = echo_weights(signal)
+    slope = (weight * phase) @ te / (weight @ te**2)
+    return _from_chi_squared(weight, phase - slope[:, None] * te, signal, 1) / freedom**0.5
+
+
+def noise_level(values: np.ndarray, magnitude: np.ndarray, te: np.ndarray) -> float:
     """Standard deviation of the noise in real and imaginary part, from what is left of straight lines [a.u.].
 
     In each voxel, the sum of (magnitude · residual)² over σ² is χ² distributed with n_echoes − 2 degrees of freedom.
-    The median over all voxels is compared with that of the distribution, so that voxels in which the phase is no
-    line, as where blood flows, do not count for more than their number.
+    The median over all voxels is compared with that of the distribution, so that voxels in which there is no line,
+    as in the phase of flowing blood, do not count for more than their number.
 
     Args:
-        phase: (n_voxels, n_echoes) rad, unwrapped.
+        values: (n_voxels, n_echoes) unwrapped phase, rad, or logarithm of the magnitude.
         magnitude: (n_voxels, n_echoes) a.u.
         te: (n_echoes,) float32, s; three echoes at least.
 
@@ -59,11 +91,36 @@ def noise_level(phase: np.ndarray, magnitude: np.ndarray, te: np.ndarray) -> flo
         σ, a.u. of the magnitude.
     """
     weight = echo_weights(magnitude)
-    intercept, slope, _ = straight_line(phase, weight, te)
-    power = (weight * (phase - intercept[:, None] - slope[:, None] * te) ** 2).sum(axis=1)
-    power = power[magnitude.any(axis=1)]
-    median = 2 * gammaincinv((te.size - 2) / 2, 0.5)
-    return float(np.sqrt(np.median(power) / median)) if power.size else 0.0
+    intercept, slope, _ = straight_line(values, weight, te)
+    return _from_chi_squared(weight, values - intercept[:, None] - slope[:, None] * te, magnitude, te.size - 2)
+
+
+def _from_chi_squared(weight: np.ndarray, residual: np.ndarray, magnitude: np.ndarray, freedom: int) -> float:
+    power = (weight * residual**2).sum(axis=1)[magnitude.any(axis=1)]
+    return float(np.sqrt(np.median(power) / (2 * gammaincinv(freedom / 2, 0.5)))) if power.size else 0.0
+
+
+def noise_in_magnitude(magnitude: np.ndarray, mask: np.ndarray) -> float:
+    """Standard deviation of a magnitude's noise, from the magnitude alone [a.u.].
+
+    There are two estimates: from how neighbours differ in the mask (`noise_in_texture`), and from the lower quartile
+    outside the mask, if that were all air with noise in it. Both err upwards, the one by the anatomy, the other by the
+    tissue that lies outside. So the smaller counts, unless the air is blank.
+
+    Args:
+        magnitude: (nx, ny, nz) a.u.
+        mask: (nx, ny, nz) bool.
+
+    Returns:
+        σ, a.u.
+
+    Reference:
+        Air: Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618 (Rayleigh distribution).
+    """
+    found = [noise_in_texture(magnitude, mask)]
+    if not mask.all():
+        found.append(float(np.percentile(magnitude[~mask], 25)) / np.sqrt(-2 * np.log(0.75)))
+    return min((sigma for sigma in found if sigma > 0), default=0.0)
 
 
 def noise_in_texture(magnitude: np.ndarray, mask: np.ndarray) -> float:

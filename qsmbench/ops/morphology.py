@@ -40,10 +40,20 @@ def closed(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
     return shrunk[tuple(slice(w, -w) for w in width)]
 
 
-def largest_part(mask: np.ndarray) -> np.ndarray:
-    """The largest part of the mask whose voxels share faces; the mask itself if it is empty."""
-    parts, count = ndimage.label(mask)
-    return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]) if count else mask
+def largest_in_each(voxels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Of the `voxels` in each connected part of `mask`, the largest connected part: (nx, ny, nz) bool."""
+    voxels = voxels & mask
+    regions, _ = ndimage.label(mask)
+    parts, count = ndimage.label(voxels)
+    size = np.bincount(parts.ravel(), minlength=count + 1)
+    region = np.zeros(count + 1, int)
+    region[parts.ravel()] = regions.ravel()
+    size[0] = region[0] = 0
+    largest = np.zeros(int(region.max()) + 1, int)
+    # parts in the order of their size, so that the largest of a region comes last
+    for part in np.argsort(size, kind="stable"):
+        largest[region[part]] = part
+    return voxels & (parts == largest[region][parts])
 
 
 def otsu(values: np.ndarray) -> float:
@@ -88,10 +98,10 @@ def above_threshold(values: np.ndarray, threshold: float | str, maximum: float, 
 
 
 def tidy(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closing: float) -> np.ndarray:
-    """One connected mask without holes from the `voxels` that a threshold gave, within `mask`.
+    """A mask without holes from the `voxels` that a threshold gave, within `mask`.
 
     Bridges and specks that a ball of `opening` [mm] does not fit into go, gaps that a ball of `closing` [mm] does not
-    fit into are closed, holes are filled, and the largest part remains.
+    fit into are closed, holes are filled, and the largest part remains in each connected part of `mask`.
 
     Raises:
         NotApplicable: nothing remains.
@@ -102,7 +112,7 @@ def tidy(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closi
         voxels = voxels & reach if core.any() else core
     if closing > 0 and voxels.any():
         voxels = closed(voxels, grid, closing)
-    found = largest_part(ndimage.binary_fill_holes(largest_part(voxels)) & mask)
+    found = largest_in_each(ndimage.binary_fill_holes(voxels), mask)
     if not found.any():
         raise NotApplicable("no voxel of the mask lies above the threshold")
     return found

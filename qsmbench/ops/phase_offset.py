@@ -42,7 +42,18 @@ def unwrap_part(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray) -> n
     """
     if np.count_nonzero(mask) == 1:
         return phase.astype(np.float32)
-    return warpkit.romeo_unwrap3d(fortran(phase), "romeo", fortran(magnitude), np.asfortranarray(mask))
+    seen = fortran(seen_or_even(magnitude, mask))
+    return warpkit.romeo_unwrap3d(fortran(phase), "romeo", seen, np.asfortranarray(mask))
+
+
+def seen_or_even(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The magnitude, or ones in its place if there is none in the mask: ROMEO finds no path where all weights are zero.
+
+    Args:
+        magnitude: (nx, ny, nz[, n_echoes]) a.u.
+        mask: (nx, ny, nz) bool.
+    """
+    return magnitude if magnitude[mask].any() else np.ones_like(magnitude)
 
 
 def offset_of_part(
@@ -95,7 +106,7 @@ def carried_back(
 ) -> np.ndarray:
     """The first echo's phase, carried back to TE = 0 by `turn` (of `turn_of_part`) and smoothed; else as there."""
     offset = phase[..., 0] - np.float32(te[0] / (te[1] - te[0])) * turn
-    return smooth_phase(offset, magnitude[..., 0] * magnitude[..., 1], mask, grid, sigma)
+    return smooth_phase(offset, seen_or_even(magnitude[..., 0] * magnitude[..., 1], mask), mask, grid, sigma)
 
 
 def shared_turns(turn: np.ndarray, weight: np.ndarray, others: list[tuple[np.ndarray, float]]) -> int:

@@ -9,7 +9,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.methods.field.fit import fit
 from qsmbench.methods.field.nonlinear_fit import nonlinear_fit
-from qsmbench.ops.echo_line import noise_in_texture, noise_level, straight_line
+from qsmbench.ops.echo_line import noise_in_magnitude, noise_in_texture, noise_level, straight_line
 from qsmbench.ops.smooth import smooth_phase, smoothing_weights
 from qsmbench.units import rad_per_ppm
 
@@ -104,7 +104,7 @@ def test_variance_reaches_the_bound_and_the_noise_map_says_it(method, te, smooth
 
 @pytest.mark.parametrize("te", [[0.012], [0.005, 0.014], [0.004, 0.008, 0.016]])
 def test_noise_map_of_few_echoes(te, smooth):
-    """One and two echoes leave no residual: σ comes from the magnitude, whose anatomy must not count as noise."""
+    """One echo leaves no residual, two do if the offset is smooth; the magnitude's anatomy must not count as noise."""
     mask, field, _ = smooth
     x, y, z = GRID.axes()
     amplitude = mask * (1 + 0.2 * np.sign(np.sin(x / 2) * np.cos(y / 3)) + 0.1 * np.sin(z))
@@ -148,6 +148,18 @@ def test_noise_in_texture_is_that_of_the_noise(shape):
     image += np.arange(shape[0])[:, None, None] ** 2 + (np.arange(shape[1]) % 5 > 2)[:, None]
     assert noise_in_texture(image, np.ones(shape, bool)) == pytest.approx(0.03, rel=0.03)
     assert noise_in_texture(image, np.zeros(shape, bool)) == 0
+
+
+def test_noise_in_magnitude_takes_the_air_where_there_is_more_anatomy(smooth):
+    mask, field, _ = smooth
+    rng = np.random.default_rng(2)
+    amplitude = mask * (1 + 0.3 * rng.standard_normal(mask.shape))  # all texture
+    magnitude = measure(field, [0.005], amplitude, 0.02)[1][..., 0]
+    assert noise_in_texture(magnitude, mask) > 0.2
+    assert noise_in_magnitude(magnitude, mask) == pytest.approx(0.02, rel=0.05)
+    blank = magnitude * mask
+    assert noise_in_magnitude(blank, mask) == noise_in_texture(blank, mask)
+    assert noise_in_magnitude(magnitude, np.ones_like(mask)) > 0
 
 
 def test_noise_map_where_there_is_no_signal_is_that_of_unknown_phase(smooth):

@@ -176,8 +176,9 @@ def test_mask_stays_in_the_given_one(name):
 
 def test_a_chain_may_begin_with_masks():
     found = chains.steps("magnitude_mask.erode.romeo.fit.vsharp.tkd")
-    assert found[0].artifact == "mask"
+    assert found[0].method.produces == ("mask",)
     assert chains.steps("romeo.fit.erode_noisy.pdf.tkd")
+    assert chains.steps("magnitude_mask.bipolar.mcpc3ds.nonlinear_fit.erode_noisy.vsharp.tkd")
     with pytest.raises(QsmbenchError, match="erode_noisy needs field_noise"):
         chains.steps("romeo.erode_noisy")
 
@@ -189,3 +190,17 @@ def test_illegal_thresholds_are_refused():
             magnitude_mask(magnitude, EVERYWHERE, GRID, threshold=threshold)
         with pytest.raises(QsmbenchError, match="quality_mask: threshold"):
             quality_mask(phase, EVERYWHERE, GRID, TE, threshold=threshold)
+
+
+def test_each_part_of_the_given_mask_keeps_its_largest_piece():
+    x, _, _ = GRID.axes()
+    given = ball(18) & (np.abs(x) > 2)
+    tissue = (given & (x > 4)) | (given & (x < -6)) | (ball(2, (-3, 0, 0)) & given)
+    phase, magnitude = measure(tissue, field(), 40.0)
+    for found in (
+        magnitude_mask(magnitude, given, GRID, closing=0.0),
+        quality_mask(phase, given, GRID, TE, closing=0.0),
+        erode_noisy(np.where(tissue, 0.01, 1.0) * given, given, GRID, depth_max=30.0),
+    ):
+        assert dice(found, (given & (x > 4)) | (given & (x < -6))) > 0.94
+        assert not found[ball(1.5, (-3.4, 0, 0)) & given].any()

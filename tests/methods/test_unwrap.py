@@ -268,3 +268,24 @@ def test_bipolar_needs_three_echoes(head, total):
     phase, magnitude, te = scan(total, head.mask, ECHOES["two"])
     with pytest.raises(NotApplicable, match="three echoes at least, and there are 2"):
         bipolar(phase, magnitude, head.mask, head.grid, te)
+
+
+def test_methods_that_weight_with_the_magnitude_do_without_any(head, total):
+    """A magnitude of zeros says nothing: the phase alone counts, and all that is right for even magnitudes is found."""
+    phase, magnitude, te = scan(total, head.mask, ECHOES["even"])
+    for method in (romeo, mcpc3ds, bipolar):
+        found = method(phase, 0 * magnitude, head.mask, head.grid, te)
+        even = method(phase, np.ones_like(magnitude), head.mask, head.grid, te)
+        assert (np.abs(found - even)[head.mask] > 1e-3).mean() < 1e-3
+
+
+def test_bipolar_in_a_single_slice():
+    grid = Grid((54, 57, 1), (1.5, 1.6, 2.0))
+    mask = np.ones(grid.shape, bool)
+    alternating = eddy_phase(Readout(eddy=[0.1, 0.5, 0.3], polarity="bipolar"), 4, grid)
+    x, y, _ = grid.axes()
+    phase, magnitude, te = scan(
+        0.1 * np.sin(x / 9) + 0.001 * y, mask, ECHOES["even"], alternating, offset_per_echo=True
+    )
+    taken = phase - bipolar(phase, magnitude, mask, grid, te)
+    assert np.abs(np.angle(np.exp(1j * (taken - alternating)))).max() < 0.02

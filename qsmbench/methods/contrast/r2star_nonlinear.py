@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.ops.echo_line import echo_weights, noise_in_texture, straight_line
+from qsmbench.ops.echo_line import echo_weights, noise_in_magnitude, noise_level, straight_line
 from qsmbench.ops.rician import rician_mean
 from qsmbench.registry import method
 
@@ -24,8 +24,9 @@ def r2star_nonlinear(magnitude, mask, te, *, noise=None, r2star_max=1000.0):
         magnitude: (nx, ny, nz, n_echoes) a.u.
         mask: (nx, ny, nz) bool.
         te: (n_echoes,) echo times, s.
-        noise: σ in real and imaginary part, a.u.; None reads it off the first echo, from how neighbours differ; 0 fits
-            an exponential without floor.
+        noise: σ in real and imaginary part, a.u.; None reads it off what straight lines through the logarithms of the
+            first three echoes, which lie highest above the floor, leave over (off the first magnitude if there are two
+            echoes); 0 fits an exponential without floor.
         r2star_max: what lies beyond, or below zero, is set to the limit, 1/s.
 
     Returns:
@@ -42,8 +43,8 @@ def r2star_nonlinear(magnitude, mask, te, *, noise=None, r2star_max=1000.0):
         raise NotApplicable("R2* needs two echoes at least, and there is one")
     if noise is not None and noise < 0:
         raise QsmbenchError(f"r2star_nonlinear: noise is {noise}; it must not be negative")
-    sigma = noise_in_texture(magnitude[..., 0], mask) if noise is None else float(noise)
     signal = magnitude[mask]
+    sigma = _noise(magnitude, signal, mask, te) if noise is None else float(noise)
     rate = np.zeros(len(signal), np.float32)
     for start in range(0, len(signal), _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -51,6 +52,15 @@ def r2star_nonlinear(magnitude, mask, te, *, noise=None, r2star_max=1000.0):
     r2star = np.zeros(mask.shape, np.float32)
     r2star[mask] = np.clip(rate, 0, r2star_max)
     return r2star
+
+
+def _noise(magnitude, signal, mask, te):
+    """σ of the noise [a.u.]."""
+    if te.size == 2:
+        return noise_in_magnitude(magnitude[..., 0], mask)
+    first = signal[:, :3]
+    logarithm = np.log(first, where=first > 0, out=np.zeros(first.shape, np.float32))
+    return noise_level(logarithm, first, te[:3].astype(np.float32))
 
 
 def _fit(signal, te, sigma, highest):

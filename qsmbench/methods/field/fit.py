@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.echo_line import echo_weights, noise_in_texture, noise_level, slope_noise, straight_line
+from qsmbench.ops.echo_line import echo_weights, noise_of_scan, slope_noise, straight_line
 from qsmbench.ops.smooth import smooth_phase, smoothing_weights
 from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
@@ -23,8 +23,8 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
     at TE = 0.
 
     The noise of the field is that of the phase, carried through the fit. How large it is, one number for the whole
-    scan, is read off what the lines leave over (three echoes or more), or off the first magnitude's differences
-    between neighbours. The noise is taken to be the same everywhere in real and imaginary part.
+    scan, is read off what the lines leave over, so that what disturbs them everywhere counts as noise; one echo leaves
+    nothing, and its magnitude must say. The noise is taken to be the same everywhere in real and imaginary part.
 
     Args:
         unwrapped: (nx, ny, nz, n_echoes) rad.
@@ -53,11 +53,11 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
     te = te.astype(np.float32)
     phase, signal = unwrapped[mask], magnitude[mask]
     weight = echo_weights(signal) if weighting == "magnitude" else np.ones(signal.shape, np.float32)
-    sigma = noise_level(phase, signal, te) if te.size > 2 else noise_in_texture(magnitude[..., 0], mask)
     smoothing = (0.0, 0.0)
     if te.size > 1:
         phase -= _offset(phase, weight, mask, grid, te, offset_smoothing)[:, None]
         smoothing = smoothing_weights(grid, offset_smoothing)
+    sigma = noise_of_scan(phase, signal, te, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = (weight * phase) @ te / (weight @ te**2) / rad_per_ppm(b0, 1.0)
     noise[mask] = slope_noise(weight, signal, te, sigma, smoothing) / rad_per_ppm(b0, 1.0)

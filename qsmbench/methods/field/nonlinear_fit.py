@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qsmbench.ops.echo_line import echo_weights, noise_in_texture, noise_level, slope_noise
+from qsmbench.ops.echo_line import echo_weights, noise_of_scan, slope_noise
 from qsmbench.ops.phase_offset import carried_back, connected_parts, turn_of_part, unwrap_part, wrap
 from qsmbench.ops.smooth import smooth_phase, smoothing_weights
 from qsmbench.registry import method
@@ -50,17 +50,16 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0,
     signal, given = magnitude[mask], phase[mask]
     weight = echo_weights(signal)
     slope, offset = slope[mask], offset[mask]
-    if te.size == 1:
-        sigma, smoothing = noise_in_texture(magnitude[..., 0], mask), (0.0, 0.0)
-    else:
+    smoothing = (0.0, 0.0)
+    if te.size > 1:
+        smoothing = smoothing_weights(grid, offset_smoothing)
         slope = _follow(given, weight, times, slope, offset)
         slope, offset = _gauss_newton(given, weight, times, slope, offset, iterations)
-        left = wrap(given - offset[:, None] - slope[:, None] * times)
-        sigma = noise_level(left, signal, times) if te.size > 2 else noise_in_texture(magnitude[..., 0], mask)
-        smoothing = smoothing_weights(grid, offset_smoothing)
-    if te.size > 1 and offset_smoothing > 0:
-        offset = _smoothed(offset, weight, times, mask, grid, offset_smoothing)
-        slope, _ = _gauss_newton(given, weight, times, slope, offset, iterations, free_offset=False)
+        if offset_smoothing > 0:
+            offset = _smoothed(offset, weight, times, mask, grid, offset_smoothing)
+            slope, _ = _gauss_newton(given, weight, times, slope, offset, iterations, free_offset=False)
+    left = wrap(given - offset[:, None] - slope[:, None] * times)
+    sigma = noise_of_scan(left, signal, times, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = slope / rad_per_ppm(b0, 1.0)
     noise[mask] = slope_noise(weight, signal, times, sigma, smoothing) / rad_per_ppm(b0, 1.0)

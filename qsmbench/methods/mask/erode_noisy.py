@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.morphology import depth, largest_part
+from qsmbench.ops.morphology import depth, largest_in_each
 from qsmbench.registry import method
 
 
@@ -25,7 +25,7 @@ def erode_noisy(field_noise, mask, grid, *, threshold=0.5, depth_max=8.0):
         depth_max: from the surface, mm.
 
     Returns:
-        mask: (nx, ny, nz) bool, one connected part.
+        mask: (nx, ny, nz) bool, one piece in each piece of the given mask.
 
     Raises:
         NotApplicable: nothing remains.
@@ -39,7 +39,7 @@ def erode_noisy(field_noise, mask, grid, *, threshold=0.5, depth_max=8.0):
         raise NotApplicable("the noise of the field is zero throughout the mask")
     noisy = mask & (certainty < threshold * certainty[mask].mean()) & (depth(mask, grid) <= depth_max)
     gone = ndimage.binary_propagation(~np.pad(mask, 1), mask=np.pad(noisy | ~mask, 1, constant_values=True))
-    left = largest_part(mask & ~gone[1:-1, 1:-1, 1:-1])
+    left = largest_in_each(~gone[1:-1, 1:-1, 1:-1], mask)
     if not left.any():
         raise NotApplicable("all of the mask is noisy")
     return left

@@ -9,7 +9,7 @@ from qsmbench.registry import method
 
 @method(produces="mask", reference="Stewart 2022, doi:10.1002/mrm.29048")
 def quality_mask(phase, mask, grid, te, *, threshold="otsu", opening=0.0, closing=2.0):
-    """Mask by a threshold on the quality of the phase, without holes, in one piece, within the given mask.
+    """Mask by a threshold on the quality of the phase, without holes, one piece in each piece of the given mask.
 
     The quality of a pair of neighbours is that by which ROMEO orders its path: 1 where their phases are equal and 0
     where they are opposite, times, with two echoes or more, 1 where the difference grows in proportion to TE from the

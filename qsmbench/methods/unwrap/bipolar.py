@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.phase_offset import connected_parts, shared_turns, unwrap_part, wrap
+from qsmbench.ops.phase_offset import connected_parts, seen_or_even, shared_turns, unwrap_part, wrap
 from qsmbench.registry import method
 
 _ROUNDS = 20
@@ -39,7 +39,7 @@ def bipolar(phase, magnitude, mask, grid, te):
     """
     if te.size < 3:
         raise NotApplicable(f"bipolar correction needs three echoes at least, and there are {te.size}")
-    weight = magnitude[..., :3].min(axis=-1)[mask]
+    weight = seen_or_even(magnitude[..., :3].min(axis=-1), mask)[mask]
     x, y, z = (np.broadcast_to(a, mask.shape)[mask] for a in grid.axes())
     basis = np.stack([np.ones_like(x), x, y, z]).astype(np.float32)
     difference, folds = _difference(phase, magnitude, mask, te)
@@ -84,7 +84,8 @@ def _fit_plane(volume, mask, weight, basis, grid):
     plane[0] = np.angle((weight * np.exp(1j * (values - plane @ basis))).sum())
     for _ in range(_ROUNDS):
         left = wrap((values - plane @ basis).astype(np.float32))
-        step = np.linalg.solve(normal.astype(float), (basis * weight) @ left)
+        # in a single slice, or along a line of voxels, nothing is known of the slope across: it is zero
+        step = np.linalg.lstsq(normal.astype(float), (basis * weight) @ left, rcond=1e-7)[0]
         plane += step
         if np.abs(step @ basis[:, :: max(1, basis.shape[1] // 1000)]).max() < 1e-5:
             break

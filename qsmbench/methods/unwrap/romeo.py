@@ -4,7 +4,7 @@ import numpy as np
 import warpkit
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.phase_offset import connected_parts, fortran, offset_of_part, unwrap_part, wrap
+from qsmbench.ops.phase_offset import connected_parts, fortran, offset_of_part, seen_or_even, unwrap_part, wrap
 from qsmbench.registry import method
 
 ECHOES = ("template", "individual")
@@ -61,9 +61,8 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
 
 def _by_template(phase, magnitude, mask, te):
     """One echo in space, the others in time."""
-    return warpkit.romeo_unwrap4d(
-        fortran(phase), (1e3 * te).astype(np.float32), "romeo", fortran(magnitude), np.asfortranarray(mask)
-    )
+    seen = fortran(seen_or_even(magnitude, mask))
+    return warpkit.romeo_unwrap4d(fortran(phase), (1e3 * te).astype(np.float32), "romeo", seen, np.asfortranarray(mask))
 
 
 def _one_by_one(phase, magnitude, mask, te):
