@@ -10,7 +10,7 @@ from pathlib import Path
 from qsmbench.artifacts import write_json
 from qsmbench.report import build
 
-REPORTED = ("qsmbench", "numpy", "scipy", "numba", "nibabel", "nilearn", "pandas", "snakemake", "warpkit")
+REPORTED = ("qsmbench", "numpy", "scipy", "numba", "nibabel", "nilearn", "pandas", "snakemake")
 
 
 def main(arguments: list[str]) -> None:

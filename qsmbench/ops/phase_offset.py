@@ -6,16 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.ndimage
-import warpkit
 
 from qsmbench.grid import Grid
+from qsmbench.ops.array import compute
+from qsmbench.ops.region_growing import edge_quality, grow
 from qsmbench.ops.smooth import smooth_phase
 
 
 def wrap(phase: np.ndarray) -> np.ndarray:
     """`phase` [rad] without its whole turns, within ±π, in its own precision."""
     turn = phase.dtype.type(2 * np.pi)
-    return phase - turn * np.round(phase / turn)
+    return compute(lambda xp, p: p - turn * xp.round(p / turn), phase)
 
 
 def connected_parts(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice, slice], np.ndarray]]:
@@ -26,13 +27,21 @@ def connected_parts(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice, slic
         yield (x, y, z), parts[x, y, z] == part
 
 
-def unwrap_part(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def unwrap_part(
+    phase: np.ndarray,
+    magnitude: np.ndarray,
+    mask: np.ndarray,
+    second: np.ndarray | None = None,
+    ratio: float = 1.0,
+) -> np.ndarray:
     """Unwrap one volume over a connected mask with ROMEO, its median turn set to zero.
 
     Args:
         phase: (nx, ny, nz) rad, wrapped.
         magnitude: (nx, ny, nz) a.u.
         mask: (nx, ny, nz) bool, connected.
+        second: (nx, ny, nz) rad, phase of another echo, whose gradient tells which edges to trust; or None.
+        ratio: echo time of `phase` over that of `second`.
 
     Returns:
         (nx, ny, nz) float32, rad; meaningless outside the mask.
@@ -40,14 +49,14 @@ def unwrap_part(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray) -> n
     Reference:
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
     """
-    if np.count_nonzero(mask) == 1:
-        return phase.astype(np.float32)
-    seen = fortran(seen_or_even(magnitude, mask))
-    return warpkit.romeo_unwrap3d(fortran(phase), "romeo", seen, np.asfortranarray(mask))
+    phase, seen = (np.ascontiguousarray(v, dtype=np.float32) for v in (phase, seen_or_even(magnitude, mask)))
+    other = None if second is None else np.ascontiguousarray(second, dtype=np.float32)
+    turns = grow(phase, mask, edge_quality(phase, mask, seen, other, ratio))
+    return compute(lambda _, p, n: p + np.float32(2 * np.pi) * n, phase, turns)
 
 
 def seen_or_even(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The magnitude, or ones in its place if there is none in the mask: ROMEO finds no path where all weights are zero.
+    """The magnitude, or ones in its place if there is none in the mask: so that the phase alone decides.
 
     Args:
         magnitude: (nx, ny, nz[, n_echoes]) a.u.
@@ -128,8 +137,3 @@ def shared_turns(turn: np.ndarray, weight: np.ndarray, others: list[tuple[np.nda
         mean = np.vdot(weight, np.exp(1j * (difference - np.float32(ratio) * turn))) / total
         scores += [(mean * np.exp(-2j * np.pi * ratio * n)).real for n in candidates]
     return candidates[int(np.argmax(scores > scores.max() - 0.01 * (len(others) + 2)))]
-
-
-def fortran(volume: np.ndarray) -> np.ndarray:
-    """`volume` as float32 with x fastest, as ROMEO takes it."""
-    return np.asfortranarray(volume, dtype=np.float32)

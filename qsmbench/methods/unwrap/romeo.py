@@ -1,11 +1,13 @@
 """Path-based phase unwrapping with ROMEO."""
 
 import numpy as np
-import warpkit
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.phase_offset import connected_parts, fortran, offset_of_part, seen_or_even, unwrap_part, wrap
+from qsmbench.ops.array import compute
+from qsmbench.ops.phase_offset import connected_parts, offset_of_part, unwrap_part, wrap
 from qsmbench.registry import method
+
+_TURN = np.float32(2 * np.pi)
 
 ECHOES = ("template", "individual")
 
@@ -53,16 +55,30 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
             offset = offset_of_part(given, weight, inside, grid, te, offset_smoothing)[..., None]
             unwrap = _by_template if echoes == "template" else _one_by_one
             found = offset + unwrap(wrap(given - offset), weight, inside, te)
-        # ROMEO works in float32, on the difference: add the whole turns it found to the phase as given.
-        turns = np.round((found - given)[inside] / np.float32(2 * np.pi))
-        unwrapped[box][inside] = given[inside] + np.float32(2 * np.pi) * turns
+        # The path was found on a difference of phases: add its whole turns to the phase as given.
+        congruent = compute(_congruent, given, found)
+        unwrapped[box][inside] = congruent[inside]
     return unwrapped
 
 
 def _by_template(phase, magnitude, mask, te):
-    """One echo in space, the others in time."""
-    seen = fortran(seen_or_even(magnitude, mask))
-    return warpkit.romeo_unwrap4d(fortran(phase), (1e3 * te).astype(np.float32), "romeo", seen, np.asfortranarray(mask))
+    """The first echo in space, the others in time, each after the one before."""
+    echoes = np.ascontiguousarray(np.moveaxis(phase, -1, 0))
+    unwrapped = np.empty_like(echoes)
+    unwrapped[0] = unwrap_part(echoes[0], magnitude[..., 0], mask, echoes[1], te[0] / te[1])
+    for echo in range(1, te.size):
+        ratio = np.float32(te[echo] / te[echo - 1])
+        compute(_followed, echoes[echo], unwrapped[echo - 1], out=unwrapped[echo], ratio=ratio)
+    return np.moveaxis(unwrapped, 0, -1)
+
+
+def _congruent(xp, phase, target):
+    """`phase` [rad] moved by the whole turns that bring it nearest to `target`."""
+    return phase + _TURN * xp.round((target - phase) / _TURN)
+
+
+def _followed(xp, phase, before, *, ratio):
+    return _congruent(xp, phase, ratio * before)
 
 
 def _one_by_one(phase, magnitude, mask, te):
