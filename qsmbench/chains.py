@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -23,6 +23,8 @@ class Use:
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = "set"
+    """Where the settings come from: set by hand, or a file that says what they were tuned on."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,17 @@ class Step:
         return self.chain.rpartition(".")[0] or None
 
     @property
-    def artifact(self) -> str:
-        """What the chain is scored by: the first product of its last step."""
-        return self.method.produces[0]
+    def artifacts(self) -> list[str]:
+        """What the chain is scored by: the first product of its last step, and its other maps of which a truth exists.
 
-    def spec(self, chains: Path, scan: Path, truth: Path | None, limits: Limits) -> dict[str, Any]:
+        The first is what is drawn.
+        """
+        first, *rest = self.method.produces
+        return [first, *(name for name in rest if name in TRUE_ARTIFACTS)]
+
+    def spec(
+        self, chains: Path, scan: Path, truth: Path | None, limits: Limits, *, orientations: bool
+    ) -> dict[str, Any]:
         """The step as `qsmbench.step.run` takes it.
 
         Args:
@@ -80,11 +88,14 @@ class Step:
             scan: folder of the scan.
             truth: folder of the truth, if there is one.
             limits: of the step.
+            orientations: whether it runs on every orientation of the head that the scan has, or on the first alone.
         """
         return {
             "chain": self.chain,
+            "orientations": orientations,
             "method": self.use.method,
             "settings": dict(self.use.settings),
+            "origin": self.use.origin,
             "out": str(chains / self.chain),
             "inputs": [str(f) for f in folders(self.chain, chains, scan, truth)],
             "parent": str(chains / self.parent) if self.parent else None,
@@ -135,6 +146,11 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
         available |= set(method.produces)
         found.append(Step(prefix, method, use))
     return found
+
+
+def over_orientations(steps: Iterable[Step]) -> set[str]:
+    """The chains whose last step runs on every orientation, since a step after it takes them all."""
+    return {p for s in steps if "orientations" in s.method.consumes for p in prefixes(s.chain)[:-1]}
 
 
 def _check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:

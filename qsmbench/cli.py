@@ -101,7 +101,7 @@ def simulate(
 ) -> None:
     """Simulate a scan of a phantom: OUT/scan is what is measured, OUT/truth what is true.
 
-    A protocol of several orientations writes OUT/orientation-0, OUT/orientation-1, … with both in each.
+    Of a protocol with several orientations, the further ones lie within both, in orientation-1, orientation-2, …
     """
     from qsmbench.config import Simulated
     from qsmbench.jobs.simulate import simulated
@@ -159,7 +159,33 @@ def score(
     table = scores(out, truth)
     if csv:
         table.to_csv(csv, index=False)
-    _print_table(table[table["region"] == ""][["metric", "value", "unit", "reason"]], f"{out} against {truth}")
+    for artifact, rows in table[table["region"] == ""].groupby("artifact", sort=False):
+        _print_table(rows[["metric", "value", "unit", "reason"]], f"{artifact} of {out} against {truth}")
+
+
+@app.command(epilog=_example("qsmbench tune truth.noisy.tv tv.regularisation dev-1 dev-2 --out tuned/tv.yaml"))
+def tune(
+    chain: Annotated[str, typer.Argument(help="method names joined by dots")],
+    setting: Annotated[str, typer.Argument(metavar="METHOD.KEY", help="the setting, a positive number")],
+    data: Annotated[list[Path], typer.Argument(help="folders that simulate wrote: the development data")],
+    out: Annotated[Path, typer.Option(help="YAML to write; a study names it under methods: {NAME: {tuned: FILE}}")],
+    metric: Annotated[str, typer.Option(help="what to bring to its best value")] = "nrmse",
+    span: Annotated[float, typer.Option(min=1.1, help="ratio of the largest to the smallest value tried")] = 1000,
+    trials: Annotated[int, typer.Option(min=2, help="values tried")] = 12,
+    time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
+    device: Device = "numpy",
+) -> None:
+    """Tune a setting on development data; a study refuses to score it on the same scans."""
+    from qsmbench.artifacts import make_folder
+    from qsmbench.chains import Limits
+    from qsmbench.choice.tune import tune as search
+    from qsmbench.choice.tune import write_tuned
+
+    make_folder(out.parent)
+    limits = Limits(time_limit, device=device)
+    found = search(chain, setting, data, metric=metric, span=span, trials=trials, limits=limits, note=console.print)
+    write_tuned(out, found)
+    console.print(f"Tuned: {out.resolve()}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench report results/quick report"))
@@ -198,6 +224,39 @@ def new_method(
     place = files[0] if language == "python" else files[0].parent
     console.print(f"Test it: python -m pytest {_plain(files[-1])}", soft_wrap=True)
     console.print(f"Use it in a study: methods: {{{name}: {{use: {_plain(place)}}}}}", soft_wrap=True)
+
+
+@app.command(epilog=_example("qsmbench conform tkd --set threshold=0.1 --out tkd-conform"))
+def conform(
+    method: Annotated[str, typer.Argument(help="name of a method, or path of the file that holds it")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; by default conform-METHOD")] = None,
+    set_: Setting = None,
+    time_limit: Annotated[float, typer.Option(min=1, help="s, for all checks together")] = 300,
+) -> None:
+    """Check that a method keeps to signs, units, axes and masks; exit code 1 if it does not.
+
+    It runs on small scenes with a known answer. OUT receives a page with pictures, and conform.json.
+    """
+    from rich.table import Table
+
+    from qsmbench import registry
+    from qsmbench.conform import FAIL, PASS, page
+    from qsmbench.conform import conform as run_checks
+
+    found, settings = registry.find(method), _settings(set_)
+    checks = run_checks(found, settings, time_limit=time_limit)
+    colours = {PASS: "green", FAIL: "red"}
+    table = Table(title=f"{_plain(found.name)}: {page.counted(checks)}", title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for c in checks:
+        table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", _plain(c.reason))
+    console.print(table)
+    written = page.write(found, settings, checks, out or Path(f"conform-{found.name}"))
+    console.print(f"Page: {written.resolve()}", soft_wrap=True)
+    if not page.passed(checks):
+        raise typer.Exit(1)
 
 
 @app.command("list", epilog=_example("qsmbench list methods"))

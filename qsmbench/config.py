@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from qsmbench import chains
 from qsmbench.chains import Limits, Step, Use
+from qsmbench.choice.tune import check_apart, read_tuned
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, check, read_yaml
 from qsmbench.phantom import load as load_phantom
 from qsmbench.registry import Container
-from qsmbench.scan.protocol import load_protocol
+from qsmbench.scan.protocol import Protocol, load_protocol
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 
@@ -27,10 +28,19 @@ class Simulated(Model):
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="seeds of the noise")
     set: dict[str, Any] = Field({}, description="keys of the phantom to set anew, such as voxel_size: 1.5")
     set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to set anew, such as snr: 50")
-    orientation: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="which of the protocol's orientations; by default the first"
+    orientation: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+        None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
     )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
+
+    def orientations(self, protocol: Protocol) -> list[int]:
+        """Indices of the protocol's orientations that are scanned; the first is the one that is scored."""
+        return list(range(len(protocol.orientations))) if self.orientation == "all" else [self.orientation or 0]
+
+    def scans(self) -> list[dict[str, Any]]:
+        """What each scan is made from, by which it can be told from others."""
+        same = self.model_dump(mode="json", include={"phantom", "protocol", "set", "set_protocol"})
+        return [{**same, "seed": seed} for seed in self.seeds]
 
     @property
     def group(self) -> str:
@@ -73,6 +83,7 @@ class Variant(Model):
         description="name of a method, or path of its Python file, of a folder with an algorithm.yml, or of the YAML "
         "of a network; by default the name itself",
     )
+    tuned: Path | None = Field(None, description="YAML of `qsmbench tune`, whose method and settings are taken")
     set: dict[str, Any] = Field({}, description="settings of the method to set anew")
 
 
@@ -119,8 +130,11 @@ class Study(Model):
 
     def resolve(self, name: str) -> Use:
         """The method and settings behind a name in a chain."""
-        variant = self.methods.get(name, Variant.model_construct(use=None, set={}))
-        return Use(variant.use or name, variant.set)
+        variant = self.methods.get(name, Variant())
+        if variant.tuned is None:
+            return Use(variant.use or name, variant.set)
+        tuned = read_tuned(variant.tuned)
+        return Use(variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}")
 
     def steps(self, chain: str) -> list[Step]:
         """The steps of a chain; see `chains.steps`."""
@@ -149,9 +163,14 @@ def parse(content: dict[str, Any], where: str) -> Study:
             if isinstance(source, Simulated):
                 load_phantom(source.phantom, source.set)
                 protocol = load_protocol(source.protocol, source.set_protocol)
-                protocol.check_orientation(source.orientation or 0)
+                for orientation in source.orientations(protocol):
+                    protocol.check_orientation(orientation)
         for chain in study.chains:
             study.steps(chain)
+        scans = [scan for source in study.datasets if isinstance(source, Simulated) for scan in source.scans()]
+        for variant in study.methods.values():
+            if variant.tuned:
+                check_apart(read_tuned(variant.tuned), variant.tuned, scans)
         _ = study.limits
     except QsmbenchError as e:
         raise QsmbenchError(f"{where}: {e}") from e

@@ -62,14 +62,15 @@ def reconstruct(
     _check_scan(scan)
     folder = out / "steps"
     for s in steps:
-        record = step.run(s.spec(folder, scan, truth, limits))
+        turned = s.chain in chains.over_orientations(steps)
+        record = step.run(s.spec(folder, scan, truth, limits, orientations=turned))
         if record["status"] != "ok":
             raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
         note(f"{s.chain}: {record['seconds']:.2f} s")
     for name in present(folder / chain):
         shutil.copyfile(folder / chain / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
     folders = [folder / chain, *chains.folders(chain, folder, scan, truth)]
-    found = {"chain": chain, "artifact": steps[-1].artifact, "folders": [str(f.resolve()) for f in folders]}
+    found = {"chain": chain, "artifacts": steps[-1].artifacts, "folders": [str(f.resolve()) for f in folders]}
     write_json(out / CHAIN_FILE, {**found, "scan": str(scan.resolve())})
 
 
@@ -98,13 +99,18 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     """The scores of a reconstruction, on the mask of the scan.
 
     Args:
-        out: what `reconstruct` wrote, or any folder with a `chimap.nii.gz`, `localfield.nii.gz` or
-            `totalfield.nii.gz`: there, a `mask.nii.gz` says which voxels were reconstructed, or else not being 0 does.
+        out: what `reconstruct` wrote, or any folder with maps of which the truth is known, such as `chimap.nii.gz`:
+            there, a `mask.nii.gz` says which voxels were reconstructed, or else not being 0 does.
         truth: the truth folder of a simulation.
+
+    Returns:
+        rows of `metrics.score`, with a column `artifact`.
 
     Raises:
         QsmbenchError: a folder is not what it should be, or its volumes lie on another grid.
     """
+    import pandas as pd
+
     from qsmbench.metrics import score
     from qsmbench.scoring import Reconstruction, load_truth
 
@@ -112,19 +118,25 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     made_here = (out / CHAIN_FILE).is_file()
     spec = {**(read_json(out / CHAIN_FILE) if made_here else _foreign(out, truth)), "truth": str(truth)}
-    reconstruction = Reconstruction.load(spec)
-    if not made_here and "mask" not in present(out):
-        reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
-    found = load_truth(spec, reconstruction.params)
-    if found["truth"] is None:
-        raise QsmbenchError(f"{truth / ARTIFACTS[spec['artifact']].file}: no such file; {spec['artifact']} is scored")
-    return score(**reconstruction.arguments(), **found, supports=("study",))
+    tables = []
+    for artifact in spec["artifacts"]:
+        reconstruction = Reconstruction.load(spec, artifact)
+        if not made_here and "mask" not in present(out):
+            reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
+        found = load_truth(spec, artifact, reconstruction.params)
+        if found["truth"] is None:
+            raise QsmbenchError(f"{truth / ARTIFACTS[artifact].file}: no such file; {artifact} is scored")
+        rows = score(**reconstruction.arguments(), **found, supports=("study",))
+        tables.append(rows.assign(artifact=artifact))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _foreign(out: Path, truth: Path) -> dict[str, Any]:
     """Maps that something else made: where `scoring.Reconstruction` finds them."""
-    scored = [name for name in ("chi", "local_field", "total_field") if (out / ARTIFACTS[name].file).is_file()]
-    if not scored:
-        names = ", ".join(ARTIFACTS[name].file for name in ("chi", "local_field", "total_field"))
+    sources, others = ("chi", "chi_para", "chi_dia"), ("local_field", "total_field", "r2star")
+    here = [name for name in (*sources, *others) if (out / ARTIFACTS[name].file).is_file()]
+    if not here:
+        names = ", ".join(ARTIFACTS[name].file for name in (*sources, *others))
         raise QsmbenchError(f"{out}: holds neither {CHAIN_FILE} nor a map to score; legal are {names}")
-    return {"artifact": scored[0], "folders": [str(out)], "scan": str(truth)}
+    scored = [name for name in here if name in sources] or here[:1]
+    return {"artifacts": scored, "folders": [str(out)], "scan": str(truth)}

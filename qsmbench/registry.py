@@ -20,10 +20,11 @@ from typing import Any, Literal
 from qsmbench.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError
 
-PARAMETERS = ("grid", "te", "b0")
-"""What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T]."""
+PARAMETERS = ("grid", "te", "b0", "orientations")
+"""What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T], and a tuple of the
+`Orientation`s that show the same head."""
 
-STAGES = ("unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
+STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
 """The folders below `methods/`, in the order of the pipeline."""
 
 Container = Literal["none", "docker", "podman", "apptainer"]

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     out = Path(spec["out"])
     out.mkdir(parents=True, exist_ok=True)
     for old in out.iterdir():
-        old.unlink()
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
     record = {**spec, **_inherited(spec.get("parent"))}
     if "status" not in record:
         record |= _watch(spec, out)

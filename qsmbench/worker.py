@@ -23,6 +23,8 @@ from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.notes import collected
 from qsmbench.ops.array import to_device, to_numpy
+from qsmbench.ops.weight import field_weight
+from qsmbench.orientation import Orientation
 from qsmbench.registry import Method
 from qsmbench.step import OUTCOME_FILE
 
@@ -34,19 +36,42 @@ def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, 
     """What `method` consumes, each artifact from the first of the `inputs` folders that holds it.
 
     Raises:
-        NotApplicable: an artifact that it cannot do without is nowhere.
+        NotApplicable: an artifact is nowhere.
         QsmbenchError: an artifact is damaged or lies on another grid.
     """
     values: dict[str, Any] = {"grid": params.grid, "te": params.te, "b0": params.b0}
     for name in method.consumes:
-        if name in values:
-            continue
-        folder = next((f for f in inputs if (f / ARTIFACTS[name].file).is_file()), None)
-        if folder is not None:
-            values[name] = read_of(folder, name, params)
-        elif name not in method.optional:
-            raise NotApplicable(f"this dataset has no {name}")
+        if name == "orientations":
+            values[name] = (_orientation(inputs), *(_orientation(turned) for turned in _turned(inputs).values()))
+        elif name not in values:
+            folder = _holder(inputs, name)
+            if folder is not None:
+                values[name] = read_of(folder, name, params)
+            elif name not in method.optional:
+                raise NotApplicable(f"this dataset has no {name}")
     return {name: values[name] for name in method.consumes if name in values}
+
+
+def _holder(inputs: Sequence[Path], name: str) -> Path | None:
+    return next((f for f in inputs if (f / ARTIFACTS[name].file).is_file()), None)
+
+
+def _turned(inputs: Sequence[Path]) -> dict[str, list[Path]]:
+    """The folders of each further orientation of the head, below those of the first."""
+    names = {f.name for folder in inputs for f in folder.glob("orientation-*")}
+    ordered = sorted(names, key=lambda name: int(name.rpartition("-")[2]))
+    return {name: [folder / name for folder in inputs] for name in ordered}
+
+
+def _orientation(inputs: Sequence[Path]) -> Orientation:
+    """The local field of one orientation, where it is known, and how well."""
+    params = find_params(inputs)
+    found = {name: _holder(inputs, name) for name in ("local_field", "mask", "magnitude")}
+    read = {name: read_of(f, name, params) for name, f in found.items() if f is not None}
+    if "local_field" not in read or "mask" not in read:
+        raise NotApplicable("an orientation of this dataset has no local_field")
+    weight = field_weight(read["magnitude"], params.te, read["mask"]) if "magnitude" in read else None
+    return Orientation(read["local_field"], read["mask"], params.grid, weight)
 
 
 def on_device(method: Method, arguments: Mapping[str, Any], device: str) -> dict[str, Any]:
@@ -116,11 +141,26 @@ def refuse_constant(method: Method, products: Mapping[str, np.ndarray], argument
         raise ValueError(f"{' and '.join(products)}: the same everywhere ({products[name][mask].flat[0]:.3g})")
 
 
+def _once(method: Method, spec: Mapping[str, Any], place: str, inputs: Sequence[Path]) -> float:
+    """Run the method on what lies in `inputs`, write its products to that place in its folder, and say how long [s]."""
+    params = find_params(inputs)
+    arguments = gather(method, inputs, params)
+    moved = on_device(method, arguments, spec.get("device", "numpy"))
+    start = time.perf_counter()
+    result = method(**moved, **spec["settings"])
+    products = checked(method, result, params.grid)
+    seconds = time.perf_counter() - start  # a device has done its work when the products are here
+    refuse_constant(method, products, arguments)
+    write(Path(spec["out"]) / place, products, params.grid)
+    return seconds
+
+
 def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run the method that `spec` names and write its products; see `qsmbench.step.run`.
 
     Returns:
-        `status`, `reason` and `seconds` of the method alone; and `peak_memory` if that cannot be known.
+        `status`, `reason` and `seconds` of the method alone; `used`, its settings with the defaults, and
+        `reference`; `notes`, what it wants known; and `peak_memory` if that cannot be known.
     """
     inputs = [Path(f) for f in spec["inputs"]]
     told: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
@@ -128,15 +168,11 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
         limits = {"container": spec.get("container", "none"), "memory_limit": spec.get("memory_limit")}
         method = registry.find(spec["method"], **limits)
         told |= {} if method.watched else {"peak_memory": None}
-        params = find_params(inputs)
-        arguments = gather(method, inputs, params)
-        start = time.perf_counter()
+        told |= {"used": {**method.settings, **spec["settings"]}, "reference": method.reference}
+        places = {"": inputs} | (_turned(inputs) if spec.get("orientations") else {})
         with collected() as notes:
-            result = method(**on_device(method, arguments, spec.get("device", "numpy")), **spec["settings"])
-        told |= {"seconds": time.perf_counter() - start, "notes": notes}
-        products = checked(method, result, params.grid)
-        refuse_constant(method, products, arguments)
-        write(Path(spec["out"]), products, params.grid)
+            seconds = [_once(method, spec, place, folders) for place, folders in places.items()]
+        told |= {"seconds": sum(seconds), "notes": notes}
     except NotApplicable as e:
         told |= {"status": "skipped", "reason": f"{spec['chain']}: {e}"}
     except MemoryError as e:

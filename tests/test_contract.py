@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from dataclasses import replace
 
 import numpy as np
 import oracles
@@ -11,6 +12,7 @@ from qsmbench import registry
 from qsmbench.artifacts import ARTIFACTS
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
+from qsmbench.orientation import Orientation
 from qsmbench.units import rad_per_ppm
 
 METHODS = registry.names()
@@ -40,6 +42,10 @@ def inputs():
         "fat": np.zeros(grid.shape, np.float32),
         "fat_fraction": np.zeros(grid.shape, np.float32),
         "labels": mask.astype(np.uint8),
+        "orientations": tuple(
+            Orientation(oracles.free_space_field(chi, grid.voxel_size, b) * mask, mask, replace(grid, b0_dir=b))
+            for b in (grid.b0_dir, (0.0, 0.6, 0.8), (-0.48, 0.0, 0.877268))
+        ),
     }
     return {
         "phase": np.angle(signal).astype(np.float32),
@@ -47,6 +53,7 @@ def inputs():
         "mask": mask,
         "unwrapped": unwrapped,
         "total_field": total.astype(np.float32),
+        "field_noise": (0.002 * (1 + (x / 20) ** 2) * mask).astype(np.float32),
         "local_field": local.astype(np.float32),
         "chi": chi,
         "grid": grid,

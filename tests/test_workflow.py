@@ -151,6 +151,30 @@ def test_an_interrupted_study_goes_on(sandbox):
     assert value(sandbox.scores(), "zero", "nrmse") == [100.0, 100.0]
 
 
+def test_several_orientations_are_reconstructed_together(sandbox):
+    """Each step before COSMOS runs on every orientation, other chains on the first alone."""
+    turned = {
+        "phantom": "sphere",
+        "protocol": "brain-3t",
+        "set": {"voxel_size": 6},
+        "set_protocol": {"orientations": [[0, 0, 0], [40, 0, 0], [0, 40, 0]]},
+        "orientation": "all",
+    }
+    chains = ["truth.cosmos", "truth.tkd", "romeo.fit.vsharp.cosmos", "zero"]
+    sandbox.study(chains, datasets=[turned])
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    dataset = sandbox.folder / "results" / "s" / "sphere_brain-3t_orientation-all_seed-0"
+    places = {f.parent.name for f in (dataset / "chains" / "romeo.fit.vsharp").rglob("localfield.nii.gz")}
+    assert places == {"romeo.fit.vsharp", "orientation-1", "orientation-2"}
+    assert not list((dataset / "chains" / "truth.tkd").glob("orientation-*"))
+    directions = {tuple(artifacts.read_params(f).grid.b0_dir) for f in (dataset / "scan").glob("orientation-*")}
+    assert len(directions) == 2
+    scores = sandbox.scores()
+    assert value(scores, "truth.cosmos", "nrmse")[0] < 0.5 * value(scores, "truth.tkd", "nrmse")[0]
+    assert value(scores, "romeo.fit.vsharp.cosmos", "nrmse")[0] < 100
+
+
 def test_a_measured_scan(sandbox, small):
     """No truth: data consistency, and a reason where a chain asks for the truth."""
     root = sandbox.folder / "bids"

@@ -8,13 +8,14 @@ from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
 
 
-@method(produces=("local_field", "total_field"), reference="control")
+@method(produces=("local_field", "total_field", "field_noise"), reference="control")
 def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0):
     """Control: the true fields plus the error of a field fitted to this scan's phase, unwrapped without fail.
 
     `truth.noisy.tkd` tests an inversion in isolation, as `truth.tkd` does, but on data with noise. What is added is
     the scan's own: thermal noise by the magnitude of each voxel, and whatever else the phase suffers, such as the
-    dephasing of voxels that hold several tissues. Unwrapping and background removal add nothing.
+    dephasing of voxels that hold several tissues, and what the smoothing of a bent coil phase leaves at the rim. Wraps
+    and background removal add nothing.
 
     Args:
         local_field: (nx, ny, nz) ppm, the truth.
@@ -30,6 +31,7 @@ def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, off
     Returns:
         local_field: (nx, ny, nz) float32, ppm.
         total_field: (nx, ny, nz) float32, ppm.
+        field_noise: (nx, ny, nz) float32, ppm, as the fit states it.
     """
     turns = (rad_per_ppm(b0, 1.0) * te).astype(np.float32)
     left = phase - total_field[..., None] * turns
@@ -37,5 +39,5 @@ def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, off
     mean = np.angle((magnitude * np.exp(1j * left)).sum(axis=-1)).astype(np.float32)
     offset = smooth_phase(mean, (magnitude**2).sum(axis=-1), mask, grid, offset_smoothing)
     left = np.angle(np.exp(1j * (left - offset[..., None]))).astype(np.float32) * mask[..., None]
-    error = fit(left, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
-    return (local_field + error) * mask, (total_field + error) * mask
+    error, noise = fit(left, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
+    return (local_field + error) * mask, (total_field + error) * mask, noise
