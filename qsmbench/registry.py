@@ -142,12 +142,12 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))
+    if path.is_dir() and name not in names():
+        return _folder(path, container, memory_limit)
     if path.name == "algorithm.yml":
-        name, path = str(path.parent), path.parent
+        return _folder(path.parent, container, memory_limit)
     if name.endswith((".yaml", ".yml")):
         return importlib.import_module("qsmbench.external.network").load(path)
-    if name not in names() and (path.is_dir() or ("/" in name and "+" not in name)):
-        return importlib.import_module("qsmbench.external.folder").load(path, container, memory_limit)
     if name in _files():
         file = _files()[name]
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
@@ -164,7 +164,14 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
         if not isinstance(loaded, Method):
             raise QsmbenchError(f"entry point qsmbench.methods:{name} is {loaded!r}; it must be a @method function")
         return loaded
+    if "/" in name:
+        raise QsmbenchError(f"{name}: no such folder; a method's path must name a folder with an algorithm.yml")
     raise QsmbenchError(f"unknown method {name!r}; there are {', '.join(names())}")
+
+
+def _folder(path: Path, container: Container, memory_limit: float | None) -> Method:
+    # by its name, so that a change of it is a change of methods that are folders alone; see `sources`
+    return importlib.import_module("qsmbench.external.folder").load(path, container, memory_limit)
 
 
 def _load_file(path: Path) -> ModuleType:

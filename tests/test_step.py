@@ -20,7 +20,7 @@ from qsmbench.registry import method
 def run(scan_folder, tmp_path):
     """Run a method given by the body of its function; returns its record."""
 
-    def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, parent=None):
+    def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, parent=None, memory=None):
         file = tmp_path / "mine.py"
         file.write_text(
             f"{HEAD}@method(produces={produces}, reference='test')\ndef mine({consumes}, *, k=1.0):\n    {body}\n"
@@ -33,6 +33,7 @@ def run(scan_folder, tmp_path):
             "inputs": [str(scan_folder / "scan"), str(scan_folder / "truth")],
             "parent": parent,
             "time_limit": limit,
+            "memory_limit": memory,
         }
         record = step.run(spec)
         assert json.loads((tmp_path / "out" / "run.json").read_text()) == record
@@ -60,6 +61,8 @@ def test_a_method_that_works(run, tmp_path, small):
         ("return local_field * np.nan", "failed", f"ValueError: chi has {24 * 21 * 19} NaN or infinite voxels"),
         ("return 'a map'", "failed", "ValueError: chi is of type <U5; it must be real numbers"),
         ("return local_field, mask", "failed", "ValueError: returned 2 arrays instead of 1: ('chi',)"),
+        ("return 0 * local_field + 0.5", "failed", "ValueError: chi: the same everywhere (0.5)"),
+        ("return np.ones(2**46)", "memory", "Unable to allocate 512. TiB"),
         ("os.abort()", "failed", "crashed: killed by SIGABRT"),
         ("os._exit(3)", "failed", "crashed: exit code 3"),
     ],
@@ -74,6 +77,13 @@ def test_a_method_that_does_not(run, tmp_path, body, status, reason):
 def test_a_method_that_hangs(run):
     record = run("time.sleep(600)", limit=3)
     assert (record["status"], record["reason"]) == ("timeout", "took longer than its limit of 3 s")
+
+
+def test_a_method_that_takes_too_much_memory(run):
+    record = run("big = np.ones(2**27); time.sleep(60)", memory=900)
+    assert (record["status"], record["reason"]) == ("memory", "took more memory than its limit of 900 MiB")
+    assert record["peak_memory"] > 800
+    assert run("return local_field", memory=900)["status"] == "ok"
 
 
 def test_an_empty_mask(run):
