@@ -23,6 +23,7 @@ from qsmbench.conform.scene import ISOTROPIC, OBLIQUE, Scene, Turn, Volumes, par
 from qsmbench.conform.trial import Failed, Trial
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
+from qsmbench.registry import PARAMETERS
 
 TURNED = 0.05
 """Largest relative change where a method computes the same, but for rounding: its own tolerance of stopping."""
@@ -62,7 +63,8 @@ class Verdict:
 
 def runs(trial: Trial) -> Verdict:
     """It gives finite volumes of the right shape on a plain scan of four echoes."""
-    lacking = [n for n in trial.method.consumes if n not in (*render().volumes, "grid", "te", "b0")]
+    there = {*render().volumes, *PARAMETERS, *trial.method.optional}
+    lacking = [n for n in trial.method.consumes if n not in there]
     if lacking:
         raise Failed(f"the scene has no {lacking[0]}")
     try:
@@ -129,8 +131,7 @@ def echo_order(trial: Trial) -> Verdict:
 
 def b0_strength(trial: Trial) -> Verdict:
     """At half the field strength, where phases are half as large, fields in ppm and χ are the same."""
-    if "b0" not in trial.method.consumes and not _float_inputs(trial, render()):
-        raise NotApplicable("nothing that it takes depends on the strength of B0")
+    _measured(trial, masked=False)
     return _near_truth(trial, render(b0=1.5))
 
 
@@ -190,54 +191,48 @@ def zero_outside(trial: Trial) -> Verdict:
 
 def outside(trial: Trial) -> Verdict:
     """Values outside the mask do not matter."""
-    if "mask" not in trial.method.consumes:
-        raise NotApplicable("it takes no mask")
     scene = render()
+    if trial.method.produces == ("mask",):
+        raise NotApplicable("it makes a mask, and may look around for it")
     rng = np.random.default_rng(1)
-    measured = [n for n in trial.method.consumes if n in scene.volumes and n not in ("mask", "labels")]
-    changed = {n: _littered(n, scene.volumes[n], scene.mask, rng) for n in measured}
-    if not changed:
-        raise NotApplicable("it takes the mask alone")
-    return _turns(trial, scene, scene.with_volumes(**changed), lambda v: v, inside_only=True)
+    littered = scene.changed(_measured(trial), lambda name, v: _littered(name, v, scene.mask, rng))
+    return _turns(trial, scene, littered, lambda v: v, inside_only=True)
 
 
 def two_parts(trial: Trial) -> Verdict:
     """A mask in two parts: each is reconstructed, and looks like the truth."""
+    scene = render(gap=True)
     if "mask" not in trial.method.consumes:
         raise NotApplicable("it takes no mask")
-    scene = render(gap=True)
+    if trial.method.produces == ("mask",):
+        raise NotApplicable("it makes a mask, and may leave out a part")
     products = trial.products(scene)
-    empty = [n for n in products for part in parts(scene.mask) if not products[n][part].any()]
+    maps = [n for n in products if n != "mask"]
+    empty = [n for n in maps for part in parts(scene.mask) if not products[n][part].any()]
     if empty:
         return Verdict(False, f"{empty[0]} is empty in a part of the mask", _against_truth(products, scene, empty))
-    return _near_truth(trial, scene, slopes=False)
+    return _near_truth(trial, scene, whole=False)
 
 
 def nan_outside(trial: Trial) -> Verdict:
     """NaN outside the mask, in the files that a study gives it, does not matter."""
     scene = render()
-    if "mask" not in trial.method.consumes:
-        raise NotApplicable("it takes no mask")
-    stored = {n: scene.volumes[n].copy() for n in _float_inputs(trial, scene)}
-    if not stored:
-        raise NotApplicable("it takes no measured volumes")
-    for volume in stored.values():
-        volume[~scene.mask] = np.nan
+
+    def stored(name: str, volume: np.ndarray) -> np.ndarray:
+        return _through_file(name, np.where(_like(scene.mask, volume), volume, np.float32(np.nan)), scene.grid)
+
     try:
-        volumes = {n: _through_file(n, v, scene.grid) for n, v in stored.items()}
-        return _turns(trial, scene, scene.with_volumes(**volumes), lambda v: v, inside_only=True)
+        other = scene.changed(_measured(trial), stored)
     except QsmbenchError as reason:
         raise NotApplicable(f"no method is given such a volume: {str(reason).rpartition('/')[2]}") from reason
+    return _turns(trial, scene, other, lambda v: v, inside_only=True)
 
 
 def zero_input(trial: Trial) -> Verdict:
     """All inputs zero: the result is zero, or the method says why there is none."""
-    scene = render()
-    nothing = {n: np.zeros_like(scene.volumes[n]) for n in _float_inputs(trial, scene)}
-    if not nothing:
-        raise NotApplicable("it takes no measured volumes")
+    nothing = render().changed(_measured(trial, masked=False), lambda _, v: np.zeros_like(v))
     try:
-        products = trial.products(scene.with_volumes(**nothing))
+        products = trial.products(nothing)
     except (NotApplicable, QsmbenchError) as reason:
         return Verdict(True, f"says: {reason}")
     except Failed as reason:
@@ -252,13 +247,12 @@ def zero_input(trial: Trial) -> Verdict:
 
 def no_signal(trial: Trial) -> Verdict:
     """Voxels in the mask without any signal: the result is finite there, and the rest looks like the truth."""
-    scene = render()
-    x, y, z = scene.grid.axes()
+    x, y, z = render().grid.axes()
     void = (x - 1) ** 2 + (y - 2) ** 2 + (z + 1) ** 2 < 2.5**2
-    changed = {n: np.where(_like(void, scene.volumes[n]), 0, scene.volumes[n]) for n in _float_inputs(trial, scene)}
-    if not changed:
-        raise NotApplicable("it takes no measured volumes")
-    return _near_truth(trial, scene.with_volumes(**changed), slopes=False)
+    scene = render().changed(
+        _measured(trial, masked=False), lambda _, v: np.where(_like(void, v), 0, v).astype(v.dtype)
+    )
+    return _near_truth(trial, scene, whole=False)
 
 
 def repeated(trial: Trial) -> Verdict:
@@ -288,10 +282,9 @@ def inputs_unchanged(trial: Trial) -> Verdict:
 def scaled_integers(trial: Trial) -> Verdict:
     """Volumes that were stored as 16-bit integers with a scale factor give the same within the quantisation."""
     scene = render()
-    volumes = {n: _through_file(n, scene.volumes[n], scene.grid, integers=True) for n in _float_inputs(trial, scene)}
-    if not volumes:
-        raise NotApplicable("it takes no measured volumes")
-    return _turns(trial, scene, scene.with_volumes(**volumes), lambda v: v)
+    names = _measured(trial, masked=False)
+    other = scene.changed(names, lambda name, v: _through_file(name, v, scene.grid, integers=True))
+    return _turns(trial, scene, other, lambda v: v)
 
 
 def one_echo(trial: Trial) -> Verdict:
@@ -371,8 +364,20 @@ def _scaled(trial: Trial) -> list[str]:
     return names
 
 
-def _float_inputs(trial: Trial, scene: Scene) -> list[str]:
-    return [n for n in trial.method.consumes if n in scene.volumes and scene.volumes[n].dtype.kind == "f"]
+def _measured(trial: Trial, *, masked: bool = True) -> list[str]:
+    """The measured volumes that the method takes.
+
+    Raises:
+        NotApplicable: there are none; or no mask either, if it matters that they are `masked`.
+    """
+    if masked and "mask" not in trial.method.consumes:
+        raise NotApplicable("it takes no mask")
+    taken = ["local_field" if n == "orientations" else n for n in trial.method.consumes]
+    volumes = render().volumes
+    found = [n for n in dict.fromkeys(taken) if n in volumes and volumes[n].dtype.kind == "f"]
+    if not found:
+        raise NotApplicable("it takes no measured volumes")
+    return found
 
 
 def _figures(what: str, found: dict[str, float]) -> str:
@@ -406,20 +411,25 @@ def _echoes_hold(trial: Trial, te: tuple[float, ...]) -> Verdict:
     return _near_truth(trial, render(te=te))
 
 
-def _near_truth(trial: Trial, scene: Scene, *, slopes: bool = True) -> Verdict:
-    """Slope and correlation of the products on a scene, against those on the plain one."""
+def _near_truth(trial: Trial, scene: Scene, *, whole: bool = True) -> Verdict:
+    """Slope and correlation of the products on a scene, against those on the plain one.
+
+    Where a part of the scene is missing, it is not `whole`: masks may shrink, and slopes are not compared.
+    """
     products = trial.products(scene)
     told, wrong = [], []
     for name in _true(trial):
+        if name == "mask" and not whole and len(products) > 1:
+            continue
         plain, now = agreement(name, _base(trial), render()), agreement(name, products, scene)
         correlation, least = (min((a.correlation for a in found), key=abs) for found in (now, plain))
         size, usual = (float(np.median([a.slope for a in found])) for found in (now, plain))
         drift, band = size / usual if usual else np.inf, BANDS[name]
-        same_scale = not slopes or np.isnan(drift) or 1 / band.drift <= drift <= band.drift
+        same_scale = not whole or np.isnan(drift) or 1 / band.drift <= drift <= band.drift
         # A wrong sign is another check's matter: here it must be the same in both scenes.
-        same_truth = correlation * np.sign(least) >= max(abs(least) - (band.fall if slopes else PART), 1e-3)
+        same_truth = correlation * np.sign(least) >= max(abs(least) - (band.fall if whole else PART), 1e-3)
         wrong += [] if same_scale and same_truth else [name]
-        scale = f"slope {size:.3g} (plain {usual:.3g}), " if slopes and not np.isnan(size) else ""
+        scale = f"slope {size:.3g} (plain {usual:.3g}), " if whole and not np.isnan(size) else ""
         told.append(f"{name}: {scale}correlation {correlation:.3g} ({least:.3g})")
     return Verdict(not wrong, "; ".join(told), _against_truth(products, scene, wrong))
 

@@ -6,7 +6,7 @@ Nothing here uses the package's dipole kernel or its simulator.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -15,16 +15,21 @@ import numpy as np
 from scipy.ndimage import label
 
 from qsmbench.grid import Grid
+from qsmbench.orientation import Orientation
 from qsmbench.registry import Method
 from qsmbench.units import DR_3T, rad_per_ppm
 
 Volumes = dict[str, np.ndarray]
 Turn = Callable[[np.ndarray], np.ndarray]
+Change = Callable[[str, np.ndarray], np.ndarray]
 
 ISOTROPIC = Grid((34, 38, 36), (1.5, 1.5, 1.5))
 OBLIQUE = (0.36, -0.48, 0.8)
 ECHOES = (0.004, 0.010, 0.016, 0.022)
 """Evenly spaced, as some fits of R2* need; but the first is not the spacing, so the two cannot be confused [s]."""
+
+OTHERS = ((0.8, 0.0, 0.6), (0.0, 0.8, -0.6))
+"""B0 as it runs through the head in two more orientations; 30° at least from those above."""
 
 BODY = (20.0, 23.0, 21.0)
 """Semi-axes of the ellipsoid of tissue, which is the mask [mm]."""
@@ -60,6 +65,7 @@ class Scene:
         b0: T.
         volumes: what is measured, by artifact; with noise.
         truth: what should be found, by artifact; without noise, but for phases.
+        others: grid and local field of the same head in other orientations.
     """
 
     grid: Grid
@@ -67,6 +73,7 @@ class Scene:
     b0: float
     volumes: Volumes
     truth: Volumes
+    others: tuple[tuple[Grid, np.ndarray], ...] = ()
 
     @property
     def mask(self) -> np.ndarray:
@@ -74,37 +81,55 @@ class Scene:
         return self.volumes["mask"]
 
     def arguments(self, method: Method) -> dict[str, Any]:
-        """What `method` consumes, each array a copy of its own.
+        """What `method` consumes, each array a copy of its own; what is optional and not in the scene is left out."""
+        plain = {"grid": self.grid, "te": self.te.copy(), "b0": self.b0, "orientations": self._orientations()}
+        volumes = {n: self.volumes[n].copy(order="K") for n in method.consumes if n in self.volumes}
+        return {n: (plain | volumes)[n] for n in method.consumes if n in plain or n in volumes}
 
-        Raises:
-            KeyError: the scene has no such artifact.
-        """
-        plain = {"grid": self.grid, "te": self.te.copy(), "b0": self.b0}
-        return {n: plain[n] if n in plain else self.volumes[n].copy(order="K") for n in method.consumes}
+    def _orientations(self) -> tuple[Orientation, ...]:
+        fields = ((self.grid, self.volumes["local_field"]), *self.others)
+        return tuple(Orientation(field.copy(order="K"), self.mask.copy(), grid) for grid, field in fields)
 
-    def with_volumes(self, **volumes: np.ndarray) -> Scene:
-        """The same scene with some volumes measured otherwise."""
-        return replace(self, volumes=self.volumes | volumes)
+    def changed(self, names: list[str], change: Change) -> Scene:
+        """The same scene with the volumes `names` measured otherwise, the local field in all orientations."""
+        volumes = self.volumes | {n: change(n, self.volumes[n]) for n in names}
+        others = self.others
+        if "local_field" in names:
+            others = tuple((grid, change("local_field", field)) for grid, field in others)
+        return replace(self, volumes=volumes, others=others)
 
-    def turned(self, grid: Grid, turn: Turn) -> Scene:
-        """The scene with `turn` applied to each volume, on the `grid` that goes with it."""
-        return replace(self, grid=grid, volumes=_each(turn, self.volumes), truth=_each(turn, self.truth))
+    def turned(self, place: Callable[[Grid], Grid], turn: Turn) -> Scene:
+        """The scene with `turn` applied to each volume; `place` gives the grid that goes with it."""
+        others = tuple((place(grid), np.ascontiguousarray(turn(field))) for grid, field in self.others)
+        return replace(
+            self,
+            grid=place(self.grid),
+            volumes=_each(turn, self.volumes),
+            truth=_each(turn, self.truth),
+            others=others,
+        )
 
     def permuted(self, order: tuple[int, int, int]) -> Scene:
         """The axes renamed: those of the volumes, the voxel size and B0 together."""
-        g = self.grid
-        (nx, ny, nz), size, b0_dir = (tuple(v[a] for a in order) for v in (g.shape, g.voxel_size, g.b0_dir))
-        grid = Grid((int(nx), int(ny), int(nz)), size, b0_dir)  # type: ignore[arg-type]
-        return self.turned(grid, lambda v: v.transpose((*order, 3)[: v.ndim]))
+
+        def place(g: Grid) -> Grid:
+            shape, size, b0_dir = (tuple(v[a] for a in order) for v in (g.shape, g.voxel_size, g.b0_dir))
+            return Grid(shape, size, b0_dir)  # type: ignore[arg-type]
+
+        return self.turned(place, lambda v: v.transpose((*order, 3)[: v.ndim]))
 
     def mirrored(self) -> Scene:
         """The first axis turned round, and B0 with it."""
-        x, y, z = self.grid.b0_dir
-        return self.turned(Grid(self.grid.shape, self.grid.voxel_size, (-x, y, z)), lambda v: v[::-1])
+
+        def place(g: Grid) -> Grid:
+            x, y, z = g.b0_dir
+            return Grid(g.shape, g.voxel_size, (-x, y, z))
+
+        return self.turned(place, lambda v: v[::-1])
 
     def moved(self, shift: tuple[int, int, int]) -> Scene:
         """Everything moved by whole voxels; what leaves at one side comes in at the other."""
-        return self.turned(self.grid, lambda v: np.roll(v, shift, (0, 1, 2)))
+        return self.turned(lambda g: g, lambda v: np.roll(v, shift, (0, 1, 2)))
 
 
 def _each(turn: Turn, volumes: Volumes) -> Volumes:
@@ -163,7 +188,9 @@ def render(
         "labels": mask.astype(np.uint8),
     }
     measured |= {name: np.zeros(grid.shape) for name in ("fat", "fat_fraction", "ct")}
-    return Scene(grid, times, b0, _as_stored(measured), _as_stored(truth))
+    others = (Grid(grid.shape, grid.voxel_size, b0_dir) for b0_dir in OTHERS)
+    turned = tuple((g, ((_local_field(g) + field_error) * mask).astype(np.float32)) for g in others)
+    return Scene(grid, times, b0, _as_stored(measured), _as_stored(truth), turned)
 
 
 def _as_stored(volumes: Volumes) -> Volumes:
@@ -178,21 +205,35 @@ def _field_noise(magnitude: np.ndarray, te: np.ndarray, b0: float) -> np.ndarray
 
 def _averaged(grid: Grid) -> Volumes:
     """χ, its two signs, the fields and the share of the body, averaged over sub-voxels."""
-    names = ("chi_para", "chi_dia", "local_field", "total_field", "inside")
+    names = ("chi_para", "chi_dia", "background", "inside")
     total = {name: np.zeros(grid.shape) for name in names}
-    centres = (np.arange(_SUB) + 0.5) / _SUB - 0.5
-    for steps in itertools.product(centres, repeat=3):
-        x, y, z = (a + s * d for a, s, d in zip(grid.axes(), steps, grid.voxel_size, strict=True))
+    for x, y, z in _sub_voxels(grid):
         total["inside"] += (x / BODY[0]) ** 2 + (y / BODY[1]) ** 2 + (z / BODY[2]) ** 2 < 1
         for centre, radius, chi in SOURCES:
-            field, fills = sphere(x, y, z, grid.b0_dir, centre, radius)
+            fills = sphere(x, y, z, grid.b0_dir, centre, radius)[1]
             total["chi_para" if chi > 0 else "chi_dia"] += abs(chi) * fills
-            total["local_field"] += chi * field
         for centre, radius, chi in BACKGROUND:
-            total["total_field"] += chi * sphere(x, y, z, grid.b0_dir, centre, radius)[0]
+            total["background"] += chi * sphere(x, y, z, grid.b0_dir, centre, radius)[0]
     mean = {name: v / _SUB**3 for name, v in total.items()}
-    mean["total_field"] += mean["local_field"]
-    return mean | {"chi": mean["chi_para"] - mean["chi_dia"]}
+    local = _local_field(grid)
+    fields = {"local_field": local, "total_field": local + mean.pop("background")}
+    return mean | fields | {"chi": mean["chi_para"] - mean["chi_dia"]}
+
+
+def _local_field(grid: Grid) -> np.ndarray:
+    """The field of the spheres in the body, averaged over sub-voxels."""
+    field = np.zeros(grid.shape)
+    for x, y, z in _sub_voxels(grid):
+        for centre, radius, chi in SOURCES:
+            field += chi * sphere(x, y, z, grid.b0_dir, centre, radius)[0]
+    return field / _SUB**3
+
+
+def _sub_voxels(grid: Grid) -> Iterator[tuple[np.ndarray, ...]]:
+    """The positions of the first sub-voxel of all voxels, then of the second, … [mm]."""
+    centres = (np.arange(_SUB) + 0.5) / _SUB - 0.5
+    for steps in itertools.product(centres, repeat=3):
+        yield tuple(a + s * d for a, s, d in zip(grid.axes(), steps, grid.voxel_size, strict=True))
 
 
 def sphere(

@@ -57,11 +57,10 @@ class Trial:
         """
         if not again and id(scene) in self._known:
             return self._known[id(scene)][1]
-        arguments = scene.arguments(self.method)
+        arguments, before = scene.arguments(self.method), _arrays(scene.arguments(self.method))
         products = self._run(arguments, scene)
-        for name, value in arguments.items():
-            before = scene.te if name == "te" else scene.volumes.get(name)
-            if before is not None and not np.array_equal(value, before, equal_nan=before.dtype.kind == "f"):
+        for name, value in _arrays(arguments).items():
+            if not np.array_equal(value, before[name], equal_nan=value.dtype.kind == "f"):
                 self.changed.add(name)
         if not again:
             self._known[id(scene)] = scene, products
@@ -81,6 +80,12 @@ class Trial:
         if wrong:
             raise Failed(f"{wrong[0]} has {products[wrong[0]].shape[3]} echoes; the scan has {scene.te.size}")
         return {n: v.astype(bool) if n == "mask" else v.copy() for n, v in products.items()}
+
+
+def _arrays(arguments: Mapping[str, Any]) -> Volumes:
+    """The arrays among a method's arguments."""
+    fields = {f"orientation {i}": o.local_field for i, o in enumerate(arguments.get("orientations", ()))}
+    return {n: v for n, v in arguments.items() if isinstance(v, np.ndarray)} | fields
 
 
 @contextmanager
