@@ -19,7 +19,8 @@ def field_laplacian(
     It is the sum of the differences to the six neighbours, each fitted over the echoes with the precision that the
     magnitudes of the two voxels give it. In the first echo, a difference is taken to be less than π; in later ones, to
     be less than π from what the fit to the echoes before predicts. The fit is linear in TE. Its intercept comes from
-    the coils, and is smooth: its mean over a ball is taken, and that of what this leaves. A single echo is taken to have no phase at TE = 0.
+    the coils, and is smooth: its mean over a ball is taken, and that of what this leaves. A single echo is taken to
+    have no phase at TE = 0.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped.

@@ -58,9 +58,9 @@ def known(phase, magnitude, te, mask, grid):
 @pytest.mark.parametrize("te", [TE[3:], TE[[0, 3]], TE])
 def test_laplacian_is_that_of_the_unwrapped_phase(te, ball):
     grid, mask, local, outer = ball
-    field = local + outer
+    field = 0.2 * local + outer  # from voxel to voxel less than π even in the last echo
     phase, magnitude = scan(field, mask, te)
-    assert np.abs(rad_per_ppm(B0, te[-1]) * field).max() > 1.5 * np.pi  # it does wrap
+    assert np.abs(rad_per_ppm(B0, te[-1]) * field).max() > np.pi  # it does wrap
     found, inner = known(phase, magnitude, te, mask, grid)
     assert oracles.relative(found[inner], laplacian(field)[inner]) < 2e-3
 
