@@ -96,7 +96,7 @@ def medi(
 
 _MERIT_EVERY = 10
 _MERIT_LIMIT = 6.0
-_NEWTON_STEPS = 2
+_PROXIMAL_STEPS = 2
 
 
 def _combined(magnitude):
@@ -121,13 +121,15 @@ def _data_step(xp, data, model, field, weight, *, scale, relaxation):
 
 
 def _proximal(xp, data, field, weight, scale):
-    """The y of least ½W²|exp(i·s·y) − exp(i·s·field)|²/s² + ½(y − data)²."""
+    """The y of least ½W²|exp(i·s·y) − exp(i·s·field)|²/s² + ½(y − data)², nearly.
+
+    By steps to the minimum of the parabola that bounds it from above. Newton's steps would jump between the minima
+    that a weight above 1 leaves far from the field, and over-relaxed ADMM then need not settle.
+    """
     start = data - field
     apart = start
-    for _ in range(_NEWTON_STEPS):
-        phase = scale * apart
-        slope = weight * xp.sin(phase) / scale + apart - start
-        apart = apart - slope / (1 + weight * xp.clip(xp.cos(phase), 0.0, None))
+    for _ in range(_PROXIMAL_STEPS):
+        apart = apart - (weight * xp.sin(scale * apart) / scale + apart - start) / (1 + weight)
     return apart + field
 
 

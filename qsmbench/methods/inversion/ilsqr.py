@@ -1,0 +1,156 @@
+"""Iterative least squares, with the streaks estimated from the ill-conditioned part of k-space and taken out."""
+
+import numpy as np
+
+from qsmbench.ops.algebra import add, dot, scale_add
+from qsmbench.ops.array import like, masked, namespace, to_numpy
+from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.dipole import dipole_kernel
+from qsmbench.ops.fft import Window, convolve, irfftn, rfftn
+from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.residual import conjugate_residual
+from qsmbench.ops.sphere import smv_kernel
+from qsmbench.registry import method
+
+_REFERENCE_THRESHOLD = 1 / 8  # of the k-space division that gives fast QSM its scale
+_EXPONENT = 0.001  # of |D| in fast QSM's weight of k-space
+_RADIUS = 3.0  # mm, of the ball that fast QSM smooths the cone with
+
+
+@method(produces="chi", reference="Li 2015, doi:10.1016/j.neuroimage.2014.12.043", portable=True)
+def ilsqr(
+    local_field,
+    mask,
+    grid,
+    *,
+    threshold=0.1,
+    rough=(60.0, 99.9),
+    boundaries=(50.0, 70.0),
+    tolerance=0.003,
+    streak_tolerance=0.1,
+    max_iterations=50,
+    pad=30.0,
+):
+    """iLSQR: least squares, minus what of it in the cone of k-space makes gradients where no boundary is.
+
+    1. Least squares of the field, DWDχ = DW·field, in which voxels with a large Laplacian of the field count little.
+    2. Fast QSM, sign(D)·field with the cone smoothed, says where χ has boundaries.
+    3. The streaks are the volume with frequencies |D| < threshold alone that fits the gradient of step 1 best, away
+       from these boundaries. They are subtracted.
+
+    LSQR on the symmetric systems 1 and 3 is replaced by solvers with the same aim and one operator an iteration:
+    conjugate residuals, and conjugate gradients that the inverse Laplacian speeds up.
+
+    Args:
+        local_field: (nx, ny, nz) ppm.
+        mask: (nx, ny, nz) bool.
+        grid: voxel size and B0 direction.
+        threshold: |D| below which k-space is ill-conditioned.
+        rough: percentiles of the field's Laplacian, in absolute value, between which the weight in step 1 falls from
+            1 to 0.
+        boundaries: percentiles of fast QSM's differences, in absolute value, between which the weight in step 3 falls
+            from 1 to 0.
+        tolerance: stop step 1 when its residual has fallen to this fraction of its start.
+        streak_tolerance: stop step 3 when its gradient has fallen to this fraction of its start.
+        max_iterations: of steps 1 and 3 each; stop then at the latest.
+        pad: zeros around the bounding box of the mask, mm along each axis.
+
+    Returns:
+        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+
+    Reference:
+        Li 2015, doi:10.1016/j.neuroimage.2014.12.043.
+    """
+    window = Window.around(mask, grid, pad)
+    inside, field = window.take_mask(mask), window.take(local_field, mask)
+    kernel = like(dipole_kernel(grid, window.shape), field)
+
+    weight = _falling(_laplacian(field, inside, grid.voxel_size), inside, rough)
+    right = convolve(field * weight, kernel)
+    chi = conjugate_residual(lambda x: convolve(convolve(x, kernel) * weight, kernel), right, tolerance, max_iterations)
+    chi = masked(chi, inside)
+
+    slopes = gradient(_fast_qsm(field, inside, kernel, grid), grid.voxel_size)
+    xp = namespace(field)
+    flat = xp.stack([_falling(slopes[axis, ...], inside, boundaries) for axis in range(3)]) ** 2
+    del slopes
+    streaks = _streaks(chi, flat, kernel, grid, threshold, streak_tolerance, max_iterations)
+    return refer_to_mask(window.put(chi - streaks, mask), mask)
+
+
+def _falling(volume, inside, percentiles):
+    """Weight of a voxel: from 1 to 0 as |volume| rises from one percentile in the mask to the other, 0 outside."""
+    size = abs(volume)
+    low, high = (float(v) for v in np.percentile(to_numpy(size)[to_numpy(inside)], percentiles))
+    if high <= low:
+        return masked(size <= low, inside)
+    return masked(namespace(size).clip((high - size) / (high - low), 0.0, 1.0), inside)
+
+
+def _laplacian(volume, inside, voxel_size):
+    """Second differences summed, those that leave the mask taken as zero."""
+    xp = namespace(volume)
+    total = xp.zeros_like(volume)
+    for axis, d in enumerate(voxel_size):
+        for shift in (1, -1):
+            both = xp.roll(inside, shift, axis=axis) & inside
+            total += masked((xp.roll(volume, shift, axis=axis) - volume) / d**2, both)
+    return total
+
+
+def _fast_qsm(field, inside, kernel, grid):
+    """χ [ppm] by sign(D)·field, with frequencies near the cone smoothed twice, on the scale of k-space division."""
+    xp = namespace(field)
+    power = abs(kernel) ** _EXPONENT
+    low, high = (float(v) for v in np.percentile(to_numpy(power), (1, 30)))
+    trust = xp.clip((power - low) / (high - low), 0.0, 1.0)
+    radius = max(_RADIUS, *grid.voxel_size)
+    mix = trust + (1 - trust) * like(smv_kernel(grid, field.shape, radius), field)
+
+    spectrum = rfftn(field)
+    divided = spectrum / xp.where(kernel < 0, -1.0, 1.0) / xp.clip(abs(kernel), _REFERENCE_THRESHOLD, None)
+    reference = masked(irfftn(divided, field.shape), inside)
+    chi = masked(irfftn(spectrum * xp.sign(kernel) * mix, field.shape), inside)
+    chi = masked(convolve(chi, mix), inside)
+    n_voxels = float(xp.sum(xp.astype(inside, xp.float64)))
+    mean, reference_mean = (float(xp.sum(v, dtype=xp.float64)) / n_voxels for v in (chi, reference))
+    chi = masked(chi - mean, inside)
+    square = dot(chi, chi)
+    if square > 0:
+        chi *= dot(chi, masked(reference - reference_mean, inside)) / square
+    return chi
+
+
+def _streaks(chi, flat, kernel, grid, threshold, tolerance, max_iterations):
+    """The volume with frequencies |D| < threshold alone whose gradient is closest to that of χ where `flat` is not 0.
+
+    Conjugate gradients, preconditioned by the inverse Laplacian on these frequencies. All directions lie among them,
+    so that one Fourier round trip an iteration projects and preconditions at once.
+    """
+    xp = namespace(chi)
+    size = grid.voxel_size
+    laplacian = like(laplacian_spectrum(grid, chi.shape), chi)
+    cone = (abs(kernel) < threshold) & (laplacian > 0)
+    inverse = xp.where(cone, 1 / xp.where(cone, laplacian, 1.0), 0.0)
+
+    def normal(volume):
+        slopes = gradient(volume, size)
+        slopes *= flat
+        return gradient_adjoint(slopes, size)
+
+    residual = normal(chi)
+    near = convolve(residual, inverse)
+    descent = xp.asarray(near, copy=True)
+    streaks = xp.zeros_like(chi)
+    first = norm = dot(residual, near)
+    for _ in range(max_iterations):
+        if norm <= tolerance**2 * first:
+            break
+        image = normal(descent)
+        step = norm / dot(descent, image)
+        add(streaks, step, descent)
+        add(residual, -step, image)
+        near = convolve(residual, inverse)
+        previous, norm = norm, dot(residual, near)
+        scale_add(descent, norm / previous, near)
+    return streaks
