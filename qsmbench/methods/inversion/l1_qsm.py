@@ -14,7 +14,7 @@ def l1_qsm(
     te,
     grid,
     *,
-    regularisation=0.03,
+    regularisation=0.05,
     penalty=500.0,
     data_penalty=300.0,
     relaxation=1.8,
