@@ -127,8 +127,8 @@ class Block:
     The sizes are odd, and suit the FFT, so that nothing is padded.
     """
 
-    def __init__(self):
-        self.grid = Grid((15, 25, 9), SIZE, OBLIQUE)
+    def __init__(self, shape):
+        self.grid = Grid(shape, SIZE, OBLIQUE)
         self.mask = np.ones(self.grid.shape, bool)
         x, y, z = self.grid.axes()
         chi = 0.03 * np.sign(np.sin(x / 3) + np.cos(y / 4) + np.sin(z / 4)) + 0.003 * x
@@ -153,7 +153,7 @@ class Block:
 
 @pytest.fixture(scope="module")
 def block():
-    return Block()
+    return Block((15, 25, 9))
 
 
 def quadratic(weight, field):
@@ -198,7 +198,7 @@ def test_total_variation_is_minimised(method, block):
     proximal = quadratic(weight, field) if method is tv else phases
     slow = minimise([block.data(proximal), block.total_variation(WEIGHT)], block.grid.shape, 3000)
     tight, quick = (block.invert(method, regularisation=WEIGHT, **s) for s in (LONG, {}))
-    check_convergence(objective, slow, tight, quick, 0.15)
+    check_convergence(objective, slow, tight, quick, 0.06)
 
 
 def test_l1_is_minimised(block):
@@ -214,7 +214,7 @@ def test_l1_is_minimised(block):
 
     slow = minimise([block.data(proximal, 300.0), block.total_variation(0.05, 10.0)], block.grid.shape, 4000)
     tight, quick = (block.invert(l1_qsm, field.astype(np.float32), regularisation=0.05, **s) for s in (LONG, {}))
-    check_convergence(objective, slow, tight, quick, 0.15)
+    check_convergence(objective, slow, tight, quick, 0.06)
 
 
 def generalised(block, alpha1, alpha0):
@@ -249,9 +249,7 @@ def test_total_generalised_variation_is_minimised(block):
         slopes = gradient(chi.astype(float), SIZE)
         inner = [
             Term(lambda v: v, lambda p: p, lambda s, sigma: slopes + soft(alpha1)(s - slopes, sigma), 0.2, 1.0),
-            Term(
-                lambda v: jacobian(v, SIZE), lambda p: jacobian_adjoint(p, SIZE), soft(alpha0), 0.2, second.square
-            ),
+            Term(lambda v: jacobian(v, SIZE), lambda p: jacobian_adjoint(p, SIZE), soft(alpha0), 0.2, second.square),
         ]
         v = minimise(inner, slopes.shape, 600)
         return float((misfit**2).sum() / 2 + value(np.concatenate([chi[None], v])))
@@ -266,11 +264,12 @@ def test_total_generalised_variation_is_minimised(block):
     slow = minimise([data, first, second], (4, *block.grid.shape), 3000)[0]
     slow -= slow.mean()
     tight, quick = (block.invert(tgv, regularisation=alpha1, curvature=3.0, **s) for s in (LONG, {}))
-    check_convergence(objective, slow, tight, quick, 0.15)
+    check_convergence(objective, slow, tight, quick, 0.06)
 
 
-def test_weak_harmonic_is_minimised(block):
-    """With φ eliminated, the data term is ½ rᵀQr in r = Dχ − field; Q is a matrix of 3375 × 3375."""
+def test_weak_harmonic_is_minimised():
+    """With φ eliminated, the data term is ½ rᵀQr in r = Dχ − field; Q is a matrix of 1125 × 1125."""
+    block = Block((15, 15, 5))
     field, n, beta = block.field.astype(float), block.field.size, 150.0
     unit = np.zeros(block.grid.shape)
     unit[0, 0, 0] = 1
@@ -295,7 +294,7 @@ def test_weak_harmonic_is_minimised(block):
 
     slow = minimise([block.data(proximal, sigma), block.total_variation(WEIGHT)], block.grid.shape, 1500)
     tight, quick = (block.invert(wh_qsm, regularisation=WEIGHT, **s) for s in (LONG, {}))
-    check_convergence(objective, slow, tight, quick, 0.15)
+    check_convergence(objective, slow, tight, quick, 0.06)
 
 
 def test_second_stage_of_the_hybrid_is_minimised(block):
@@ -311,19 +310,19 @@ def test_second_stage_of_the_hybrid_is_minimised(block):
     slow = minimise([block.data(quadratic(weight, field)), block.total_variation(WEIGHT)], block.grid.shape, 4000)
     none = {"first_iterations": 0, "regularisation": WEIGHT}
     tight, quick = (block.invert(hd_qsm, **none, **s) for s in (LONG, {}))
-    check_convergence(objective, slow, tight, quick, 0.2)
+    check_convergence(objective, slow, tight, quick, 0.06)
 
 
 @pytest.mark.parametrize(("nonlinear", "linear"), [(nltv, tv), (nltgv, tgv)])
 def test_small_phases_make_nonlinear_linear(nonlinear, linear, head):
-    same = {"data_penalty": 0.7, "tolerance": 0.0, "max_iterations": 30}
+    same = {"data_penalty": 0.7, "tolerance": 0.0, "max_iterations": 150}
     flat = np.ones((*head.mask.shape, 1), np.float32)
-    short = np.array([1e-5])
-    found = nonlinear(noisy(head), flat, head.mask, short, B0, head.grid, **same)
     expected = linear(noisy(head), head.mask, head.grid, **same)
-    assert oracles.relative(found, expected) < 1e-3
-    long = nonlinear(noisy(head), flat, head.mask, np.array([0.03]), B0, head.grid, **same)
-    assert oracles.relative(long, expected) > 1e-3
+    short, long = (
+        oracles.relative(nonlinear(noisy(head), flat, head.mask, np.array([te]), B0, head.grid, **same), expected)
+        for te in (1e-5, 0.03)
+    )
+    assert short < 2e-4 < long < 1e-2
 
 
 @pytest.mark.parametrize("method", [nltv, nltgv])
@@ -331,20 +330,22 @@ def test_whole_turns_of_the_phase_do_not_matter(method, head):
     turn = 2 * np.pi / rad_per_ppm(B0, 0.02)
     jumps = np.random.default_rng(0).integers(-1, 2, head.mask.shape) * head.mask
     field, te = noisy(head), np.array([0.02])
-    plain = invert(method, field, head.mask, head.grid, te=te)
-    wrapped = invert(method, (field + turn * jumps).astype(np.float32), head.mask, head.grid, te=te)
-    error, other = (oracles.nrmse(chi, head.chi, head.mask) for chi in (plain, wrapped))
-    assert other < 1.05 * error
-    assert oracles.nrmse(tv(field + turn * jumps, head.mask, head.grid), head.chi, head.mask) > 5 * error
+    wrapped = (field + turn * jumps).astype(np.float32)
+    plain, found = (invert(method, f, head.mask, head.grid, te=te) for f in (field, wrapped))
+    assert oracles.relative(found, plain) < 1e-3
+    assert oracles.nrmse(tv(wrapped, head.mask, head.grid), head.chi, head.mask) > 5
 
 
 def test_stiff_slopes_make_generalised_variation_total_variation(block):
-    plain = block.invert(tv, regularisation=WEIGHT, **LONG)
-    found = [
-        oracles.relative(block.invert(tgv, regularisation=WEIGHT, curvature=c, **LONG), plain) for c in (1.0, 10.0, 1000.0)
-    ]
-    assert found[0] > 0.1 > found[1] > found[2]
-    assert found[2] < 0.02
+    """But for a constant v, which costs nothing at any stiffness; the noise has a best one of 5·10⁻⁵ ppm/mm."""
+    x, _, _ = block.grid.axes()
+    ramp = np.broadcast_to(0.003 * x, block.grid.shape)
+    field = (block.field - block.dipole(ramp)).astype(np.float32)
+    plain = block.invert(tv, field, **LONG)
+    soft, stiff, rigid = (block.invert(tgv, field, curvature=c, **LONG) for c in (1.0, 100.0, 1000.0))
+    assert oracles.relative(stiff, rigid) < 1e-4
+    assert oracles.relative(rigid, plain) < 0.005
+    assert oracles.relative(soft, plain) > 0.01
 
 
 def test_slopes_are_not_turned_into_stairs():
@@ -354,9 +355,9 @@ def test_slopes_are_not_turned_into_stairs():
     chi = (0.1 * np.abs(x) / 27 + 0.1 * np.maximum(z, 0) / 29) * mask
     chi[mask] -= chi[mask].mean()
     field = oracles.free_space_field(chi, SIZE, OBLIQUE)
-    field = (field + 0.002 * np.random.default_rng(0).standard_normal(mask.shape)).astype(np.float32) * mask
-    errors = [oracles.nrmse(m(field, mask, grid, regularisation=3e-4), chi, mask) for m in (tgv, tv)]
-    assert errors[0] < 0.8 * errors[1]
+    field = ((field + 0.0005 * np.random.default_rng(0).standard_normal(mask.shape)) * mask).astype(np.float32)
+    errors = [oracles.nrmse(m(field, mask, grid), chi, mask) for m in (tgv, tv)]
+    assert errors[0] < 0.85 * errors[1]
 
 
 def with_outliers(head, fraction=0.01):

@@ -18,7 +18,7 @@ def l1_qsm(
     penalty=500.0,
     data_penalty=300.0,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.005,
     max_iterations=200,
     pad=20.0,
 ):
