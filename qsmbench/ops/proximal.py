@@ -38,7 +38,7 @@ def phase(xp: Any, s: Any, field: Any, weight: Any, *, scale: float) -> Any:
 
     In the phases r = κ(y − field) and q = κ(s − field), weight · sin r + r = q is to be solved. With q reduced to ±π,
     the left side is concave on the way from zero to the root, so that Newton's steps, begun at the root of the linear
-    problem, approach it without overshooting. Two of them leave less than 10⁻³ rad for |q| < 2 and weights up to 4.
+    problem, approach it without overshooting. Two of them leave less than 10⁻³ rad for |q| < 2.5 and weights up to 1.4.
 
     Args:
         xp: array namespace.

@@ -14,11 +14,11 @@ def l1_qsm(
     te,
     grid,
     *,
-    regularisation=0.03,
+    regularisation=0.05,
     penalty=500.0,
     data_penalty=300.0,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.005,
     max_iterations=200,
     pad=20.0,
 ):

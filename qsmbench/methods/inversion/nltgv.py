@@ -17,11 +17,11 @@ def nltgv(
     b0,
     grid,
     *,
-    regularisation=1e-4,
+    regularisation=1.5e-4,
     curvature=3.0,
     penalty=500.0,
-    curvature_penalty=500.0,
-    data_penalty=0.3,
+    curvature_penalty=2000.0,
+    data_penalty=1.0,
     relaxation=1.8,
     tolerance=0.015,
     max_iterations=100,
@@ -57,7 +57,8 @@ def nltgv(
     problem = Problem(local_field, mask, grid, pad)
     weight = problem.weight(magnitude, te) ** 2 / data_penalty
     scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
-    data = FieldData(problem.kernel, phase, (problem.field, weight), problem.field, scale=scale)
-    zero, first = problem.zero(), regularisation / data_penalty
+    zero = problem.zero()  # also as the field to begin with, so that whole turns make no difference at all
+    data = FieldData(problem.kernel, phase, (problem.field, weight), zero, scale=scale)
+    first = regularisation / data_penalty
     variation = GeneralisedVariation(zero, grid, first, curvature, penalty, curvature_penalty)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

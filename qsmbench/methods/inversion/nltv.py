@@ -17,9 +17,9 @@ def nltv(
     b0,
     grid,
     *,
-    regularisation=1e-4,
+    regularisation=1.5e-4,
     penalty=500.0,
-    data_penalty=0.3,
+    data_penalty=1.0,
     relaxation=1.8,
     tolerance=0.015,
     max_iterations=100,
@@ -55,6 +55,7 @@ def nltv(
     problem = Problem(local_field, mask, grid, pad)
     weight = problem.weight(magnitude, te) ** 2 / data_penalty
     scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
-    data = FieldData(problem.kernel, phase, (problem.field, weight), problem.field, scale=scale)
-    variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty)
+    zero = problem.zero()  # also as the field to begin with, so that whole turns make no difference at all
+    data = FieldData(problem.kernel, phase, (problem.field, weight), zero, scale=scale)
+    variation = TotalVariation(zero, grid, regularisation / data_penalty, penalty)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

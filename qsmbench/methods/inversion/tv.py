@@ -12,7 +12,7 @@ def tv(
     mask,
     grid,
     *,
-    regularisation=1e-4,
+    regularisation=1.5e-4,
     penalty=500.0,
     data_penalty=0.3,
     relaxation=1.8,
