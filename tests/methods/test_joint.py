@@ -8,7 +8,7 @@ from scipy.ndimage import binary_erosion
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.methods.joint.tgv_qsm import tgv_qsm
-from qsmbench.ops import generalised_variation as gv
+from qsmbench.ops import single_step_tgv as gv
 from qsmbench.ops.difference import gradient
 from qsmbench.units import rad_per_ppm
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops import generalised_variation
+from qsmbench.ops import single_step_tgv
 from qsmbench.ops.array import compute, like, namespace, to_numpy
 from qsmbench.ops.fft import Window
 from qsmbench.ops.reference import refer_to_mask
@@ -74,15 +74,15 @@ def tgv_qsm(
     laplacian = _field_laplacian(window, phase, magnitude, mask, grid, te, b0)
     xp = namespace(laplacian)
     data = xp.where(like(known, laplacian), laplacian, xp.zeros_like(laplacian))
-    where = like(generalised_variation.flags(inside, known), data)
-    by = generalised_variation.steps(grid, ratio, scale, relaxation)
+    where = like(single_step_tgv.flags(inside, known), data)
+    by = single_step_tgv.steps(grid, ratio, scale, relaxation)
 
     dual = xp.stack([xp.zeros_like(data)] * 10)
     primal = xp.stack([xp.zeros_like(data)] * 5)
     ahead = xp.zeros_like(primal)
     for _ in range(max_iterations):
-        generalised_variation.dual_step(dual, ahead, data, where, grid, (alpha1, alpha0), by)
-        if generalised_variation.primal_step(primal, ahead, dual, where, grid, by) < tolerance:
+        single_step_tgv.dual_step(dual, ahead, data, where, grid, (alpha1, alpha0), by)
+        if single_step_tgv.primal_step(primal, ahead, dual, where, grid, by) < tolerance:
             break
     chi = xp.roll(primal[0, ...], (-1, -1, -1), axis=(0, 1, 2))
     return refer_to_mask(window.put(chi, mask), mask)
