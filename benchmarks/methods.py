@@ -1,82 +1,173 @@
-"""How long each method takes on a whole volume, in units of one Fourier round trip of that volume.
+"""Time, memory and error of every method on a whole head, in one run.
 
-    python benchmarks/methods.py [--shape 160 160 160] [--repeat 3] [METHOD …]
+    python benchmarks/methods.py [--size 160] [--repeat 3] [--device numpy] [METHOD …]
 
-The unit (one float32 rfftn and irfftn of the unpadded volume, on as many threads) takes the machine out of the number.
+Time is in units of one Fourier round trip (float32 rfftn and irfftn of the whole volume, on as many threads), measured
+beside the method in its own process: that takes the machine out of the number. Memory is what a call needs beside its
+inputs, in volumes (float32, of the whole grid). Each method is fed the true artifacts with this scan's own field noise,
+at its default settings; the error is that of its first product. The table is written to results/benchmarks/.
 """
 
 import argparse
 import inspect
+import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from qsmbench import registry
-from qsmbench.grid import Grid
+from qsmbench import artifacts, registry
+from qsmbench.artifacts import ARTIFACTS
+from qsmbench.config import Simulated
+from qsmbench.errors import NotApplicable
+from qsmbench.jobs.simulate import simulated
+from qsmbench.ops.array import to_device, to_numpy
 from qsmbench.ops.fft import irfftn, rfftn
 from qsmbench.ops.threads import n_threads
-from qsmbench.units import rad_per_ppm
+from qsmbench.worker import on_device
+
+OUT = Path("results/benchmarks")
+FIELD_OF_VIEW = 200.0  # mm, of the cube: the whole brain with some space around
 
 
-def head(shape):
-    """Inputs of all methods: tissue in an ellipsoid of 80 % of the volume along each axis, and an outer field."""
-    rng = np.random.default_rng(0)
-    grid = Grid(shape, (1.0, 1.0, 1.0), (0.0, 0.1, float(np.sqrt(0.99))))
-    x, y, z = (a / (0.4 * n) for a, n in zip(grid.axes(), shape, strict=True))
-    mask = x**2 + y**2 + z**2 < 1
-    chi = 0.05 * np.sign(np.sin(9 * x) + np.cos(11 * y) + np.sin(10 * z)) + 0.1 * (np.abs(np.sin(5 * x * y * z)) > 0.5)
-    te, b0 = np.array([0.004, 0.012, 0.020, 0.028]), 3.0
-    k = grid.kspace_axes()
-    kk = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    kk[0, 0, 0] = 1
-    kernel = 1 / 3 - (k[1] * grid.b0_dir[1] + k[2] * grid.b0_dir[2]) ** 2 / kk
-    local = irfftn(rfftn((chi * mask).astype(np.float32)) * kernel, shape) * mask
-    total = ((local + 0.3 * (z**2 - x * y) + 0.1) * mask).astype(np.float32)
-    unwrapped = (rad_per_ppm(b0, 1.0) * total[..., None] * te).astype(np.float32)
-    signal = np.exp(-25 * te + 1j * unwrapped) * mask[..., None]
-    signal = signal + 0.02 * (rng.standard_normal(signal.shape) + 1j * rng.standard_normal(signal.shape))
-    return {
-        "phase": np.angle(signal).astype(np.float32),
-        "magnitude": np.abs(signal).astype(np.float32),
-        "mask": mask,
-        "unwrapped": unwrapped,
-        "total_field": total,
-        "local_field": local.astype(np.float32),
-        "chi": chi.astype(np.float32),
-        "grid": grid,
-        "te": te,
-        "b0": b0,
-    }
+def prepare(size):
+    """Simulate the head on a cube of `size` voxels, with what each method may consume, and name its folder."""
+    out = OUT / f"head-{size}"
+    inputs = out / "inputs"
+    if (inputs / artifacts.PARAMS_FILE).is_file():
+        return out
+    voxel = FIELD_OF_VIEW / size
+    grid = {"voxel_size": voxel, "field_of_view": [FIELD_OF_VIEW] * 3, "supersampling": [1, 1, 1]}
+    source = Simulated(
+        phantom="head", protocol="brain-3t", set={"voxel_size": voxel, "supersampling": 1}, set_protocol={"grid": grid}
+    )
+    simulated(source, out)
+    scan, truth = out / "scan", out / "truth"
+    params = artifacts.read_params(scan)
+    values = {name: artifacts.read_of(truth, name, params) for name in artifacts.present(truth)}
+    values |= {name: artifacts.read_of(scan, name, params) for name in artifacts.present(scan)}
+    values |= {"grid": params.grid, "te": params.te, "b0": params.b0}
+    for name in ("noisy", "romeo", "fit"):
+        values |= call(name, values)
+    values |= call("noisy", values)  # the fit's total field gives way to the true one with noise
+    artifacts.write(inputs, {n: v for n, v in values.items() if n in ARTIFACTS}, params.grid)
+    artifacts.write_params(inputs, params)
+    return out
 
 
-def seconds(call, repeat):
-    """The shortest of `repeat` calls [s], after one that compiles and fills caches."""
-    call()
+def call(name, values):
+    """The products of a method by name."""
+    method = registry.find(name)
+    result = method(*(values[n] for n in method.consumes))
+    return dict(zip(method.produces, result if isinstance(result, tuple) else (result,), strict=True))
+
+
+def seconds(work, repeat):
+    """The shortest of `repeat` calls [s]."""
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
-        call()
+        work()
         times.append(time.perf_counter() - start)
     return min(times)
 
 
+def memory(field):
+    """A line of /proc/self/status, such as VmHWM, in bytes; NaN where there is no such file."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return float("nan")
+    return next(1024 * float(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def measure(name, folder, repeat, device):
+    """One method in this process: a row of the table."""
+    inputs = folder / "inputs"
+    params = artifacts.read_params(inputs)
+    method = registry.find(name)
+    given = {"grid": params.grid, "te": params.te, "b0": params.b0}
+    missing = [n for n in method.consumes if n not in given and not (inputs / ARTIFACTS[n].file).is_file()]
+    if missing:
+        raise NotApplicable(f"there is no {missing[0]}")
+    given |= {n: artifacts.read_of(inputs, n, params) for n in method.consumes if n not in given}
+    arguments = [on_device(method, given, device)[n] for n in method.consumes]
+    volume = to_device(np.ones(params.grid.shape, np.float32), device)
+    unit = seconds(lambda: to_numpy(irfftn(rfftn(volume), params.grid.shape))[0, 0, 0], 5)
+
+    def run():
+        result = method(*arguments)
+        return [to_numpy(r) for r in (result if isinstance(result, tuple) else (result,))]
+
+    run()  # compiles, and fills the caches of kernels
+    before = memory("VmRSS")
+    if Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    products = dict(zip(method.produces, run(), strict=True))
+    peak = memory("VmHWM") - before
+    took = seconds(run, repeat)
+    unit = min(unit, seconds(lambda: to_numpy(irfftn(rfftn(volume), params.grid.shape))[0, 0, 0], 5))
+    volumes = round(peak / (4 * np.prod(params.grid.shape)), 1)
+    row = {"seconds": round(took, 3), "unit_ms": round(1e3 * unit, 2), "units": round(took / unit, 1)}
+    return row | {"volumes": volumes, **error(products, method.produces[0], folder / "truth", params)}
+
+
+def error(products, name, truth, params):
+    """NRMSE [%] of a product against the truth, without means, and XSIM, on the voxels that it covers."""
+    from qsmbench.metrics import score
+
+    if not (truth / ARTIFACTS[name].file).is_file() or name == "mask":
+        return {}
+    mask = artifacts.read_of(truth, "mask", params)
+    support = products.get("mask", mask) & mask
+    table = score(
+        estimate=products[name],
+        truth=artifacts.read_of(truth, name, params),
+        support=support,
+        study_mask=support,
+        labels=None,
+        regions=(),
+        field=None,
+        grid=params.grid,
+        artifact=name,
+        supports=("study",),
+    )
+    values = table.set_index("metric")["value"]
+    return {"product": name, "nrmse": round(values["nrmse"], 1), "xsim": round(values.get("xsim", np.nan), 3)}
+
+
+def one(name, options):
+    """One method in a process of its own."""
+    command = [sys.executable, __file__, "--one", "--size", str(options.size), "--repeat", str(options.repeat)]
+    done = subprocess.run([*command, "--device", options.device, name], capture_output=True, text=True)
+    if done.returncode:
+        return {"reason": (done.stderr.strip().splitlines() or ["failed"])[-1][:120]}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
 def main():
-    parser = argparse.ArgumentParser(description=inspect.getdoc(__import__("__main__")).split("\n")[0])
-    parser.add_argument("--shape", type=int, nargs=3, default=(160, 160, 160))
+    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules["__main__"]).split("\n")[0])
+    parser.add_argument("--size", type=int, default=160, help="voxels along each side")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--device", default="numpy", help="numpy, cupy, torch:cpu, torch:cuda …")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("methods", nargs="*")
     options = parser.parse_args()
-    inputs = head(tuple(options.shape))
-    volume = inputs["total_field"]
-    unit = seconds(lambda: irfftn(rfftn(volume), volume.shape), 10)
-    print(f"{tuple(options.shape)}, {n_threads()} threads; round trip {1e3 * unit:.1f} ms")
+    folder = prepare(options.size)
+    if options.one:
+        print(json.dumps(measure(options.methods[0], folder, options.repeat, options.device)))
+        return
+    rows = []
     for name in options.methods or registry.names():
-        method = registry.find(name)
-        if any(n not in inputs for n in method.consumes):
-            continue
-        arguments = [inputs[n] for n in method.consumes]
-        took = seconds(lambda method=method, arguments=arguments: method(*arguments), options.repeat)
-        print(f"{name:12} {took:8.3f} s {took / unit:8.1f} round trips")
+        rows.append({"method": name, **one(name, options)})
+        print("  ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
+    table = pd.DataFrame(rows)
+    file = OUT / f"methods-{options.size}-{options.device.replace(':', '-')}.csv"
+    table.to_csv(file, index=False)
+    print(f"\n{options.size}³, {n_threads()} threads, {options.device}; written to {file}")
+    print(table.to_string(index=False, na_rep="–"))
 
 
 if __name__ == "__main__":

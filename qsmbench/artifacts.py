@@ -41,6 +41,7 @@ ARTIFACTS = {
     "mask": Artifact("mask.nii.gz", "", "voxels to reconstruct", dtype=np.bool_),
     "unwrapped": Artifact("unwrapped.nii.gz", "rad", "unwrapped phase", echoes=True),
     "total_field": Artifact("totalfield.nii.gz", "ppm", "field of all sources, ppm of B0"),
+    "field_noise": Artifact("fieldnoise.nii.gz", "ppm", "standard deviation of the total field's noise"),
     "local_field": Artifact("localfield.nii.gz", "ppm", "field of the sources in the mask, ppm of B0"),
     "chi": Artifact("chimap.nii.gz", "ppm", "magnetic susceptibility relative to water (SI)"),
     "chi_para": Artifact("chi-para.nii.gz", "ppm", "paramagnetic part of χ"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from qsmbench import registry
+from qsmbench.device import split_device
 from qsmbench.errors import QsmbenchError
-from qsmbench.registry import PARAMETERS, Method
+from qsmbench.registry import PARAMETERS, Container, Method
 
 TRUTH = "truth"
 SCAN_ARTIFACTS = ("phase", "magnitude", "mask")
@@ -22,6 +23,37 @@ class Use:
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = "set"
+    """Where the settings come from: set by hand, or a file that says what they were tuned on."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Within what each step of a chain runs.
+
+    Attributes:
+        time_limit: s.
+        memory_limit: MiB, or None.
+        container: where folders of others' code run; see `registry.find`.
+        device: where portable methods compute; see `ops.array.to_device`.
+
+    Raises:
+        QsmbenchError: a limit is not positive, or there is no such container or device.
+    """
+
+    time_limit: float
+    memory_limit: float | None = None
+    container: Container = "none"
+    device: str = "numpy"
+
+    def __post_init__(self) -> None:
+        for name in ("time_limit", "memory_limit"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise QsmbenchError(f"{name} is {value:g}; it must be greater than 0")
+        if self.container not in get_args(Container):
+            raise QsmbenchError(f"container is {self.container!r}; legal are {', '.join(get_args(Container))}")
+        split_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -38,27 +70,36 @@ class Step:
         return self.chain.rpartition(".")[0] or None
 
     @property
-    def artifact(self) -> str:
-        """What the chain is scored by: the first product of its last step."""
-        return self.method.produces[0]
+    def artifacts(self) -> list[str]:
+        """What the chain is scored by: the first product of its last step, and its other maps of which a truth exists.
 
-    def spec(self, chains: Path, scan: Path, truth: Path | None, time_limit: float) -> dict[str, Any]:
+        The first is what is drawn.
+        """
+        first, *rest = self.method.produces
+        return [first, *(name for name in rest if name in TRUE_ARTIFACTS)]
+
+    def spec(
+        self, chains: Path, scan: Path, truth: Path | None, limits: Limits, *, orientations: bool
+    ) -> dict[str, Any]:
         """The step as `qsmbench.step.run` takes it.
 
         Args:
             chains: folder that holds a folder for each step.
             scan: folder of the scan.
             truth: folder of the truth, if there is one.
-            time_limit: s.
+            limits: of the step.
+            orientations: whether it runs on every orientation of the head that the scan has, or on the first alone.
         """
         return {
             "chain": self.chain,
+            "orientations": orientations,
             "method": self.use.method,
             "settings": dict(self.use.settings),
+            "origin": self.use.origin,
             "out": str(chains / self.chain),
             "inputs": [str(f) for f in folders(self.chain, chains, scan, truth)],
             "parent": str(chains / self.parent) if self.parent else None,
-            "time_limit": time_limit,
+            **asdict(limits),
         }
 
 
@@ -71,12 +112,13 @@ def prefixes(chain: str) -> list[str]:
     return [".".join(names[: i + 1]) for i in range(len(names))]
 
 
-def steps(chain: str, resolve: Resolve = Use) -> list[Step]:
+def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") -> list[Step]:
     """The steps of a chain, each checked to find what it consumes.
 
     Args:
         chain: names joined by dots.
         resolve: the Use of a name (by default the method of that name with its default settings).
+        container: where folders of others' code are to run; see `registry.find`.
 
     Raises:
         QsmbenchError: a method is unknown, does not know a setting, or lacks an artifact at its place in the chain.
@@ -92,9 +134,10 @@ def steps(chain: str, resolve: Resolve = Use) -> list[Step]:
                 raise QsmbenchError(f"chain {chain!r}: truth can only be the first step")
             available |= set(TRUE_ARTIFACTS)
         use = resolve(name)
-        method = registry.find(use.method)
+        method = registry.find(use.method, container=container)
         _check_settings(name, method, use.settings)
-        missing = [n for n in method.consumes if n not in available and n not in PARAMETERS]
+        known = {*available, *method.optional, *PARAMETERS}
+        missing = [n for n in method.consumes if n not in known]
         if missing:
             raise QsmbenchError(
                 f"chain {chain!r}: {name} needs {missing[0]}, which no step before it produces; "
@@ -103,6 +146,11 @@ def steps(chain: str, resolve: Resolve = Use) -> list[Step]:
         available |= set(method.produces)
         found.append(Step(prefix, method, use))
     return found
+
+
+def over_orientations(steps: Iterable[Step]) -> set[str]:
+    """The chains whose last step runs on every orientation, since a step after it takes them all."""
+    return {p for s in steps if "orientations" in s.method.consumes for p in prefixes(s.chain)[:-1]}
 
 
 def _check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
+Device = Annotated[str, typer.Option(help="where portable methods compute: numpy, cupy, torch, torch:cuda …")]
 Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="set a key anew; repeatable")]
 
 
@@ -60,16 +61,19 @@ def run(
     config: Annotated[Path, typer.Argument(help="YAML of the study")],
     cores: Annotated[int, typer.Option(min=1, help="processors to use")] = os.cpu_count() or 1,
     results: Annotated[Path | None, typer.Option(help="folder to write below, instead of the configuration's")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="where portable methods compute, instead of the configuration's")
+    ] = None,
 ) -> None:
     """Run a study: simulate, reconstruct, score, report. What is there already and still true is kept."""
     from qsmbench import config as configuration
     from qsmbench import workflow
     from qsmbench.artifacts import read_json
 
-    study = configuration.load(config)
-    if results:
-        study = study.model_copy(update={"results": results})
-    complete = workflow.run(config, study, cores=cores, results=results)
+    given = {"results": str(results) if results else None, "device": device}
+    instead = {key: value for key, value in given.items() if value is not None}
+    study = configuration.load(config, instead)
+    complete = workflow.run(config, study, cores=cores, instead=instead)
     page = study.folder / "report" / "index.html"
     for notes in sorted(study.folder.glob("*/scan/notes.json")):
         for note in read_json(notes)["notes"]:
@@ -97,7 +101,7 @@ def simulate(
 ) -> None:
     """Simulate a scan of a phantom: OUT/scan is what is measured, OUT/truth what is true.
 
-    A protocol of several orientations writes OUT/orientation-0, OUT/orientation-1, … with both in each.
+    Of a protocol with several orientations, the further ones lie within both, in orientation-1, orientation-2, …
     """
     from qsmbench.config import Simulated
     from qsmbench.jobs.simulate import simulated
@@ -119,15 +123,27 @@ def reconstruct(
     out: Annotated[Path, typer.Argument(help="folder to write")],
     truth: Annotated[Path | None, typer.Option(help="folder of the truth, for chains that begin with truth")] = None,
     time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
+    memory_limit: Annotated[float | None, typer.Option(help="MiB, for each step; by default none")] = None,
+    container: Annotated[
+        str, typer.Option(help="where folders of others' code run: none, docker, podman or apptainer")
+    ] = "none",
+    device: Device = "numpy",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="a name in CHAIN, and the folder or file it stands for; repeatable"),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="METHOD.KEY=VALUE", help="a setting of one of the methods; repeatable"),
     ] = None,
 ) -> None:
     """Run a chain of methods on a scan; OUT receives what its last step makes, OUT/steps all of them."""
+    from qsmbench.chains import Limits
     from qsmbench.reconstruct import reconstruct as run_chain
 
-    run_chain(chain, scan, out, truth=truth, settings=_by_method(set_), time_limit=time_limit, note=console.print)
+    limits = Limits(time_limit, memory_limit, container, device)  # type: ignore[arg-type]  # it checks
+    settings, methods = _by_method(set_), _paths(method)
+    run_chain(chain, scan, out, truth=truth, settings=settings, methods=methods, limits=limits, note=console.print)
     console.print(f"Reconstruction: {out.resolve()}", soft_wrap=True)
 
 
@@ -143,7 +159,33 @@ def score(
     table = scores(out, truth)
     if csv:
         table.to_csv(csv, index=False)
-    _print_table(table[table["region"] == ""][["metric", "value", "unit", "reason"]], f"{out} against {truth}")
+    for artifact, rows in table[table["region"] == ""].groupby("artifact", sort=False):
+        _print_table(rows[["metric", "value", "unit", "reason"]], f"{artifact} of {out} against {truth}")
+
+
+@app.command(epilog=_example("qsmbench tune truth.noisy.tv tv.regularisation dev-1 dev-2 --out tuned/tv.yaml"))
+def tune(
+    chain: Annotated[str, typer.Argument(help="method names joined by dots")],
+    setting: Annotated[str, typer.Argument(metavar="METHOD.KEY", help="the setting, a positive number")],
+    data: Annotated[list[Path], typer.Argument(help="folders that simulate wrote: the development data")],
+    out: Annotated[Path, typer.Option(help="YAML to write; a study names it under methods: {NAME: {tuned: FILE}}")],
+    metric: Annotated[str, typer.Option(help="what to bring to its best value")] = "nrmse",
+    span: Annotated[float, typer.Option(min=1.1, help="ratio of the largest to the smallest value tried")] = 1000,
+    trials: Annotated[int, typer.Option(min=2, help="values tried")] = 12,
+    time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
+    device: Device = "numpy",
+) -> None:
+    """Tune a setting on development data; a study refuses to score it on the same scans."""
+    from qsmbench.artifacts import make_folder
+    from qsmbench.chains import Limits
+    from qsmbench.choice.tune import tune as search
+    from qsmbench.choice.tune import write_tuned
+
+    make_folder(out.parent)
+    limits = Limits(time_limit, device=device)
+    found = search(chain, setting, data, metric=metric, span=span, trials=trials, limits=limits, note=console.print)
+    write_tuned(out, found)
+    console.print(f"Tuned: {out.resolve()}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench report results/quick report"))
@@ -159,6 +201,62 @@ def report(
         raise QsmbenchError(f"{results}: holds no scores.parquet; name the folder of a study, such as results/quick")
     make_folder(out)
     console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
+
+
+@app.command("new-method", epilog=_example("qsmbench new-method mine --produces chi"))
+def new_method(
+    name: Annotated[str, typer.Argument(help="of the method: small letters and digits")],
+    produces: Annotated[str, typer.Option(help="the artifact that it makes; see qsmbench list artifacts")],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="what it makes that of; by default the artifact before it")
+    ] = None,
+    language: Annotated[
+        str, typer.Option(help="python: a file with a function; shell: a folder with a run.sh, for any language")
+    ] = "python",
+    folder: Annotated[Path, typer.Option(help="where to write it")] = Path(),
+) -> None:
+    """Write a method of your own that runs already, and a test that it passes."""
+    from qsmbench.external.start import write_start
+
+    files = write_start(name, folder, produces=produces, source=from_, language=language)
+    for file in files:
+        console.print(f"Written: {_plain(file)}", soft_wrap=True)
+    place = files[0] if language == "python" else files[0].parent
+    console.print(f"Test it: python -m pytest {_plain(files[-1])}", soft_wrap=True)
+    console.print(f"Use it in a study: methods: {{{name}: {{use: {_plain(place)}}}}}", soft_wrap=True)
+
+
+@app.command(epilog=_example("qsmbench conform tkd --set threshold=0.1 --out tkd-conform"))
+def conform(
+    method: Annotated[str, typer.Argument(help="name of a method, or path of the file that holds it")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; by default conform-METHOD")] = None,
+    set_: Setting = None,
+    time_limit: Annotated[float, typer.Option(min=1, help="s, for all checks together")] = 300,
+) -> None:
+    """Check that a method keeps to signs, units, axes and masks; exit code 1 if it does not.
+
+    It runs on small scenes with a known answer. OUT receives a page with pictures, and conform.json.
+    """
+    from rich.table import Table
+
+    from qsmbench import registry
+    from qsmbench.conform import FAIL, PASS, page
+    from qsmbench.conform import conform as run_checks
+
+    found, settings = registry.find(method), _settings(set_)
+    checks = run_checks(found, settings, time_limit=time_limit)
+    colours = {PASS: "green", FAIL: "red"}
+    table = Table(title=f"{_plain(found.name)}: {page.counted(checks)}", title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for c in checks:
+        table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", _plain(c.reason))
+    console.print(table)
+    written = page.write(found, settings, checks, out or Path(f"conform-{found.name}"))
+    console.print(f"Page: {written.resolve()}", soft_wrap=True)
+    if not page.passed(checks):
+        raise typer.Exit(1)
 
 
 @app.command("list", epilog=_example("qsmbench list methods"))
@@ -248,6 +346,17 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
             raise QsmbenchError(f"--set {pair!r}: must be KEY=VALUE, such as voxel_size=1")
         settings[key.strip()] = yaml.safe_load(value)
     return settings
+
+
+def _paths(pairs: list[str] | None) -> dict[str, str]:
+    """NAME=PATH pairs."""
+    found = {}
+    for pair in pairs or []:
+        name, equals, path = pair.partition("=")
+        if not equals or not name or not path:
+            raise QsmbenchError(f"--method {pair!r}: must be NAME=PATH, such as mine=folder/of/mine")
+        found[name.strip()] = path
+    return found
 
 
 def _by_method(pairs: list[str] | None) -> dict[str, dict[str, Any]]:

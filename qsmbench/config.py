@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from qsmbench import chains
-from qsmbench.chains import Step, Use
+from qsmbench.chains import Limits, Step, Use
+from qsmbench.choice.tune import check_apart, read_tuned
 from qsmbench.errors import QsmbenchError
 from qsmbench.model import Model, check, read_yaml
 from qsmbench.phantom import load as load_phantom
-from qsmbench.scan.protocol import load_protocol
+from qsmbench.registry import Container
+from qsmbench.scan.protocol import Protocol, load_protocol
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 
@@ -25,10 +28,19 @@ class Simulated(Model):
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="seeds of the noise")
     set: dict[str, Any] = Field({}, description="keys of the phantom to set anew, such as voxel_size: 1.5")
     set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to set anew, such as snr: 50")
-    orientation: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="which of the protocol's orientations; by default the first"
+    orientation: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+        None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
     )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
+
+    def orientations(self, protocol: Protocol) -> list[int]:
+        """Indices of the protocol's orientations that are scanned; the first is the one that is scored."""
+        return list(range(len(protocol.orientations))) if self.orientation == "all" else [self.orientation or 0]
+
+    def scans(self) -> list[dict[str, Any]]:
+        """What each scan is made from, by which it can be told from others."""
+        same = self.model_dump(mode="json", include={"phantom", "protocol", "set", "set_protocol"})
+        return [{**same, "seed": seed} for seed in self.seeds]
 
     @property
     def group(self) -> str:
@@ -66,7 +78,12 @@ class Measured(Model):
 class Variant(Model):
     """How a name in the chains is run: another method, a file, or other settings."""
 
-    use: str | None = Field(None, description="name of a method or path of its Python file; by default the name itself")
+    use: str | None = Field(
+        None,
+        description="name of a method, or path of its Python file, of a folder with an algorithm.yml, or of the YAML "
+        "of a network; by default the name itself",
+    )
+    tuned: Path | None = Field(None, description="YAML of `qsmbench tune`, whose method and settings are taken")
     set: dict[str, Any] = Field({}, description="settings of the method to set anew")
 
 
@@ -87,6 +104,11 @@ class Study(Model):
     chains: list[str] = Field(min_length=1, description="method names joined by dots; truth.tkd is fed the true field")
     methods: dict[Name, Variant] = Field({}, description="variants of methods, by the name used in the chains")
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
+    memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
+    container: Container = Field(
+        "none", description="where folders of others' code run: on this machine, or in the container that they name"
+    )
+    device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder that studies are written below")
 
     @field_validator("chains")
@@ -108,12 +130,20 @@ class Study(Model):
 
     def resolve(self, name: str) -> Use:
         """The method and settings behind a name in a chain."""
-        variant = self.methods.get(name, Variant.model_construct(use=None, set={}))
-        return Use(variant.use or name, variant.set)
+        variant = self.methods.get(name, Variant())
+        if variant.tuned is None:
+            return Use(variant.use or name, variant.set)
+        tuned = read_tuned(variant.tuned)
+        return Use(variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}")
 
     def steps(self, chain: str) -> list[Step]:
         """The steps of a chain; see `chains.steps`."""
-        return chains.steps(chain, self.resolve)
+        return chains.steps(chain, self.resolve, container=self.container)
+
+    @property
+    def limits(self) -> Limits:
+        """Within what each step runs."""
+        return Limits(self.time_limit, self.memory_limit, self.container, self.device)
 
     @property
     def folder(self) -> Path:
@@ -133,14 +163,20 @@ def parse(content: dict[str, Any], where: str) -> Study:
             if isinstance(source, Simulated):
                 load_phantom(source.phantom, source.set)
                 protocol = load_protocol(source.protocol, source.set_protocol)
-                protocol.check_orientation(source.orientation or 0)
+                for orientation in source.orientations(protocol):
+                    protocol.check_orientation(orientation)
         for chain in study.chains:
             study.steps(chain)
+        scans = [scan for source in study.datasets if isinstance(source, Simulated) for scan in source.scans()]
+        for variant in study.methods.values():
+            if variant.tuned:
+                check_apart(read_tuned(variant.tuned), variant.tuned, scans)
+        _ = study.limits
     except QsmbenchError as e:
         raise QsmbenchError(f"{where}: {e}") from e
     return study
 
 
-def load(path: Path) -> Study:
-    """The study in a YAML file; see `parse`."""
-    return parse(read_yaml(path), str(path))
+def load(path: Path, instead: Mapping[str, str] | None = None) -> Study:
+    """The study in a YAML file, with the values of some keys replaced; see `parse`."""
+    return parse({**read_yaml(path), **(instead or {})}, str(path))

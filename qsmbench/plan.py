@@ -74,7 +74,9 @@ class Plan:
     def spec(self, dataset: str, chain: str) -> str:
         """The specification of a step, as JSON; see `qsmbench.step.run`."""
         folder = self.folder / dataset / "chains"
-        spec = self.steps[chain].spec(folder, self.scan(dataset), self.truth(dataset), self.study.time_limit)
+        turned = chain in chains.over_orientations(self.steps.values())
+        scan, truth, limits = self.scan(dataset), self.truth(dataset), self.study.limits
+        spec = self.steps[chain].spec(folder, scan, truth, limits, orientations=turned)
         return json.dumps(spec, sort_keys=True)
 
     def score_spec(self, dataset: str, chain: str) -> dict[str, Any]:
@@ -84,7 +86,7 @@ class Plan:
         return {
             "dataset": dataset,
             "chain": chain,
-            "artifact": self.steps[chain].artifact,
+            "artifacts": self.steps[chain].artifacts,
             "folders": [
                 str(folder / chain),
                 *(str(f) for f in chains.folders(chain, folder, self.scan(dataset), truth)),
@@ -121,7 +123,8 @@ class Plan:
 
     def code(self, chain: str) -> list[Path]:
         """The files whose change reruns a step."""
-        return sources(self.steps[chain].method.source, PACKAGE / "step.py", PACKAGE / "worker.py")
+        method = self.steps[chain].method
+        return [*sources(method.source, PACKAGE / "step.py", PACKAGE / "worker.py"), *method.files]
 
     def chain_pattern(self) -> str:
         """Regular expression of all steps' names."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qsmbench import chains, step
 from qsmbench.artifacts import ARTIFACTS, make_folder, present, read_json, read_of, read_params, write_json
 from qsmbench.bids import is_bids
-from qsmbench.chains import Use
+from qsmbench.chains import Limits, Use
 from qsmbench.config import Measured
 from qsmbench.errors import QsmbenchError
 
@@ -27,7 +27,8 @@ def reconstruct(
     *,
     truth: Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    time_limit: float,
+    methods: Mapping[str, str] | None = None,
+    limits: Limits,
     note: Callable[[str], object],
 ) -> None:
     """Run every step of a chain; `out` receives the products of the last, `out`/steps all of them.
@@ -38,19 +39,22 @@ def reconstruct(
         out: folder to write.
         truth: folder of the truth, for chains that begin with `truth`.
         settings: by method name.
-        time_limit: s, for each step.
+        methods: what a name in the chain stands for: another method or a path; see `registry.find`.
+        limits: of each step.
         note: is told in a line what happens.
 
     Raises:
         QsmbenchError: the chain does not fit, the scan is not legal, or a step gave nothing.
     """
-    given = settings or {}
-    steps = chains.steps(chain, lambda name: Use(name, given.get(name, {})))
-    idle = [name for name in given if name not in chain.split(".")]
-    if idle:
-        raise QsmbenchError(
-            f"--set {idle[0]}.…: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}"
-        )
+    given, named = settings or {}, methods or {}
+    for option, names in (("--set {}.…", given), ("--method {}=…", named)):
+        idle = [name for name in names if name not in chain.split(".")]
+        if idle:
+            told = option.format(idle[0])
+            raise QsmbenchError(f"{told}: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}")
+    steps = chains.steps(
+        chain, lambda name: Use(named.get(name, name), given.get(name, {})), container=limits.container
+    )
     if chain.split(".")[0] == chains.TRUTH and truth is None:
         raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
     make_folder(out)
@@ -58,14 +62,15 @@ def reconstruct(
     _check_scan(scan)
     folder = out / "steps"
     for s in steps:
-        record = step.run(s.spec(folder, scan, truth, time_limit))
+        turned = s.chain in chains.over_orientations(steps)
+        record = step.run(s.spec(folder, scan, truth, limits, orientations=turned))
         if record["status"] != "ok":
             raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
         note(f"{s.chain}: {record['seconds']:.2f} s")
     for name in present(folder / chain):
         shutil.copyfile(folder / chain / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
     folders = [folder / chain, *chains.folders(chain, folder, scan, truth)]
-    found = {"chain": chain, "artifact": steps[-1].artifact, "folders": [str(f.resolve()) for f in folders]}
+    found = {"chain": chain, "artifacts": steps[-1].artifacts, "folders": [str(f.resolve()) for f in folders]}
     write_json(out / CHAIN_FILE, {**found, "scan": str(scan.resolve())})
 
 
@@ -94,13 +99,18 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     """The scores of a reconstruction, on the mask of the scan.
 
     Args:
-        out: what `reconstruct` wrote, or any folder with a `chimap.nii.gz`, `localfield.nii.gz` or
-            `totalfield.nii.gz`: there, a `mask.nii.gz` says which voxels were reconstructed, or else not being 0 does.
+        out: what `reconstruct` wrote, or any folder with maps of which the truth is known, such as `chimap.nii.gz`:
+            there, a `mask.nii.gz` says which voxels were reconstructed, or else not being 0 does.
         truth: the truth folder of a simulation.
+
+    Returns:
+        rows of `metrics.score`, with a column `artifact`.
 
     Raises:
         QsmbenchError: a folder is not what it should be, or its volumes lie on another grid.
     """
+    import pandas as pd
+
     from qsmbench.metrics import score
     from qsmbench.scoring import Reconstruction, load_truth
 
@@ -108,19 +118,25 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     made_here = (out / CHAIN_FILE).is_file()
     spec = {**(read_json(out / CHAIN_FILE) if made_here else _foreign(out, truth)), "truth": str(truth)}
-    reconstruction = Reconstruction.load(spec)
-    if not made_here and "mask" not in present(out):
-        reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
-    found = load_truth(spec, reconstruction.params)
-    if found["truth"] is None:
-        raise QsmbenchError(f"{truth / ARTIFACTS[spec['artifact']].file}: no such file; {spec['artifact']} is scored")
-    return score(**reconstruction.arguments(), **found, supports=("study",))
+    tables = []
+    for artifact in spec["artifacts"]:
+        reconstruction = Reconstruction.load(spec, artifact)
+        if not made_here and "mask" not in present(out):
+            reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
+        found = load_truth(spec, artifact, reconstruction.params)
+        if found["truth"] is None:
+            raise QsmbenchError(f"{truth / ARTIFACTS[artifact].file}: no such file; {artifact} is scored")
+        rows = score(**reconstruction.arguments(), **found, supports=("study",))
+        tables.append(rows.assign(artifact=artifact))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _foreign(out: Path, truth: Path) -> dict[str, Any]:
     """Maps that something else made: where `scoring.Reconstruction` finds them."""
-    scored = [name for name in ("chi", "local_field", "total_field") if (out / ARTIFACTS[name].file).is_file()]
-    if not scored:
-        names = ", ".join(ARTIFACTS[name].file for name in ("chi", "local_field", "total_field"))
+    sources, others = ("chi", "chi_para", "chi_dia"), ("local_field", "total_field", "r2star")
+    here = [name for name in (*sources, *others) if (out / ARTIFACTS[name].file).is_file()]
+    if not here:
+        names = ", ".join(ARTIFACTS[name].file for name in (*sources, *others))
         raise QsmbenchError(f"{out}: holds neither {CHAIN_FILE} nor a map to score; legal are {names}")
-    return {"artifact": scored[0], "folders": [str(out)], "scan": str(truth)}
+    scored = [name for name in here if name in sources] or here[:1]
+    return {"artifacts": scored, "folders": [str(out)], "scan": str(truth)}

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from qsmbench.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError
@@ -24,8 +24,11 @@ PARAMETERS = ("grid", "te", "b0", "orientations")
 """What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T], and a tuple of the
 `Orientation`s that show the same head."""
 
-STAGES = ("unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
+STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
 """The folders below `methods/`, in the order of the pipeline."""
+
+Container = Literal["none", "docker", "podman", "apptainer"]
+"""Where a folder of others' code is run: as it is on this machine, or in the container that it names."""
 
 _FOLDER = Path(__file__).parent / "methods"
 
@@ -39,6 +42,15 @@ class Method:
     produces: tuple[str, ...]
     reference: str
     portable: bool = False
+    """Whether it takes arrays of any library."""
+    inner: Method | None = None
+    """The method that it wraps."""
+    optional: tuple[str, ...] = ()
+    """What it also takes where it is there."""
+    files: tuple[Path, ...] = ()
+    """Files beside its source that it rests on, such as a network's weights."""
+    watched: bool = True
+    """Whether all that it starts are children of ours; docker and podman start a container elsewhere."""
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -59,8 +71,8 @@ class Method:
 
     @property
     def source(self) -> Path:
-        """The file that holds the method."""
-        return Path(inspect.getfile(self.function))
+        """The file that holds the method (the innermost, of one that wraps another)."""
+        return self.inner.source if self.inner else Path(inspect.getfile(self.function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -112,20 +124,38 @@ def names() -> list[str]:
     return [*_files(), *(n for n in _entry_points() if n not in _files())]
 
 
-def find(name: str) -> Method:
-    """The method called `name`, or the one in the Python file that `name` is the path of (`….py`).
+def find(name: str, *, container: Container = "none", memory_limit: float | None = None) -> Method:
+    """The method called `name`, or the one that `name` is the path of.
 
+    `tv+lcurve` is the method `tv`, wrapped by a choice of its regularisation (see `choice.choose`).
     Only the file that holds it is imported.
+
+    Args:
+        name: of a method; or the path of a Python file (`….py`), of a folder with an `algorithm.yml`, or of the
+            description of a network (`….yaml`).
+        container: for a folder: where it runs; see `Container`.
+        memory_limit: for a folder: MiB that its container may take.
 
     Raises:
         QsmbenchError: there is no such method, or its file declares none of that name.
     """
+    path = Path(name)
     if name.endswith(".py"):
-        path = Path(name)
         return _declared(_load_file(path), path.stem, str(path))
+    if path.name == "algorithm.yml":
+        name, path = str(path.parent), path.parent
+    if name.endswith((".yaml", ".yml")):
+        return importlib.import_module("qsmbench.external.network").load(path)
+    if name not in names() and (path.is_dir() or ("/" in name and "+" not in name)):
+        return importlib.import_module("qsmbench.external.folder").load(path, container, memory_limit)
     if name in _files():
         file = _files()[name]
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
+    if "+" in name:
+        from qsmbench.choice.choose import wrapped
+
+        inner, _, how = name.rpartition("+")
+        return wrapped(find(inner), how)
     if name in _entry_points():
         try:
             loaded = _entry_points()[name].load()

@@ -41,12 +41,13 @@ class Reconstruction:
     artifact: str
 
     @classmethod
-    def load(cls, spec: Mapping[str, Any]) -> Reconstruction:
+    def load(cls, spec: Mapping[str, Any], artifact: str) -> Reconstruction:
         """Read it from its folders.
 
         Args:
             spec: `folders` (of the chain's last step, the steps before it, the scan, and the truth if it may be
-                read; in this order), `scan`, `truth` (or None), `artifact`.
+                read; in this order), `scan`, `truth` (or None).
+            artifact: which of its products.
 
         Raises:
             QsmbenchError: a volume is missing or damaged.
@@ -63,12 +64,12 @@ class Reconstruction:
         true = Path(spec["truth"]) if spec.get("truth") else scan
         study_mask = read(true, "mask", params.grid) if (true / ARTIFACTS["mask"].file).is_file() else mask
         return cls(
-            estimate=read(folders[0], spec["artifact"], params.grid),
+            estimate=read(folders[0], artifact, params.grid),
             support=(mask if support is None else support & mask) & study_mask,
             study_mask=study_mask,
             field=nearest("local_field"),
             params=params,
-            artifact=spec["artifact"],
+            artifact=artifact,
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -83,14 +84,14 @@ class Reconstruction:
         }
 
 
-def load_truth(spec: Mapping[str, Any], params: Params) -> dict[str, Any]:
+def load_truth(spec: Mapping[str, Any], artifact: str, params: Params) -> dict[str, Any]:
     """Truth of the artifact, labels and regions as keywords of `metrics.score`; all empty for a measured scan."""
     if spec["truth"] is None:
         return {"truth": None, "labels": None, "regions": ()}
     folder = Path(spec["truth"])
-    known = (folder / ARTIFACTS[spec["artifact"]].file).is_file()
+    known = (folder / ARTIFACTS[artifact].file).is_file()
     return {
-        "truth": read(folder, spec["artifact"], params.grid) if known else None,
+        "truth": read(folder, artifact, params.grid) if known else None,
         "labels": read(folder, "labels", params.grid),
         "regions": [r for r in read_regions(folder / REGIONS_FILE) if r[0] != 0],
     }
@@ -109,15 +110,17 @@ def run_rows(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     if runs[0]["status"] != "ok":
         rows = [("status", np.nan, "", f"{runs[0]['status']}: {runs[0]['reason']}")]
     else:
+        peaks = [r["peak_memory"] for r in runs]
+        known = None not in peaks
         rows = [
             ("time", sum(r["seconds"] for r in runs), "s", ""),
-            ("peak_memory", max(r["peak_memory"] for r in runs), "MiB", ""),
+            ("peak_memory", max(peaks) if known else np.nan, "MiB", "" if known else "not known of a container"),
         ]
     frame = pd.DataFrame(rows, columns=["metric", "value", "unit", "reason"])
     return frame.assign(region="", support="run")
 
 
-def table(spec: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+def table(spec: Mapping[str, Any], artifact: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with the dataset, chain and artifact that they are about, in the columns of a study's table."""
-    named = rows.assign(dataset=spec["dataset"], chain=spec["chain"], artifact=spec["artifact"])
+    named = rows.assign(dataset=spec["dataset"], chain=spec["chain"], artifact=artifact)
     return named[list(COLUMNS)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -20,9 +21,15 @@ from qsmbench import registry
 from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, Params, read_of, read_params, write, write_json
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
+from qsmbench.notes import collected
 from qsmbench.ops.array import to_device, to_numpy
+from qsmbench.ops.weight import field_weight
+from qsmbench.orientation import Orientation
 from qsmbench.registry import Method
 from qsmbench.step import OUTCOME_FILE
+
+CONTROL = "control"
+"""The reference of a method that bounds the tables, and is asked for no reconstruction."""
 
 
 def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, Any]:
@@ -34,14 +41,37 @@ def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, 
     """
     values: dict[str, Any] = {"grid": params.grid, "te": params.te, "b0": params.b0}
     for name in method.consumes:
-        if name in values:
-            continue
-        file = ARTIFACTS[name].file if name in ARTIFACTS else name
-        folder = next((f for f in inputs if (f / file).is_file()), None)
-        if folder is None:
-            raise NotApplicable(f"this dataset has no {name}")
-        values[name] = read_of(folder, name, params)
-    return {name: values[name] for name in method.consumes}
+        if name == "orientations":
+            values[name] = (_orientation(inputs), *(_orientation(turned) for turned in _turned(inputs).values()))
+        elif name not in values:
+            folder = _holder(inputs, name)
+            if folder is not None:
+                values[name] = read_of(folder, name, params)
+            elif name not in method.optional:
+                raise NotApplicable(f"this dataset has no {name}")
+    return {name: values[name] for name in method.consumes if name in values}
+
+
+def _holder(inputs: Sequence[Path], name: str) -> Path | None:
+    return next((f for f in inputs if (f / ARTIFACTS[name].file).is_file()), None)
+
+
+def _turned(inputs: Sequence[Path]) -> dict[str, list[Path]]:
+    """The folders of each further orientation of the head, below those of the first."""
+    names = {f.name for folder in inputs for f in folder.glob("orientation-*")}
+    ordered = sorted(names, key=lambda name: int(name.rpartition("-")[2]))
+    return {name: [folder / name for folder in inputs] for name in ordered}
+
+
+def _orientation(inputs: Sequence[Path]) -> Orientation:
+    """The local field of one orientation, where it is known, and how well."""
+    params = find_params(inputs)
+    found = {name: _holder(inputs, name) for name in ("local_field", "mask", "magnitude")}
+    read = {name: read_of(f, name, params) for name, f in found.items() if f is not None}
+    if "local_field" not in read or "mask" not in read:
+        raise NotApplicable("an orientation of this dataset has no local_field")
+    weight = field_weight(read["magnitude"], params.te, read["mask"]) if "magnitude" in read else None
+    return Orientation(read["local_field"], read["mask"], params.grid, weight)
 
 
 def on_device(method: Method, arguments: Mapping[str, Any], device: str) -> dict[str, Any]:
@@ -92,34 +122,73 @@ def checked(method: Method, result: Any, grid: Grid) -> dict[str, np.ndarray]:
     return products
 
 
+def refuse_constant(method: Method, products: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> None:
+    """Refuse maps that are the same everywhere in the mask, though what they were made of is not.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    if method.reference == CONTROL:
+        return
+    mask = products.get("mask", arguments.get("mask", ...))
+
+    def varies(volumes: Mapping[str, Any]) -> bool:
+        maps = (v[mask] for name, v in volumes.items() if name in ARTIFACTS and name != "mask")
+        return any(np.ptp(m) > 0 for m in maps)
+
+    if any(name != "mask" for name in products) and varies(arguments) and not varies(products):
+        name = next(name for name in products if name != "mask")
+        raise ValueError(f"{' and '.join(products)}: the same everywhere ({products[name][mask].flat[0]:.3g})")
+
+
+def _once(method: Method, spec: Mapping[str, Any], place: str, inputs: Sequence[Path]) -> float:
+    """Run the method on what lies in `inputs`, write its products to that place in its folder, and say how long [s]."""
+    params = find_params(inputs)
+    arguments = gather(method, inputs, params)
+    moved = on_device(method, arguments, spec.get("device", "numpy"))
+    start = time.perf_counter()
+    result = method(**moved, **spec["settings"])
+    products = checked(method, result, params.grid)
+    seconds = time.perf_counter() - start  # a device has done its work when the products are here
+    refuse_constant(method, products, arguments)
+    write(Path(spec["out"]) / place, products, params.grid)
+    return seconds
+
+
 def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run the method that `spec` names and write its products; see `qsmbench.step.run`.
 
     Returns:
-        `status`, `reason` and `seconds` of the method alone.
+        `status`, `reason` and `seconds` of the method alone; `used`, its settings with the defaults, and
+        `reference`; `notes`, what it wants known; and `peak_memory` if that cannot be known.
     """
     inputs = [Path(f) for f in spec["inputs"]]
-    seconds = None
+    told: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
     try:
-        method = registry.find(spec["method"])
-        params = find_params(inputs)
-        arguments = gather(method, inputs, params)
-        start = time.perf_counter()
-        result = method(**on_device(method, arguments, spec.get("device", "numpy")), **spec["settings"])
-        seconds = time.perf_counter() - start
-        write(Path(spec["out"]), checked(method, result, params.grid), params.grid)
+        limits = {"container": spec.get("container", "none"), "memory_limit": spec.get("memory_limit")}
+        method = registry.find(spec["method"], **limits)
+        told |= {} if method.watched else {"peak_memory": None}
+        told |= {"used": {**method.settings, **spec["settings"]}, "reference": method.reference}
+        places = {"": inputs} | (_turned(inputs) if spec.get("orientations") else {})
+        with collected() as notes:
+            seconds = [_once(method, spec, place, folders) for place, folders in places.items()]
+        told |= {"seconds": sum(seconds), "notes": notes}
     except NotApplicable as e:
-        return {"status": "skipped", "reason": f"{spec['chain']}: {e}", "seconds": seconds}
+        told |= {"status": "skipped", "reason": f"{spec['chain']}: {e}"}
+    except MemoryError as e:
+        told |= {"status": "memory", "reason": " ".join(str(e).split()) or "there is not enough"}
     except Exception as e:  # a method may raise anything; its row says what
         kind = "" if isinstance(e, QsmbenchError) else f"{type(e).__name__}: "
-        return {"status": "failed", "reason": " ".join(f"{kind}{e}".split())[:500], "seconds": seconds}
-    return {"status": "ok", "reason": "", "seconds": seconds}
+        told |= {"status": "failed", "reason": " ".join(f"{kind}{e}".split())[:500]}
+    return told
 
 
 def _die_with(parent: int) -> None:
-    """End this process soon after its parent has ended: a killed study leaves no method running."""
+    """End this process and what it started, soon after its parent has ended: a killed study leaves nothing running."""
     while os.getppid() == parent:
         time.sleep(1)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 
 
-def run(config: Path, study: Study, *, cores: int, results: Path | None = None) -> bool:
+def run(config: Path, study: Study, *, cores: int, instead: Mapping[str, str]) -> bool:
     """Bring a study up to date: what is there already, and still true to its code and settings, is kept.
 
     Args:
         config: the YAML of the study.
         study: what it holds.
         cores: how many processors to use.
-        results: folder to write below, instead of the configuration's.
+        instead: values of keys of the configuration that are replaced.
 
     Returns:
         whether all of it could be made.
@@ -39,7 +39,7 @@ def run(config: Path, study: Study, *, cores: int, results: Path | None = None) 
     progress.LogHandler.history = study.folder / ".durations.json"
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_qsmbench", progress)
     arguments = ["--snakefile", str(share() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
-    arguments += ["--config", f"results={results}"] if results else []
+    arguments += ["--config", *(f"{key}={value}" for key, value in instead.items())] if instead else []
     with _alone(study.folder):
         if any(Path(".snakemake/locks").glob("*")):  # left by a run that was killed: we hold the study now
             # in a process of its own, since Snakemake runs once in a process

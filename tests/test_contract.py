@@ -53,6 +53,7 @@ def inputs():
         "mask": mask,
         "unwrapped": unwrapped,
         "total_field": total.astype(np.float32),
+        "field_noise": (0.002 * (1 + (x / 20) ** 2) * mask).astype(np.float32),
         "local_field": local.astype(np.float32),
         "chi": chi,
         "grid": grid,

@@ -34,16 +34,17 @@ def scored(specs: list[dict[str, Any]], mask_file: Path) -> pd.DataFrame:
     finished = [s for s in specs if records(s)[0]["status"] == "ok"]
     shared: np.ndarray | None = None
     for spec in finished:
-        support = Reconstruction.load(spec).support
+        support = Reconstruction.load(spec, spec["artifacts"][0]).support
         shared = support if shared is None else shared & support
     if shared is None:
         mask_file.write_bytes(b"")
         return pd.DataFrame(columns=list(COLUMNS))
     tables = []
     for spec in finished:  # read again rather than kept: a study may have hundreds of chains
-        reconstruction = Reconstruction.load(spec)
-        truth = load_truth(spec, reconstruction.params)
-        rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
-        tables.append(table(spec, rows))
+        for artifact in spec["artifacts"]:
+            reconstruction = Reconstruction.load(spec, artifact)
+            truth = load_truth(spec, artifact, reconstruction.params)
+            rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
+            tables.append(table(spec, artifact, rows))
     save_volume(mask_file, shared, reconstruction.params.grid.affine)
     return pd.concat(tables, ignore_index=True)

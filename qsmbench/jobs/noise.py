@@ -10,8 +10,9 @@ import numpy as np
 
 from qsmbench import artifacts
 from qsmbench.config import Simulated
+from qsmbench.jobs.simulate import folder_of
 from qsmbench.scan.acquired_mask import acquired
-from qsmbench.scan.protocol import load_protocol
+from qsmbench.scan.protocol import Protocol, load_protocol
 from qsmbench.scan.receive import received
 
 
@@ -23,18 +24,20 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("noisefree", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args(arguments)
-    noisy(Simulated.model_validate(args.spec), args.noisefree, args.out, args.seed)
-
-
-def noisy(source: Simulated, noisefree: Path, out: Path, seed: int) -> None:
-    """Write the scan in `noisefree` to `out` as its protocol's receiver delivers it, with noise from `seed`."""
+    source = Simulated.model_validate(args.spec)
     protocol = load_protocol(source.protocol, source.set_protocol)
+    for i, orientation in enumerate(source.orientations(protocol)):
+        noisy(protocol, args.noisefree / folder_of(i), args.out / folder_of(i), args.seed, orientation)
+
+
+def noisy(protocol: Protocol, noisefree: Path, out: Path, seed: int, orientation: int = 0) -> None:
+    """Write the scan in `noisefree` to `out` as the protocol's receiver delivers it, with noise from `seed`."""
     params, receiver = artifacts.read_params(noisefree), artifacts.read_json(noisefree / artifacts.RECEIVER_FILE)
     phase, magnitude, mask = (artifacts.read(noisefree, name, params.grid) for name in ("phase", "magnitude", "mask"))
     if receiver["sigma"] or protocol.coils:
         signal = np.empty(phase.shape, np.complex64)
         signal.real, signal.imag = magnitude * np.cos(phase), magnitude * np.sin(phase)
-        isocentre, orientation = tuple(receiver["isocentre"]), source.orientation or 0
+        isocentre = tuple(receiver["isocentre"])
         signal = received(signal, protocol, params.grid, isocentre, receiver["sigma"], seed, orientation)
         phase, magnitude = np.angle(signal), np.abs(signal)
     mask = acquired(protocol.mask, mask, magnitude, params.grid)

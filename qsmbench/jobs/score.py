@@ -13,6 +13,7 @@ from qsmbench.report.picture import draw
 from qsmbench.scoring import Reconstruction, load_truth, records, run_rows, table
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -26,26 +27,34 @@ def main(arguments: list[str]) -> None:
 
 
 def scored(spec: dict[str, Any]) -> pd.DataFrame:
-    """Score the chain that `spec` describes on the study mask, and draw it into `spec["picture"]`."""
+    """Score the chain that `spec` describes on the study mask, and draw its first product into `spec["picture"]`."""
     import pandas as pd
 
     runs = records(spec)
     if runs[0]["status"] != "ok":
-        return table(spec, run_rows(runs))
-    reconstruction = Reconstruction.load(spec)
-    truth = load_truth(spec, reconstruction.params)
-    rows = score(**reconstruction.arguments(), **truth, supports=("study",))
+        return pd.concat([table(spec, a, run_rows(runs)) for a in spec["artifacts"]], ignore_index=True)
+    tables = []
+    for artifact in spec["artifacts"]:
+        reconstruction = Reconstruction.load(spec, artifact)
+        truth = load_truth(spec, artifact, reconstruction.params)
+        rows = score(**reconstruction.arguments(), **truth, supports=("study",))
+        tables.append(table(spec, artifact, pd.concat([rows, run_rows(runs)], ignore_index=True)))
+        if artifact == spec["artifacts"][0]:
+            _draw(spec, reconstruction, truth["truth"])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _draw(spec: dict[str, Any], reconstruction: Reconstruction, truth: np.ndarray | None) -> None:
     picture = Path(spec["picture"])
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw(
         reconstruction.estimate,
-        truth["truth"],
+        truth,
         reconstruction.study_mask,
         reconstruction.params.grid,
-        ARTIFACTS[spec["artifact"]].unit,
+        ARTIFACTS[reconstruction.artifact].unit,
         picture,
         f"{spec['chain']} · {spec['dataset']}",
-        artifact=spec["artifact"],
+        artifact=reconstruction.artifact,
         support=reconstruction.support,
     )
-    return table(spec, pd.concat([rows, run_rows(runs)], ignore_index=True))

@@ -11,6 +11,7 @@ import numpy as np
 from qsmbench import artifacts
 from qsmbench.basis import BASIS_FILE, SCENARIO_FILE, write_basis
 from qsmbench.bids import write_megre, write_truth
+from qsmbench.choice.tune import SOURCE_FILE
 from qsmbench.config import Simulated
 from qsmbench.phantom import Phantom, load
 from qsmbench.scan.acquired_mask import acquired
@@ -30,13 +31,21 @@ def main(arguments: list[str]) -> None:
     source = Simulated.model_validate(args.spec)
     protocol = load_protocol(source.protocol, source.set_protocol)
     phantom = load(source.phantom, source.set)
-    save(simulate(phantom, protocol, source.orientation or 0), phantom, args.out)
+    for i, orientation in enumerate(source.orientations(protocol)):
+        scan, truth = (args.out / name / folder_of(i) for name in (NOISEFREE, "truth"))
+        simulation = simulate(phantom, protocol, orientation)
+        save(simulation, phantom, scan, truth)
+        receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
+        artifacts.write_json(scan / artifacts.RECEIVER_FILE, receiver)
 
 
-def save(
-    simulation: Simulation, phantom: Phantom, out: Path, *, scan: str = NOISEFREE, mask: np.ndarray | None = None
-) -> None:
-    """Write a simulation as the artifact folders `out`/`scan` and `out`/truth.
+def folder_of(i: int) -> str:
+    """Where the i-th orientation of a scan lies within the folder of the first."""
+    return f"orientation-{i}" if i else ""
+
+
+def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, mask: np.ndarray | None = None) -> None:
+    """Write a simulation as two artifact folders, of what is measured and of what is true.
 
     The truth has the mask and the parameters, too, so that a map from elsewhere can be scored against it alone; and
     what it rests on.
@@ -44,56 +53,54 @@ def save(
     Args:
         simulation: what to write; its truth is used up, since a large scan leaves no room for both.
         phantom: what was simulated.
-        out: folder to write below.
-        scan: name of the scan's folder.
+        scan: folder of the scan.
+        truth: folder of the truth.
         mask: (nx, ny, nz) bool, of the scan; None: the true one.
     """
     grid = simulation.params.grid
     for name in list(simulation.truth):
-        artifacts.write(out / "truth", {name: simulation.truth.pop(name)}, grid)
-    artifacts.write(out / "truth", {"mask": simulation.mask}, grid)
-    artifacts.write_params(out / "truth", simulation.params)
-    artifacts.write(out / scan, {"mask": simulation.mask if mask is None else mask}, grid)
+        artifacts.write(truth, {name: simulation.truth.pop(name)}, grid)
+    artifacts.write(truth, {"mask": simulation.mask}, grid)
+    artifacts.write_params(truth, simulation.params)
+    artifacts.write(scan, {"mask": simulation.mask if mask is None else mask}, grid)
     for name, part in (("phase", np.angle), ("magnitude", np.abs)):  # in turn, to save memory
-        artifacts.write(out / scan, {name: part(simulation.signal)}, grid)
-    artifacts.write_params(out / scan, simulation.params)
-    if scan == NOISEFREE:
-        receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
-        artifacts.write_json(out / scan / artifacts.RECEIVER_FILE, receiver)
-    artifacts.write_regions(out / "truth" / artifacts.REGIONS_FILE, simulation.regions)
-    write_basis(out / "truth" / BASIS_FILE, phantom.basis(simulation.params.b0))
+        artifacts.write(scan, {name: part(simulation.signal)}, grid)
+    artifacts.write_params(scan, simulation.params)
+    artifacts.write_regions(truth / artifacts.REGIONS_FILE, simulation.regions)
+    write_basis(truth / BASIS_FILE, phantom.basis(simulation.params.b0))
     scenario = {"scenario": phantom.name, **phantom.case.told()} if phantom.case else {}
-    artifacts.write_json(out / "truth" / SCENARIO_FILE, scenario)
+    artifacts.write_json(truth / SCENARIO_FILE, scenario)
 
 
 def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
     """Simulate a scan, with noise of the first seed, as `out`/scan and `out`/truth, or as a BIDS dataset.
 
-    Where the protocol has several orientations and `source` names none, each is written to `out`/orientation-<index>.
+    Where the protocol has several orientations and `source` names none, all are written: the further ones to
+    orientation-<index> within either folder, or as BIDS datasets `out`/orientation-<index>.
     """
     artifacts.make_folder(out)
     protocol = load_protocol(source.protocol, source.set_protocol)
-    several = source.orientation is None and len(protocol.orientations) > 1
-    if not several:
-        _one(source, protocol, out, bids)
-        return
-    for orientation in range(len(protocol.orientations)):
-        chosen = source.model_copy(update={"orientation": orientation})
-        _one(chosen, protocol, out / f"orientation-{orientation}", bids)
-
-
-def _one(source: Simulated, protocol: Protocol, out: Path, bids: bool) -> None:
     phantom = load(source.phantom, source.set)
-    simulation = simulate(phantom, protocol, source.orientation or 0)
-    grid, isocentre, sigma = simulation.params.grid, simulation.place.isocentre, simulation.sigma
-    seed, orientation = source.seeds[0], source.orientation or 0
-    simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
-    if not bids:
+    chosen = source if source.orientation is not None else source.model_copy(update={"orientation": "all"})
+    orientations = chosen.orientations(protocol)
+    for i, orientation in enumerate(orientations):
+        simulation = simulate(phantom, protocol, orientation)
+        grid, isocentre, sigma = simulation.params.grid, simulation.place.isocentre, simulation.sigma
+        seed = source.seeds[0]
+        simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
+        if bids:
+            several = len(orientations) > 1
+            _save_bids(simulation, source, protocol, out / f"orientation-{i}" if several else out)
+            continue
         choice, mask = protocol.mask, None
         if choice.of != "truth" or choice.erode or choice.holes:
             mask = acquired(choice, simulation.mask, np.abs(simulation.signal), grid)
-        save(simulation, phantom, out, scan="scan", mask=mask)
-        return
+        save(simulation, phantom, out / "scan" / folder_of(i), out / "truth" / folder_of(i), mask=mask)
+    if not bids:
+        artifacts.write_json(out / "truth" / SOURCE_FILE, source.scans()[0])
+
+
+def _save_bids(simulation: Simulation, source: Simulated, protocol: Protocol, out: Path) -> None:
     magnitude = np.abs(simulation.signal)
     phase, name = np.angle(simulation.signal), f"{source.phantom} {source.protocol}"
     write_megre(out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle)

@@ -93,7 +93,9 @@ def _mask(volume: np.ndarray) -> np.ndarray:
 
 
 def _applicable(artifact: str) -> list[Metric]:
-    return [m for m in map(find, names()) if not m.artifacts or artifact in m.artifacts]
+    """A mask is no map: of it only its extent is scored."""
+    found = [m for m in map(find, names()) if not m.artifacts or artifact in m.artifacts]
+    return [m for m in found if artifact != "mask" or "estimate" not in m.consumes]
 
 
 def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray) -> np.ndarray:

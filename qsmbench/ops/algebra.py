@@ -12,10 +12,11 @@ from qsmbench.ops.threads import over_planes
 
 
 def dot(a: Any, b: Any) -> float:
-    """Inner product of two float32 volumes; the same on any number of threads."""
+    """Inner product of two float32 volumes or vector fields; the same on any number of threads."""
     if not is_numpy(a):
         xp = namespace(a)
         return float(xp.sum(a * b, dtype=xp.float64))
+    a, b = _planes(a), _planes(b)
     planes = np.zeros(a.shape[0])
     over_planes(_dot, a.shape[0], a, b, planes)
     return float(planes.sum())
@@ -31,6 +32,7 @@ def add(y: Any, factor: float, x: Any) -> None:
     if not is_numpy(y):
         y += factor * x
         return
+    y, x = _planes(y), _planes(x)
     over_planes(_add, y.shape[0], y, np.float32(factor), x)
 
 
@@ -40,7 +42,13 @@ def scale_add(y: Any, factor: float, x: Any) -> None:
         y *= factor
         y += x
         return
+    y, x = _planes(y), _planes(x)
     over_planes(_scale_add, y.shape[0], y, np.float32(factor), x)
+
+
+def _planes(volume: np.ndarray) -> np.ndarray:
+    """A volume, or a vector field of contiguous ones, as a view of three axes."""
+    return volume if volume.ndim == 3 else np.reshape(volume, (-1, *volume.shape[-2:]), copy=False)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})

@@ -12,6 +12,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from qsmbench.device import split_device
 from qsmbench.errors import QsmbenchError
 from qsmbench.ops.threads import over_planes
 
@@ -50,11 +51,9 @@ def to_device(values: np.ndarray, device: str) -> Any:
     Raises:
         QsmbenchError: there is no such device, or its library is not installed.
     """
-    library, _, place = device.partition(":")
-    if library == "numpy" and not place:
+    library, place = split_device(device)
+    if library == "numpy":
         return values
-    if library not in ("torch", "cupy"):
-        raise QsmbenchError(f"device is {device!r}; legal are numpy, cupy, torch, torch:cuda, torch:mps …")
     try:
         xp = __import__(library)
     except ImportError as e:

@@ -122,3 +122,22 @@ def laplacian_spectrum(grid: Grid, shape: Shape) -> np.ndarray:
     spectrum = (terms[0] + terms[1]) + terms[2]
     spectrum.flags.writeable = False
     return spectrum
+
+
+@lru_cache(maxsize=4)
+def difference_spectra(grid: Grid, shape: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `gradient` multiplies a half spectrum by, for each axis.
+
+    Args:
+        grid: gives the voxel size.
+        shape: padded shape of the transform.
+
+    Returns:
+        Three complex64 arrays, (nx, 1, 1), (1, ny, 1) and (1, 1, nz // 2 + 1), read-only, 1/mm.
+    """
+    spectra = []
+    for k, d in zip(grid.kspace_axes(shape), grid.voxel_size, strict=True):
+        spectrum = (np.expm1(2j * np.pi * np.asarray(k, float) * d) / d).astype(np.complex64)
+        spectrum.flags.writeable = False
+        spectra.append(spectrum)
+    return spectra[0], spectra[1], spectra[2]

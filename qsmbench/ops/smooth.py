@@ -19,17 +19,40 @@ def smooth_phase(phase: np.ndarray, weight: np.ndarray, mask: np.ndarray, grid: 
         weight: (nx, ny, nz), ≥ 0.
         mask: (nx, ny, nz) bool.
         grid: of the volumes.
-        sigma: standard deviation of the Gaussian, mm.
+        sigma: standard deviation of the Gaussian, mm; 0 leaves the phase as it is.
 
     Returns:
-        (nx, ny, nz) float32, rad within ±2π, zero outside the mask.
+        (nx, ny, nz) float32, rad within ±2π (or as given, if not smoothed), zero outside the mask.
     """
+    if sigma == 0:
+        return (phase * mask).astype(np.float32, copy=False)
     window = Window.around(mask, grid, pad=4 * sigma)
     kernel = _gaussian(grid, window.shape, sigma)
     phase, weight = window.take(phase), window.take(weight * mask)
     smooth = _mean_phase(phase, weight, kernel)
     smooth += _mean_phase(phase - smooth, weight, kernel)
     return window.put(smooth, mask)
+
+
+def smoothing_weights(grid: Grid, sigma: float) -> tuple[float, float]:
+    """What `smooth_phase` makes of noise, far from the mask's edge and where the weights are even.
+
+    Both passes together multiply the spectrum by 2G − G², G being the Gaussian's transfer function; its powers
+    separate over the axes.
+
+    Args:
+        grid: gives the voxel size.
+        sigma: standard deviation of the Gaussian, mm.
+
+    Returns:
+        the weight of a voxel's own phase in its smoothed one, and the sum of the squares of all voxels' weights, which
+        is the ratio of the variance after smoothing to that before. Both are 1 if sigma is 0.
+    """
+    means = np.ones(5)
+    for power in range(1, 5):
+        for d in grid.voxel_size:
+            means[power] *= np.exp(-2 * power * (np.pi * sigma * np.fft.fftfreq(512, d)) ** 2).mean()
+    return float(2 * means[1] - means[2]), float(4 * means[2] - 4 * means[3] + means[4])
 
 
 def _mean_phase(phase: np.ndarray, weight: np.ndarray, kernel: np.ndarray) -> np.ndarray:

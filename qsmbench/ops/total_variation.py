@@ -11,10 +11,40 @@ from typing import Any
 import numba
 import numpy as np
 
+from qsmbench.grid import Grid
 from qsmbench.ops.algebra import norm
-from qsmbench.ops.array import is_numpy, namespace
-from qsmbench.ops.difference import gradient, gradient_adjoint
+from qsmbench.ops.array import is_numpy, like, namespace
+from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.fft import irfftn, rfftn
 from qsmbench.ops.threads import over_planes
+
+
+class TotalVariation:
+    """The regulariser λ‖∇χ‖₁ of `admm.minimise`, with the splitting z = ∇χ.
+
+    Args:
+        start: (nx, ny, nz) float32, χ to start from, ppm.
+        grid: voxel size.
+        weight: λ, ppm·mm for a data term in ppm².
+        penalty: weight of the splitting, in multiples of λ, mm/ppm.
+    """
+
+    def __init__(self, start: Any, grid: Grid, weight: float, penalty: float) -> None:
+        self.chi = start
+        self._voxel_size, self._threshold, self._rho = grid.voxel_size, 1 / penalty, penalty * weight
+        self.normal = like(laplacian_spectrum(grid, start.shape), start) * self._rho
+        self._dual = gradient(start, grid.voxel_size)
+        self._work = namespace(start).zeros_like(start)
+
+    def ask(self) -> Any:
+        """See `admm.Regulariser`."""
+        adjoint(self._dual, self._work, self._voxel_size, self._threshold, self._rho)
+        return rfftn(self._work)
+
+    def answer(self, chi_hat: Any, relaxation: float) -> float:
+        """See `admm.Regulariser`."""
+        previous, self.chi = self.chi, irfftn(chi_hat, self.chi.shape)
+        return step(self._dual, self.chi, previous, self._voxel_size, self._threshold, relaxation)
 
 
 def step(
@@ -50,12 +80,12 @@ def step(
     return float(np.sqrt(moved / square)) if square > 0 else 0.0
 
 
-def adjoint(dual: Any, out: Any, voxel_size: tuple[float, float, float], threshold: float) -> None:
-    """Write ∇ᵀ(z − u) to `out`, of shape (nx, ny, nz) float32; arguments as in `step`."""
+def adjoint(dual: Any, out: Any, voxel_size: tuple[float, float, float], threshold: float, factor: float = 1.0) -> None:
+    """Write factor · ∇ᵀ(z − u) to `out`, of shape (nx, ny, nz) float32; the other arguments as in `step`."""
     if not is_numpy(dual):
-        gradient_adjoint(2 * _shrunk(dual, threshold) - dual, voxel_size, out)
+        gradient_adjoint(factor * (2 * _shrunk(dual, threshold) - dual), voxel_size, out)
         return
-    inverse = (1 / np.array(voxel_size)).astype(np.float32)
+    inverse = (factor / np.array(voxel_size)).astype(np.float32)
     over_planes(_adjoint, out.shape[0], dual, out, inverse, np.float32(threshold))
 
 

@@ -65,6 +65,7 @@ def _content(study: Study) -> dict[str, Any]:
 
     from qsmbench.report._basis import rests
     from qsmbench.report._charts import cost_chart, regional_chart, scores_chart
+    from qsmbench.report._methods import methods_used
     from qsmbench.report._regional import regional
     from qsmbench.report._summary import SUPPORTS, tables
     from qsmbench.report.picture import CONVENTION
@@ -93,6 +94,7 @@ def _content(study: Study) -> dict[str, Any]:
         "controls": CONTROLS,
         "pictures": pictures,
         "left_out": left_out,
+        "methods": methods_used(study.folder, dict.fromkeys(study.scores["dataset"])),
         "definitions": _definitions(study),
         "convention": CONVENTION,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING
 
 from qsmbench import metrics
@@ -229,18 +230,19 @@ def _cell(rows: pd.DataFrame, decimals: int) -> Cell:
 
 
 def _mark_best(methods: list[Row], columns: list[Column]) -> None:
-    """Mark, for each column and support, the methods whose mean is closest to the best value."""
-    for c in columns:
-        if c.metric == "coverage":  # the condition under which the others are read, not a merit
+    """Mark, for each column and support, the methods whose mean is closest to the best value.
+
+    Chains that were fed the truth, and those that were not, compete among themselves.
+    """
+    judged = [c for c in columns if c.metric != "coverage"]  # the condition under which others are read, not a merit
+    for c, support, isolated in product(judged, SUPPORTS, (True, False)):
+        cells = [r.cells[support][c.metric] for r in methods if r.isolated is isolated]
+        away = [abs(cell.mean - c.best) for cell in cells]
+        finite = [a for a in away if not math.isnan(a)]
+        if len(finite) < 2 or max(finite) == min(finite):
             continue
-        for support in SUPPORTS:
-            cells = [r.cells[support][c.metric] for r in methods]
-            away = [abs(cell.mean - c.best) for cell in cells]
-            finite = [a for a in away if not math.isnan(a)]
-            if len(finite) < 2 or max(finite) == min(finite):
-                continue
-            for cell, a in zip(cells, away, strict=True):
-                cell.best = a == min(finite)
+        for cell, a in zip(cells, away, strict=True):
+            cell.best = a == min(finite)
 
 
 def _rank(row: Row, metric: str) -> tuple[bool, float, str]:

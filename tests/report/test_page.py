@@ -245,3 +245,11 @@ def test_notes_of_measured_scans_are_shown(study, tmp_path):
 )
 def test_numbers(value, decimals, text):
     assert summary.number(value, decimals) == text
+
+
+def test_isolated_and_composed_chains_compete_apart(tmp_path):
+
+    chains = ["truth", "zero", "truth.tkd", "truth.tv", "romeo.tkd", "romeo.tv"]
+    page = build(write_study(tmp_path / "s", scores(chains)), tmp_path / "out").read_text()
+    rows = {c: page.split(f">{c}<")[1].split("</tr>")[0] for c in chains[2:]}
+    assert [" best" in rows[c] for c in chains[2:]] == [True, False, True, False]  # errors grow along the list

@@ -5,8 +5,9 @@ import pytest
 
 from qsmbench.config import Simulated
 from qsmbench.errors import QsmbenchError
-from qsmbench.jobs.noise import noisy
-from qsmbench.jobs.simulate import NOISEFREE, save, simulated
+from qsmbench.jobs.noise import main as noise_job
+from qsmbench.jobs.simulate import NOISEFREE, simulated
+from qsmbench.jobs.simulate import main as simulate_job
 from qsmbench.phantom import load
 from qsmbench.scan.protocol import load_protocol, protocols
 from qsmbench.scan.simulate import simulate
@@ -88,9 +89,9 @@ def test_the_two_ways_to_a_scan_are_one(tmp_path):
 
     source = Simulated(phantom="sphere", protocol="brain-3t", seeds=[7], set={"voxel_size": 6}, set_protocol=ALL)
     simulated(source, tmp_path / "one")
-    sphere = load("sphere", {"voxel_size": 6})
-    save(simulate(sphere, load_protocol("brain-3t", ALL)), sphere, tmp_path / "two")
-    noisy(source, tmp_path / "two" / NOISEFREE, tmp_path / "two" / "scan", 7)
+    sphere, two = load("sphere", {"voxel_size": 6}), tmp_path / "two"
+    simulate_job([source.model_dump_json(), str(two)])
+    noise_job(["--seed", "7", source.model_dump_json(), str(two / NOISEFREE), str(two / "scan")])
     for name in ("phase", "magnitude", "mask"):
         a, b = (artifacts.read(tmp_path / way / "scan", name).astype(float) for way in ("one", "two"))
         difference = np.abs(np.exp(1j * a) - np.exp(1j * b)) if name == "phase" else np.abs(a - b) / b.max()
@@ -109,20 +110,20 @@ def test_orientations_are_a_scan_and_a_truth_each(tmp_path):
     turns = {"orientations": [[0, 0, 0], [30, 0, 0]], "te": [0.005]}
     source = Simulated(phantom="cylinder", protocol="brain-3t", set={"voxel_size": 6}, set_protocol=turns)
     simulated(source, tmp_path)
-    folders = [tmp_path / f"orientation-{i}" for i in (0, 1)]
-    params = [artifacts.read_params(f / "scan") for f in folders]
+    scans, truths = ([tmp_path / f, tmp_path / f / "orientation-1"] for f in ("scan", "truth"))
+    params = [artifacts.read_params(f) for f in scans]
     before = np.array(params[0].grid.b0_dir)
     assert np.rad2deg(np.arccos(before @ params[1].grid.b0_dir)) == pytest.approx(
         np.rad2deg(np.arccos(before @ turned_about_x(before, 30))), abs=1e-4
     )
-    chi, field = ([artifacts.read(f / "truth", name) for f in folders] for name in ("chi", "total_field"))
+    chi, field = ([artifacts.read(f, name) for f in truths] for name in ("chi", "total_field"))
     assert np.array_equal(*chi)
     assert np.abs(field[0] - field[1]).max() > 0.01
     one = source.model_copy(update={"orientation": 1})
     simulated(one, tmp_path / "alone")
     for name in ("phase", "magnitude"):
         again = artifacts.read(tmp_path / "alone" / "scan", name)
-        assert np.array_equal(again, artifacts.read(folders[1] / "scan", name))
+        assert np.array_equal(again, artifacts.read(scans[1], name))
     assert one.group == "cylinder_brain-3t_orientation-1"
 
 

@@ -2,13 +2,17 @@
 
 import numpy as np
 
-from qsmbench.ops.smooth import smooth_phase
+from qsmbench.errors import QsmbenchError
+from qsmbench.ops.echo_line import echo_weights, noise_in_texture, noise_level, slope_noise, straight_line
+from qsmbench.ops.smooth import smooth_phase, smoothing_weights
 from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
 
+WEIGHTING = ("magnitude", "none")
 
-@method(produces="total_field", reference="de Rochefort 2008, doi:10.1002/mrm.21710")
-def fit(unwrapped, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0):
+
+@method(produces=("total_field", "field_noise"), reference="de Rochefort 2008, doi:10.1002/mrm.21710")
+def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offset_smoothing=5.0):
     """Weighted linear fit of the phase over echo time.
 
     The phase's variance goes as 1/magnitude², so the echoes are weighted with magnitude². The phase at TE = 0 is
@@ -18,6 +22,10 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0):
     surroundings are part of its intercept, and leave the field untouched. A single echo is taken to have no phase
     at TE = 0.
 
+    The noise of the field is that of the phase, carried through the fit. How large it is, one number for the whole
+    scan, is read off what the lines leave over (three echoes or more), or off the first magnitude's differences
+    between neighbours. The noise is taken to be the same everywhere in real and imaginary part.
+
     Args:
         unwrapped: (nx, ny, nz, n_echoes) rad.
         magnitude: (nx, ny, nz, n_echoes) a.u.
@@ -25,36 +33,40 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0):
         grid: voxel size.
         te: (n_echoes,) echo times, s.
         b0: T.
-        offset_smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm.
+        weighting: "magnitude": by its square; "none": all echoes alike.
+        offset_smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0 leaves each voxel
+            its own intercept.
 
     Returns:
         total_field: (nx, ny, nz) float32, ppm.
+        field_noise: (nx, ny, nz) float32, ppm, standard deviation.
+
+    Raises:
+        QsmbenchError: `weighting` is neither of the two.
 
     Reference:
         Weighted fit: de Rochefort 2008, doi:10.1002/mrm.21710; smooth phase at TE = 0: Eckstein 2018,
         doi:10.1002/mrm.26963.
     """
+    if weighting not in WEIGHTING:
+        raise QsmbenchError(f"fit: weighting is {weighting!r}; legal are {', '.join(WEIGHTING)}")
     te = te.astype(np.float32)
-    phase = unwrapped[mask]
-    weight = magnitude[mask] ** 2
-    weight[weight.sum(axis=1) == 0] = 1  # no signal: nothing is known, so all echoes count alike
+    phase, signal = unwrapped[mask], magnitude[mask]
+    weight = echo_weights(signal) if weighting == "magnitude" else np.ones(signal.shape, np.float32)
+    sigma = noise_level(phase, signal, te) if te.size > 2 else noise_in_texture(magnitude[..., 0], mask)
+    smoothing = (0.0, 0.0)
     if te.size > 1:
-        phase = phase - _offset(phase, weight, mask, grid, te, offset_smoothing)[:, None]
-    field = np.zeros(mask.shape, np.float32)
+        phase -= _offset(phase, weight, mask, grid, te, offset_smoothing)[:, None]
+        smoothing = smoothing_weights(grid, offset_smoothing)
+    field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = (weight * phase) @ te / (weight @ te**2) / rad_per_ppm(b0, 1.0)
-    return field
+    noise[mask] = slope_noise(weight, signal, te, sigma, smoothing) / rad_per_ppm(b0, 1.0)
+    return field, noise
 
 
 def _offset(phase, weight, mask, grid, te, sigma):
     """Smoothed phase at TE = 0 [rad] of the voxels in the mask, plus each voxel's own whole turns."""
-    total = weight.sum(axis=1)
-    mean_te, mean_phase = weight @ te / total, (weight * phase).sum(axis=1) / total
-    apart = te - mean_te[:, None]
-    spread = (weight * apart**2).sum(axis=1)
-    # One echo alone with signal says nothing about the slope.
-    slope = (weight * apart * phase).sum(axis=1) / np.maximum(spread, 1e-6 * total * te[-1] ** 2)
-    intercept = mean_phase - slope * mean_te
-    information = total * spread / (weight @ te**2)  # inverse variance of the intercept
+    intercept, _, information = straight_line(phase, weight, te)
     smooth = smooth_phase(_volume(intercept, mask), _volume(information, mask), mask, grid, sigma)[mask]
     return smooth + np.float32(2 * np.pi) * np.round((intercept - smooth) / np.float32(2 * np.pi))
 

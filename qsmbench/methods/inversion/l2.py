@@ -1,36 +1,52 @@
-"""Closed-form inversion with gradient regularisation."""
+"""Closed-form inversion with a quadratic penalty."""
 
+from qsmbench.errors import QsmbenchError
 from qsmbench.ops.array import like
 from qsmbench.ops.difference import laplacian_spectrum
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.registry import method
+
+PENALTIES = {"identity": 0, "gradient": 1, "laplacian": 2}
+"""Order of the derivative of χ that is penalised."""
 
 
 @method(produces="chi", reference="Bilgic 2014, doi:10.1002/jmri.24365", portable=True)
-def l2(local_field, mask, grid, *, regularisation=0.01, pad=30.0):
-    """Closed-form L2: the minimiser of ‖Dχ − field‖² + λ‖∇χ‖², in one division in k-space.
+def l2(local_field, mask, grid, *, penalty="identity", regularisation=0.005, pad=30.0):
+    """Closed-form L2: the minimiser of ‖Dχ − field‖² + λ‖Pχ‖², in one division in k-space.
 
-    The field is taken as zero outside the mask.
+    P is the identity (Tikhonov), the gradient, or the Laplacian. The field is taken as zero outside the mask. That is
+    false, and the error is smooth: it lies at low spatial frequencies, which the derivatives hardly penalise. With a
+    field that is known everywhere the gradient is the better penalty; cut off at the mask, the identity is. λ is then
+    about the power of that error over the power of χ. The iterative methods keep the mask in the data term instead.
 
     Args:
         local_field: (nx, ny, nz) ppm.
         mask: (nx, ny, nz) bool.
         grid: voxel size and B0 direction.
-        regularisation: λ, mm² (the gradient is per mm).
+        penalty: identity, gradient or laplacian.
+        regularisation: λ; without unit for the identity, mm² for the gradient (per mm), mm⁴ for the Laplacian.
         pad: zeros around the bounding box of the mask, mm along each axis.
 
     Returns:
         chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
 
+    Raises:
+        QsmbenchError: there is no such penalty.
+
     Reference:
-        Bilgic 2014, doi:10.1002/jmri.24365.
+        Bilgic 2014, doi:10.1002/jmri.24365; identity: de Rochefort 2008, doi:10.1002/mrm.21710.
     """
+    if penalty not in PENALTIES:
+        raise QsmbenchError(f"penalty is {penalty!r}; legal are {', '.join(PENALTIES)}")
     window = Window.around(mask, grid, pad)
     field = window.take(local_field, mask)
     kernel = like(dipole_kernel(grid, window.shape), field)
-    normal = like(laplacian_spectrum(grid, window.shape), field) * regularisation
+    normal = like(laplacian_spectrum(grid, window.shape), field) ** PENALTIES[penalty] * regularisation
     normal += kernel**2
     normal[0, 0, 0] = 1  # the kernel is zero there: the mean of χ is undetermined and left at zero
-    return refer_to_mask(window.put(convolve(field, kernel / normal), mask), mask)
+    chi = convolve(field, kernel / normal)
+    solved(chi, field, window.take_mask(mask), grid)
+    return refer_to_mask(window.put(chi, mask), mask)

@@ -1,19 +1,24 @@
 """Path-based phase unwrapping with ROMEO."""
 
 import numpy as np
-import scipy.ndimage
 import warpkit
 
-from qsmbench.ops.smooth import smooth_phase
+from qsmbench.errors import QsmbenchError
+from qsmbench.ops.phase_offset import connected_parts, fortran, offset_of_part, unwrap_part, wrap
 from qsmbench.registry import method
+
+ECHOES = ("template", "individual")
 
 
 @method(produces="unwrapped", reference="Dymerska & Eckstein 2021, doi:10.1002/mrm.28563")
-def romeo(phase, magnitude, mask, grid, te, *, offset_smoothing=5.0):
+def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothing=5.0):
     """ROMEO: unwrap along the path of the most reliable neighbours, then from echo to echo.
 
     ROMEO follows the phase from one echo to the next in proportion to TE, so the phase at TE = 0 (the coils') has to
     go first: it is estimated from the first two echoes (MCPC-3D-S), smoothed, taken off, and put back afterwards.
+    With `echoes` "template", one echo is unwrapped in space, with weights that its neighbour echo sharpens, and the
+    others follow it in time, voxel by voxel. With "individual", each echo is unwrapped in space by itself, and moved
+    by the whole turns, the same all over a part, that bring its median in line with the echo before.
     The result is congruent with the phase modulo 2π in every voxel. Each connected part of the mask is unwrapped by
     itself, with its median turn set to zero in the first echo.
 
@@ -23,71 +28,51 @@ def romeo(phase, magnitude, mask, grid, te, *, offset_smoothing=5.0):
         mask: (nx, ny, nz) bool.
         grid: voxel size.
         te: (n_echoes,) echo times, s.
+        echoes: "template" or "individual".
         offset_smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm.
 
     Returns:
         unwrapped: (nx, ny, nz, n_echoes) float32, rad.
 
+    Raises:
+        QsmbenchError: `echoes` is neither of the two.
+
     Reference:
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563; MCPC-3D-S: Eckstein 2018, doi:10.1002/mrm.26963.
     """
-    parts, n_parts = scipy.ndimage.label(mask)
+    if echoes not in ECHOES:
+        raise QsmbenchError(f"romeo: echoes is {echoes!r}; legal are {', '.join(ECHOES)}")
     unwrapped = np.zeros(phase.shape, np.float32)
-    for part, box in enumerate(scipy.ndimage.find_objects(parts, n_parts), start=1):
-        wide = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
-        inside = parts[wide] == part
-        view = unwrapped[wide]
-        view[inside] = _unwrap_part(phase[wide], magnitude[wide], inside, grid, te, offset_smoothing)[inside]
+    for box, inside in connected_parts(mask):
+        given, weight = phase[box], magnitude[box]
+        if te.size == 1:
+            found = unwrap_part(given[..., 0], weight[..., 0], inside)[..., None]
+        elif np.count_nonzero(inside) == 1:
+            found = given
+        else:
+            offset = offset_of_part(given, weight, inside, grid, te, offset_smoothing)[..., None]
+            unwrap = _by_template if echoes == "template" else _one_by_one
+            found = offset + unwrap(wrap(given - offset), weight, inside, te)
+        # ROMEO works in float32, on the difference: add the whole turns it found to the phase as given.
+        turns = np.round((found - given)[inside] / np.float32(2 * np.pi))
+        unwrapped[box][inside] = given[inside] + np.float32(2 * np.pi) * turns
     return unwrapped
 
 
-def _unwrap_part(phase, magnitude, mask, grid, te, offset_smoothing):
-    """Unwrap all echoes over one connected mask."""
-    if np.count_nonzero(mask) == 1:
-        return phase
-    if te.size == 1:
-        return _spatial(phase[..., 0], magnitude[..., 0], mask)[..., None]
-    offset = _phase_offset(phase, magnitude, mask, grid, te, offset_smoothing)
-    wrapped = _wrap(phase - offset[..., None])
-    unwrapped = warpkit.romeo_unwrap4d(
-        _fortran(wrapped), (1e3 * te).astype(np.float32), "romeo", _fortran(magnitude), np.asfortranarray(mask)
+def _by_template(phase, magnitude, mask, te):
+    """One echo in space, the others in time."""
+    return warpkit.romeo_unwrap4d(
+        fortran(phase), (1e3 * te).astype(np.float32), "romeo", fortran(magnitude), np.asfortranarray(mask)
     )
-    # ROMEO works in float32, on the difference: add the whole turns it found to the phase as given.
-    turns = np.round((unwrapped + offset[..., None] - phase) / (2 * np.pi))
-    return phase + np.float32(2 * np.pi) * turns.astype(np.float32)
 
 
-def _phase_offset(phase, magnitude, mask, grid, te, sigma):
-    """The phase at TE = 0 [rad], from the first two echoes, smoothed."""
-    weight = magnitude[..., 0] * magnitude[..., 1]
-    turn = _spatial(_wrap(phase[..., 1] - phase[..., 0]), weight, mask)
-    turn += np.float32(2 * np.pi * _aliased_turns(phase[mask], turn[mask], weight[mask], te))
-    offset = phase[..., 0] - np.float32(te[0] / (te[1] - te[0])) * turn
-    return smooth_phase(offset, weight, mask, grid, sigma)
-
-
-def _aliased_turns(phase, turn, weight, te):
-    """Whole turns between the first two echoes, the same everywhere, with which the later echoes agree best.
-
-    Evenly spaced echoes cannot tell; then it is zero.
-    """
-    candidates = sorted(range(-3, 4), key=abs)
-    scores = np.zeros(len(candidates))
-    for echo in range(2, te.size):
-        ratio = np.float32((te[echo] - te[0]) / (te[1] - te[0]))
-        left = phase[:, echo] - phase[:, 0] - ratio * turn
-        mean = np.vdot(weight, np.exp(1j * left)) / weight.sum()
-        scores += [(mean * np.exp(-2j * np.pi * ratio * n)).real for n in candidates]
-    return candidates[int(np.argmax(scores > scores.max() - 0.01 * te.size))]
-
-
-def _spatial(phase, magnitude, mask):
-    return warpkit.romeo_unwrap3d(_fortran(phase), "romeo", _fortran(magnitude), np.asfortranarray(mask))
-
-
-def _wrap(phase):
-    return phase - np.float32(2 * np.pi) * np.round(phase * np.float32(1 / (2 * np.pi)))
-
-
-def _fortran(volume):
-    return np.asfortranarray(volume, dtype=np.float32)
+def _one_by_one(phase, magnitude, mask, te):
+    """Each echo in space, moved by whole turns so that its median is proportional to TE as the echo's before is."""
+    unwrapped = np.zeros(phase.shape, np.float32)
+    for echo in range(te.size):
+        unwrapped[..., echo] = unwrap_part(phase[..., echo], magnitude[..., echo], mask)
+        if echo:
+            expected = unwrapped[..., echo - 1][mask] * np.float32(te[echo] / te[echo - 1])
+            turns = np.round(np.median(expected - unwrapped[..., echo][mask]) / (2 * np.pi))
+            unwrapped[..., echo] += np.float32(2 * np.pi * turns)
+    return unwrapped

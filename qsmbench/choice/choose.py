@@ -1,0 +1,152 @@
+"""A method whose regularisation is chosen by the data: `tv+lcurve`, `tv+inflection`, `tv+discrepancy`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmbench.choice.curve import corner, inflection
+from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.notes import note
+from qsmbench.ops.algebra import norm
+from qsmbench.ops.array import masked
+from qsmbench.ops.solution import Terms, watched
+from qsmbench.registry import Method
+from qsmbench.sources import sources
+
+
+def wrapped(inner: Method, how: str) -> Method:
+    """The method that runs `inner` with several strengths of regularisation and keeps one.
+
+    Its settings are those of `inner`, and of the choice: `choose` (which setting), `span` (ratio of the largest to the
+    smallest strength, about the default), and for the curves `steps` (how many are tried).
+
+    Args:
+        inner: a method that turns a local field into χ.
+        how: lcurve, inflection or discrepancy.
+
+    Raises:
+        QsmbenchError: there is no such choice, or the method gives it nothing to choose.
+    """
+    if how not in CHOICES:
+        raise QsmbenchError(f"method {inner.name}+{how}: unknown choice {how!r}; legal are {', '.join(CHOICES)}")
+    if inner.produces[0] != "chi" or "local_field" not in inner.consumes:
+        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} turns no local_field into chi")
+    strengths = [n for n in ("regularisation", "threshold") if n in inner.settings]
+    if not strengths:
+        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} has no setting regularisation to choose")
+    choice, own = CHOICES[how]
+    consumes = list(dict.fromkeys([*inner.consumes, *(["field_noise", "mask"] if how == "discrepancy" else [])]))
+
+    def run(*arguments: Any, **settings: Any) -> Any:
+        given = dict(zip(consumes, arguments, strict=False)) | {n: v for n, v in settings.items() if n in consumes}
+        mine = {n: settings.get(n, default) for n, default in {**own, "choose": strengths[0]}.items()}
+        fixed = {n: v for n, v in settings.items() if n in inner.settings}
+        return _Trial(inner, given, fixed, **mine).choose(choice, how)
+
+    parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in consumes]
+    defaults = {**inner.settings, "choose": strengths[0], **own}
+    parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in defaults.items()]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__doc__ = f"{inner.summary.rstrip('.')}; {choice.__doc__.splitlines()[0] if choice.__doc__ else how}"
+    return replace(
+        inner, name=f"{inner.name}+{how}", function=run, inner=inner, files=(*inner.files, *sources(Path(__file__)))
+    )
+
+
+class _Trial:
+    """One method on one dataset, run with several strengths."""
+
+    def __init__(
+        self, inner: Method, given: dict[str, Any], fixed: dict[str, Any], choose: str, span: float, steps: int = 0
+    ) -> None:
+        if choose not in inner.settings:
+            raise QsmbenchError(f"choose is {choose!r}; {inner.name} has {', '.join(inner.settings)}")
+        self.inner, self.given, self.fixed, self.setting = inner, given, fixed, choose
+        middle = fixed.get(choose, inner.settings[choose])
+        self.lowest, self.highest, self.steps = middle / span**0.5, middle * span**0.5, steps
+
+    def choose(self, choice: Callable[..., tuple[float, Any]], how: str) -> Any:
+        """The products at the strength that `choice` finds, which is noted in the record of the run."""
+        strength, result = choice(self)
+        note("chosen", {"setting": self.setting, "value": strength, "by": how, "default": self._default})
+        return result
+
+    @property
+    def _default(self) -> float:
+        return float(self.inner.settings[self.setting])
+
+    def run(self, strength: float) -> tuple[Any, Terms]:
+        """The products with one strength, and what the solution balances."""
+        arguments = [self.given[n] for n in self.inner.consumes]
+        with watched() as terms:
+            result = self.inner(*arguments, **{**self.fixed, self.setting: float(strength)})
+        if np.isnan(terms.misfit):
+            raise NotApplicable(
+                f"{self.inner.name} does not show its solution (see ops.solution): nothing to choose by"
+            )
+        return result, terms
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Strengths, misfits and roughnesses."""
+        strengths = np.geomspace(self.lowest, self.highest, self.steps)
+        terms = [self.run(strength)[1] for strength in strengths]
+        return strengths, np.array([t.misfit for t in terms]), np.array([t.roughness for t in terms])
+
+
+def _lcurve(trial: _Trial) -> tuple[float, Any]:
+    """regularised as the corner of the L-curve says."""
+    strength = corner(*trial.curve())
+    return strength, trial.run(strength)[0]
+
+
+def _inflection(trial: _Trial) -> tuple[float, Any]:
+    """regularised as the inflection of the L-curve says."""
+    strength = inflection(*trial.curve())
+    return strength, trial.run(strength)[0]
+
+
+def _discrepancy(trial: _Trial) -> tuple[float, Any]:
+    """regularised so that the field is missed by as much as its noise.
+
+    The misfit grows with the strength; its logarithm is followed by regula falsi to within 2 %.
+
+    Reference:
+        Morozov's principle: Engl 1996, doi:10.1007/978-94-009-1740-8.
+    """
+    noise = norm(masked(trial.given["field_noise"], trial.given["mask"]))
+    if noise == 0:
+        raise NotApplicable("the field's noise is zero everywhere; discrepancy needs to know it")
+    goal = np.log(noise)
+    ends = []
+    for strength in (trial.lowest, trial.highest):
+        result, terms = trial.run(strength)
+        ends.append((np.log(strength), np.log(terms.misfit) - goal, result))
+    low, high = ends
+    if low[1] > 0 or high[1] < 0:  # the noise is out of reach: the nearest end
+        strength, _, result = low if low[1] > 0 else high
+        return float(np.exp(strength)), result
+    for _ in range(12):
+        share = np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9)
+        middle = low[0] + share * (high[0] - low[0])
+        result, terms = trial.run(np.exp(middle))
+        beyond = np.log(terms.misfit) - goal
+        if abs(beyond) < 0.02:
+            break
+        if beyond > 0:
+            high = (middle, beyond, result)
+        else:
+            low = (middle, beyond, result)
+    return float(np.exp(middle)), result
+
+
+CHOICES: dict[str, tuple[Callable[[_Trial], tuple[float, Any]], dict[str, Any]]] = {
+    "lcurve": (_lcurve, {"span": 1e4, "steps": 13}),
+    "inflection": (_inflection, {"span": 1e4, "steps": 13}),
+    "discrepancy": (_discrepancy, {"span": 1e4}),
+}

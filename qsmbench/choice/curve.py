@@ -1,0 +1,60 @@
+"""The L-curve: roughness of χ against misfit of its field, over strengths of regularisation."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+_FINE = 400  # points of the spline between the first and the last strength
+
+
+def _slopes(strengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Logarithms of strengths on a fine grid, and the first two derivatives of log(values) there."""
+    t = np.log(strengths)
+    spline = CubicSpline(t, np.log(values))
+    fine = np.linspace(t[0], t[-1], _FINE)
+    return fine, spline(fine, 1), spline(fine, 2)
+
+
+def curvature(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signed curvature of the L-curve in log-log axes, positive where it bends as the corner of an L does.
+
+    Args:
+        strengths: (n,) of regularisation, increasing.
+        misfits: (n,) ‖M(Dχ − field)‖, see `ops.solution`.
+        roughnesses: (n,) ‖∇χ‖₁.
+
+    Returns:
+        strengths: (m,) on a fine logarithmic grid.
+        curvature: (m,) there.
+    """
+    fine, x1, x2 = _slopes(strengths, misfits)
+    _, y1, y2 = _slopes(strengths, roughnesses)
+    return np.exp(fine), (x1 * y2 - x2 * y1) / (x1**2 + y1**2) ** 1.5
+
+
+def corner(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> float:
+    """The strength at the corner of the L-curve, where its curvature is greatest.
+
+    Reference:
+        Hansen & O'Leary 1993, doi:10.1137/0914086.
+    """
+    fine, bend = curvature(strengths, misfits, roughnesses)
+    return float(fine[np.argmax(bend)])
+
+
+def inflection(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> float:
+    """The strength of zero curvature that is met first on the way from the corner to less regularisation.
+
+    The corner tends to over-regularise with variational penalties; the inflection before it does less so. Without one
+    in the range, it is the strength where the curvature is smallest there.
+
+    Reference:
+        Milovic 2021, doi:10.1002/mrm.28435.
+    """
+    fine, bend = curvature(strengths, misfits, roughnesses)
+    top = int(np.argmax(bend))
+    if top == 0:
+        return float(fine[0])
+    below = np.flatnonzero(bend[:top] <= 0)
+    return float(fine[below[-1]] if below.size else fine[np.argmin(bend[:top])])

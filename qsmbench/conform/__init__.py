@@ -1,0 +1,90 @@
+"""Conformance: is a method right in all that has nothing to do with how good it is?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qsmbench import registry
+from qsmbench.conform.checks import CHECKS, Picture, Verdict
+from qsmbench.conform.trial import Failed, OutOfTime, Trial
+from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.registry import Method
+
+__all__ = ["FAIL", "NOT_APPLICABLE", "PASS", "Check", "Picture", "conform"]
+
+PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "not applicable"
+
+TIME_LIMIT = 300.0
+"""Time for all checks together [s]."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        name: of the check.
+        question: what a right method does.
+        status: `pass`, `fail` or `not applicable`.
+        reason: the figures, or why not.
+        seconds: that it took.
+        pictures: what was expected and what was found, where there is something to see.
+    """
+
+    name: str
+    question: str
+    status: str
+    reason: str
+    seconds: float
+    pictures: tuple[Picture, ...] = ()
+
+
+def conform(
+    method: Method | str, settings: Mapping[str, Any] | None = None, *, time_limit: float = TIME_LIMIT
+) -> list[Check]:
+    """Try a method on small scenes whose truth is known in closed form.
+
+    Args:
+        method: the method, or what `registry.find` takes (a name, or the path of a Python file).
+        settings: of the method; the others have their defaults.
+        time_limit: s for all checks together; the check that runs out of it fails, and so do those after it.
+
+    Returns:
+        all checks, in the order in which they ran. If the method does not run at all, only the first one.
+
+    Raises:
+        QsmbenchError: there is no such method or setting.
+    """
+    found = registry.find(method) if isinstance(method, str) else method
+    unknown = [key for key in settings or {} if key not in found.settings]
+    if unknown:
+        legal = ", ".join(found.settings) or "none"
+        raise QsmbenchError(f"method {found.name}: unknown setting {unknown[0]!r}; legal are {legal}")
+    trial = Trial(found, settings or {}, time_limit)
+    checks: list[Check] = []
+    for check in CHECKS:
+        start = time.perf_counter()
+        status, verdict = _tried(check, trial, time_limit)
+        question = " ".join((check.__doc__ or "").split())
+        name = check.__name__.replace("_", " ")
+        seconds = time.perf_counter() - start
+        checks.append(Check(name, question, status, verdict.reason, seconds, verdict.pictures))
+        if len(checks) == 1 and status == FAIL:
+            break
+    return checks
+
+
+def _tried(check: Any, trial: Trial, time_limit: float) -> tuple[str, Verdict]:
+    """The status and verdict of one check, whatever the method raises."""
+    try:
+        verdict = check(trial)
+    except NotApplicable as reason:
+        return NOT_APPLICABLE, Verdict(True, str(reason))
+    except (Failed, QsmbenchError) as reason:
+        return FAIL, Verdict(False, str(reason))
+    except OutOfTime:
+        return FAIL, Verdict(False, f"the {time_limit:g} s for all checks are used up")
+    return (PASS if verdict.passed else FAIL), verdict

@@ -1,0 +1,501 @@
+"""The checks, in the order in which they run. Each is a function of a Trial that returns or raises a Verdict.
+
+Three kinds: against the truth of a scene; the result on a changed scene against that on the plain one, within a band;
+and changes that must leave the result as it is, or turn it with the scene.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from qsmbench.artifacts import ARTIFACTS, read
+from qsmbench.conform.compare import BANDS, agreement, best_shift, difference, support
+from qsmbench.conform.scene import ISOTROPIC, OBLIQUE, Scene, Turn, Volumes, parts, render
+from qsmbench.conform.trial import Failed, Trial
+from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.grid import Grid
+
+TURNED = 0.05
+"""Largest relative change where a method computes the same, but for rounding: its own tolerance of stopping."""
+
+MIRRORED = 0.15
+"""The same for a mirrored object: one-sided differences see its edges otherwise. A shift by half a voxel is 0.4."""
+
+REPEATED = 1e-4
+"""Largest relative change where only the order of rounding may differ."""
+
+PART = 0.2
+"""Largest loss of correlation with the truth where a part of the scene is missing."""
+
+NO_MASK = "its mask is empty"
+"""What `checked` says of an empty mask: the right answer where there is no signal."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Two volumes of one product that should agree, on one support."""
+
+    name: str
+    expected: np.ndarray
+    found: np.ndarray
+    support: np.ndarray
+    voxel_size: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: whether all is well, the figures, and what to look at."""
+
+    passed: bool
+    reason: str
+    pictures: tuple[Picture, ...] = ()
+
+
+def runs(trial: Trial) -> Verdict:
+    """It gives finite volumes of the right shape on a plain scan of four echoes."""
+    lacking = [n for n in trial.method.consumes if n not in (*render().volumes, "grid", "te", "b0")]
+    if lacking:
+        raise Failed(f"the scene has no {lacking[0]}")
+    try:
+        products = trial.products(render())
+    except NotApplicable as reason:
+        raise Failed(f"cannot run on a plain scan: {reason}") from reason
+    return Verdict(True, ", ".join(products), _against_truth(products, render()))
+
+
+def sign(trial: Trial) -> Verdict:
+    """Where the truth is high, so is the result: χ > 0 is paramagnetic, and phase grows with the field."""
+    found = {n: min(a.slope for a in agreement(n, _base(trial), render())) for n in _scaled(trial)}
+    wrong = [n for n, slope in found.items() if not slope > 0]
+    return Verdict(not wrong, _figures("slope", found), _against_truth(_base(trial), render(), wrong))
+
+
+def units(trial: Trial) -> Verdict:
+    """The slope against the truth is near one: fields and χ in ppm, phases in rad, rates in 1/s."""
+    slopes = {n: [abs(a.slope) for a in agreement(n, _base(trial), render())] for n in _scaled(trial)}
+    worst = {n: max(s, key=lambda v: abs(np.log(max(v, 1e-9)))) for n, s in slopes.items()}
+    wrong = [n for n, s in worst.items() if not 1 / BANDS[n].slope <= s <= BANDS[n].slope]
+    legal = ", ".join(f"{1 / BANDS[n].slope:.2g} to {BANDS[n].slope:g}" for n in worst)
+    return Verdict(
+        not wrong,
+        f"{_figures('size of the slope', worst)}; legal {legal}",
+        _against_truth(_base(trial), render(), wrong),
+    )
+
+
+def truth(trial: Trial) -> Verdict:
+    """The result looks like the truth, whatever its sign and scale."""
+    found = {n: min(abs(a.correlation) for a in agreement(n, _base(trial), render())) for n in _true(trial)}
+    wrong = [n for n, c in found.items() if not c >= BANDS[n].correlation]
+    legal = ", ".join(f"{BANDS[n].correlation:g}" for n in found)
+    return Verdict(
+        not wrong, f"{_figures('correlation', found)}; at least {legal}", _against_truth(_base(trial), render(), wrong)
+    )
+
+
+def position(trial: Trial) -> Verdict:
+    """The result fits the truth best where it lies, not a voxel further."""
+    names = [n for n in _true(trial) if BANDS[n].placed]
+    if not names:
+        raise NotApplicable(f"{' and '.join(trial.method.produces)} has no small structure to place")
+    found = {n: best_shift(n, _base(trial), render()) for n in names}
+    wrong = [n for n, shift in found.items() if any(shift)]
+    told = ", ".join(f"{n} fits best moved by {shift} voxels" for n, shift in found.items())
+    return Verdict(not wrong, told, _against_truth(_base(trial), render(), wrong))
+
+
+def echo_order(trial: Trial) -> Verdict:
+    """Each echo of the result belongs to that echo of the input."""
+    names = [n for n in _true(trial) if ARTIFACTS[n].echoes]
+    if not names:
+        raise NotApplicable("its products have no echoes")
+    scene, products = render(), _base(trial)
+    told, wrong = [], []
+    for name in names:
+        slopes = [a.slope for a in agreement(name, products, scene)]
+        told.append(f"{name}: slopes {', '.join(f'{s:.2f}' for s in slopes)}")
+        wrong += [name] if not all(1 / BANDS[name].slope <= s <= BANDS[name].slope for s in slopes) else []
+    return Verdict(not wrong, "; ".join(told), _against_truth(products, scene, wrong))
+
+
+def b0_strength(trial: Trial) -> Verdict:
+    """At half the field strength, where phases are half as large, fields in ppm and χ are the same."""
+    if "b0" not in trial.method.consumes and not _float_inputs(trial, render()):
+        raise NotApplicable("nothing that it takes depends on the strength of B0")
+    return _near_truth(trial, render(b0=1.5))
+
+
+def b0_oblique(trial: Trial) -> Verdict:
+    """Under an oblique B0 it finds the truth as well."""
+    return _near_truth(trial, render(Grid(ISOTROPIC.shape, ISOTROPIC.voxel_size, OBLIQUE)))
+
+
+def b0_turned(trial: Trial) -> Verdict:
+    """With B0 along another axis, and the object turned with it, the result is turned too."""
+    return _together(
+        _turns(trial, render(), render().permuted(order), _back(order)) for order in ((1, 2, 0), (2, 0, 1))
+    )
+
+
+def anisotropic(trial: Trial) -> Verdict:
+    """With voxels of 1 × 1.5 × 3 mm it finds the truth as well."""
+    return _near_truth(trial, _anisotropic())
+
+
+def axis_swap(trial: Trial) -> Verdict:
+    """With the axes renamed, voxel size and B0 too, the result is the same with its axes renamed."""
+    return _together(
+        _turns(trial, _anisotropic(), _anisotropic().permuted(order), _back(order)) for order in ((2, 1, 0), (1, 2, 0))
+    )
+
+
+def mirror(trial: Trial) -> Verdict:
+    """With the first axis turned round, and B0 with it, so is the result."""
+    scene = render(Grid(ISOTROPIC.shape, ISOTROPIC.voxel_size, OBLIQUE))
+    return _turns(trial, scene, scene.mirrored(), lambda v: v[::-1], limit=MIRRORED)
+
+
+def odd_size(trial: Trial) -> Verdict:
+    """On volumes of odd size it finds the truth as well."""
+    return _near_truth(trial, render(Grid((35, 37, 39), ISOTROPIC.voxel_size)))
+
+
+def translation(trial: Trial) -> Verdict:
+    """An object moved by whole voxels gives the same result, moved."""
+    return _turns(trial, render(), render().moved((2, -2, 3)), lambda v: np.roll(v, (-2, 2, -3), (0, 1, 2)))
+
+
+def zero_outside(trial: Trial) -> Verdict:
+    """What it does not reconstruct is zero, and a mask it makes lies in the one it was given."""
+    products, given = _base(trial), render().mask
+    masked = [n for n in products if n not in ("phase", "magnitude")]
+    if "mask" not in (*trial.method.consumes, *trial.method.produces):
+        raise NotApplicable("it takes no mask and makes none")
+    inside = products.get("mask", given)
+    found = {n: np.count_nonzero(products[n][~inside]) for n in masked}
+    if "mask" in products and "mask" in trial.method.consumes:
+        found["mask"] = np.count_nonzero(products["mask"] & ~given)
+    told = ", ".join(f"{n}: {count} voxels" for n, count in found.items())
+    return Verdict(not any(found.values()), f"not zero outside: {told}")
+
+
+def outside(trial: Trial) -> Verdict:
+    """Values outside the mask do not matter."""
+    if "mask" not in trial.method.consumes:
+        raise NotApplicable("it takes no mask")
+    scene = render()
+    rng = np.random.default_rng(1)
+    measured = [n for n in trial.method.consumes if n in scene.volumes and n not in ("mask", "labels")]
+    changed = {n: _littered(n, scene.volumes[n], scene.mask, rng) for n in measured}
+    if not changed:
+        raise NotApplicable("it takes the mask alone")
+    return _turns(trial, scene, scene.with_volumes(**changed), lambda v: v, inside_only=True)
+
+
+def two_parts(trial: Trial) -> Verdict:
+    """A mask in two parts: each is reconstructed, and looks like the truth."""
+    if "mask" not in trial.method.consumes:
+        raise NotApplicable("it takes no mask")
+    scene = render(gap=True)
+    products = trial.products(scene)
+    empty = [n for n in products for part in parts(scene.mask) if not products[n][part].any()]
+    if empty:
+        return Verdict(False, f"{empty[0]} is empty in a part of the mask", _against_truth(products, scene, empty))
+    return _near_truth(trial, scene, slopes=False)
+
+
+def nan_outside(trial: Trial) -> Verdict:
+    """NaN outside the mask, in the files that a study gives it, does not matter."""
+    scene = render()
+    if "mask" not in trial.method.consumes:
+        raise NotApplicable("it takes no mask")
+    stored = {n: scene.volumes[n].copy() for n in _float_inputs(trial, scene)}
+    if not stored:
+        raise NotApplicable("it takes no measured volumes")
+    for volume in stored.values():
+        volume[~scene.mask] = np.nan
+    try:
+        volumes = {n: _through_file(n, v, scene.grid) for n, v in stored.items()}
+        return _turns(trial, scene, scene.with_volumes(**volumes), lambda v: v, inside_only=True)
+    except QsmbenchError as reason:
+        raise NotApplicable(f"no method is given such a volume: {str(reason).rpartition('/')[2]}") from reason
+
+
+def zero_input(trial: Trial) -> Verdict:
+    """All inputs zero: the result is zero, or the method says why there is none."""
+    scene = render()
+    nothing = {n: np.zeros_like(scene.volumes[n]) for n in _float_inputs(trial, scene)}
+    if not nothing:
+        raise NotApplicable("it takes no measured volumes")
+    try:
+        products = trial.products(scene.with_volumes(**nothing))
+    except (NotApplicable, QsmbenchError) as reason:
+        return Verdict(True, f"says: {reason}")
+    except Failed as reason:
+        if str(reason) != NO_MASK:
+            raise
+        return Verdict(True, NO_MASK)
+    values = [n for n in products if n not in ("mask", "field_noise")]
+    peaks = {n: float(np.abs(products[n]).max()) / max(float(np.abs(_base(trial)[n]).max()), 1e-12) for n in values}
+    wrong = [n for n, peak in peaks.items() if peak > 1e-3]
+    return Verdict(not wrong, f"all finite; {_figures('largest value, of the usual one', peaks)}".rstrip("; "))
+
+
+def no_signal(trial: Trial) -> Verdict:
+    """Voxels in the mask without any signal: the result is finite there, and the rest looks like the truth."""
+    scene = render()
+    x, y, z = scene.grid.axes()
+    void = (x - 1) ** 2 + (y - 2) ** 2 + (z + 1) ** 2 < 2.5**2
+    changed = {n: np.where(_like(void, scene.volumes[n]), 0, scene.volumes[n]) for n in _float_inputs(trial, scene)}
+    if not changed:
+        raise NotApplicable("it takes no measured volumes")
+    return _near_truth(trial, scene.with_volumes(**changed), slopes=False)
+
+
+def repeated(trial: Trial) -> Verdict:
+    """Run again, it gives the same bits."""
+    once = _base(trial)
+    twice = trial.products(render(), again=True)
+    found = {n: int(np.count_nonzero(once[n] != twice[n])) for n in once}
+    return Verdict(not any(found.values()), ", ".join(f"{n}: {c} voxels differ" for n, c in found.items()))
+
+
+def threads(trial: Trial) -> Verdict:
+    """On one, two and three threads it gives the same."""
+    results = []
+    for count in (1, 2, 3):
+        with _threads(count):
+            results.append(trial.products(render(), again=True))
+    found = {n: max(difference(n, r[n], results[0][n], render().mask) for r in results[1:]) for n in results[0]}
+    return Verdict(max(found.values()) <= REPEATED, _figures("relative difference", found))
+
+
+def inputs_unchanged(trial: Trial) -> Verdict:
+    """It writes to none of its inputs."""
+    _base(trial)
+    return Verdict(not trial.changed, f"changed: {', '.join(sorted(trial.changed)) or 'none'}")
+
+
+def scaled_integers(trial: Trial) -> Verdict:
+    """Volumes that were stored as 16-bit integers with a scale factor give the same within the quantisation."""
+    scene = render()
+    volumes = {n: _through_file(n, scene.volumes[n], scene.grid, integers=True) for n in _float_inputs(trial, scene)}
+    if not volumes:
+        raise NotApplicable("it takes no measured volumes")
+    return _turns(trial, scene, scene.with_volumes(**volumes), lambda v: v)
+
+
+def one_echo(trial: Trial) -> Verdict:
+    """A single echo: the truth as well, or a stated reason."""
+    return _echoes_hold(trial, (0.016,))
+
+
+def many_echoes(trial: Trial) -> Verdict:
+    """Nine echoes: the truth as well."""
+    return _echoes_hold(trial, tuple(0.003 + 0.0025 * e for e in range(9)))
+
+
+def uneven_echoes(trial: Trial) -> Verdict:
+    """Unequal echo spacing: the truth as well, or a stated reason."""
+    return _echoes_hold(trial, (0.005, 0.007, 0.012, 0.023))
+
+
+def phase_offset(trial: Trial) -> Verdict:
+    """A smooth phase of the coils, there at TE = 0 already, is no field."""
+    if "total_field" not in trial.method.produces or not {"phase", "unwrapped"} & set(trial.method.consumes):
+        raise NotApplicable("it makes no total_field of phases")
+    return _near_truth(trial, render(offset=True))
+
+
+CHECKS: tuple[Callable[[Trial], Verdict], ...] = (
+    runs,
+    sign,
+    units,
+    truth,
+    position,
+    echo_order,
+    b0_strength,
+    b0_oblique,
+    b0_turned,
+    anisotropic,
+    axis_swap,
+    mirror,
+    odd_size,
+    translation,
+    zero_outside,
+    outside,
+    two_parts,
+    nan_outside,
+    zero_input,
+    no_signal,
+    repeated,
+    threads,
+    inputs_unchanged,
+    scaled_integers,
+    one_echo,
+    many_echoes,
+    uneven_echoes,
+    phase_offset,
+)
+
+
+def _base(trial: Trial) -> Volumes:
+    return trial.products(render())
+
+
+def _anisotropic() -> Scene:
+    return render(Grid((46, 36, 18), (1.0, 1.5, 3.0)))
+
+
+def _true(trial: Trial) -> list[str]:
+    """The products that can be held against the truth."""
+    names = [n for n in trial.method.produces if n in BANDS]
+    if not names:
+        raise NotApplicable(f"there is no truth to hold {' and '.join(trial.method.produces)} against")
+    return names
+
+
+def _scaled(trial: Trial) -> list[str]:
+    names = [n for n in _true(trial) if n != "mask"]
+    if not names:
+        raise NotApplicable("a mask has no sign and no scale")
+    return names
+
+
+def _float_inputs(trial: Trial, scene: Scene) -> list[str]:
+    return [n for n in trial.method.consumes if n in scene.volumes and scene.volumes[n].dtype.kind == "f"]
+
+
+def _figures(what: str, found: dict[str, float]) -> str:
+    return f"{what}: " + ", ".join(f"{n} {v:.3g}" for n, v in found.items()) if found else ""
+
+
+def _like(region: np.ndarray, volume: np.ndarray) -> np.ndarray:
+    return region[..., None] if volume.ndim == 4 else region
+
+
+def _against_truth(products: Volumes, scene: Scene, names: list[str] | None = None) -> tuple[Picture, ...]:
+    chosen = [n for n in (products if names is None else names) if n in scene.truth]
+    return _pictures(products, scene.truth, scene, support(products, scene), chosen)
+
+
+def _pictures(
+    found: Volumes, expected: Volumes, scene: Scene, region: np.ndarray, names: list[str]
+) -> tuple[Picture, ...]:
+    size = scene.grid.voxel_size
+    return tuple(Picture(n, _last_echo(expected[n]), _last_echo(found[n]), region, size) for n in names)
+
+
+def _last_echo(volume: np.ndarray) -> np.ndarray:
+    return volume[..., -1] if volume.ndim == 4 else volume
+
+
+def _echoes_hold(trial: Trial, te: tuple[float, ...]) -> Verdict:
+    """Against the truth of a scene of other echoes, the products do as well as on the plain one."""
+    if not any(n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes) for n in trial.method.consumes):
+        raise NotApplicable("nothing that it takes has echoes")
+    return _near_truth(trial, render(te=te))
+
+
+def _near_truth(trial: Trial, scene: Scene, *, slopes: bool = True) -> Verdict:
+    """Slope and correlation of the products on a scene, against those on the plain one."""
+    products = trial.products(scene)
+    told, wrong = [], []
+    for name in _true(trial):
+        plain, now = agreement(name, _base(trial), render()), agreement(name, products, scene)
+        correlation, least = (min((a.correlation for a in found), key=abs) for found in (now, plain))
+        size, usual = (float(np.median([a.slope for a in found])) for found in (now, plain))
+        drift, band = size / usual if usual else np.inf, BANDS[name]
+        same_scale = not slopes or np.isnan(drift) or 1 / band.drift <= drift <= band.drift
+        # A wrong sign is another check's matter: here it must be the same in both scenes.
+        same_truth = correlation * np.sign(least) >= max(abs(least) - (band.fall if slopes else PART), 1e-3)
+        wrong += [] if same_scale and same_truth else [name]
+        scale = f"slope {size:.3g} (plain {usual:.3g}), " if slopes and not np.isnan(size) else ""
+        told.append(f"{name}: {scale}correlation {correlation:.3g} ({least:.3g})")
+    return Verdict(not wrong, "; ".join(told), _against_truth(products, scene, wrong))
+
+
+def _turns(
+    trial: Trial, scene: Scene, other: Scene, back: Turn, *, inside_only: bool = False, limit: float = TURNED
+) -> Verdict:
+    """The products on `other`, turned `back`, are those on `scene`."""
+    expected = trial.products(scene)
+    found = {n: back(v) for n, v in trial.products(other).items()}
+    region = support(expected, scene) & support(found, scene)
+    changes = {}
+    for name in expected:
+        pair = found[name], expected[name]
+        if inside_only and name == "mask":
+            pair = found[name] & scene.mask, expected[name] & scene.mask
+        changes[name] = difference(name, *pair, region)
+    wrong = [n for n, change in changes.items() if not change <= limit]
+    told = f"{_figures('relative difference', changes)}; at most {limit:g}"
+    return Verdict(not wrong, told, _pictures(found, expected, scene, region, wrong))
+
+
+def _together(verdicts: Iterator[Verdict]) -> Verdict:
+    """The first that failed, or the last."""
+    for verdict in verdicts:
+        if not verdict.passed:
+            break
+    return verdict
+
+
+def _back(order: tuple[int, int, int]) -> Turn:
+    """Undoes a renaming of the axes."""
+    inverse = tuple(int(a) for a in np.argsort(order))
+    return lambda v: v.transpose((*inverse, 3)[: v.ndim])
+
+
+def _littered(name: str, volume: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The volume with noise outside the mask, thrice as large as what is inside (phases and magnitudes: as large)."""
+    peak = float(np.abs(volume[mask]).max()) * (1 if name in ("phase", "magnitude") else 3)
+    low = 0.0 if volume.min() >= 0 else -peak
+    noise = rng.uniform(low, peak, volume.shape).astype(volume.dtype)
+    return np.where(_like(mask, volume), volume, noise)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let methods use `count` threads."""
+    before = os.environ.get("QSMBENCH_THREADS")
+    os.environ["QSMBENCH_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["QSMBENCH_THREADS"]
+        else:
+            os.environ["QSMBENCH_THREADS"] = before
+
+
+def _through_file(name: str, volume: np.ndarray, grid: Grid, *, integers: bool = False) -> np.ndarray:
+    """The volume as it is read from a NIfTI file, of float32 or of 16-bit integers and a scale factor."""
+    with tempfile.TemporaryDirectory() as folder:
+        image = nib.Nifti1Image(volume, grid.affine)
+        if integers:
+            image.set_data_dtype(np.int16)  # nibabel chooses the scale factor that uses all of them
+        nib.save(image, Path(folder) / ARTIFACTS[name].file)
+        with _quiet():
+            return read(Path(folder), name, grid)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Notes on the units of phases are for people's files."""
+    logger = logging.getLogger("qsmbench")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,230 @@
+"""The scene that methods are tried on: spheres in a body, whose fields are known in closed form.
+
+Nothing here uses the package's dipole kernel or its simulator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import label
+
+from qsmbench.grid import Grid
+from qsmbench.registry import Method
+from qsmbench.units import DR_3T, rad_per_ppm
+
+Volumes = dict[str, np.ndarray]
+Turn = Callable[[np.ndarray], np.ndarray]
+
+ISOTROPIC = Grid((34, 38, 36), (1.5, 1.5, 1.5))
+OBLIQUE = (0.36, -0.48, 0.8)
+ECHOES = (0.004, 0.010, 0.016, 0.022)
+"""Evenly spaced, as some fits of R2* need; but the first is not the spacing, so the two cannot be confused [s]."""
+
+BODY = (20.0, 23.0, 21.0)
+"""Semi-axes of the ellipsoid of tissue, which is the mask [mm]."""
+
+SOURCES = (
+    ((-7.0, 6.0, 4.0), 5.5, 0.12),
+    ((8.0, -5.0, -6.0), 5.0, -0.10),
+    ((6.5, 9.0, 7.0), 4.0, 0.08),
+    ((-6.0, -9.0, -5.0), 4.5, -(0.12 * 5.5**3 - 0.10 * 5.0**3 + 0.08 * 4.0**3) / 4.5**3),
+)
+"""Spheres in the body: centre [mm], radius [mm], χ [ppm]. No two axes or directions are alike. Their moments add up
+to zero: the mean of χ over any mask that holds them is zero, and the local field is their field and nothing else."""
+
+BACKGROUND = (((10.0, 8.0, -34.0), 5.5, 9.4), ((-30.0, -48.0, 24.0), 20.0, 9.4))
+"""Spheres of air outside the body."""
+
+NOISE = 0.005
+"""Standard deviation of the signal's real and imaginary part; the tissue's signal at TE = 0 is 1."""
+
+R2 = 15.0
+"""Irreversible relaxation rate of the tissue [1/s]."""
+
+_SUB = 3  # sub-voxels along each axis, over which truth is averaged
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One synthetic scan: what a method may consume, and what it should produce.
+
+    Attributes:
+        grid: of all volumes.
+        te: (n_echoes,) echo times, s.
+        b0: T.
+        volumes: what is measured, by artifact; with noise.
+        truth: what should be found, by artifact; without noise, but for phases.
+    """
+
+    grid: Grid
+    te: np.ndarray
+    b0: float
+    volumes: Volumes
+    truth: Volumes
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(nx, ny, nz) bool, the voxels to reconstruct."""
+        return self.volumes["mask"]
+
+    def arguments(self, method: Method) -> dict[str, Any]:
+        """What `method` consumes, each array a copy of its own.
+
+        Raises:
+            KeyError: the scene has no such artifact.
+        """
+        plain = {"grid": self.grid, "te": self.te.copy(), "b0": self.b0}
+        return {n: plain[n] if n in plain else self.volumes[n].copy(order="K") for n in method.consumes}
+
+    def with_volumes(self, **volumes: np.ndarray) -> Scene:
+        """The same scene with some volumes measured otherwise."""
+        return replace(self, volumes=self.volumes | volumes)
+
+    def turned(self, grid: Grid, turn: Turn) -> Scene:
+        """The scene with `turn` applied to each volume, on the `grid` that goes with it."""
+        return replace(self, grid=grid, volumes=_each(turn, self.volumes), truth=_each(turn, self.truth))
+
+    def permuted(self, order: tuple[int, int, int]) -> Scene:
+        """The axes renamed: those of the volumes, the voxel size and B0 together."""
+        g = self.grid
+        (nx, ny, nz), size, b0_dir = (tuple(v[a] for a in order) for v in (g.shape, g.voxel_size, g.b0_dir))
+        grid = Grid((int(nx), int(ny), int(nz)), size, b0_dir)  # type: ignore[arg-type]
+        return self.turned(grid, lambda v: v.transpose((*order, 3)[: v.ndim]))
+
+    def mirrored(self) -> Scene:
+        """The first axis turned round, and B0 with it."""
+        x, y, z = self.grid.b0_dir
+        return self.turned(Grid(self.grid.shape, self.grid.voxel_size, (-x, y, z)), lambda v: v[::-1])
+
+    def moved(self, shift: tuple[int, int, int]) -> Scene:
+        """Everything moved by whole voxels; what leaves at one side comes in at the other."""
+        return self.turned(self.grid, lambda v: np.roll(v, shift, (0, 1, 2)))
+
+
+def _each(turn: Turn, volumes: Volumes) -> Volumes:
+    return {name: np.ascontiguousarray(turn(v)) for name, v in volumes.items()}
+
+
+@cache
+def render(
+    grid: Grid = ISOTROPIC, te: tuple[float, ...] = ECHOES, b0: float = 3.0, offset: bool = False, gap: bool = False
+) -> Scene:
+    """The scene on `grid`.
+
+    Args:
+        grid: its centre is that of the body.
+        te: echo times, s.
+        b0: T.
+        offset: the coils add a phase that is there at TE = 0, a smooth one.
+        gap: a slab of 3 mm in the middle is no part of the mask, which falls in two.
+
+    Returns:
+        the scene; the same object for the same arguments.
+    """
+    true = _averaged(grid)
+    times = np.array(te)
+    x, y, z = grid.axes()
+    mask = (x / BODY[0]) ** 2 + (y / BODY[1]) ** 2 + (z / BODY[2]) ** 2 < 1
+    if gap:
+        mask &= np.abs(x) >= 1.6
+    r2prime = DR_3T * b0 / 3 * (true["chi_para"] + true["chi_dia"])
+    truth = {n: v * mask for n, v in true.items()} | {"r2prime": r2prime * mask, "r2star": (R2 + r2prime) * mask}
+    body = true["inside"]
+    magnitude = (body * (1 - 2 * true["chi_para"] - true["chi_dia"]))[..., None] * np.exp(
+        -(R2 + r2prime)[..., None] * times
+    )
+    coils = 0.8 + 0.06 * x - 0.04 * y + 0 * z if offset else np.zeros(grid.shape)
+    phase = coils[..., None] + rad_per_ppm(b0, 1.0) * true["total_field"][..., None] * times
+    sigma = _field_noise(magnitude, times, b0)
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((2, *phase.shape)) * NOISE
+    signal = magnitude * np.exp(1j * phase) + noise[0] + 1j * noise[1]
+    turned = np.angle(signal * np.exp(-1j * phase))  # how far noise turns the phase
+    field_error = sigma * rng.standard_normal(grid.shape)
+    truth |= {
+        "mask": mask,
+        "unwrapped": (phase + turned) * mask[..., None],  # unwrapping takes no noise away
+        "phase": np.angle(np.exp(1j * (phase + turned - coils[..., None]))),
+        "field_noise": sigma * mask,
+    }
+    measured = {
+        **truth,
+        "phase": np.angle(signal),
+        "magnitude": np.abs(signal),
+        "total_field": (true["total_field"] + field_error) * mask,
+        "local_field": (true["local_field"] + field_error) * mask,
+        "water": magnitude[..., 0] * mask,
+        "labels": mask.astype(np.uint8),
+    }
+    measured |= {name: np.zeros(grid.shape) for name in ("fat", "fat_fraction", "ct")}
+    return Scene(grid, times, b0, _as_stored(measured), _as_stored(truth))
+
+
+def _as_stored(volumes: Volumes) -> Volumes:
+    return {n: v.astype(np.float32) if v.dtype.kind == "f" else v for n, v in volumes.items()}
+
+
+def _field_noise(magnitude: np.ndarray, te: np.ndarray, b0: float) -> np.ndarray:
+    """Standard deviation [ppm] of the best fit of the phase without offset, at most 1 where there is no signal."""
+    information = (magnitude**2) @ te**2
+    return np.minimum(NOISE / (rad_per_ppm(b0, 1.0) * np.sqrt(np.maximum(information, 1e-12))), 1.0)
+
+
+def _averaged(grid: Grid) -> Volumes:
+    """χ, its two signs, the fields and the share of the body, averaged over sub-voxels."""
+    names = ("chi_para", "chi_dia", "local_field", "total_field", "inside")
+    total = {name: np.zeros(grid.shape) for name in names}
+    centres = (np.arange(_SUB) + 0.5) / _SUB - 0.5
+    for steps in itertools.product(centres, repeat=3):
+        x, y, z = (a + s * d for a, s, d in zip(grid.axes(), steps, grid.voxel_size, strict=True))
+        total["inside"] += (x / BODY[0]) ** 2 + (y / BODY[1]) ** 2 + (z / BODY[2]) ** 2 < 1
+        for centre, radius, chi in SOURCES:
+            field, fills = sphere(x, y, z, grid.b0_dir, centre, radius)
+            total["chi_para" if chi > 0 else "chi_dia"] += abs(chi) * fills
+            total["local_field"] += chi * field
+        for centre, radius, chi in BACKGROUND:
+            total["total_field"] += chi * sphere(x, y, z, grid.b0_dir, centre, radius)[0]
+    mean = {name: v / _SUB**3 for name, v in total.items()}
+    mean["total_field"] += mean["local_field"]
+    return mean | {"chi": mean["chi_para"] - mean["chi_dia"]}
+
+
+def sphere(
+    x: np.ndarray,
+    y: np.ndarray,
+    z: np.ndarray,
+    b0_dir: tuple[float, float, float],
+    centre: tuple[float, float, float],
+    radius: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Field per χ of a uniform sphere: zero inside, (a/r)³(3cos²θ − 1)/3 outside; and which points lie inside.
+
+    Args:
+        x: positions [mm]; likewise `y` and `z`, broadcastable.
+        y: see `x`.
+        z: see `x`.
+        b0_dir: unit vector.
+        centre: mm.
+        radius: a, mm.
+
+    Returns:
+        field, without unit, and a boolean volume, both of the broadcast shape.
+    """
+    dx, dy, dz = x - centre[0], y - centre[1], z - centre[2]
+    r2 = dx**2 + dy**2 + dz**2
+    inside = r2 <= radius**2
+    safe = np.where(inside, 1, r2)
+    along = dx * b0_dir[0] + dy * b0_dir[1] + dz * b0_dir[2]
+    return np.where(inside, 0, radius**3 / 3 / safe**1.5 * (3 * along**2 / safe - 1)), inside
+
+
+def parts(mask: np.ndarray) -> list[np.ndarray]:
+    """The connected parts of a mask, each as a boolean volume."""
+    labels, count = label(mask)
+    return [labels == i for i in range(1, count + 1)]

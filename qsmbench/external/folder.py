@@ -1,0 +1,245 @@
+"""A folder of any language as a method: one that keeps the public QSM-CI contract, unmodified.
+
+It is called as `run.sh IN OUT`: IN is a fresh folder with copies of what it consumes and of nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+
+from qsmbench.artifacts import (
+    ARTIFACTS,
+    PARAMS_FILE,
+    Params,
+    check_grid,
+    open_grid,
+    read_json,
+    write,
+    write_json,
+    write_params,
+)
+from qsmbench.errors import QsmbenchError
+from qsmbench.external.container import Call, contained, native
+from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
+from qsmbench.external.described import Described
+from qsmbench.grid import Grid
+from qsmbench.registry import Container
+
+CONFIG_FILE = "config.json"
+
+_SCAN = ("grid", "te", "b0")
+"""What every folder is told of the scan, in `params.json`."""
+
+_OUT_OF_MEMORY = 137
+"""Exit code of a container whose process was killed, which its engine does when the memory limit is reached."""
+
+
+def load(folder: Path, container: Container = "none", memory_limit: float | None = None) -> Described:
+    """The method in a folder that keeps the QSM-CI contract.
+
+    Args:
+        folder: with an `algorithm.yml`.
+        container: where it runs: none (on this machine), docker, podman or apptainer.
+        memory_limit: MiB that its container may take; a process on this machine is watched by `qsmbench.step`.
+
+    Raises:
+        QsmbenchError: the folder does not keep the contract, has no image for its container, or its script has
+            the line endings of Windows.
+    """
+    manifest = read_manifest(folder)
+    if container != "none" and manifest.image is None:
+        raise QsmbenchError(f"{folder / MANIFEST}: names no image to run in {container}; set container: none")
+    _check_script(folder, manifest.run)
+
+    def reconstruct(**values: Any) -> tuple[np.ndarray, ...]:
+        return _reconstruct(folder.resolve(), manifest, container, memory_limit, values)
+
+    return Described(
+        name=manifest.name,
+        function=reconstruct,
+        produces=manifest.produces,
+        reference=manifest.reference,
+        optional=manifest.optional,
+        files=tuple(sorted(f for f in folder.rglob("*") if f.is_file() and not _is_by_product(f.relative_to(folder)))),
+        inputs=(*manifest.required, *manifest.optional, *_SCAN),
+        defaults=manifest.defaults,
+        description=manifest.description,
+        watched=container not in ("docker", "podman"),
+    )
+
+
+def _is_by_product(file: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+
+
+def _check_script(folder: Path, run: str) -> None:
+    scripts = [folder / word for word in run.split() if word.endswith(".sh")]
+    for script in scripts:
+        if not script.is_file():
+            raise QsmbenchError(f"{script}: no such file, but {MANIFEST} says run: {run}")
+        if b"\r\n" in script.read_bytes():
+            raise QsmbenchError(f"{script}: has the line endings of Windows, which bash cannot read; convert it")
+
+
+def _reconstruct(
+    folder: Path, manifest: Manifest, container: str, memory_limit: float | None, values: dict[str, Any]
+) -> tuple[np.ndarray, ...]:
+    """Run the folder on `values`: artifacts, `grid`, `te`, `b0`, and the settings that are not left at their default.
+
+    Raises:
+        RuntimeError: it ended with an exit code other than 0.
+        MemoryError: its container took more than the limit.
+        ValueError: what it wrote is not what its stage produces.
+    """
+    grid, te, b0 = (values.pop(name) for name in _SCAN)
+    volumes = {name: values.pop(name) for name in list(values) if name in ARTIFACTS}
+    with tempfile.TemporaryDirectory(prefix="qsmbench-") as work:
+        inputs, outputs, scratch = (Path(work) / name for name in ("in", "out", "tmp"))
+        outputs.mkdir()
+        scratch.mkdir()
+        _write_inputs(inputs, volumes, Params(te, b0, grid), values)
+        call = Call(folder, manifest.run, inputs, outputs, scratch, _variables(inputs))
+        _run(call, container, manifest.image, memory_limit)
+        mask = volumes.get("mask")
+        return tuple(_read(outputs, name, grid, mask) for name in manifest.produces)
+
+
+def _write_inputs(folder: Path, volumes: Mapping[str, np.ndarray], params: Params, settings: Mapping[str, Any]) -> None:
+    write(folder, volumes, params.grid)
+    write_params(folder, params)
+    if settings:
+        write_json(folder / CONFIG_FILE, settings)
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+
+
+def _variables(inputs: Path) -> dict[str, str]:
+    """What the contract hands over as environment variables, so that a script need not read JSON."""
+    params = read_json(inputs / PARAMS_FILE)
+    variables = {
+        "QSMCI_B0": str(params["B0"]),
+        "QSMCI_TE": " ".join(map(str, params["TE"])),
+        "QSMCI_TE0": str(params["TE"][0]),
+        "QSMCI_B0_DIR": " ".join(map(str, params["B0_dir"])),
+        "QSMCI_VOXEL_SIZE": " ".join(map(str, params["voxel_size"])),
+    }
+    config = inputs / CONFIG_FILE
+    settings = json.loads(config.read_text()) if config.is_file() else {}
+    variables |= {f"QSMCI_SET_{name.upper()}": str(value) for name, value in settings.items()}
+    threads = os.environ.get("OMP_NUM_THREADS")
+    return variables | ({"OMP_NUM_THREADS": threads} if threads else {})
+
+
+def _run(call: Call, container: str, image: str | None, memory_limit: float | None) -> None:
+    if container == "none":
+        command, environment = native(call), _native_environment(call)
+    else:
+        command, environment = contained(call, container, image or "", memory_limit), dict(os.environ)
+    program = next(word for word in command if word != "env" and "=" not in word)
+    if shutil.which(program, path=environment.get("PATH")) is None:
+        raise QsmbenchError(f"{program}: no such program on this machine, but it is needed to run {call.folder.name}")
+    code, last = _watch(command, call.scratch, environment)
+    if code == _OUT_OF_MEMORY and container in ("docker", "podman") and memory_limit is not None:
+        raise MemoryError(f"took more memory than its limit of {memory_limit:g} MiB")
+    if code != 0:
+        last = last.replace(f"{call.folder}{os.sep}", "")
+        said = f" ({last[:200]})" if last else ""
+        raise RuntimeError(f"{call.run}: {'exit code' if code > 0 else 'killed by signal'} {abs(code)}{said}")
+
+
+def _native_environment(call: Call) -> dict[str, str]:
+    """Ours, with the contract's variables, a folder for temporary files, and our Python as `python3`."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    ours = {"PATH": path, "TMPDIR": str(call.scratch), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, **ours, **call.environment}
+
+
+def _watch(command: list[str], where: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command in the folder `where`, pass on what it says, and return its exit code and its last line.
+
+    What it leaves running in the background does not keep us waiting; `qsmbench.step` ends it.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=where,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        said: list[str] = []
+        reader = threading.Thread(target=_pass_on, args=(process.stdout, said), daemon=True)
+        reader.start()
+        code = process.wait()
+        reader.join(timeout=1)
+        if reader.is_alive():  # somebody in the background holds the pipe: leave it, closing it would wait
+            process.stdout = None
+    return code, said[-1] if said else ""
+
+
+def _pass_on(stream: IO[str], said: list[str]) -> None:
+    for line in stream:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        if line.strip():
+            said[:] = [line.strip()]
+
+
+def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.ndarray:
+    """A product: (nx, ny, nz), zero outside `mask`.
+
+    Raises:
+        ValueError: it is missing, damaged, not finite in the mask, or on another grid than the scan.
+    """
+    file = folder / ARTIFACTS[name].file
+    if not file.is_file():
+        wrote = ", ".join(sorted(f.name for f in folder.iterdir())) or "nothing"
+        raise ValueError(f"wrote no {file.name}; it wrote {wrote}")
+    try:
+        shape, affine = open_grid(file)
+        if shape[:3] != grid.shape:
+            raise ValueError(f"{file.name} has shape {shape[:3]}; the scan has {grid.shape}")
+        _check_place(file, affine, grid)
+        values = np.asarray(nib.load(file).dataobj, np.float32).copy()  # type: ignore[attr-defined]
+    except (ValueError, ImageFileError, OSError, EOFError, zlib.error) as e:
+        reason = str(e).replace(f"{folder}{os.sep}", "")
+        raise ValueError(reason if file.name in reason else f"{file.name}: damaged ({reason})") from e
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    if name == "mask" and np.isfinite(values).all():
+        return values != 0
+    if mask is not None and values.shape == mask.shape:
+        values[~mask] = 0  # some write NaN there
+    return values
+
+
+def _check_place(file: Path, affine: np.ndarray, grid: Grid) -> None:
+    """Refuse a map that says it lies elsewhere; one that does not say where it lies is taken to be on the grid.
+
+    Writers without a header of the scan at hand put an identity there, or the bare voxel size.
+    """
+    plain = [np.eye(4), np.diag([*grid.voxel_size, 1.0])]
+    if any(np.allclose(affine, p, atol=1e-4) for p in plain):
+        return
+    header: Any = nib.load(file).header
+    if header["sform_code"] == 0 and header["qform_code"] == 0:
+        return
+    check_grid(file, grid.shape, affine, grid)

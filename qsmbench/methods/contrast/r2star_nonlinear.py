@@ -1,0 +1,110 @@
+"""R2* by nonlinear least squares with the noise floor in the model."""
+
+import numpy as np
+
+from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.ops.echo_line import echo_weights, noise_in_texture, straight_line
+from qsmbench.ops.rician import rician_mean
+from qsmbench.registry import method
+
+_CHUNK = 1 << 15  # voxels that are fitted at a time
+_ITERATIONS = 60
+_TOLERANCE = 1e-6  # of the parameters: logarithm of the amplitude, R2* times the last echo time
+
+
+@method(produces="r2star", reference="Feng 2013, doi:10.1002/mrm.24607")
+def r2star_nonlinear(magnitude, mask, te, *, noise=None, r2star_max=1000.0):
+    """Nonlinear fit of the magnitude to the mean that an exponential has in the presence of noise.
+
+    The mean of a magnitude does not sink below 1.25 σ, the noise's floor. The first moment of the Rice distribution
+    around amplitude · exp(−R2*·te) is fitted by least squares (Levenberg–Marquardt), from the log-linear fit on. That
+    is the model for one coil, or coils combined with their phases; the sum of squares of many coils has a higher floor.
+
+    Args:
+        magnitude: (nx, ny, nz, n_echoes) a.u.
+        mask: (nx, ny, nz) bool.
+        te: (n_echoes,) echo times, s.
+        noise: σ in real and imaginary part, a.u.; None reads it off the first echo, from how neighbours differ; 0 fits
+            an exponential without floor.
+        r2star_max: what lies beyond, or below zero, is set to the limit, 1/s.
+
+    Returns:
+        r2star: (nx, ny, nz) float32, 1/s.
+
+    Raises:
+        NotApplicable: there is a single echo.
+        QsmbenchError: `noise` is negative.
+
+    Reference:
+        Feng 2013, doi:10.1002/mrm.24607 (first moment, one coil).
+    """
+    if te.size < 2:
+        raise NotApplicable("R2* needs two echoes at least, and there is one")
+    if noise is not None and noise < 0:
+        raise QsmbenchError(f"r2star_nonlinear: noise is {noise}; it must not be negative")
+    sigma = noise_in_texture(magnitude[..., 0], mask) if noise is None else float(noise)
+    signal = magnitude[mask]
+    rate = np.zeros(len(signal), np.float32)
+    for start in range(0, len(signal), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        rate[part] = _fit(signal[part].astype(float), te / te[-1], sigma, r2star_max * te[-1]) / te[-1]
+    r2star = np.zeros(mask.shape, np.float32)
+    r2star[mask] = np.clip(rate, 0, r2star_max)
+    return r2star
+
+
+def _fit(signal, te, sigma, highest):
+    """Rate per unit of `te` that fits each row of `signal` best; 0 where there is no signal."""
+    rate = np.zeros(len(signal))
+    there = np.flatnonzero(signal.any(axis=1))
+    signal = signal[there]
+    p = _start(signal, te, highest)
+    cost, normal, slope = _linearised(p, signal, te, sigma)
+    damping = np.full(len(p), 1e-3)
+    active = np.arange(len(p))
+    for _ in range(_ITERATIONS):
+        if not active.size:
+            break
+        step = _step(normal[active], slope[active], damping[active])
+        trial = p[active] + step
+        trial[:, 1] = np.clip(trial[:, 1], -1, 2 * highest)
+        new_cost, new_normal, new_slope = _linearised(trial, signal[active], te, sigma)
+        better = new_cost <= cost[active]
+        taken = active[better]
+        p[taken], cost[taken] = trial[better], new_cost[better]
+        normal[taken], slope[taken] = new_normal[better], new_slope[better]
+        damping[active] *= np.where(better, 0.2, 5.0)
+        moving = (np.abs(step) > _TOLERANCE).any(axis=1) & (damping[active] < 1e10)
+        active = active[moving]
+    rate[there] = p[:, 1]
+    return rate
+
+
+def _start(signal, te, highest):
+    """(n_voxels, 2) logarithm of the amplitude and rate, from the straight line through the logarithms."""
+    logarithm = np.log(np.maximum(signal, 1e-6 * signal.max(axis=1, keepdims=True)))
+    intercept, slope, _ = straight_line(logarithm, echo_weights(signal), te)
+    return np.stack([intercept, np.clip(-slope, 0, highest)], axis=1)
+
+
+def _linearised(p, signal, te, sigma):
+    """Sum of squares, matrix (three numbers) and right-hand side of the normal equations, in each voxel."""
+    true = np.exp(np.minimum(p[:, :1] - p[:, 1:] * te, 80))
+    mean, derivative = rician_mean(true, sigma)
+    left = signal - mean
+    jacobian = derivative * true
+    square = jacobian**2
+    normal = np.stack([square.sum(axis=1), -square @ te, square @ te**2], axis=1)
+    slope = np.stack([(jacobian * left).sum(axis=1), -(jacobian * left) @ te], axis=1)
+    return (left**2).sum(axis=1), normal, slope
+
+
+def _step(normal, slope, damping):
+    """Levenberg–Marquardt step: the diagonal of the matrix is raised by the damping's share."""
+    n00, n01, n11 = normal.T
+    n00, n11 = n00 * (1 + damping), n11 * (1 + damping)
+    determinant = np.maximum(n00 * n11 - n01**2, np.finfo(float).tiny)
+    return (
+        np.stack([n11 * slope[:, 0] - n01 * slope[:, 1], n00 * slope[:, 1] - n01 * slope[:, 0]], 1)
+        / determinant[:, None]
+    )

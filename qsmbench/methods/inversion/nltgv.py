@@ -1,0 +1,63 @@
+"""Nonlinear total-generalised-variation inversion by the alternating direction method of multipliers."""
+
+from qsmbench.ops.admm import FieldData, Problem, minimise
+from qsmbench.ops.generalised_variation import GeneralisedVariation
+from qsmbench.ops.proximal import phase
+from qsmbench.ops.weight import effective_echo_time
+from qsmbench.registry import method
+from qsmbench.units import rad_per_ppm
+
+
+@method(produces="chi", reference="Milovic 2018, doi:10.1002/mrm.27073", portable=True)
+def nltgv(
+    local_field,
+    magnitude,
+    mask,
+    te,
+    b0,
+    grid,
+    *,
+    regularisation=1e-4,
+    curvature=3.0,
+    penalty=500.0,
+    curvature_penalty=500.0,
+    data_penalty=0.3,
+    relaxation=1.8,
+    tolerance=0.015,
+    max_iterations=100,
+    pad=20.0,
+):
+    """Nonlinear total generalised variation (FANSI): the data term of `nltv` with the regulariser of `tgv`.
+
+    It is a minimiser of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁.
+
+    Args:
+        local_field: (nx, ny, nz) ppm.
+        magnitude: (nx, ny, nz, n_echoes) a.u.; gives the relative precision w of the field.
+        mask: (nx, ny, nz) bool.
+        te: (n_echoes,) s.
+        b0: T.
+        grid: voxel size and B0 direction.
+        regularisation: α₁, ppm·mm (the gradient is per mm).
+        curvature: α₀/α₁, mm.
+        penalty: weight of the gradient splitting, in multiples of α₁, mm/ppm; changes the speed, not the limit.
+        curvature_penalty: weight of the splitting of Ev, in multiples of α₀, mm²/ppm; likewise.
+        data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
+        relaxation: over-relaxation of the splittings, 1 (none) to 2.
+        tolerance: stop when χ changes by less than this fraction between iterations.
+        max_iterations: stop then at the latest.
+        pad: zeros around the bounding box of the mask, mm along each axis.
+
+    Returns:
+        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+
+    Reference:
+        Milovic 2018, doi:10.1002/mrm.27073; Bredies 2010, doi:10.1137/090769521.
+    """
+    problem = Problem(local_field, mask, grid, pad)
+    weight = problem.weight(magnitude, te) ** 2 / data_penalty
+    scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
+    data = FieldData(problem.kernel, phase, (problem.field, weight), problem.field, scale=scale)
+    zero, first = problem.zero(), regularisation / data_penalty
+    variation = GeneralisedVariation(zero, grid, first, curvature, penalty, curvature_penalty)
+    return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

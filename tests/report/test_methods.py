@@ -1,0 +1,45 @@
+"""The table of methods: settings, where they come from, and the spread of what the data chose."""
+
+import json
+
+from invented_study import CHAINS, scores, write_study
+
+from qsmbench.report import build
+from qsmbench.report._methods import Setting, methods_used
+
+
+def run(folder, dataset, chain, **record):
+    out = folder / dataset / "chains" / chain
+    out.mkdir(parents=True)
+    method = chain.rpartition(".")[2]
+    defaults = {"chain": chain, "method": method, "settings": {}, "used": {}, "notes": {}, "reference": "control"}
+    (out / "run.json").write_text(json.dumps(defaults | record))
+
+
+def test_settings_and_their_origin(tmp_path):
+    study = write_study(tmp_path / "s", scores(CHAINS))
+    datasets = ["head_brain-3t_seed-0", "head_brain-3t_seed-1"]
+    for dataset, strength in zip(datasets, (2e-4, 3e-4), strict=True):
+        run(study, dataset, "romeo")
+        chosen = {"setting": "regularisation", "value": strength, "by": "lcurve", "default": 1e-4}
+        used = {"regularisation": 1e-4, "pad": 30.0}
+        told = {"used": used, "notes": {"chosen": chosen}, "reference": "Bilgic 2014, doi:10.1002/mrm.25029"}
+        run(study, dataset, "romeo.tv+lcurve", **told)
+        tuned = {"settings": {"threshold": 0.1}, "origin": "tuned: t.yaml", "used": {"threshold": 0.1, "pad": 30.0}}
+        run(study, dataset, "romeo.best", **tuned, method="tkd")
+    found = {m.name: m for m in methods_used(study, datasets)}
+    assert next(iter(found)) == "romeo"
+    assert found["tv+lcurve"].settings == [
+        Setting("regularisation", "0.0002 – 0.0003", "by lcurve"),
+        Setting("pad", "30", ""),
+    ]
+    assert found["tv+lcurve"].doi == "10.1002/mrm.25029"
+    assert found["best"].settings == [Setting("threshold", "0.1", "tuned: t.yaml"), Setting("pad", "30", "")]
+    page = build(study, tmp_path / "report").read_text()
+    assert "<b>regularisation 0.0002 – 0.0003</b> (by lcurve), pad 30" in page
+    assert "<b>threshold 0.1</b> (tuned: t.yaml)" in page
+
+
+def test_a_study_without_records_has_no_such_table(tmp_path):
+    study = write_study(tmp_path / "s", scores(CHAINS))
+    assert 'id="methods"' not in build(study, tmp_path / "report").read_text()
