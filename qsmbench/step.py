@@ -70,7 +70,7 @@ def _watch(spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """Run the worker, end it at its limits, and say how it ended. Nothing of it is left, on disk or running."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as scratch:
-        command = [sys.executable, "-m", "qsmbench.worker", json.dumps(dict(spec)), str(os.getpid())]
+        command = [sys.executable, "-m", "qsmbench.worker", json.dumps(dict(spec)), str(os.getpid()), scratch]
         environment = {**os.environ, "TMPDIR": scratch}
         with (out / "log.txt").open("wb") as log:
             worker = subprocess.Popen(

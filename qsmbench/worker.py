@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -183,19 +184,20 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _die_with(parent: int) -> None:
-    """End this process and what it started, soon after its parent has ended: a killed study leaves nothing running."""
+def _die_with(parent: int, scratch: str) -> None:
+    """End this process and what it started soon after its parent: a killed study leaves nothing, running or on disk."""
     while os.getppid() == parent:
         time.sleep(1)
+    shutil.rmtree(scratch, ignore_errors=True)
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
 
 
 def main() -> None:
-    """Entry point of the worker process: the specification as JSON, and the process that it serves."""
+    """Entry point of the worker process: the specification as JSON, the process that it serves, and its TMPDIR."""
     spec = json.loads(sys.argv[1])
-    threading.Thread(target=_die_with, args=(int(sys.argv[2]),), daemon=True).start()
+    threading.Thread(target=_die_with, args=(int(sys.argv[2]), sys.argv[3]), daemon=True).start()
     write_json(Path(spec["out"]) / OUTCOME_FILE, run(spec))
 
 

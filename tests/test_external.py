@@ -335,6 +335,25 @@ def test_nothing_is_left_running(run, end):
     assert not sleepers(seconds)
 
 
+def test_a_killed_step_leaves_nothing(scan_folder, tmp_path):
+    seconds = f"8{os.getpid()}.5"
+    where = shlex.quote(str(tmp_path / "where"))
+    folder = write_folder(tmp_path / "mine", f'echo "$TMPDIR" > {where}\nsleep {seconds} &\nsleep {seconds}')
+    spec = {"chain": "truth.mine", "method": str(folder), "settings": {}, "out": str(tmp_path / "out")}
+    spec |= {"inputs": [str(scan_folder / n) for n in ("scan", "truth")], "parent": None, "time_limit": 60}
+    running = subprocess.Popen([sys.executable, "-m", "qsmbench.step", json.dumps(spec)])
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "where").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    running.kill()
+    running.wait()
+    assert not sleepers(seconds)
+    scratch = Path((tmp_path / "where").read_text().strip())
+    assert not scratch.exists()
+    assert not scratch.parent.exists()
+
+
 GREEDY = 'python3 -c "a = bytearray({} * 2**20); import time; time.sleep(60)"'
 
 
