@@ -131,7 +131,7 @@ WAITING = {name: {"zero input"} for name in ("romeo", "mcpc3ds", "nonlinear_fit"
 def test_built_in_methods_conform(name):
     checks = conform(name)
     assert {n: r for n, r in failed(checks).items() if n not in WAITING.get(name, ())} == {}
-    assert sum(c.status == PASS for c in checks) >= 15
+    assert sum(c.status == PASS for c in checks) >= 12
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def command(monkeypatch, capsys, tmp_path):
 def test_a_sound_method_leaves_with_zero(command, tmp_path):
     code, out, _ = command("tkd", "--set", "threshold=0.1")
     assert code == 0
-    assert "25 passed" in out or " 0 failed" in out
+    assert " 0 failed" in out
     content = json.loads((tmp_path / "conform-tkd" / "conform.json").read_text())
     assert content["passed"] and content["settings"] == {"threshold": 0.1}
     assert {c["status"] for c in content["checks"]} == {PASS, NOT_APPLICABLE}

@@ -9,4 +9,4 @@ FAILS = ("units",)
 @method(produces="total_field", reference="deliberately broken")
 def te_in_ms(unwrapped, magnitude, mask, grid, te, b0):
     """It takes echo times in milliseconds."""
-    return fit(unwrapped, magnitude, mask, grid, te * 1e-3, b0)
+    return fit(unwrapped, magnitude, mask, grid, te * 1e-3, b0)[0]
