@@ -8,7 +8,7 @@ from qsmbench.registry import method
 
 
 @method(produces="local_field", reference="Liu 2011, doi:10.1002/nbm.1670", portable=True)
-def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=100, pad=20.0):
+def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=50, pad=20.0):
     """Projection onto dipole fields: subtract the best fit of sources outside the mask.
 
     Least squares for the dipoles outside, by conjugate gradients. The sources sit in the bounding box of the mask and
