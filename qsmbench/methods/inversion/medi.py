@@ -25,7 +25,7 @@ def medi(
     merit=True,
     penalty=400.0,
     relaxation=1.8,
-    tolerance=0.012,
+    tolerance=0.008,
     max_iterations=100,
     pad=30.0,
 ):
