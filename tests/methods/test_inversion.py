@@ -18,6 +18,7 @@ from qsmbench.methods.inversion.star import star
 from qsmbench.methods.inversion.tkd import tkd
 from qsmbench.methods.inversion.tsvd import tsvd
 from qsmbench.methods.inversion.tv import tv
+from qsmbench.metrics.xsim import xsim
 from qsmbench.ops.difference import gradient, gradient_adjoint
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import convolve
@@ -42,6 +43,21 @@ def test_chi_has_the_right_sign_and_size(method, head):
     iron, calcification = head.chi > 0.15, head.chi < -0.35
     assert chi[iron].mean() > 0.1
     assert chi[calcification].mean() < -0.15
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_field_means_no_susceptibility(method, head):
+    assert not invert(method, np.zeros_like(head.local_field), head.mask, head.grid).any()
+
+
+def test_the_established_order_appears_at_a_high_signal_to_noise_ratio(head):
+    """Variation before squares before division, in NRMSE and in XSIM."""
+    field = noisy(head, sigma=0.0005)
+    maps = [invert(m, field, head.mask, head.grid) for m in (medi, tv, l2, tkd)]
+    errors = [oracles.nrmse(m, head.chi, head.mask) for m in maps]
+    likeness = [xsim(m, head.chi, head.mask) for m in maps]
+    assert max(errors[:2]) < 0.6 * errors[2] and errors[2] < errors[3]
+    assert min(likeness[:2]) > 1.2 * likeness[2] and likeness[2] > likeness[3]
 
 
 def test_variation_beats_squares(head):
@@ -126,6 +142,23 @@ def test_tkd_is_division_by_the_thresholded_kernel():
     found = tkd(convolve(point, d.astype(np.float32)), mask, grid, threshold=0.1, rescale=True, pad=0)
     assert found[7, 8, 6] - found.min() > 0.98
     assert found[7, 8, 6] == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "values"),
+    [
+        (tkd, "threshold", (0.05, 0.1, 0.2)),
+        (tsvd, "threshold", (0.05, 0.1, 0.2)),
+        (l2, "regularisation", (1e-3, 1e-2, 0.1)),
+    ],
+)
+def test_streaks_fall_with_regularisation(method, name, values, head):
+    """The error near the cone, of a field so noisy that streaks are most of it."""
+    near = np.abs(dipole_kernel(head.grid, head.grid.shape)) < 0.1
+    truth = np.where(head.mask, head.chi - head.chi[head.mask].mean(), 0)
+    errors = [method(noisy(head, 0.02), head.mask, head.grid, **{name: v}) - truth for v in values]
+    streaks = [np.linalg.norm(np.fft.rfftn(e)[near]) for e in errors]
+    assert streaks[0] > 1.2 * streaks[1] > 1.2**2 * streaks[2]
 
 
 def test_tsvd_is_division_where_the_kernel_is_large():

@@ -108,8 +108,8 @@ def _fast_qsm(field, inside, kernel, grid):
     mix = trust + (1 - trust) * like(smv_kernel(grid, field.shape, radius), field)
 
     spectrum = rfftn(field)
-    divided = spectrum / xp.where(kernel < 0, -1.0, 1.0) / xp.clip(abs(kernel), _REFERENCE_THRESHOLD, None)
-    reference = masked(irfftn(divided, field.shape), inside)
+    limited = xp.clip(abs(kernel), _REFERENCE_THRESHOLD, None)
+    reference = masked(irfftn(spectrum / xp.where(kernel < 0, -limited, limited), field.shape), inside)
     chi = masked(irfftn(spectrum * xp.sign(kernel) * mix, field.shape), inside)
     chi = masked(convolve(chi, mix), inside)
     n_voxels = float(xp.sum(xp.astype(inside, xp.float64)))

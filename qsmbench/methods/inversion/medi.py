@@ -25,7 +25,7 @@ def medi(
     merit=True,
     penalty=400.0,
     relaxation=1.8,
-    tolerance=0.012,
+    tolerance=0.008,
     max_iterations=100,
     pad=30.0,
 ):
@@ -76,21 +76,21 @@ def medi(
 
     chi = xp.zeros_like(field)
     dual = xp.stack([chi, chi, chi])
-    data, target = xp.zeros_like(field), xp.zeros_like(field)  # y and its multiplier kept as one; y minus multiplier
+    data, target = xp.zeros_like(field), xp.zeros_like(field)  # of y and its multiplier u: y + u and y − u
     work = xp.zeros_like(field)  # ∇ᵀ(z − u)
-    model = xp.zeros_like(field)
+    compute(_data_step, data, target, work, field, weight, out=(data, target), scale=scale, relaxation=0.0)
     for i in range(max_iterations):
-        constants = {"scale": scale, "relaxation": relaxation if i else 1.0}
-        compute(_data_step, data, model, field, weight, out=(data, target), **constants)
         chi_hat, field_hat = rfftn(target), rfftn(work)
         compute(_solve, chi_hat, field_hat, kernel, normal, out=(chi_hat, field_hat), rho=rho)
         previous, chi = chi, irfftn(chi_hat, window.shape)
         if edge_variation.step(dual, chi, previous, smooth, grid.voxel_size, threshold, relaxation) < tolerance:
             break
         model = irfftn(field_hat, window.shape)
-        edge_variation.adjoint(dual, smooth, work, grid.voxel_size, threshold)
         if merit and (i + 1) % _MERIT_EVERY == 0:
             _weaken_outliers(weight, model, field, inside, scale)
+        constants = {"scale": scale, "relaxation": relaxation}
+        compute(_data_step, data, target, model, field, weight, out=(data, target), **constants)
+        edge_variation.adjoint(dual, smooth, work, grid.voxel_size, threshold)
     return refer_to_mask(window.put(chi, mask), mask)
 
 
@@ -114,9 +114,9 @@ def _solve(xp, target_hat, work_hat, kernel, normal, *, rho):
     return chi_hat, kernel * chi_hat
 
 
-def _data_step(xp, data, model, field, weight, *, scale, relaxation):
-    """The data splitting s = y + u after the field `model` of a new χ, and y minus multiplier."""
-    data = data + relaxation * (model - _proximal(xp, data, field, weight, scale))
+def _data_step(xp, data, target, model, field, weight, *, scale, relaxation):
+    """The data splitting s = y + u after the field `model` of a new χ, and y − u."""
+    data = data + relaxation * (model - 0.5 * (data + target))
     return data, 2 * _proximal(xp, data, field, weight, scale) - data
 
 
