@@ -16,7 +16,7 @@ def test_prefixes():
 def test_steps_of_a_composed_chain():
     found = chains.steps("romeo.fit.vsharp.tkd")
     assert [s.chain for s in found] == ["romeo", "romeo.fit", "romeo.fit.vsharp", "romeo.fit.vsharp.tkd"]
-    assert [s.artifact for s in found] == ["unwrapped", "total_field", "local_field", "chi"]
+    assert [s.artifacts[0] for s in found] == ["unwrapped", "total_field", "local_field", "chi"]
     assert found[0].parent is None
     assert found[3].parent == "romeo.fit.vsharp"
 

@@ -123,14 +123,10 @@ def test_differences_know_what_is_free():
 # Methods
 
 
-WAITING = {name: {"zero input"} for name in ("romeo", "mcpc3ds", "nonlinear_fit", "bipolar")}
-"""Built-in methods that do not pass yet: what they stand on stops without a signal, instead of giving a reason."""
-
-
 @pytest.mark.parametrize("name", [n for n in registry.names() if n != "zero"])
 def test_built_in_methods_conform(name):
     checks = conform(name)
-    assert {n: r for n, r in failed(checks).items() if n not in WAITING.get(name, ())} == {}
+    assert failed(checks) == {}
     assert sum(c.status == PASS for c in checks) >= 12
 
 

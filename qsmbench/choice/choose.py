@@ -96,6 +96,8 @@ class _Trial:
         """Strengths, misfits and roughnesses."""
         strengths = np.geomspace(self.lowest, self.highest, self.steps)
         terms = [self.run(strength)[1] for strength in strengths]
+        if not all(t.misfit > 0 and t.roughness > 0 for t in terms):
+            raise NotApplicable("the field or χ is zero: the L-curve is drawn on logarithmic axes")
         return strengths, np.array([t.misfit for t in terms]), np.array([t.roughness for t in terms])
 
 
@@ -126,6 +128,8 @@ def _discrepancy(trial: _Trial) -> tuple[float, Any]:
     ends = []
     for strength in (trial.lowest, trial.highest):
         result, terms = trial.run(strength)
+        if terms.misfit == 0:
+            raise NotApplicable("the field is met exactly: there is no misfit to compare with its noise")
         ends.append((np.log(strength), np.log(terms.misfit) - goal, result))
     low, high = ends
     if low[1] > 0 or high[1] < 0:  # the noise is out of reach: the nearest end
