@@ -49,10 +49,16 @@ def unwrap_part(
     Reference:
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
     """
-    phase, seen = (np.ascontiguousarray(v, dtype=np.float32) for v in (phase, seen_or_even(magnitude, mask)))
+    phase = wrap(np.ascontiguousarray(phase, dtype=np.float32))
+    seen = np.ascontiguousarray(seen_or_even(magnitude, mask), dtype=np.float32)
     other = None if second is None else np.ascontiguousarray(second, dtype=np.float32)
     turns = grow(phase, mask, edge_quality(phase, mask, seen, other, ratio))
     return compute(lambda _, p, n: p + np.float32(2 * np.pi) * n, phase, turns)
+
+
+def _tells(ratio: float) -> bool:
+    """Whether an echo at this ratio of echo times tells of whole turns: at a whole one, they change nothing."""
+    return bool(abs(ratio - round(ratio)) > 1e-4)
 
 
 def seen_or_even(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -100,7 +106,8 @@ def turn_of_part(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, te:
     """
     weight = magnitude[..., 0] * magnitude[..., 1]
     turn = unwrap_part(wrap(phase[..., 1] - phase[..., 0]), weight, mask)
-    later = [((phase[..., e] - phase[..., 0])[mask], (te[e] - te[0]) / (te[1] - te[0])) for e in range(2, te.size)]
+    ratios = {e: (te[e] - te[0]) / (te[1] - te[0]) for e in range(2, te.size)}
+    later = [((phase[..., e] - phase[..., 0])[mask], r) for e, r in ratios.items() if _tells(r)]
     return turn + np.float32(2 * np.pi * shared_turns(turn[mask], weight[mask], later))
 
 
@@ -130,6 +137,9 @@ def shared_turns(turn: np.ndarray, weight: np.ndarray, others: list[tuple[np.nda
     Returns:
         the number; of those that fit equally well, the smallest.
     """
+    others = [(difference, ratio) for difference, ratio in others if _tells(ratio)]
+    if not others:
+        return 0
     candidates = sorted(range(-3, 4), key=abs)
     scores = np.zeros(len(candidates))
     total = max(float(weight.sum()), np.finfo(np.float32).tiny)

@@ -1,7 +1,7 @@
 """Unwrapping a phase along the most reliable edges between neighbours, the best first.
 
 Neighbouring voxels are joined by edges, each with a quality. From a seed, the region grows over the best edge at its
-border, and the voxel beyond is set to within π of the one before. Edges wait in 255 buckets, one for each quality.
+border, and the voxel beyond is set to within π of the one before.
 The edges crossed are a maximum spanning tree (Prim's algorithm), so that the choice of the seed does not matter.
 """
 
@@ -49,7 +49,7 @@ def grow(phase: np.ndarray, mask: np.ndarray, quality: np.ndarray) -> np.ndarray
     """Whole turns that unwrap a phase over each connected part of a mask; the median turn of a part is zero.
 
     Args:
-        phase: (nx, ny, nz) float32, rad.
+        phase: (nx, ny, nz) float32, rad, within ±π.
         mask: (nx, ny, nz) bool.
         quality: (3, nx, ny, nz) uint8, see `edge_quality`.
 
@@ -59,10 +59,12 @@ def grow(phase: np.ndarray, mask: np.ndarray, quality: np.ndarray) -> np.ndarray
     Reference:
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563; growing by quality: Jenkinson 2003, doi:10.1002/mrm.10354.
     """
-    todo = np.ascontiguousarray(mask).reshape(-1)
-    turns = np.full(phase.size, _UNSEEN, np.int16)
-    _grow(np.ascontiguousarray(phase).reshape(-1), todo, quality.reshape(3, -1), turns, *phase.shape)
-    turns *= todo
+    cells = np.empty(phase.shape, np.uint32)
+    over_planes(_pack, phase.shape[0], cells, np.ascontiguousarray(phase), quality)
+    inside = np.ascontiguousarray(mask).reshape(-1)
+    turns, following = np.full(phase.size, _UNSEEN, np.int16), np.empty(phase.size, np.int32)
+    _grow(cells.reshape(-1), inside, turns, following, phase.shape[1] * phase.shape[2], phase.shape[2])
+    turns *= inside
     return turns.reshape(phase.shape)
 
 
@@ -97,11 +99,30 @@ def _edge_quality(start, stop, quality, phase, mask, magnitude, second, ratio, h
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _grow(phase, mask, edges, turns, nx, ny, nz):
-    steps = (ny * nz, nz, 1)
-    # Each bucket is a stack, linked through `following`; an edge is 3 · voxel + axis.
+def _pack(start, stop, cells, phase, quality):
+    """Into one number for each voxel: the qualities of its three edges, 8 bits each, and the turns across them, 2 each.
+
+    Growing visits voxels all over the volume; what it needs of one should lie in one place, and be small.
+    """
+    _, _, ny, nz = quality.shape
+    for i in range(start, stop):
+        for j in range(ny):
+            for k in range(nz):
+                cell = np.int64(0)
+                for axis in range(3):
+                    good = np.int64(quality[axis, i, j, k])
+                    if good:
+                        beyond = phase[i + (axis == 0), j + (axis == 1), k + (axis == 2)]
+                        turn = np.int64(np.round((phase[i, j, k] - beyond) / _TURN))
+                        cell |= good << (8 * axis) | (turn + 1) << (24 + 2 * axis)
+                cells[i, j, k] = cell
+
+
+@numba.njit(nogil=True, cache=True)
+def _grow(cells, mask, turns, following, step_x, step_y):
+    # Each bucket is a stack of seen voxels, linked through `following`, by the best edge that leads from them to an
+    # unseen one. What was the best may have been seen since: then the voxel moves down.
     newest = np.full(256, -1, np.int32)
-    following = np.empty(3 * mask.size, np.int32)
     left = 0
     for v in range(mask.size):
         left += mask[v]
@@ -115,46 +136,53 @@ def _grow(phase, mask, edges, turns, nx, ny, nz):
         left -= 1
         size = 1
         part[0] = seed
-        best = _push(seed, edges, turns, newest, following, steps, 0)
+        best = _wait(seed, cells, turns, newest, following, step_x, step_y)
         while best > 0 and left > 0:
-            edge = newest[best]
-            if edge < 0:
+            here = np.int64(newest[best])
+            if here < 0:
                 best -= 1
                 continue
-            newest[best] = following[edge]
-            here = edge // 3
-            there = here + steps[edge - 3 * here]
-            if turns[here] == _UNSEEN:
-                here, there = there, here
-            elif turns[there] != _UNSEEN:
-                continue
-            turns[there] = turns[here] + np.int16(np.round((phase[here] - phase[there]) / _TURN))
-            left -= 1
-            part[size] = there
-            size += 1
-            best = _push(there, edges, turns, newest, following, steps, best)
+            newest[best] = following[here]
+            good, way = _best_edge(here, cells, turns, step_x, step_y)
+            if good == best:
+                axis = way % 3
+                step = step_x if axis == 0 else step_y if axis == 1 else 1
+                there = here + step if way < 3 else here - step
+                across = ((np.int64(cells[here if way < 3 else there]) >> (24 + 2 * axis)) & 3) - 1
+                turns[there] = turns[here] + (across if way < 3 else -across)
+                left -= 1
+                part[size] = there
+                size += 1
+                best = max(best, _wait(there, cells, turns, newest, following, step_x, step_y))
+            _wait(here, cells, turns, newest, following, step_x, step_y)
         _centre(turns, part, size)
 
 
 @numba.njit(inline="always")
-def _push(voxel, edges, turns, newest, following, steps, best):
-    """Put the edges that lead from a voxel to unseen ones into their buckets; the best quality that waits in any."""
+def _best_edge(v, cells, turns, step_x, step_y):
+    """The best quality of the edges from a voxel to unseen ones, 0 without any, and the way: +x, +y, +z, −x, …"""
+    own = np.int64(cells[v])
+    best, way = np.int64(0), 0
     for axis in range(3):
-        good = edges[axis, voxel]
-        if good and turns[voxel + steps[axis]] == _UNSEEN:
-            edge = 3 * voxel + axis
-            following[edge] = newest[good]
-            newest[good] = edge
-            best = max(best, good)
-        before = voxel - steps[axis]
-        if before >= 0:
-            good = edges[axis, before]
-            if good and turns[before] == _UNSEEN:
-                edge = 3 * before + axis
-                following[edge] = newest[good]
-                newest[good] = edge
-                best = max(best, good)
-    return best
+        step = step_x if axis == 0 else step_y if axis == 1 else 1
+        good = (own >> (8 * axis)) & 255
+        if good > best and turns[v + step] == _UNSEEN:
+            best, way = good, axis
+        if v >= step:
+            good = (np.int64(cells[v - step]) >> (8 * axis)) & 255
+            if good > best and turns[v - step] == _UNSEEN:
+                best, way = good, axis + 3
+    return best, way
+
+
+@numba.njit(inline="always")
+def _wait(v, cells, turns, newest, following, step_x, step_y):
+    """Put a seen voxel into the bucket of its best edge to an unseen one, and say which: 0 if it has none."""
+    good, _ = _best_edge(v, cells, turns, step_x, step_y)
+    if good:
+        following[v] = newest[good]
+        newest[good] = v
+    return good
 
 
 @numba.njit(nogil=True, cache=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.ops.array import compute
-from qsmbench.ops.phase_offset import connected_parts, offset_of_part, unwrap_part, wrap
+from qsmbench.ops.phase_offset import connected_parts, offset_of_part, unwrap_part
 from qsmbench.registry import method
 
 _TURN = np.float32(2 * np.pi)
@@ -45,49 +45,54 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
     if echoes not in ECHOES:
         raise QsmbenchError(f"romeo: echoes is {echoes!r}; legal are {', '.join(ECHOES)}")
     unwrapped = np.zeros(phase.shape, np.float32)
+    unwrap = _by_template if echoes == "template" else _one_by_one
     for box, inside in connected_parts(mask):
-        given, weight = phase[box], magnitude[box]
-        if te.size == 1:
-            found = unwrap_part(given[..., 0], weight[..., 0], inside)[..., None]
-        elif np.count_nonzero(inside) == 1:
-            found = given
-        else:
-            offset = offset_of_part(given, weight, inside, grid, te, offset_smoothing)[..., None]
-            unwrap = _by_template if echoes == "template" else _one_by_one
-            found = offset + unwrap(wrap(given - offset), weight, inside, te)
-        # The path was found on a difference of phases: add its whole turns to the phase as given.
-        congruent = compute(_congruent, given, found)
-        unwrapped[box][inside] = congruent[inside]
+        weight, part = magnitude[box], unwrapped[box]
+        given = [np.ascontiguousarray(phase[box][..., echo]) for echo in range(te.size)]
+        offset = np.zeros(inside.shape, np.float32)
+        if te.size > 1 and np.count_nonzero(inside) > 1:
+            offset = offset_of_part(phase[box], weight, inside, grid, te, offset_smoothing)
+        found = unwrap([compute(_without, p, offset) for p in given], weight, inside, te)
+        for echo in range(te.size):
+            # The path was found on a difference of phases: add its whole turns to the phase as given.
+            turned = compute(_congruent, given[echo], found[echo], offset)
+            np.copyto(part[..., echo], turned, where=inside)
     return unwrapped
 
 
-def _by_template(phase, magnitude, mask, te):
+def _by_template(phases, magnitude, mask, te):
     """The first echo in space, the others in time, each after the one before."""
-    echoes = np.ascontiguousarray(np.moveaxis(phase, -1, 0))
-    unwrapped = np.empty_like(echoes)
-    unwrapped[0] = unwrap_part(echoes[0], magnitude[..., 0], mask, echoes[1], te[0] / te[1])
+    second = {"second": phases[1], "ratio": te[0] / te[1]} if te.size > 1 else {}
+    unwrapped = [unwrap_part(phases[0], magnitude[..., 0], mask, **second)]
     for echo in range(1, te.size):
         ratio = np.float32(te[echo] / te[echo - 1])
-        compute(_followed, echoes[echo], unwrapped[echo - 1], out=unwrapped[echo], ratio=ratio)
-    return np.moveaxis(unwrapped, 0, -1)
+        unwrapped.append(compute(_followed, phases[echo], unwrapped[-1], ratio=ratio))
+    return unwrapped
 
 
-def _congruent(xp, phase, target):
-    """`phase` [rad] moved by the whole turns that bring it nearest to `target`."""
-    return phase + _TURN * xp.round((target - phase) / _TURN)
+def _one_by_one(phases, magnitude, mask, te):
+    """Each echo in space, moved by whole turns so that its median is proportional to TE as the echo's before is."""
+    unwrapped = []
+    for echo in range(te.size):
+        found = unwrap_part(phases[echo], magnitude[..., echo], mask)
+        if echo:
+            expected = unwrapped[-1][mask] * np.float32(te[echo] / te[echo - 1])
+            found += _TURN * np.float32(np.round(np.median(expected - found[mask]) / (2 * np.pi)))
+        unwrapped.append(found)
+    return unwrapped
+
+
+def _without(xp, phase, offset):
+    """`phase` less `offset`, wrapped [rad]."""
+    left = phase - offset
+    return left - _TURN * xp.round(left / _TURN)
+
+
+def _congruent(xp, phase, found, offset):
+    """`phase` [rad] moved by the whole turns that bring it nearest to `found` + `offset`."""
+    return phase + _TURN * xp.round((found + offset - phase) / _TURN)
 
 
 def _followed(xp, phase, before, *, ratio):
-    return _congruent(xp, phase, ratio * before)
-
-
-def _one_by_one(phase, magnitude, mask, te):
-    """Each echo in space, moved by whole turns so that its median is proportional to TE as the echo's before is."""
-    unwrapped = np.zeros(phase.shape, np.float32)
-    for echo in range(te.size):
-        unwrapped[..., echo] = unwrap_part(phase[..., echo], magnitude[..., echo], mask)
-        if echo:
-            expected = unwrapped[..., echo - 1][mask] * np.float32(te[echo] / te[echo - 1])
-            turns = np.round(np.median(expected - unwrapped[..., echo][mask]) / (2 * np.pi))
-            unwrapped[..., echo] += np.float32(2 * np.pi * turns)
-    return unwrapped
+    """`phase` [rad] moved by the whole turns that bring it nearest to that of the echo before, at its echo time."""
+    return phase + _TURN * xp.round((ratio * before - phase) / _TURN)
