@@ -72,7 +72,7 @@ def _by_template(phases, magnitude, mask, te):
 
 def _one_by_one(phases, magnitude, mask, te):
     """Each echo in space, moved by whole turns so that its median is proportional to TE as the echo's before is."""
-    unwrapped = []
+    unwrapped: list[np.ndarray] = []
     for echo in range(te.size):
         found = unwrap_part(phases[echo], magnitude[..., echo], mask)
         if echo:
