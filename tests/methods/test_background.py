@@ -77,7 +77,7 @@ def test_head_with_air_cavities(method, head):
 def test_what_is_left_of_the_background_is_small_beside_the_local_field(method, share, head):
     """The background is ten times the local field; so the error is what the local field loses, not what is left.
 
-    LBV's six neighbours and PDF's cyclic dipoles on voxels of 2 mm are the coarser models of a field close to air.
+    LBV's six neighbours are a coarse Laplacian close to air, on voxels of 2 mm; PDF stops before its fit is perfect.
     """
     left, kept = remove(method, head.background, head.mask, head.grid)
     inner = binary_erosion(kept, iterations=2)
