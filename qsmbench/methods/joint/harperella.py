@@ -48,19 +48,23 @@ def harperella(phase, magnitude, mask, grid, te, b0, *, radius=10.0, tolerance=0
     """
     window = Window.around(mask, grid, pad=max(pad, *grid.voxel_size))
     inside = without_boundary(window.take_mask(mask))
-    xp = namespace(inside)
-    if not xp.any(inside):
+    if not namespace(inside).any(inside):
         raise NotApplicable("no voxel of the mask has all its six neighbours in it")
     mean = like(smv_kernel(grid, window.shape, max(radius, *grid.voxel_size)), inside)
     known = masked(field_laplacian(phase, magnitude, te, mask, window, mean, grid.voxel_size), inside)
+    known += _laplacian_outside(known, inside, mean, tolerance, max_iterations)
+    return window.put(convolve(known, like(_inverse_laplacian(grid, window.shape) / rad_per_ppm(b0, 1.0), known)), mask)
 
+
+def _laplacian_outside(known, inside, mean, tolerance, max_iterations):
+    """The minimiser x, zero inside, of ‖S·x + S·known − level‖², S being the mean over a ball."""
+    xp = namespace(known)
     outside = ~inside
     smooth = convolve(known, mean)
     level = float(xp.sum(masked(smooth, inside), dtype=xp.float64)) / float(xp.sum(xp.astype(inside, xp.float64)))
     right = masked(convolve(level - smooth, mean), outside)
     twice = mean**2
-    known += cg(lambda x: masked(convolve(x, twice), outside), right, tolerance, max_iterations)
-    return window.put(convolve(known, like(_inverse_laplacian(grid, window.shape) / rad_per_ppm(b0, 1.0), known)), mask)
+    return cg(lambda x: masked(convolve(x, twice), outside), right, tolerance, max_iterations)
 
 
 def _inverse_laplacian(grid, shape):
