@@ -32,8 +32,8 @@ def medi(
     """MEDI: the minimiser of ½‖W(exp(i·s·Dχ) − exp(i·s·field))‖²/s² + λ‖M∇χ‖₁.
 
     M is zero across the edges of the magnitude image, so χ may jump where the anatomy does. W is the precision of the
-    field that the magnitudes tell. s turns ppm into phase at the echo time that carries most of the field: what
-    noise or wraps have made of a voxel then cannot pull at its χ by more than its signal is worth. MERIT weakens
+    field that the magnitudes tell. s turns ppm into phase at the echo time that carries most of the field: a voxel
+    that is wrong by whole turns does no harm, and noise cannot pull by more than the signal is worth. MERIT weakens
     voxels that the model misses by more than six standard deviations of the residual, again and again as χ converges.
 
     The authors minimise it by Gauss-Newton steps, each with many conjugate gradients; here the same objective is
@@ -76,9 +76,11 @@ def medi(
 
     chi = xp.zeros_like(field)
     dual = xp.stack([chi, chi, chi])
-    data, target = xp.zeros_like(field), xp.zeros_like(field)  # of y and its multiplier u: y + u and y − u
+    # y + u and y − u, u being the multiplier of y = Dχ. From y = field where that is known, so that no phase starts
+    # out by whole turns wrong.
+    data = field * weight / (weight + _DARK)
+    target = xp.asarray(data, copy=True)
     work = xp.zeros_like(field)  # ∇ᵀ(z − u)
-    compute(_data_step, data, target, work, field, weight, out=(data, target), scale=scale, relaxation=0.0)
     for i in range(max_iterations):
         chi_hat, field_hat = rfftn(target), rfftn(work)
         compute(_solve, chi_hat, field_hat, kernel, normal, out=(chi_hat, field_hat), rho=rho)
@@ -94,6 +96,7 @@ def medi(
     return refer_to_mask(window.put(chi, mask), mask)
 
 
+_DARK = 0.01  # W² about which a voxel has too little signal to start from
 _MERIT_EVERY = 10
 _MERIT_LIMIT = 6.0
 _PROXIMAL_STEPS = 2

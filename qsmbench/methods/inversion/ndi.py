@@ -21,15 +21,20 @@ def ndi(
     *,
     regularisation=1e-4,
     n_iterations=15,
+    n_linear=5,
     pad=30.0,
 ):
     """Nonlinear dipole inversion: descend on ½‖W(exp(i·s·Dχ) − exp(i·s·field))‖²/s² + ½λ‖χ‖², and stop early.
 
-    s turns ppm into phase at the echo time that carries most of the field; a field that is wrong by whole turns, or
-    noise that wraps, then does no harm. W is the precision of the field that the magnitudes tell. Few iterations are
-    the regularisation; λ only keeps what they do not reach from growing. Nonlinear conjugate gradients take the place
-    of the fixed steps of gradient descent; 15 go as far as 120 of those. Each step goes to the minimum of the
-    parabola that bounds the misfit from above, so that the misfit falls for sure.
+    s turns ppm into phase at the echo time that carries most of the field. A misfit of phases does not tell a field
+    from one that is wrong by a whole turn: next to strong sources, where the field exceeds half a turn, descent from
+    zero goes the wrong way. So the first iterations take the misfit for linear. With none of these, as the authors
+    start, voxels of the field that are wrong by whole turns do no harm instead.
+
+    W is the precision of the field that the magnitudes tell. Few iterations are the regularisation; λ only keeps what
+    they do not reach from growing. Nonlinear conjugate gradients take the place of the fixed steps of gradient
+    descent; 15 go as far as 120 of those. Each step goes to the minimum of the parabola that bounds the misfit from
+    above, so that the misfit falls for sure.
 
     Args:
         local_field: (nx, ny, nz) ppm.
@@ -40,6 +45,7 @@ def ndi(
         b0: T.
         regularisation: λ, without unit (W² is 1 on average).
         n_iterations: of conjugate gradients.
+        n_linear: how many of them are linear, the first ones.
         pad: zeros around the bounding box of the mask, mm along each axis.
 
     Returns:
@@ -58,9 +64,10 @@ def ndi(
     xp = namespace(field)
     chi, model = xp.zeros_like(field), xp.zeros_like(field)
     slope = descent = None
-    for _ in range(n_iterations):
+    for i in range(n_iterations):
         previous = slope
-        slope = convolve(compute(_misfit_slope, model, field, weight, scale=scale), kernel)
+        pull = _linear_slope if i < n_linear else _misfit_slope
+        slope = convolve(compute(pull, model, field, weight, scale=scale), kernel)
         add(slope, regularisation, chi)
         if previous is None:
             descent = -slope
@@ -75,6 +82,11 @@ def ndi(
         add(chi, step, descent)
         add(model, step, image)
     return refer_to_mask(window.put(chi, mask), mask)
+
+
+def _linear_slope(xp, model, field, weight, *, scale):
+    """What `_misfit_slope` is at small phases."""
+    return weight * (model - field)
 
 
 def _misfit_slope(xp, model, field, weight, *, scale):
