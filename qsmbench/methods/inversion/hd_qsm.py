@@ -2,7 +2,8 @@
 
 from qsmbench.ops.admm import FieldData, Problem, minimise
 from qsmbench.ops.array import compute, namespace
-from qsmbench.ops.proximal import absolute, quadratic
+from qsmbench.ops.proximal import quadratic
+from qsmbench.ops.robust import first_chi
 from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.registry import method
 
@@ -19,7 +20,6 @@ def hd_qsm(
     first_regularisation=0.05,
     penalty=500.0,
     data_penalty=0.3,
-    first_data_penalty=300.0,
     first_iterations=20,
     relaxation=1.8,
     tolerance=0.015,
@@ -41,7 +41,6 @@ def hd_qsm(
         first_regularisation: λ₁, mm.
         penalty: weight of the gradient splitting, in multiples of λ and λ₁, mm/ppm.
         data_penalty: weight of the field splitting in the second stage.
-        first_data_penalty: weight of the field splitting in the first stage, 1/ppm.
         first_iterations: number of iterations of the first stage.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations of the second stage.
@@ -56,11 +55,8 @@ def hd_qsm(
     """
     problem = Problem(local_field, mask, grid, pad)
     field, weight = problem.field, problem.weight(magnitude, te)
-    data = FieldData(problem.kernel, absolute, (field, weight / first_data_penalty), field)
-    variation = TotalVariation(problem.zero(), grid, first_regularisation / first_data_penalty, penalty)
-    chi = minimise(data, variation, relaxation, 0.0, first_iterations)
-    del data, variation
-
+    first = {"regularisation": first_regularisation, "penalty": penalty, "relaxation": relaxation}
+    chi = first_chi(problem, weight, grid, **first, iterations=first_iterations)
     first_field = problem.field_of(chi)
     weight *= _agreement(field, first_field, problem.inside())
     weight = compute(lambda _, w: w * w / (w * w + data_penalty), weight)

@@ -15,10 +15,10 @@ def tgv(
     regularisation=1.5e-4,
     curvature=3.0,
     penalty=500.0,
-    curvature_penalty=2000.0,
+    curvature_penalty=4000.0,
     data_penalty=0.3,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.01,
     max_iterations=100,
     pad=20.0,
 ):
