@@ -9,8 +9,8 @@ from qsmbench.ops.admm import FieldData, Problem, minimise
 from qsmbench.ops.proximal import absolute
 from qsmbench.ops.total_variation import TotalVariation
 
-DATA_PENALTY = 300.0
-"""Weight of the field splitting, 1/ppm: its inverse is the size of a misfit that counts as one."""
+DATA_PENALTY = 1.5
+"""Weight of the field splitting, in multiples of 1 / |field|."""
 
 
 def first_chi(
@@ -30,13 +30,14 @@ def first_chi(
         weight: w, of the padded shape.
         grid: voxel size.
         regularisation: λ, mm.
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm.
+        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         iterations: how many; with none, χ is zero.
 
     Returns:
         chi: (nx, ny, nz) float32, of the padded shape, ppm.
     """
-    data = FieldData(problem.kernel, absolute, (problem.field, weight / DATA_PENALTY), problem.field)
-    variation = TotalVariation(problem.zero(), grid, regularisation / DATA_PENALTY, penalty)
+    rho = DATA_PENALTY / problem.size
+    data = FieldData(problem.kernel, absolute, (problem.field, weight / rho), problem.field)
+    variation = TotalVariation(problem.zero(), grid, regularisation / rho, penalty / problem.size)
     return minimise(data, variation, relaxation, 0.0, iterations)

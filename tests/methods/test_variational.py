@@ -121,6 +121,15 @@ def test_the_missing_field_is_not_taken_for_zero(method, head):
     assert oracles.nrmse(invert(method, field, mask, head.grid), head.chi, near_cut) < 0.6
 
 
+@pytest.mark.parametrize("method", [tv, tgv, l1_qsm, hd_qsm, wh_qsm])
+def test_stronger_sources_are_found_as_fast(method, head):
+    """λ goes with the field (an L1 data term's has no unit); all else follows by itself."""
+    scaled = {} if method is l1_qsm else {"regularisation": 10 * method.settings["regularisation"]}
+    plain = invert(method, noisy(head), head.mask, head.grid)
+    strong = invert(method, 10 * noisy(head), head.mask, head.grid, **scaled)
+    assert oracles.relative(strong, 10 * plain) < 1e-3
+
+
 class Block:
     """A volume of structures that its mask fills, so that all of the objective is seen; oblique B0.
 

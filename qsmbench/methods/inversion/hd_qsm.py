@@ -18,7 +18,7 @@ def hd_qsm(
     *,
     regularisation=1.5e-4,
     first_regularisation=0.05,
-    penalty=500.0,
+    penalty=2.5,
     data_penalty=0.3,
     first_iterations=20,
     relaxation=1.8,
@@ -39,7 +39,7 @@ def hd_qsm(
         grid: voxel size and B0 direction.
         regularisation: λ, ppm·mm (the gradient is per mm).
         first_regularisation: λ₁, mm.
-        penalty: weight of the gradient splitting, in multiples of λ and λ₁, mm/ppm.
+        penalty: weight of the gradient splitting, in multiples of λ / |field| and λ₁ / |field|, mm.
         data_penalty: weight of the field splitting in the second stage.
         first_iterations: number of iterations of the first stage.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
@@ -61,7 +61,7 @@ def hd_qsm(
     weight *= _agreement(field, first_field, problem.inside())
     weight = compute(lambda _, w: w * w / (w * w + data_penalty), weight)
     data = FieldData(problem.kernel, quadratic, (field, weight), first_field)
-    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty)
+    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
 
 

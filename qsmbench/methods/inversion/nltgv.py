@@ -22,8 +22,8 @@ def nltgv(
     first_regularisation=0.05,
     first_iterations=20,
     curvature=3.0,
-    penalty=500.0,
-    curvature_penalty=4000.0,
+    penalty=2.5,
+    curvature_penalty=20.0,
     data_penalty=1.0,
     relaxation=1.8,
     tolerance=0.01,
@@ -46,9 +46,9 @@ def nltgv(
         curvature: α₀/α₁, mm.
         first_regularisation: λ of the L1 iterations, mm.
         first_iterations: number of L1 iterations.
-        penalty: weight of the gradient splitting, in multiples of α₁, mm/ppm; changes the speed, not the limit.
-        curvature_penalty: weight of the splitting of Ev, in multiples of α₀, mm²/ppm; likewise.
-        data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; changes the speed, not the limit.
+        curvature_penalty: weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; likewise.
+        data_penalty: ρ, weight of the field splitting; far below the largest w², which is 1 to 2, it does not converge.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
         max_iterations: stop then at the latest.
@@ -68,5 +68,6 @@ def nltgv(
     scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
     arrays = problem.field, weight**2 / data_penalty
     data = FieldData(problem.kernel, phase, arrays, problem.field_of(chi), scale=scale)
-    variation = GeneralisedVariation(chi, grid, regularisation / data_penalty, curvature, penalty, curvature_penalty)
+    penalties = penalty / problem.size, curvature_penalty / problem.size
+    variation = GeneralisedVariation(chi, grid, regularisation / data_penalty, curvature, *penalties)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

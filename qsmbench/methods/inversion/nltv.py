@@ -21,7 +21,7 @@ def nltv(
     regularisation=1.5e-4,
     first_regularisation=0.05,
     first_iterations=20,
-    penalty=500.0,
+    penalty=2.5,
     data_penalty=1.0,
     relaxation=1.8,
     tolerance=0.015,
@@ -45,8 +45,8 @@ def nltv(
         regularisation: λ, ppm·mm (the gradient is per mm).
         first_regularisation: λ of the L1 iterations, mm.
         first_iterations: number of L1 iterations.
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
-        data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
+        data_penalty: ρ, weight of the field splitting; far below the largest w², which is 1 to 2, it does not converge.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
         max_iterations: stop then at the latest.
@@ -66,5 +66,5 @@ def nltv(
     scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
     arrays = problem.field, weight**2 / data_penalty
     data = FieldData(problem.kernel, phase, arrays, problem.field_of(chi), scale=scale)
-    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty)
+    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
