@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.ops.array import compute, is_numpy, like, namespace
+from qsmbench.ops.array import compute, is_numpy, like, namespace, to_numpy
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, irfftn, rfftn
 from qsmbench.ops.reference import refer_to_mask
@@ -32,12 +32,16 @@ class Problem:
     Attributes:
         field: (nx, ny, nz) float32 of the padded shape, ppm, zero outside the mask.
         kernel: half spectrum of the dipole.
+        size: ppm, the median of |field| where there is one (1 if nowhere): what penalties are in proportion to, so
+            that the speed does not depend on how strong the sources are.
     """
 
     def __init__(self, local_field: Any, mask: Any, grid: Grid, pad: float) -> None:
         self._window, self._mask, self._grid = Window.around(mask, grid, pad), mask, grid
         self.field = self._window.take(local_field, mask)
         self.kernel = like(dipole_kernel(grid, self._window.shape), self.field)
+        strength = np.abs(to_numpy(self.field))
+        self.size = float(np.median(strength[strength > 0])) if strength.any() else 1.0
 
     def zero(self) -> Any:
         """A volume of zeros, of the padded shape."""

@@ -2,7 +2,8 @@
 
 from qsmbench.ops.admm import FieldData, Problem, minimise
 from qsmbench.ops.array import compute, namespace
-from qsmbench.ops.proximal import absolute, quadratic
+from qsmbench.ops.proximal import quadratic
+from qsmbench.ops.robust import first_chi
 from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.registry import method
 
@@ -17,9 +18,8 @@ def hd_qsm(
     *,
     regularisation=1.5e-4,
     first_regularisation=0.05,
-    penalty=500.0,
+    penalty=2.5,
     data_penalty=0.3,
-    first_data_penalty=300.0,
     first_iterations=20,
     relaxation=1.8,
     tolerance=0.015,
@@ -39,9 +39,8 @@ def hd_qsm(
         grid: voxel size and B0 direction.
         regularisation: λ, ppm·mm (the gradient is per mm).
         first_regularisation: λ₁, mm.
-        penalty: weight of the gradient splitting, in multiples of λ and λ₁, mm/ppm.
+        penalty: weight of the gradient splitting, in multiples of λ / |field| and λ₁ / |field|, mm.
         data_penalty: weight of the field splitting in the second stage.
-        first_data_penalty: weight of the field splitting in the first stage, 1/ppm.
         first_iterations: number of iterations of the first stage.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations of the second stage.
@@ -56,16 +55,13 @@ def hd_qsm(
     """
     problem = Problem(local_field, mask, grid, pad)
     field, weight = problem.field, problem.weight(magnitude, te)
-    data = FieldData(problem.kernel, absolute, (field, weight / first_data_penalty), field)
-    variation = TotalVariation(problem.zero(), grid, first_regularisation / first_data_penalty, penalty)
-    chi = minimise(data, variation, relaxation, 0.0, first_iterations)
-    del data, variation
-
+    first = {"regularisation": first_regularisation, "penalty": penalty, "relaxation": relaxation}
+    chi = first_chi(problem, weight, grid, **first, iterations=first_iterations)
     first_field = problem.field_of(chi)
     weight *= _agreement(field, first_field, problem.inside())
     weight = compute(lambda _, w: w * w / (w * w + data_penalty), weight)
     data = FieldData(problem.kernel, quadratic, (field, weight), first_field)
-    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty)
+    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
 
 

@@ -15,8 +15,8 @@ def l1_qsm(
     grid,
     *,
     regularisation=0.05,
-    penalty=500.0,
-    data_penalty=300.0,
+    penalty=2.5,
+    data_penalty=1.5,
     relaxation=1.8,
     tolerance=0.005,
     max_iterations=200,
@@ -34,8 +34,8 @@ def l1_qsm(
         te: (n_echoes,) s.
         grid: voxel size and B0 direction.
         regularisation: λ, mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
-        data_penalty: ρ, weight of the field splitting, 1/ppm; changes the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
+        data_penalty: weight of the field splitting, in multiples of 1 / |field|; changes the speed, not the limit.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
         max_iterations: stop then at the latest.
@@ -48,7 +48,8 @@ def l1_qsm(
         Milovic 2022, doi:10.1002/mrm.28957 (its linear variant).
     """
     problem = Problem(local_field, mask, grid, pad)
-    reach = problem.weight(magnitude, te) / data_penalty
+    rho = data_penalty / problem.size
+    reach = problem.weight(magnitude, te) / rho
     data = FieldData(problem.kernel, absolute, (problem.field, reach), problem.field)
-    variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty)
+    variation = TotalVariation(problem.zero(), grid, regularisation / rho, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

@@ -3,6 +3,7 @@
 from qsmbench.ops.admm import FieldData, Problem, minimise
 from qsmbench.ops.generalised_variation import GeneralisedVariation
 from qsmbench.ops.proximal import phase
+from qsmbench.ops.robust import first_chi
 from qsmbench.ops.weight import effective_echo_time
 from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
@@ -18,18 +19,21 @@ def nltgv(
     grid,
     *,
     regularisation=1.5e-4,
+    first_regularisation=0.05,
+    first_iterations=20,
     curvature=3.0,
-    penalty=500.0,
-    curvature_penalty=2000.0,
+    penalty=2.5,
+    curvature_penalty=20.0,
     data_penalty=1.0,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.01,
     max_iterations=100,
     pad=20.0,
 ):
     """Nonlinear total generalised variation (FANSI): the data term of `nltv` with the regulariser of `tgv`.
 
-    It is a minimiser of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁.
+    It is a minimiser of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁, begun, as `nltv`
+    is, with some iterations of `l1_qsm`.
 
     Args:
         local_field: (nx, ny, nz) ppm.
@@ -40,9 +44,11 @@ def nltgv(
         grid: voxel size and B0 direction.
         regularisation: α₁, ppm·mm (the gradient is per mm).
         curvature: α₀/α₁, mm.
-        penalty: weight of the gradient splitting, in multiples of α₁, mm/ppm; changes the speed, not the limit.
-        curvature_penalty: weight of the splitting of Ev, in multiples of α₀, mm²/ppm; likewise.
-        data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
+        first_regularisation: λ of the L1 iterations, mm.
+        first_iterations: number of L1 iterations.
+        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; changes the speed, not the limit.
+        curvature_penalty: weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; likewise.
+        data_penalty: ρ, weight of the field splitting; far below the largest w², which is 1 to 2, it does not converge.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
         max_iterations: stop then at the latest.
@@ -55,10 +61,13 @@ def nltgv(
         Milovic 2018, doi:10.1002/mrm.27073; Bredies 2010, doi:10.1137/090769521.
     """
     problem = Problem(local_field, mask, grid, pad)
-    weight = problem.weight(magnitude, te) ** 2 / data_penalty
+    weight = problem.weight(magnitude, te)
+    first = {"regularisation": first_regularisation, "penalty": penalty, "relaxation": relaxation}
+    chi = first_chi(problem, weight, grid, **first, iterations=first_iterations)
+
     scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
-    zero = problem.zero()  # also as the field to begin with, so that whole turns make no difference at all
-    data = FieldData(problem.kernel, phase, (problem.field, weight), zero, scale=scale)
-    first = regularisation / data_penalty
-    variation = GeneralisedVariation(zero, grid, first, curvature, penalty, curvature_penalty)
+    arrays = problem.field, weight**2 / data_penalty
+    data = FieldData(problem.kernel, phase, arrays, problem.field_of(chi), scale=scale)
+    penalties = penalty / problem.size, curvature_penalty / problem.size
+    variation = GeneralisedVariation(chi, grid, regularisation / data_penalty, curvature, *penalties)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

@@ -2,6 +2,7 @@
 
 from qsmbench.ops.admm import FieldData, Problem, minimise
 from qsmbench.ops.proximal import phase
+from qsmbench.ops.robust import first_chi
 from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.ops.weight import effective_echo_time
 from qsmbench.registry import method
@@ -18,7 +19,9 @@ def nltv(
     grid,
     *,
     regularisation=1.5e-4,
-    penalty=500.0,
+    first_regularisation=0.05,
+    first_iterations=20,
+    penalty=2.5,
     data_penalty=1.0,
     relaxation=1.8,
     tolerance=0.015,
@@ -29,7 +32,8 @@ def nltv(
 
     Signals are compared rather than fields, so whole turns of the phase do not matter, and wrong fields matter less;
     κ is the phase per ppm at the echo time that carries most of the field. Divided by κ², the data term is that of
-    `tv` for small differences.
+    `tv` for small differences. It has many minima, a whole turn apart in each voxel; that the right one is found is
+    owed to the start, some iterations of `l1_qsm`, which wrongly unwrapped voxels do not disturb.
 
     Args:
         local_field: (nx, ny, nz) ppm.
@@ -39,8 +43,10 @@ def nltv(
         b0: T.
         grid: voxel size and B0 direction.
         regularisation: λ, ppm·mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
-        data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
+        first_regularisation: λ of the L1 iterations, mm.
+        first_iterations: number of L1 iterations.
+        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
+        data_penalty: ρ, weight of the field splitting; far below the largest w², which is 1 to 2, it does not converge.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
         max_iterations: stop then at the latest.
@@ -53,9 +59,12 @@ def nltv(
         Milovic 2018, doi:10.1002/mrm.27073.
     """
     problem = Problem(local_field, mask, grid, pad)
-    weight = problem.weight(magnitude, te) ** 2 / data_penalty
+    weight = problem.weight(magnitude, te)
+    first = {"regularisation": first_regularisation, "penalty": penalty, "relaxation": relaxation}
+    chi = first_chi(problem, weight, grid, **first, iterations=first_iterations)
+
     scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
-    zero = problem.zero()  # also as the field to begin with, so that whole turns make no difference at all
-    data = FieldData(problem.kernel, phase, (problem.field, weight), zero, scale=scale)
-    variation = TotalVariation(zero, grid, regularisation / data_penalty, penalty)
+    arrays = problem.field, weight**2 / data_penalty
+    data = FieldData(problem.kernel, phase, arrays, problem.field_of(chi), scale=scale)
+    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

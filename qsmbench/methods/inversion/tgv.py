@@ -14,11 +14,11 @@ def tgv(
     *,
     regularisation=1.5e-4,
     curvature=3.0,
-    penalty=500.0,
-    curvature_penalty=2000.0,
+    penalty=2.5,
+    curvature_penalty=20.0,
     data_penalty=0.3,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.01,
     max_iterations=100,
     pad=20.0,
 ):
@@ -32,8 +32,8 @@ def tgv(
         grid: voxel size and B0 direction.
         regularisation: α₁, ppm·mm (the gradient is per mm).
         curvature: α₀/α₁, mm; very large, the method becomes total variation, but for one linear function.
-        penalty: weight of the gradient splitting, in multiples of α₁, mm/ppm; changes the speed, not the limit.
-        curvature_penalty: weight of the splitting of Ev, in multiples of α₀, mm²/ppm; likewise.
+        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; changes the speed, not the limit.
+        curvature_penalty: weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; likewise.
         data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
@@ -51,5 +51,6 @@ def tgv(
     field, zero = problem.field, problem.zero()
     data = FieldData(problem.kernel, quadratic, (field, problem.inside() / (1 + data_penalty)), field)
     weight = regularisation / data_penalty
-    variation = GeneralisedVariation(zero, grid, weight, curvature, penalty, curvature_penalty)
+    penalties = penalty / problem.size, curvature_penalty / problem.size
+    variation = GeneralisedVariation(zero, grid, weight, curvature, *penalties)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

@@ -13,7 +13,7 @@ def tv(
     grid,
     *,
     regularisation=1.5e-4,
-    penalty=500.0,
+    penalty=2.5,
     data_penalty=0.3,
     relaxation=1.8,
     tolerance=0.015,
@@ -27,7 +27,7 @@ def tv(
         mask: (nx, ny, nz) bool.
         grid: voxel size and B0 direction.
         regularisation: λ, ppm·mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
         data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
@@ -44,5 +44,5 @@ def tv(
     problem = Problem(local_field, mask, grid, pad)
     field = problem.field
     data = FieldData(problem.kernel, quadratic, (field, problem.inside() / (1 + data_penalty)), field)
-    variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty)
+    variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

@@ -17,7 +17,7 @@ def wh_qsm(
     *,
     regularisation=1.5e-4,
     harmonic_weight=150.0,
-    penalty=500.0,
+    penalty=2.5,
     data_penalty=0.3,
     harmonic_penalty=3.0,
     relaxation=1.8,
@@ -37,7 +37,7 @@ def wh_qsm(
         grid: voxel size and B0 direction.
         regularisation: λ, ppm·mm (the gradient is per mm).
         harmonic_weight: β, mm⁴; very large, φ is harmonic; zero, it takes up any field.
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
         data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
         harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; changes the speed, not the limit.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
@@ -62,5 +62,5 @@ def wh_qsm(
         weight=harmonic_weight / data_penalty,
         penalty=harmonic_penalty / data_penalty,
     )
-    variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty)
+    variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
