@@ -11,8 +11,8 @@ from qsmbench.methods.mask.erode import erode
 from qsmbench.methods.mask.erode_noisy import erode_noisy
 from qsmbench.methods.mask.magnitude_mask import magnitude_mask
 from qsmbench.methods.mask.quality_mask import quality_mask
-from qsmbench.ops.phase_quality import phase_quality
 from qsmbench.ops.morphology import closed, otsu
+from qsmbench.ops.phase_quality import phase_quality
 from qsmbench.units import rad_per_ppm
 
 GRID = Grid((49, 43, 27), (1.0, 1.2, 2.0))
