@@ -10,8 +10,9 @@ from qsmbench.methods.field.fit import fit
 from qsmbench.methods.mask.erode import erode
 from qsmbench.methods.mask.erode_noisy import erode_noisy
 from qsmbench.methods.mask.magnitude_mask import magnitude_mask
-from qsmbench.methods.mask.quality_mask import _quality, quality_mask
+from qsmbench.methods.mask.quality_mask import quality_mask
 from qsmbench.ops.morphology import closed, otsu
+from qsmbench.ops.phase_quality import phase_quality
 from qsmbench.units import rad_per_ppm
 
 GRID = Grid((49, 43, 27), (1.0, 1.2, 2.0))
@@ -91,11 +92,11 @@ def test_quality_of_noise_is_what_chance_makes_it():
     phase = np.random.default_rng(2).uniform(-np.pi, np.pi, (30, 30, 30, 2)).astype(np.float32)
     inner = (slice(2, -2),) * 3
     for echoes in (1, 2):
-        value = _quality(phase[..., :echoes], TE[:echoes])[inner].mean()
+        value = phase_quality(phase[..., :echoes], TE[:echoes])[inner].mean()
         assert value == pytest.approx(0.5 / (2 * np.pi), rel=0.03)
     smooth = (0.3 * np.arange(30)[:, None, None, None] * np.array([1, 2.2]) + np.zeros((30, 30, 30, 2))) % (2 * np.pi)
     for echoes in (1, 2):
-        value = _quality(smooth[..., :echoes].astype(np.float32), TE[:echoes])[inner]
+        value = phase_quality(smooth[..., :echoes].astype(np.float32), TE[:echoes])[inner]
         np.testing.assert_allclose(value, (4 + 2 * (1 - 0.3 / np.pi)) / 6, atol=1e-5)
 
 

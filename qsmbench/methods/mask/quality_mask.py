@@ -1,9 +1,7 @@
 """A mask where the phase can be relied on."""
 
-import numpy as np
-
 from qsmbench.ops.morphology import above_threshold, tidy
-from qsmbench.ops.phase_offset import wrap
+from qsmbench.ops.phase_quality import phase_quality
 from qsmbench.registry import method
 
 
@@ -37,31 +35,5 @@ def quality_mask(phase, mask, grid, te, *, threshold="otsu", opening=0.0, closin
         Masking by phase quality: Stewart 2022, doi:10.1002/mrm.29048, and Hagberg 2022, doi:10.1002/mrm.29368; weights:
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
     """
-    good = above_threshold(_quality(phase, te), threshold, 1.0, "quality_mask")
+    good = above_threshold(phase_quality(phase, te), threshold, 1.0, "quality_mask")
     return tidy(good & mask, mask, grid, opening, closing)
-
-
-def _quality(phase, te):
-    """Mean quality of the pairs that a voxel is part of, 0 … 1; pairs beyond the grid have none."""
-    quality = np.zeros(phase.shape[:3], np.float32)
-    for axis in range(3):
-        low, high = (slice(None),) * axis + (slice(0, -1),), (slice(None),) * axis + (slice(1, None),)
-        first = wrap(phase[high][..., 0] - phase[low][..., 0])
-        pair = 1 - np.abs(first) / np.float32(np.pi)
-        if te.size > 1:
-            off = wrap(phase[high][..., 1] - phase[low][..., 1] - np.float32(te[1] / te[0]) * first)
-            pair *= np.maximum(1 - np.abs(off), 0)
-        else:
-            pair *= _linearity(first, axis)
-        quality[low] += pair
-        quality[high] += pair
-    return quality / 6
-
-
-def _linearity(difference, axis):
-    """How well the differences along an axis agree with the one before and after, 0 … 1; 1 at an end of the grid."""
-    same = np.maximum(1 - np.abs(wrap(np.diff(difference, axis=axis))), 0)
-    ends = [(0, 0)] * 3
-    before, after = list(ends), list(ends)
-    before[axis], after[axis] = (1, 0), (0, 1)
-    return (np.pad(same, before, constant_values=1) + np.pad(same, after, constant_values=1)) / 2

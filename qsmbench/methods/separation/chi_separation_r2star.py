@@ -1,0 +1,63 @@
+"""Separation of para- and diamagnetic sources by the field and R2*, without a measurement of R2."""
+
+from qsmbench.methods.separation.chi_separation import chi_separation
+from qsmbench.registry import method
+from qsmbench.units import DR_3T
+
+
+@method(produces=("chi_para", "chi_dia", "chi"), reference="Dimov 2022, doi:10.1111/jon.13014", portable=True)
+def chi_separation_r2star(
+    local_field,
+    r2star,
+    mask,
+    grid,
+    b0,
+    *,
+    share=0.4,
+    relaxivity=DR_3T,
+    weight=0.1,
+    regularisation=2e-4,
+    tolerance=0.01,
+    max_iterations=100,
+    pad=30.0,
+):
+    """χ-separation from gradient echoes alone: R2′ is taken to be a fixed share of R2*.
+
+    The model and the solver are those of `chi_separation`. That a gradient-echo scan alone suffices is Dimov's; the
+    fixed share is the simplest model of it. It ignores that R2 differs between tissues.
+
+    Args:
+        local_field: (nx, ny, nz) ppm.
+        r2star: (nx, ny, nz) 1/s.
+        mask: (nx, ny, nz) bool.
+        grid: voxel size and B0 direction.
+        b0: T.
+        share: R2′/R2*; 0.4 is about that of grey matter at 3 T (R2* 19, R2 11 1/s).
+        relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and proportional to B0.
+        weight: of the residual of R2′/Dr relative to that of the field, both in ppm².
+        regularisation: λ, ppm·mm (the gradient is per mm).
+        tolerance: stop when χ⁺ and χ⁻ change by less than this fraction between iterations.
+        max_iterations: stop then at the latest.
+        pad: zeros around the bounding box of the mask, mm along each axis.
+
+    Returns:
+        chi_para: (nx, ny, nz) float32, ppm, not negative.
+        chi_dia: (nx, ny, nz) float32, ppm, |χ⁻|, not negative.
+        chi: (nx, ny, nz) float32, ppm, chi_para − chi_dia with zero mean over the mask.
+
+    Reference:
+        Dimov 2022, doi:10.1111/jon.13014; solver: Shin 2021, doi:10.1016/j.neuroimage.2021.118371.
+    """
+    return chi_separation(
+        local_field,
+        share * r2star,
+        mask,
+        grid,
+        b0,
+        relaxivity=relaxivity,
+        weight=weight,
+        regularisation=regularisation,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        pad=pad,
+    )
