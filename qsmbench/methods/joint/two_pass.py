@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench import registry
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.ops.morphology import above_threshold, closed, largest_part
+from qsmbench.ops.morphology import above_threshold, closed, largest_in_each
 from qsmbench.ops.phase_quality import phase_quality
 from qsmbench.ops.reference import refer_to_mask
 from qsmbench.registry import method
@@ -62,7 +62,7 @@ def two_pass(
     quality = phase_quality(phase, te)
     good = np.zeros_like(mask)
     good[mask] = above_threshold(quality[mask], threshold, 1.0, "two_pass")
-    reliable = largest_part(closed(good, grid, closing) & mask) if good.any() else good
+    reliable = largest_in_each(closed(good, grid, closing) & mask, mask) if good.any() else good
     if not reliable.any():
         raise NotApplicable("the phase is reliable nowhere in the mask")
     given = {
