@@ -326,7 +326,7 @@ def test_second_stage_of_the_hybrid_is_minimised(block):
 
 @pytest.mark.parametrize(("nonlinear", "linear"), [(nltv, tv), (nltgv, tgv)])
 def test_small_phases_make_nonlinear_linear(nonlinear, linear, head):
-    same = {"data_penalty": 0.7, "tolerance": 0.0, "max_iterations": 150}
+    same = {"penalty": 2.5, "data_penalty": 0.7, "tolerance": 0.0, "max_iterations": 150}
     flat = np.ones((*head.mask.shape, 1), np.float32)
     expected = linear(noisy(head), head.mask, head.grid, **same)
     short, long = (

@@ -13,7 +13,7 @@ def tv(
     grid,
     *,
     regularisation=1.5e-4,
-    penalty=2.5,
+    penalty=3.0,
     data_penalty=0.3,
     relaxation=1.8,
     tolerance=0.015,
