@@ -45,8 +45,8 @@ def two_pass(
         b0: T.
         background: method that removes the background; empty for none.
         inversion: method that gives χ.
-        threshold: the phase is unreliable below this quality, 0 … 1, or below "otsu" of all qualities in the mask, which
-            splits them even where all are good. Noise has about 0.1, tissue more than 0.5.
+        threshold: the phase is unreliable below this quality, 0 … 1, or below "otsu" of all qualities in the mask,
+            which splits them even where all are good. Noise has about 0.1, tissue more than 0.5.
         closing: radius of the ball that a hole must not be too narrow for, mm.
 
     Returns:
