@@ -7,12 +7,13 @@ import numpy as np
 from qsmbench.ops.phase_offset import wrap
 
 
-def phase_quality(phase: np.ndarray, te: np.ndarray) -> np.ndarray:
+def phase_quality(phase: np.ndarray, te: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Mean quality of the pairs that a voxel is part of, 0 … 1; pairs beyond the grid have none.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped.
         te: (n_echoes,) s.
+        mask: (nx, ny, nz) bool; if given, the mean is over the pairs in the mask.
 
     Returns:
         (nx, ny, nz) float32; see the method `quality_mask`.
@@ -21,6 +22,9 @@ def phase_quality(phase: np.ndarray, te: np.ndarray) -> np.ndarray:
         Weights: Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
     """
     quality = np.zeros(phase.shape[:3], np.float32)
+    n_pairs = np.full(phase.shape[:3], 6 if mask is None else 0, np.float32)
+    if mask is not None:
+        phase = np.where(mask[..., None], phase, np.float32(0))
     for axis in range(3):
         low, high = (slice(None),) * axis + (slice(0, -1),), (slice(None),) * axis + (slice(1, None),)
         first = wrap(phase[high][..., 0] - phase[low][..., 0])
@@ -30,9 +34,14 @@ def phase_quality(phase: np.ndarray, te: np.ndarray) -> np.ndarray:
             pair *= np.maximum(1 - np.abs(off), 0)
         else:
             pair *= _linearity(first, axis)
+        if mask is not None:
+            inside = mask[high] & mask[low]
+            pair *= inside
+            n_pairs[low] += inside
+            n_pairs[high] += inside
         quality[low] += pair
         quality[high] += pair
-    return quality / 6
+    return quality / np.maximum(n_pairs, 1)
 
 
 def _linearity(difference: np.ndarray, axis: int) -> np.ndarray:

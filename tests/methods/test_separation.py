@@ -190,8 +190,8 @@ def test_r2star_separates_as_r2prime_does_where_it_is_a_share_of_it(head, mixtur
     r2 = np.where(para > dia, 10, 13) * head.mask  # R2 differs between tissues, and is no share of R2*
     found = chi_separation_r2star(field, (rate + r2).astype(np.float32), head.mask, head.grid, 3.0)
     split = trivial_split(tv(field, head.mask, head.grid), head.mask)
-    for found_part, control, truth in zip(found, split, (para, dia), strict=False):
-        assert oracles.nrmse(found_part, truth, head.mask) < oracles.nrmse(control, truth, head.mask)
+    for part, control, truth in zip(found, split, (para, dia), strict=False):
+        assert oracles.nrmse(part, truth, head.mask) < oracles.nrmse(control, truth, head.mask)
 
 
 def test_the_trivial_split_is_the_sign():
