@@ -67,6 +67,27 @@ def test_the_terms_of_a_solution(head):
     assert terms.roughness == pytest.approx(2 * (n - 1) * ny * nz / grid.voxel_size[0], rel=1e-5)
 
 
+def choosable():
+    methods = [registry.find(n) for n in registry.names()]
+    wanted = {"regularisation", "threshold"}
+    return [
+        m.name for m in methods if "local_field" in m.consumes and m.produces[0] == "chi" and wanted & {*m.settings}
+    ]
+
+
+@pytest.mark.parametrize("name", choosable())
+def test_every_inversion_with_a_strength_shows_its_solution(name, head, noisy):
+    """And it misses the field by less than doing nothing does."""
+    method = registry.find(name)
+    magnitude = (head.mask[..., None] * np.array([1.0, 0.7])).astype(np.float32)
+    given = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "magnitude": magnitude}
+    given |= {"te": np.array([0.005, 0.02]), "b0": 3.0}
+    with watched() as terms:
+        method(*(given[n] for n in method.consumes))
+    assert 0 < terms.misfit < 0.8 * np.linalg.norm(noisy)
+    assert terms.roughness > 0
+
+
 @pytest.mark.parametrize("name", ["l2", "tv"])
 def test_discrepancy_misses_the_field_by_its_noise(name, head, noisy):
     chi, choice = chosen(f"{name}+discrepancy", noisy, head)

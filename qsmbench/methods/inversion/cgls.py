@@ -4,6 +4,7 @@ from qsmbench.ops.array import compute, like, namespace
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.ops.solve import cg
 from qsmbench.ops.weight import field_weight
 from qsmbench.registry import method
@@ -58,7 +59,9 @@ def cgls(
         return compute(_masked_sum, back, chi, inside, out=back, factor=regularisation)
 
     right = convolve(field * weight, kernel) * inside
-    return refer_to_mask(window.put(cg(normal, right, tolerance, max_iterations), mask), mask)
+    chi = cg(normal, right, tolerance, max_iterations)
+    solved(chi, field, window.take_mask(mask), grid)
+    return refer_to_mask(window.put(chi, mask), mask)
 
 
 def _masked_sum(xp, back, chi, inside, *, factor):

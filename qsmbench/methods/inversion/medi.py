@@ -6,6 +6,7 @@ from qsmbench.ops.difference import laplacian_spectrum
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, irfftn, rfftn
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.ops.weight import effective_echo_time, field_weight
 from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
@@ -93,6 +94,7 @@ def medi(
         constants = {"scale": scale, "relaxation": relaxation}
         compute(_data_step, data, target, model, field, weight, out=(data, target), **constants)
         edge_variation.adjoint(dual, smooth, work, grid.voxel_size, threshold)
+    solved(chi, field, inside, grid)
     return refer_to_mask(window.put(chi, mask), mask)
 
 

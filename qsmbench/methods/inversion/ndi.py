@@ -5,6 +5,7 @@ from qsmbench.ops.array import compute, like, namespace
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.ops.weight import effective_echo_time, field_weight
 from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
@@ -81,6 +82,7 @@ def ndi(
         step = -dot(slope, descent) / curvature
         add(chi, step, descent)
         add(model, step, image)
+    solved(chi, field, window.take_mask(mask), grid)
     return refer_to_mask(window.put(chi, mask), mask)
 
 

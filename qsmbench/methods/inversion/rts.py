@@ -8,6 +8,7 @@ from qsmbench.ops.difference import laplacian_spectrum
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, hermitian_weights, irfftn, rfftn
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.registry import method
 
 _BINS = 1 << 14
@@ -76,6 +77,7 @@ def rts(
         if total_variation.step(dual, chi, previous, grid.voxel_size, 1 / penalty, relaxation) < tolerance:
             break
         total_variation.adjoint(dual, work, grid.voxel_size, 1 / penalty)
+    solved(chi, field, inside, grid)
     return refer_to_mask(window.put(chi, mask), mask)
 
 

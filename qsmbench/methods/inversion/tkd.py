@@ -6,6 +6,7 @@ from qsmbench.ops.array import like
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve, hermitian_weights
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.registry import method
 
 
@@ -37,7 +38,9 @@ def tkd(local_field, mask, grid, *, threshold=0.2, rescale=False, pad=30.0):
     inverse[0, 0, 0] = 0
     if rescale:
         inverse /= _psf_height(kernel * inverse, window.shape)
-    return refer_to_mask(window.put(convolve(field, like(inverse, field)), mask), mask)
+    chi = convolve(field, like(inverse, field))
+    solved(chi, field, window.take_mask(mask), grid)
+    return refer_to_mask(window.put(chi, mask), mask)
 
 
 def _psf_height(transfer, shape):

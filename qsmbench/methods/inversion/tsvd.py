@@ -6,6 +6,7 @@ from qsmbench.ops.array import like
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
+from qsmbench.ops.solution import solved
 from qsmbench.registry import method
 
 
@@ -34,4 +35,6 @@ def tsvd(local_field, mask, grid, *, threshold=0.07, pad=30.0):
     kernel = dipole_kernel(grid, window.shape)
     kept = np.abs(kernel) > np.float32(threshold)
     inverse = kept / np.where(kept, kernel, np.float32(1))
-    return refer_to_mask(window.put(convolve(field, like(inverse, field)), mask), mask)
+    chi = convolve(field, like(inverse, field))
+    solved(chi, field, window.take_mask(mask), grid)
+    return refer_to_mask(window.put(chi, mask), mask)
