@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-_FINE = 400  # points of the spline between the first and the last strength
+from qsmbench.errors import NotApplicable
+
+_FINE = 400  # points of the spline between the second strength and the last but one
 
 
 def _slopes(strengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:
     """Logarithms of strengths on a fine grid, and the first two derivatives of log(values) there."""
     t = np.log(strengths)
     spline = CubicSpline(t, np.log(values))
-    fine = np.linspace(t[0], t[-1], _FINE)
+    fine = np.linspace(t[1], t[-2], _FINE)  # at its ends, a spline bends as it likes
     return fine, spline(fine, 1), spline(fine, 2)
 
 
@@ -36,11 +38,21 @@ def curvature(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarra
 def corner(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> float:
     """The strength at the corner of the L-curve, where its curvature is greatest.
 
+    Raises:
+        NotApplicable: it bends the other way everywhere.
+
     Reference:
         Hansen & O'Leary 1993, doi:10.1137/0914086.
     """
     fine, bend = curvature(strengths, misfits, roughnesses)
-    return float(fine[np.argmax(bend)])
+    return float(fine[_top(bend, strengths)])
+
+
+def _top(bend: np.ndarray, strengths: np.ndarray) -> int:
+    top = int(np.argmax(bend))
+    if bend[top] <= 0:
+        raise NotApplicable(f"the L-curve has no corner between {strengths[0]:.2g} and {strengths[-1]:.2g}")
+    return top
 
 
 def inflection(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> float:
@@ -49,11 +61,14 @@ def inflection(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarr
     The corner tends to over-regularise with variational penalties; the inflection before it does less so. Without one
     in the range, it is the strength where the curvature is smallest there.
 
+    Raises:
+        NotApplicable: there is no corner.
+
     Reference:
         Milovic 2021, doi:10.1002/mrm.28435.
     """
     fine, bend = curvature(strengths, misfits, roughnesses)
-    top = int(np.argmax(bend))
+    top = _top(bend, strengths)
     if top == 0:
         return float(fine[0])
     below = np.flatnonzero(bend[:top] <= 0)
