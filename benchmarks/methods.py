@@ -5,7 +5,8 @@
 Time is in units of one Fourier round trip (float32 rfftn and irfftn of the whole volume, on as many threads), measured
 beside the method in its own process: that takes the machine out of the number. Memory is what a call needs beside its
 inputs, in volumes (float32, of the whole grid). Each method is fed the true artifacts with this scan's own field noise,
-at its default settings; the error is that of its first product. The table is written to results/benchmarks/.
+at its default settings; the error is that of its first product. `romeo:4` gives it the first four echoes alone. The
+table is written to results/benchmarks/.
 """
 
 import argparse
@@ -87,12 +88,18 @@ def measure(name, folder, repeat, device):
     """One method in this process: a row of the table."""
     inputs = folder / "inputs"
     params = artifacts.read_params(inputs)
+    name, _, echoes = name.partition(":")
     method = registry.find(name)
     given = {"grid": params.grid, "te": params.te, "b0": params.b0}
+    if "orientations" in method.consumes:
+        raise NotApplicable("takes several orientations")
     missing = [n for n in method.consumes if n not in given and not (inputs / ARTIFACTS[n].file).is_file()]
     if missing:
         raise NotApplicable(f"there is no {missing[0]}")
     given |= {n: artifacts.read_of(inputs, n, params) for n in method.consumes if n not in given}
+    if echoes:
+        kept = [n for n in given if n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes)]
+        given |= {n: given[n][..., : int(echoes)] for n in kept}
     arguments = [on_device(method, given, device)[n] for n in method.consumes]
     volume = to_device(np.ones(params.grid.shape, np.float32), device)
     unit = seconds(lambda: to_numpy(irfftn(rfftn(volume), params.grid.shape))[0, 0, 0], 5)
@@ -160,7 +167,7 @@ def main():
         print(json.dumps(measure(options.methods[0], folder, options.repeat, options.device)))
         return
     rows = []
-    for name in options.methods or registry.names():
+    for name in options.methods or [*registry.names(), "romeo:1", "romeo:4"]:
         rows.append({"method": name, **one(name, options)})
         print("  ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
     table = pd.DataFrame(rows)

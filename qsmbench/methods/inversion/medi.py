@@ -1,6 +1,7 @@
 """Morphology-enabled dipole inversion: total variation that spares the edges of the magnitude."""
 
 from qsmbench.ops import edge_variation
+from qsmbench.ops.admm import divide
 from qsmbench.ops.array import compute, like, namespace, total
 from qsmbench.ops.difference import laplacian_spectrum
 from qsmbench.ops.dipole import dipole_kernel
@@ -81,10 +82,9 @@ def medi(
     # out by whole turns wrong.
     data = field * weight / (weight + _DARK)
     target = xp.asarray(data, copy=True)
-    work = xp.zeros_like(field)  # ∇ᵀ(z − u)
+    work = xp.zeros_like(field)  # ρ∇ᵀ(z − u)
     for i in range(max_iterations):
-        chi_hat, field_hat = rfftn(target), rfftn(work)
-        compute(_solve, chi_hat, field_hat, kernel, normal, out=(chi_hat, field_hat), rho=rho)
+        chi_hat, field_hat = divide(rfftn(target), rfftn(work), kernel, normal)
         previous, chi = chi, irfftn(chi_hat, window.shape)
         if edge_variation.step(dual, chi, previous, smooth, grid.voxel_size, threshold, relaxation) < tolerance:
             break
@@ -94,6 +94,7 @@ def medi(
         constants = {"scale": scale, "relaxation": relaxation}
         compute(_data_step, data, target, model, field, weight, out=(data, target), **constants)
         edge_variation.adjoint(dual, smooth, work, grid.voxel_size, threshold)
+        work *= rho
     solved(chi, field, inside, grid)
     return refer_to_mask(window.put(chi, mask), mask)
 
@@ -111,12 +112,6 @@ def _combined(magnitude):
     for echo in range(1, magnitude.shape[3]):
         squares = squares + magnitude[..., echo] ** 2
     return xp.sqrt(squares)
-
-
-def _solve(xp, target_hat, work_hat, kernel, normal, *, rho):
-    """χ̂ = (D·data + ρ·gradient)/(D² + ρ|∇|²) from the data's and the gradient's part, and its field D·χ̂."""
-    chi_hat = (kernel * target_hat + rho * work_hat) / normal
-    return chi_hat, kernel * chi_hat
 
 
 def _data_step(xp, data, target, model, field, weight, *, scale, relaxation):
