@@ -94,7 +94,7 @@ def _content(study: Study) -> dict[str, Any]:
         "controls": CONTROLS,
         "pictures": pictures,
         "left_out": left_out,
-        "methods": methods_used(study.folder, dict.fromkeys(study.scores["dataset"])),
+        "methods": methods_used(study.folder, *(list(dict.fromkeys(study.scores[c])) for c in ("dataset", "chain"))),
         "definitions": _definitions(study),
         "convention": CONVENTION,
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qsmbench.artifacts import read_json
+from qsmbench.chains import prefixes
 from qsmbench.step import RUN_FILE
 
 
@@ -37,19 +38,20 @@ class Used:
     doi: str
 
 
-def methods_used(folder: Path, datasets: Iterable[str]) -> list[Used]:
+def methods_used(folder: Path, datasets: Sequence[str], chains: Iterable[str]) -> list[Used]:
     """The methods of a study, in the order in which its chains name them.
 
     Args:
         folder: of the study.
         datasets: names of its datasets.
+        chains: names of its chains.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
-    for dataset in datasets:
-        for file in sorted((folder / dataset / "chains").glob(f"*/{RUN_FILE}"), key=lambda f: f.parent.name.count(".")):
-            record = read_json(file)
+    for chain in dict.fromkeys(p for c in chains for p in prefixes(c)):
+        for file in (folder / dataset / "chains" / chain / RUN_FILE for dataset in datasets):
+            record = read_json(file) if file.is_file() else {}
             if "used" in record:
-                runs.setdefault(record["chain"].rpartition(".")[2], []).append(record)
+                runs.setdefault(chain.rpartition(".")[2], []).append(record)
     return [_used(name, records) for name, records in runs.items()]
 
 

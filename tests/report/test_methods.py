@@ -17,7 +17,8 @@ def run(folder, dataset, chain, **record):
 
 
 def test_settings_and_their_origin(tmp_path):
-    study = write_study(tmp_path / "s", scores(CHAINS))
+    chains = ["romeo.tv+lcurve", "romeo.best"]
+    study = write_study(tmp_path / "s", scores(["truth", "zero", *chains]))
     datasets = ["head_brain-3t_seed-0", "head_brain-3t_seed-1"]
     for dataset, strength in zip(datasets, (2e-4, 3e-4), strict=True):
         run(study, dataset, "romeo")
@@ -27,8 +28,8 @@ def test_settings_and_their_origin(tmp_path):
         run(study, dataset, "romeo.tv+lcurve", **told)
         tuned = {"settings": {"threshold": 0.1}, "origin": "tuned: t.yaml", "used": {"threshold": 0.1, "pad": 30.0}}
         run(study, dataset, "romeo.best", **tuned, method="tkd")
-    found = {m.name: m for m in methods_used(study, datasets)}
-    assert next(iter(found)) == "romeo"
+    found = {m.name: m for m in methods_used(study, datasets, chains)}
+    assert list(found) == ["romeo", "tv+lcurve", "best"]
     assert found["tv+lcurve"].settings == [
         Setting("regularisation", "0.0002 – 0.0003", "by lcurve"),
         Setting("pad", "30", ""),
