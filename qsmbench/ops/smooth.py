@@ -27,7 +27,7 @@ def smooth_phase(phase: np.ndarray, weight: np.ndarray, mask: np.ndarray, grid: 
     if sigma == 0:
         return (phase * mask).astype(np.float32, copy=False)
     window = Window.around(mask, grid, pad=4 * sigma)
-    kernel = _gaussian(grid, window.shape, sigma)
+    kernel = gaussian_spectrum(grid, window.shape, sigma)
     phase, weight = window.take(phase), window.take(weight * mask)
     smooth = _mean_phase(phase, weight, kernel)
     smooth += _mean_phase(phase - smooth, weight, kernel)
@@ -62,6 +62,16 @@ def _mean_phase(phase: np.ndarray, weight: np.ndarray, kernel: np.ndarray) -> np
     return np.arctan2(irfftn(imaginary, phase.shape), irfftn(real, phase.shape))
 
 
-def _gaussian(grid: Grid, shape: Shape, sigma: float) -> np.ndarray:
+def gaussian_spectrum(grid: Grid, shape: Shape, sigma: float) -> np.ndarray:
+    """Transfer function of a Gaussian with unit sum.
+
+    Args:
+        grid: gives the voxel size.
+        shape: of the transform.
+        sigma: standard deviation, mm.
+
+    Returns:
+        (nx, ny, nz // 2 + 1) float32, without unit.
+    """
     kx, ky, kz = (np.exp(-2 * (np.pi * sigma * k) ** 2) for k in grid.kspace_axes(shape))
     return kx * ky * kz

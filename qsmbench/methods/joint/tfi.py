@@ -1,12 +1,13 @@
 """Preconditioned total field inversion: susceptibility inside and outside the mask from one field."""
 
-from qsmbench.ops.array import compute, like, masked, namespace
+from qsmbench.ops.algebra import add, dot, norm
+from qsmbench.ops.array import compute, like, masked, namespace, total
 from qsmbench.ops.difference import gradient, gradient_adjoint
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.edge_variation import away_from_edges
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solve import cg
+from qsmbench.ops.solution import solved
 from qsmbench.ops.weight import field_weight
 from qsmbench.registry import method
 
@@ -23,9 +24,8 @@ def tfi(
     regularisation=5e-4,
     edges=0.3,
     smallest=2e-3,
-    tolerance=0.03,
-    inner_iterations=50,
-    max_iterations=15,
+    tolerance=2e-3,
+    max_iterations=300,
     pad=40.0,
 ):
     """TFI: the minimiser of ½‖W(Dχ − field)‖² + λ‖M∇χ‖₁ over χ in the mask and around it, with no background removal.
@@ -35,8 +35,10 @@ def tfi(
     conjugate gradients suffice. W is the precision of the field that the magnitudes tell, zero outside the mask.
     M is zero across edges of the magnitude image and outside the mask.
 
-    As in the publication the solver takes Gauss-Newton steps, with √(|∇χ|² + ε²) of the step before for |∇χ|, each by
-    preconditioned conjugate gradients. The publication also regularises the χ around the mask.
+    As in the publication √(|∇χ|² + ε²) stands for |∇χ|, and is bounded from above by a parabola at the current χ. The
+    publication minimises each parabola by many conjugate gradients (Gauss-Newton steps); here it moves along with every
+    step of nonlinear conjugate gradients, whose length is the parabola's. So the objective falls with each step, and
+    none is spent on a parabola that is out of date. The publication also regularises the χ around the mask.
 
     Args:
         total_field: (nx, ny, nz) ppm.
@@ -48,17 +50,16 @@ def tfi(
         regularisation: λ, ppm·mm (the gradient is per mm, and W² is 1 on average).
         edges: share of the magnitude's differences in the mask that are edges.
         smallest: ε, ppm/mm.
-        tolerance: stop when χ in the mask changes by less than this fraction from step to step; the conjugate gradients
-            of each step end at the same fraction of their start.
-        inner_iterations: conjugate gradients of each step, at most.
-        max_iterations: stop after so many steps at the latest.
+        tolerance: stop when χ in the mask changes by less than this fraction from step to step.
+        max_iterations: stop then at the latest.
         pad: room for sources around the bounding box of the mask, mm along each axis.
 
     Returns:
         chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
 
     Reference:
-        Liu Z 2017, doi:10.1002/mrm.26331; edges: Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082.
+        Liu Z 2017, doi:10.1002/mrm.26331; edges: Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082; nonlinear conjugate
+        gradients: Polak & Ribière 1969, doi:10.1051/m2an/196903R100351.
     """
     window = Window.around(mask, grid, pad)
     inside, field = window.take_mask(mask), window.take(total_field, mask)
@@ -70,40 +71,53 @@ def tfi(
     smooth = away_from_edges(image, inside, size, edges)
     neighbours = [inside & xp.roll(inside, -1, axis=a) for a in range(3)]
     penalised = xp.astype(xp.stack([smooth[a, ...] & n for a, n in enumerate(neighbours)]), xp.float32)
-    scale = xp.where(inside, xp.ones_like(field), xp.full_like(field, outside))
+    square = xp.where(inside, xp.ones_like(field), xp.full_like(field, outside**2))  # P²
+    strength = {"regularisation": regularisation, "smallest": smallest}
 
-    def slope(x, data, weights):
-        """P(D W²(Dx − data) + λ∇ᵀ(weights · ∇x))."""
-        misfit = convolve(x, kernel)
-        compute(_weighted, misfit, data, weight, out=misfit)
-        steep = gradient(x, size)
-        steep *= weights
-        found = convolve(misfit, kernel)
-        return compute(_preconditioned, found, gradient_adjoint(steep, size), scale, out=found)
-
-    chi, nothing = xp.zeros_like(field), xp.zeros_like(field)
-    for _ in range(max_iterations):
-        weights = compute(_lagged, gradient(chi, size), penalised, regularisation=regularisation, smallest=smallest)
-
-        def normal(y, weights=weights):
-            return slope(scale * y, nothing, weights)
-
-        step = scale * cg(normal, -slope(chi, field, weights), tolerance, inner_iterations)
-        chi += step
-        change, whole = (float(xp.sum(masked(v, inside) ** 2, dtype=xp.float64)) for v in (step, chi))
-        if change <= tolerance**2 * whole:
+    chi, misfit = xp.zeros_like(field), -field
+    descent, before, slope_before = xp.zeros_like(field), xp.zeros_like(field), 0.0
+    for i in range(max_iterations):
+        if i % _REFRESH == 0 and i > 0:
+            misfit = convolve(chi, kernel) - field  # rid of what rounding has added up to
+        steep = gradient(chi, size)
+        bound = compute(_bound, steep, penalised, **strength)
+        steep *= bound
+        fall = convolve(weight * misfit, kernel)
+        compute(_downhill, fall, gradient_adjoint(steep, size), out=fall)
+        slope = total(_scaled_product, fall, fall, square)
+        if slope == 0:
             break
+        new = max(slope - total(_scaled_product, before, fall, square), 0.0) / slope_before if i else 0.0
+        compute(_turned, descent, fall, square, out=descent, share=new)
+        if dot(fall, descent) <= 0:
+            compute(_turned, descent, fall, square, out=descent, share=0.0)
+        along, steep = convolve(descent, kernel), gradient(descent, size, steep)
+        curvature = total(_scaled_product, along, along, weight) + total(_scaled_product, steep, steep, bound)
+        length = dot(fall, descent) / curvature
+        add(chi, length, descent)
+        add(misfit, length, along)
+        before, slope_before = fall, slope
+        if abs(length) * norm(masked(descent, inside)) <= tolerance * norm(masked(chi, inside)):
+            break
+    solved(chi, field, inside, grid)
     return refer_to_mask(window.put(chi, mask), mask)
 
 
-def _weighted(xp, model, data, weight):
-    return weight * (model - data)
+_REFRESH = 50
 
 
-def _preconditioned(xp, misfit, roughness, scale):
-    return scale * (misfit + roughness)
-
-
-def _lagged(xp, steep, penalised, *, regularisation, smallest):
-    """λM/√(|∇χ|² + ε²), which makes the gradient's absolute value a square."""
+def _bound(xp, steep, penalised, *, regularisation, smallest):
+    """λM/√(|∇χ|² + ε²): twice the weight of |∇|² in the parabola that touches the penalty from above at χ."""
     return regularisation * penalised / xp.sqrt(steep**2 + smallest**2)
+
+
+def _downhill(xp, misfit, roughness):
+    return -(misfit + roughness)
+
+
+def _scaled_product(xp, a, b, scale):
+    return a * b * scale
+
+
+def _turned(xp, descent, fall, square, *, share):
+    return square * fall + share * descent

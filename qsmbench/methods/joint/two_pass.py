@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from qsmbench import registry
-from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.errors import NotApplicable
+from qsmbench.methods.joint._passes import run_chain
 from qsmbench.ops.morphology import above_threshold, closed, largest_in_each
 from qsmbench.ops.phase_quality import phase_quality
 from qsmbench.ops.reference import refer_to_mask
@@ -75,25 +75,10 @@ def two_pass(
         "b0": b0,
     }
     names = [n for n in (background, inversion) if n]
-    chi, known = _run(names, given | {"mask": mask})
+    chi, known = run_chain(names, given | {"mask": mask}, "two_pass")
     if not reliable[mask].all():
-        clear, shared = _run(names, given | {"mask": reliable})
+        clear, shared = run_chain(names, given | {"mask": reliable}, "two_pass")
         shared = shared & known
         if shared.any():
             chi = np.where(shared, clear, chi + (clear[shared].mean() - chi[shared].mean()))
     return refer_to_mask(chi.astype(np.float32, copy=False), known), known
-
-
-def _run(names, given):
-    """χ and the mask where it is known, by the methods called `names`, one after the other."""
-    for name in names:
-        found = registry.find(name)
-        missing = [n for n in found.consumes if n not in given]
-        if missing:
-            raise QsmbenchError(f"two_pass: {name} needs {missing[0]}; available are {', '.join(given)}")
-        products = found(*(given[n] for n in found.consumes))
-        products = products if isinstance(products, tuple) else (products,)
-        given = given | dict(zip(found.produces, products, strict=True))
-    if "chi" not in given:
-        raise QsmbenchError(f"two_pass: {'.'.join(names)} gives no chi")
-    return given["chi"], given["mask"]
