@@ -3,6 +3,7 @@
 import numpy as np
 
 from qsmbench.methods.field.fit import fit
+from qsmbench.ops.array import compute
 from qsmbench.ops.smooth import smooth_phase
 from qsmbench.registry import method
 from qsmbench.units import rad_per_ppm
@@ -33,11 +34,33 @@ def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, off
         total_field: (nx, ny, nz) float32, ppm.
         field_noise: (nx, ny, nz) float32, ppm, as the fit states it.
     """
-    turns = (rad_per_ppm(b0, 1.0) * te).astype(np.float32)
-    left = phase - total_field[..., None] * turns
+    turns = rad_per_ppm(b0, 1.0) * te
+    left = np.empty(phase.shape, np.float32)
+    real, imaginary, weight = (np.zeros(mask.shape, np.float32) for _ in range(3))
+    for echo, turn in enumerate(turns):
+        compute(_beyond, phase[..., echo], total_field, out=left[..., echo], turn=np.float32(turn))
+        compute(_sums, magnitude[..., echo], left[..., echo], real, imaginary, weight, out=(real, imaginary, weight))
     # What all echoes have in common is the phase at TE = 0; without it, only errors far beyond noise could wrap.
-    mean = np.angle((magnitude * np.exp(1j * left)).sum(axis=-1)).astype(np.float32)
-    offset = smooth_phase(mean, (magnitude**2).sum(axis=-1), mask, grid, offset_smoothing)
-    left = np.angle(np.exp(1j * (left - offset[..., None]))).astype(np.float32) * mask[..., None]
+    mean = compute(lambda xp, r, i: xp.atan2(i, r), real, imaginary)
+    offset = smooth_phase(mean, weight, mask, grid, offset_smoothing)
+    for echo in range(te.size):
+        compute(_wrapped, left[..., echo], offset, mask, out=left[..., echo])
     error, noise = fit(left, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
     return (local_field + error) * mask, (total_field + error) * mask, noise
+
+
+def _beyond(xp, phase, field, *, turn):
+    """What `phase` [rad] holds beyond that of the true field."""
+    return phase - turn * field
+
+
+def _sums(xp, magnitude, left, real, imaginary, weight):
+    """The complex signal [a.u.] without the true field's phase, and the magnitude², summed over echoes."""
+    return real + magnitude * xp.cos(left), imaginary + magnitude * xp.sin(left), weight + magnitude**2
+
+
+def _wrapped(xp, left, offset, mask):
+    """`left` − `offset` without whole turns [rad], zero outside the mask."""
+    turn = np.float32(2 * np.pi)
+    left = left - offset
+    return (left - turn * xp.round(left / turn)) * mask
