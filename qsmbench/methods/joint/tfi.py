@@ -70,18 +70,19 @@ def tfi(
     image = window.take(xp.sqrt(xp.sum(magnitude**2, axis=-1)), mask)
     smooth = away_from_edges(image, inside, size, edges)
     neighbours = [inside & xp.roll(inside, -1, axis=a) for a in range(3)]
-    penalised = xp.astype(xp.stack([smooth[a, ...] & n for a, n in enumerate(neighbours)]), xp.float32)
+    penalised = xp.concat([smooth[a, ...] & n for a, n in enumerate(neighbours)])
     square = xp.where(inside, xp.ones_like(field), xp.full_like(field, outside**2))  # P²
     strength = {"regularisation": regularisation, "smallest": smallest}
 
     chi, misfit = xp.zeros_like(field), -field
     descent, before, slope_before = xp.zeros_like(field), xp.zeros_like(field), 0.0
+    steep = bound = None
     for i in range(max_iterations):
         if i % _REFRESH == 0 and i > 0:
             misfit = convolve(chi, kernel) - field  # rid of what rounding has added up to
-        steep = gradient(chi, size)
-        bound = compute(_bound, steep, penalised, **strength)
-        steep *= bound
+        steep = gradient(chi, size, steep)
+        bound = compute(_bound, _volumes(steep), penalised, out=bound, **strength)
+        steep *= xp.reshape(bound, steep.shape)
         fall = convolve(weight * misfit, kernel)
         compute(_downhill, fall, gradient_adjoint(steep, size), out=fall)
         slope = total(_scaled_product, fall, fall, square)
@@ -92,7 +93,8 @@ def tfi(
         if dot(fall, descent) <= 0:
             compute(_turned, descent, fall, square, out=descent, share=0.0)
         along, steep = convolve(descent, kernel), gradient(descent, size, steep)
-        curvature = total(_scaled_product, along, along, weight) + total(_scaled_product, steep, steep, bound)
+        slopes = _volumes(steep)
+        curvature = total(_scaled_product, along, along, weight) + total(_scaled_product, slopes, slopes, bound)
         length = dot(fall, descent) / curvature
         add(chi, length, descent)
         add(misfit, length, along)
@@ -106,9 +108,14 @@ def tfi(
 _REFRESH = 50
 
 
+def _volumes(vector):
+    """A vector field (3, nx, ny, nz) as one volume (3 nx, ny, nz), whose planes are blocks of a size for the cache."""
+    return namespace(vector).reshape(vector, (-1, *vector.shape[-2:]))
+
+
 def _bound(xp, steep, penalised, *, regularisation, smallest):
     """λM/√(|∇χ|² + ε²): twice the weight of |∇|² in the parabola that touches the penalty from above at χ."""
-    return regularisation * penalised / xp.sqrt(steep**2 + smallest**2)
+    return xp.where(penalised, regularisation / xp.sqrt(steep**2 + smallest**2), 0.0)
 
 
 def _downhill(xp, misfit, roughness):
