@@ -10,6 +10,8 @@ table is written to results/benchmarks/.
 """
 
 import argparse
+import contextlib
+import ctypes
 import inspect
 import json
 import subprocess
@@ -76,6 +78,12 @@ def seconds(work, repeat):
     return min(times)
 
 
+def trim():
+    """Give what was freed back to the system, so that it is counted when it is taken again (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def memory(field):
     """A line of /proc/self/status, such as VmHWM, in bytes; NaN where there is no such file."""
     status = Path("/proc/self/status")
@@ -109,6 +117,7 @@ def measure(name, folder, repeat, device):
         return [to_numpy(r) for r in (result if isinstance(result, tuple) else (result,))]
 
     run()  # compiles, and fills the caches of kernels
+    trim()
     before = memory("VmRSS")
     if Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew

@@ -18,6 +18,7 @@ from qsmbench.registry import Container
 from qsmbench.scan.protocol import Protocol, load_protocol
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
+StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
 
 
 class Simulated(Model):
@@ -102,7 +103,7 @@ class Study(Model):
     description: str = Field("", description="one line, shown in the report")
     datasets: list[Dataset] = Field(min_length=1)
     chains: list[str] = Field(min_length=1, description="method names joined by dots; truth.tkd is fed the true field")
-    methods: dict[Name, Variant] = Field({}, description="variants of methods, by the name used in the chains")
+    methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
     memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
     container: Container = Field(

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from qsmbench import chains
+from qsmbench import chains, registry
 from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, REGIONS_FILE
 from qsmbench.basis import BASIS_FILE, SCENARIO_FILE
 from qsmbench.chains import Step
@@ -122,9 +122,12 @@ class Plan:
         return yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def code(self, chain: str) -> list[Path]:
-        """The files whose change reruns a step."""
-        method = self.steps[chain].method
-        return [*sources(method.source, PACKAGE / "step.py", PACKAGE / "worker.py"), *method.files]
+        """The files whose change reruns a step, those of methods that its settings name among them."""
+        step = self.steps[chain]
+        settings = {**step.method.settings, **step.use.settings}.values()
+        named = [registry.find(v).source for v in settings if isinstance(v, str) and v in registry.names()]
+        found = sources(step.method.source, *named, PACKAGE / "step.py", PACKAGE / "worker.py")
+        return [*found, *step.method.files]
 
     def chain_pattern(self) -> str:
         """Regular expression of all steps' names."""

@@ -118,3 +118,16 @@ def test_studies_that_come_along_are_legal(file):
 def test_written_configuration_is_the_same_study():
     plan = Plan(config.parse(LEGAL, "x.yaml"))
     assert config.parse(yaml.safe_load(plan.config_text()), "again").model_dump() == plan.study.model_dump()
+
+
+def test_a_method_that_runs_others_rests_on_their_code():
+    from qsmbench import registry
+
+    def code(**settings):
+        chain = "truth.noisy.two_pass"
+        study = {**LEGAL, "chains": [chain], "methods": {"two_pass": {"set": settings}}}
+        return Plan(config.parse(study, "x.yaml")).code(chain)
+
+    assert registry.find("rts").source in code()
+    assert registry.find("tkd").source not in code()
+    assert registry.find("tkd").source in code(inversion="tkd")
