@@ -108,7 +108,8 @@ def measure(name, folder, repeat, device):
     if echoes:
         kept = [n for n in given if n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes)]
         given |= {n: given[n][..., : int(echoes)] for n in kept}
-    arguments = [on_device(method, given, device)[n] for n in method.consumes]
+    moved = on_device(method, given, device)
+    arguments = [moved[n] for n in method.consumes]
     volume = to_device(np.ones(params.grid.shape, np.float32), device)
     unit = seconds(lambda: to_numpy(irfftn(rfftn(volume), params.grid.shape))[0, 0, 0], 5)
 

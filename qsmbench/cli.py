@@ -116,7 +116,7 @@ def simulate(
     console.print(f"Scan and truth: {out.resolve()}", soft_wrap=True)
 
 
-@app.command(epilog=_example("qsmbench reconstruct romeo.fit.vsharp.tv scan/scan maps --set tv.weight=0.001"))
+@app.command(epilog=_example("qsmbench reconstruct romeo.fit.vsharp.tv scan/scan maps --set tv.regularisation=0.0003"))
 def reconstruct(
     chain: Annotated[str, typer.Argument(help="method names joined by dots")],
     scan: Annotated[Path, typer.Argument(metavar="IN", help="folder of a scan, or of a BIDS dataset")],

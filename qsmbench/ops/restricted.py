@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from qsmbench.ops.algebra import add, dot, scale_add
 from qsmbench.ops.array import masked, namespace
 from qsmbench.ops.fft import convolve
+from qsmbench.ops.solve import Operator, cg
 
 
 def solve_restricted(spectrum: Any, inside: Any, right: Any, tolerance: float, max_iterations: int) -> Any:
@@ -26,25 +26,11 @@ def solve_restricted(spectrum: Any, inside: Any, right: Any, tolerance: float, m
 
     Returns:
         x: (nx, ny, nz) float32, in the unit of `right` over that of `spectrum`.
-
-    Reference:
-        Preconditioned conjugate gradients: Concus, Golub & O'Leary 1976, Stanford report CS-TR-76-533.
     """
-    xp = namespace(right)
     lowest = min(float(spectrum[k]) for k in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
-    inverse = 1 / xp.clip(spectrum, lowest)
-    x = xp.zeros_like(right)
-    better = masked(convolve(right, inverse), inside)
-    descent, norm = better, dot(right, better)
-    first = norm
-    for _ in range(max_iterations):
-        if norm <= tolerance**2 * first:
-            break
-        image = masked(convolve(descent, spectrum), inside)
-        step = norm / dot(descent, image)
-        add(x, step, descent)
-        add(right, -step, image)
-        better = masked(convolve(right, inverse), inside)
-        previous, norm = norm, dot(right, better)
-        scale_add(descent, norm / previous, better)
-    return x
+    inverse = 1 / namespace(right).clip(spectrum, lowest)
+
+    def restricted(kernel: Any) -> Operator:
+        return lambda volume: masked(convolve(volume, kernel), inside)
+
+    return cg(restricted(spectrum), right, tolerance, max_iterations, precondition=restricted(inverse))

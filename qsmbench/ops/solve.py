@@ -50,29 +50,41 @@ def cgls(
     return x
 
 
-def cg(normal: Operator, right: Any, tolerance: float, max_iterations: int, start: Any = None) -> Any:
+def cg(
+    normal: Operator,
+    right: Any,
+    tolerance: float,
+    max_iterations: int,
+    start: Any = None,
+    precondition: Operator = lambda residual: residual,
+) -> Any:
     """Solve normal(x) = right by conjugate gradients.
 
     Args:
         normal: linear, symmetric and positive operator on volumes; may return the same array each time.
         right: (nx, ny, nz) float32; overwritten by the residual, right − normal(x).
-        tolerance: stop when ‖right − normal(x)‖ has fallen to this fraction of ‖right‖.
+        tolerance: stop when the residual, in the norm of the preconditioner, has fallen to this fraction of that of
+            `right`.
         max_iterations: stop then at the latest.
         start: x to start from, overwritten by the result; by default zero.
+        precondition: linear, symmetric and positive operator, near the inverse of `normal`; by default none.
 
     Returns:
         x: (nx, ny, nz) float32.
 
     Reference:
-        Hestenes & Stiefel 1952, doi:10.6028/jres.049.044.
+        Hestenes & Stiefel 1952, doi:10.6028/jres.049.044; preconditioned: Concus, Golub & O'Leary 1976, Stanford
+        report CS-TR-76-533.
     """
     xp = namespace(right)
-    first = dot(right, right)
+    near = precondition(right)
+    first = norm = dot(right, near)
     x = xp.zeros_like(right) if start is None else start
     if start is not None:
         add(right, -1, normal(x))
-    descent = xp.asarray(right, copy=True)
-    norm = dot(right, right)
+        near = precondition(right)
+        norm = dot(right, near)
+    descent = xp.asarray(near, copy=True)
     for _ in range(max_iterations):
         if norm <= tolerance**2 * first:
             break
@@ -80,6 +92,7 @@ def cg(normal: Operator, right: Any, tolerance: float, max_iterations: int, star
         step = norm / dot(descent, image)
         add(x, step, descent)
         add(right, -step, image)
-        previous, norm = norm, dot(right, right)
-        scale_add(descent, norm / previous, right)
+        near = precondition(right)
+        previous, norm = norm, dot(right, near)
+        scale_add(descent, norm / previous, near)
     return x

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from qsmbench.ops.algebra import add, dot, scale_add
+from qsmbench.ops.algebra import dot
 from qsmbench.ops.array import like, masked, namespace, to_numpy
 from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import Window, convolve, irfftn, rfftn
 from qsmbench.ops.reference import refer_to_mask
 from qsmbench.ops.residual import conjugate_residual
+from qsmbench.ops.solve import cg
 from qsmbench.ops.sphere import smv_kernel
 from qsmbench.registry import method
 
@@ -138,19 +139,4 @@ def _streaks(chi, flat, kernel, grid, threshold, tolerance, max_iterations):
         slopes *= flat
         return gradient_adjoint(slopes, size)
 
-    residual = normal(chi)
-    near = convolve(residual, inverse)
-    descent = xp.asarray(near, copy=True)
-    streaks = xp.zeros_like(chi)
-    first = norm = dot(residual, near)
-    for _ in range(max_iterations):
-        if norm <= tolerance**2 * first:
-            break
-        image = normal(descent)
-        step = norm / dot(descent, image)
-        add(streaks, step, descent)
-        add(residual, -step, image)
-        near = convolve(residual, inverse)
-        previous, norm = norm, dot(residual, near)
-        scale_add(descent, norm / previous, near)
-    return streaks
+    return cg(normal, normal(chi), tolerance, max_iterations, precondition=lambda slope: convolve(slope, inverse))
