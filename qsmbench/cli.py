@@ -125,7 +125,7 @@ def reconstruct(
     time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
     memory_limit: Annotated[float | None, typer.Option(help="MiB, for each step; by default none")] = None,
     container: Annotated[
-        str, typer.Option(help="where folders of others' code run: none, docker, podman or apptainer")
+        str, typer.Option(help="where folders of others' code run: none, bubblewrap, docker, podman or apptainer")
     ] = "none",
     device: Device = "numpy",
     method: Annotated[

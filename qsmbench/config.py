@@ -107,7 +107,7 @@ class Study(Model):
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
     memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
     container: Container = Field(
-        "none", description="where folders of others' code run: on this machine, or in the container that they name"
+        "none", description="where folders of others' code run: on this machine, shut off there, or in their container"
     )
     device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder that studies are written below")

@@ -27,8 +27,9 @@ PARAMETERS = ("grid", "te", "b0", "orientations")
 STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
 """The folders below `methods/`, in the order of the pipeline."""
 
-Container = Literal["none", "docker", "podman", "apptainer"]
-"""Where a folder of others' code is run: as it is on this machine, or in the container that it names."""
+Container = Literal["none", "bubblewrap", "docker", "podman", "apptainer"]
+"""Where a folder of others' code is run: as it is on this machine; so, but shut off from its data and from the network
+(bubblewrap); or in the container that it names."""
 
 _FOLDER = Path(__file__).parent / "methods"
 

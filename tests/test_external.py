@@ -420,7 +420,7 @@ def test_other_illegal_folders(tmp_path):
     (folder / "algorithm.yml").write_bytes(b"stage: dipole\r\nrun: bash run.sh\r\n")
     (folder / "run.sh").write_bytes(b"true\n")
     assert registry.find(str(folder)).produces == ("chi",)
-    with pytest.raises(QsmbenchError, match="names no image to run in docker; set container: none"):
+    with pytest.raises(QsmbenchError, match="names no image to run in docker; set container: none or bubblewrap"):
         registry.find(str(folder), container="docker")
 
 
@@ -451,7 +451,10 @@ def test_a_folder_in_a_study(tmp_path):
     assert "x.pyc" not in names
     assert "folder.py" not in [f.name for f in plan.code("truth")]
     for change, message in [
-        ({"container": "lxc"}, "container is 'lxc': input should be 'none', 'docker', 'podman' or 'apptainer'"),
+        (
+            {"container": "lxc"},
+            "container is 'lxc': input should be 'none', 'bubblewrap', 'docker', 'podman' or 'apptainer'",
+        ),
         ({"memory_limit": 0}, "memory_limit is 0: input should be greater than 0"),
         ({"container": "podman"}, "names no image to run in podman"),
         ({"methods": {"mine": {"use": str(folder), "set": {"lamda": 2}}}}, "unknown setting 'lamda'; legal are lambda"),
@@ -511,15 +514,17 @@ def test_a_container_sees_three_folders_and_no_network(call, engine):
         assert command[command.index("--cidfile") + 1] == str(call.scratch / "container.cid")
         assert command[command.index("QSMCI_TE=0.004 0.009") - 1] == "--env"
         assert "--privileged" not in command
-        user = "--userns=keep-id" if engine == "podman" else f"{os.getuid()}:{os.getgid()}"
-        assert user in command
+        rootless = engine == "podman" and os.getuid() != 0  # podman keeps ids without root only, and refuses with
+        assert ("--userns=keep-id" if rootless else f"{os.getuid()}:{os.getgid()}") in command
 
 
 def test_container_images(call):
     assert "local.sif" in contained(call, "apptainer", "local.sif")
     assert "library://me/mine:1" in contained(call, "apptainer", "library://me/mine:1")
     assert "--memory" not in contained(call, "docker", "x")
-    with pytest.raises(QsmbenchError, match="container is 'lxc'; legal are none, docker, podman, apptainer"):
+    with pytest.raises(
+        QsmbenchError, match="container is 'lxc'; legal are none, bubblewrap, docker, podman, apptainer"
+    ):
         contained(call, "lxc", "x")
 
 
@@ -610,6 +615,92 @@ def test_an_engine_that_is_not_there(run, monkeypatch, tmp_path):
     assert record["reason"].startswith("apptainer: no such program on this machine")
 
 
+# Containers that are there: bubblewrap where it is installed, and what QSMBENCH_TEST_CONTAINER names, an engine and an
+# image with Python, NumPy and NiBabel, such as podman:localhost/python
+
+
+def engines():
+    """(engine, image) of each engine that runs here."""
+    found = [tuple(named.split(":", 1)) for named in os.environ.get("QSMBENCH_TEST_CONTAINER", "").split()]
+    trial = ["bwrap", "--ro-bind", "/", "/", "true"]
+    if shutil.which("bwrap") and subprocess.run(trial, capture_output=True).returncode == 0:
+        found.append(("bubblewrap", ""))
+    return found or [pytest.param(("", ""), marks=pytest.mark.skip(reason="no engine"))]
+
+
+@pytest.fixture(params=engines(), ids=lambda p: p[0])
+def place(request):
+    return request.param
+
+
+@pytest.fixture
+def inside(run, place):
+    """Run a script in an engine that is there; returns its record."""
+    engine, image = place
+    return lambda script, **more: run(script, container=engine, **({"image": image} if image else {}), **more)
+
+
+def test_inside_it_gives_its_map(inside, tmp_path, small):
+    record = inside(f'test "$QSMCI_TE0" = 0.004; {COPY}')
+    assert (record["status"], record["reason"]) == ("ok", ""), log(tmp_path)
+    found = artifacts.read(tmp_path / "out", "chi", small["params"].grid)
+    np.testing.assert_array_equal(found, small["truth"]["local_field"])
+
+
+def test_inside_python_and_its_libraries_work(inside, place, tmp_path, small):
+    folder = tmp_path / "a method's folder"
+    shutil.copytree(DATA / "tkd-python", folder)
+    with (folder / "algorithm.yml").open("a") as manifest:
+        manifest.write(f"\nimage: {place[1] or 'none'}\n")
+    record = inside("")
+    assert (record["status"], record["reason"]) == ("ok", ""), log(tmp_path)
+    params = small["params"]
+    values = {"local_field": small["truth"]["local_field"], "mask": small["scan"]["mask"], **vars(params)}
+    (outside,) = registry.find(str(DATA / "tkd-python"))(**values)
+    np.testing.assert_allclose(artifacts.read(tmp_path / "out", "chi", params.grid), outside, atol=2e-6)
+
+
+LOOK = r"""
+for file in "$1"/* "$0"; do if echo x >> "$file"; then echo "wrote $file"; fi; done 2> /dev/null
+if touch "$1/new" 2> /dev/null; then echo "wrote in $1"; fi
+if test -e {secret}; then echo "saw {secret}"; fi
+for place in /work /home /root /mnt /media /srv /data; do
+    find "$place" -name "chimap.nii.gz" -print 2> /dev/null || true
+done
+grep -E "^ *[a-z0-9]+:" /proc/net/dev | grep -v "lo:" || true
+ls /proc | grep -E "^[0-9]+$" | wc -l | awk '$1 > 20 {{print "sees processes of others"}}'
+cp "$1/localfield.nii.gz" "$2/chimap.nii.gz"
+"""
+
+
+def test_inside_nothing_else_is_to_be_seen(inside, scan_folder, tmp_path):
+    """Inputs cannot be written, the truth is not to be found, there is no network but to itself."""
+    secret = scan_folder / "truth" / "chimap.nii.gz"
+    assert secret.exists()
+    record = inside(LOOK.format(secret=shlex.quote(str(secret))))
+    assert (record["status"], record["reason"]) == ("ok", ""), log(tmp_path)
+    assert log(tmp_path) == ""
+
+
+def test_without_a_container_the_same_looking_finds(run, scan_folder, tmp_path):
+    """What the test before looks for can be found."""
+    secret = scan_folder / "truth" / "chimap.nii.gz"
+    run(LOOK.format(secret=shlex.quote(str(secret))))
+    assert f"saw {secret}" in log(tmp_path)
+
+
+def test_inside_a_limit_of_time_ends_it(inside):
+    seconds = f"8{os.getpid()}.25"
+    record = inside(f"sleep {seconds} & sleep {seconds}", time_limit=5)
+    assert (record["status"], record["reason"]) == ("timeout", "took longer than its limit of 5 s")
+    assert not sleepers(seconds)
+
+
+def test_inside_a_limit_of_memory_ends_it(inside):
+    record = inside("python3 -c 'x = bytearray(3 << 30); print(len(x))'", memory_limit=1000)
+    assert (record["status"], record["reason"]) == ("memory", "took more memory than its limit of 1000 MiB")
+
+
 # From the command line, and in a study
 
 
@@ -629,8 +720,8 @@ def test_reconstruct_takes_a_folder(scan_folder, small):
     for more, message in [
         (["--method", "mine"], "--method 'mine': must be NAME=PATH"),
         (["--method", "yours=here"], "--method yours=…: chain 'truth.mine' has no such step; it has truth, mine"),
-        (["--container", "lxc"], "container is 'lxc'; legal are none, docker, podman, apptainer"),
-        (["--container", "docker"], "names no image to run in docker; set container: none"),
+        (["--container", "lxc"], "container is 'lxc'; legal are none, bubblewrap, docker, podman, apptainer"),
+        (["--container", "docker"], "names no image to run in docker; set container: none or bubblewrap"),
         (["--memory-limit", "0"], "memory_limit is 0; it must be greater than 0"),
         (["--method", "mine=nowhere/at-all"], "nowhere/at-all: no such folder"),
     ]:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ CID_FILE = "container.cid"
 """Where docker and podman write which container they run, so that whoever ends the step can end it."""
 
 _ALGORITHM, _INPUT, _OUTPUT = "/algo", "/input", "/output"
+
+_SYSTEM = [Path(p) for p in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix")]
+"""Where a machine keeps its programs, and no one keeps data."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +53,44 @@ def contained(call: Call, engine: str, image: str, memory_limit: float | None = 
 
     Args:
         call: what is run.
-        engine: docker, podman or apptainer.
+        engine: docker, podman, apptainer, or bubblewrap, which needs no image: it shows this machine's programs.
         image: reference of the container's image.
         memory_limit: MiB.
 
     Raises:
         QsmbenchError: there is no such engine.
     """
-    if engine == "apptainer":
+    if engine == "bubblewrap":
+        start = _bubblewrap(call)
+    elif engine == "apptainer":
         start = _apptainer(call, image)
     elif engine in ("docker", "podman"):
         start = _oci(call, engine, image, memory_limit)
     else:
-        raise QsmbenchError(f"container is {engine!r}; legal are none, docker, podman, apptainer")
+        raise QsmbenchError(f"container is {engine!r}; legal are none, bubblewrap, docker, podman, apptainer")
     return [*start, *_command(call, _ALGORITHM), _INPUT, _OUTPUT]
 
 
+def _bubblewrap(call: Call) -> list[str]:
+    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
+    for place in _SYSTEM:
+        if place.is_symlink():
+            command += ["--symlink", str(place.readlink()), str(place)]
+        elif place.is_dir():
+            command += ["--ro-bind", str(place), str(place)]
+    here = Path.cwd()
+    if any(here.is_relative_to(place) for place in _SYSTEM):
+        command += ["--tmpfs", str(here)]
+    for python in dict.fromkeys([sys.base_prefix, sys.prefix]):
+        command += ["--ro-bind", python, python]
+    command += ["--ro-bind", str(call.folder), _ALGORITHM, "--ro-bind", str(call.inputs), _INPUT]
+    command += ["--bind", str(call.outputs), _OUTPUT, "--bind", str(call.scratch), "/tmp"]
+    return [*command, "--setenv", "TMPDIR", "/tmp", "--setenv", "HOME", "/tmp", "--chdir", "/tmp"]
+
+
 def _oci(call: Call, engine: str, image: str, memory_limit: float | None) -> list[str]:
-    user = ["--userns=keep-id"] if engine == "podman" else ["--user", f"{os.getuid()}:{os.getgid()}"]
+    rootless = engine == "podman" and os.getuid() != 0
+    user = ["--userns=keep-id"] if rootless else ["--user", f"{os.getuid()}:{os.getgid()}"]
     command = [engine, "run", "--rm", "--network", "none", "--cidfile", str(call.scratch / CID_FILE), *user]
     command += ["--security-opt", "no-new-privileges"]
     if memory_limit is not None:  # swap as well, or it would take twice as much

@@ -53,7 +53,7 @@ def load(folder: Path, container: Container = "none", memory_limit: float | None
 
     Args:
         folder: with an `algorithm.yml`.
-        container: where it runs: none (on this machine), docker, podman or apptainer.
+        container: where it runs; see `registry.Container`.
         memory_limit: MiB that its container may take; a process on this machine is watched by `qsmbench.step`.
 
     Raises:
@@ -61,8 +61,9 @@ def load(folder: Path, container: Container = "none", memory_limit: float | None
             the line endings of Windows.
     """
     manifest = read_manifest(folder)
-    if container != "none" and manifest.image is None:
-        raise QsmbenchError(f"{folder / MANIFEST}: names no image to run in {container}; set container: none")
+    if container in ("docker", "podman", "apptainer") and manifest.image is None:
+        legal = "container: none or bubblewrap"
+        raise QsmbenchError(f"{folder / MANIFEST}: names no image to run in {container}; set {legal}")
     _check_script(folder, manifest.run)
 
     def reconstruct(**values: Any) -> tuple[np.ndarray, ...]:
@@ -146,10 +147,8 @@ def _variables(inputs: Path) -> dict[str, str]:
 
 
 def _run(call: Call, container: str, image: str | None, memory_limit: float | None) -> None:
-    if container == "none":
-        command, environment = native(call), _native_environment(call)
-    else:
-        command, environment = contained(call, container, image or "", memory_limit), dict(os.environ)
+    command = native(call) if container == "none" else contained(call, container, image or "", memory_limit)
+    environment = _native_environment(call) if container in ("none", "bubblewrap") else dict(os.environ)
     program = next(word for word in command if word != "env" and "=" not in word)
     if shutil.which(program, path=environment.get("PATH")) is None:
         raise QsmbenchError(f"{program}: no such program on this machine, but it is needed to run {call.folder.name}")
