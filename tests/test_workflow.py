@@ -96,7 +96,7 @@ TRUTH = "sphere_brain-3t_seed-0/truth"
 
 def test_a_study_with_methods_that_fail(sandbox):
     chains = ["truth", "zero", "truth.tkd", "truth.half", "truth.crashing", "truth.hanging", "truth.cropping"]
-    sandbox.study(chains, time_limit=5)
+    sandbox.study(chains, time_limit=10)
     done = sandbox.run()
     assert done.returncode == 0, done.stderr
     assert "index.html" in done.stdout
@@ -112,7 +112,7 @@ def test_a_study_with_methods_that_fail(sandbox):
     reasons = scores[scores.metric == "status"].set_index("chain").reason.to_dict()
     assert reasons == {
         "truth.crashing": "failed: RuntimeError: no luck",
-        "truth.hanging": "timeout: took longer than its limit of 5 s",
+        "truth.hanging": "timeout: took longer than its limit of 10 s",
         "truth.cropping": reasons["truth.cropping"],
     }
     assert reasons["truth.cropping"].startswith("failed: ValueError: chi has shape")
