@@ -43,12 +43,13 @@ def qsmart(
     χ of the vessels is that of the first stage, with the offset that fits the first stage's local field best.
 
     What differs from the publication and its code: lengths are in mm, not in voxels, and the Gaussian that tells the
-    distance from the edge is the same along all axes (theirs is once, twice and twice as wide: the same volume). Neither
-    the curvature of the edge and its indentations nor a lower limit of the width there has a say: on a head they did
-    not lower the error. Voxels are not taken out for a bad fit over the echoes: that is the mask's business. Vessels are sought in the last echo, and not in the mean over the echoes, in which the fluid of the sulci
-    is dark, too. The magnitude's bias is not corrected before the bottom hat, which is by a box and not by a ball; the
-    contrast that counts is in proportion to the image. The offset is fitted inside the mask alone. The background is
-    computed for widths in steps of √2, with interpolation between.
+    distance from the edge is the same along all axes (theirs is once, twice and twice as wide: the same volume). The
+    curvature of the edge has no say. Nor have indentations of the mask and a lower limit of the width, which on a head
+    did not lower the error. Voxels are not taken out for a bad fit over the echoes: that is the mask's business.
+    Vessels are sought in the last echo, and not in the mean over the echoes, in which the fluid of the sulci is dark,
+    too. The magnitude's bias is not corrected before the bottom hat, which is by a box and not by a ball; the contrast
+    that counts is in proportion to the image. The offset is fitted inside the mask alone. The background is computed
+    for widths in steps of √2, with interpolation between.
 
     Args:
         total_field: (nx, ny, nz) ppm.
