@@ -57,24 +57,42 @@ def vesselness(image: Any, grid: Grid, widths: tuple[float, ...]) -> Any:
     best = xp.zeros_like(image)
     for width in widths:
         smooth = irfftn(spectrum * like(gaussian_spectrum(grid, image.shape, width), image), image.shape)
-        second = _second_derivatives(smooth, grid.voxel_size)
-        size = compute(_size, *second)
-        largest = float(xp.max(size))
-        if largest > 0:
-            compute(_tube, best, size, *second, out=best, contrast=0.5 * largest)
+        _take_tubes(best, smooth, grid.voxel_size)
     return best
+
+
+def _take_tubes(best: Any, smooth: Any, size: Triple) -> None:
+    """Raise `best`, in place, to the vesselness of a smoothed image where that is larger."""
+    second = _second_derivatives(smooth, size)
+    bend = compute(_size, *second)
+    largest = float(namespace(bend).max(bend))
+    if largest > 0:
+        compute(_tube, best, bend, *second, out=best, contrast=0.5 * largest)
 
 
 def _second_derivatives(volume: Any, size: Triple) -> list[Any]:
     """xx, yy, zz, xy, xz and yz by central differences."""
+    straight, mixed = [], []
+    for a in range(3):
+        slope, behind = _neighbours(volume, a)
+        straight.append(compute(_bend, slope, behind, volume, square=size[a] ** 2))
+        slope -= behind
+        for b in range(a + 1, 3):
+            twist, behind = _neighbours(slope, b)
+            twist -= behind
+            twist /= 4 * size[a] * size[b]
+            mixed.append(twist)
+    return straight + mixed
+
+
+def _neighbours(volume: Any, axis: int) -> tuple[Any, Any]:
+    """The volume one voxel ahead, and one behind, as new arrays."""
     xp = namespace(volume)
-    ahead = [xp.roll(volume, -1, axis=a) for a in range(3)]
-    behind = [xp.roll(volume, 1, axis=a) for a in range(3)]
-    second = [(ahead[a] + behind[a] - 2 * volume) / size[a] ** 2 for a in range(3)]
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        slope = (ahead[a] - behind[a]) / (2 * size[a])
-        second.append((xp.roll(slope, -1, axis=b) - xp.roll(slope, 1, axis=b)) / (2 * size[b]))
-    return second
+    return xp.roll(volume, -1, axis=axis), xp.roll(volume, 1, axis=axis)
+
+
+def _bend(xp, ahead, behind, here, *, square):
+    return (ahead + behind - 2 * here) / square
 
 
 def _size(xp, xx, yy, zz, xy, xz, yz):

@@ -1,5 +1,7 @@
 """QSMART: vessels found and kept apart, a background removal of variable width, and the joining of two maps."""
 
+import tracemalloc
+
 import numpy as np
 import oracles
 import pytest
@@ -48,6 +50,21 @@ def test_vesselness_is_that_of_scikit_image():
     theirs = filters.frangi(image, sigmas=[2.0], black_ridges=False, mode="wrap")
     inner = (slice(8, -8),) * 3
     assert np.corrcoef(ours[inner].ravel(), theirs[inner].ravel())[0, 1] > 0.97
+
+
+def test_vesselness_needs_few_volumes(monkeypatch):
+    """The image smoothed, its six second derivatives and what makes them; no more for two widths than for one."""
+    monkeypatch.setenv("QSMBENCH_THREADS", "1")  # each thread works on blocks of its own
+    grid = Grid((112, 112, 112), (1.0, 1.0, 1.0))
+    image = np.random.default_rng(0).standard_normal(grid.shape).astype(np.float32)
+    vesselness(image[:16, :16, :16], Grid((16, 16, 16), grid.voxel_size), (2.0,))
+    tracemalloc.start()
+    try:
+        vesselness(image, grid, (1.5, 3.0))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 14 * image.nbytes
 
 
 def test_bottom_hat_is_the_depth_of_what_is_narrow():
