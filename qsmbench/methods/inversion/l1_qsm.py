@@ -47,14 +47,7 @@ def l1_qsm(
         Milovic 2022, doi:10.1002/mrm.28957 (its linear variant).
     """
     problem = Problem(local_field, mask, grid, pad)
-    chi = least_absolute(
-        problem,
-        problem.weight(magnitude, te),
-        regularisation=regularisation,
-        penalty=penalty,
-        relaxation=relaxation,
-        max_iterations=max_iterations,
-        data_penalty=data_penalty,
-        tolerance=tolerance,
-    )
-    return problem.finish(chi)
+    splittings = {"penalty": penalty, "data_penalty": data_penalty, "relaxation": relaxation}
+    stop = {"tolerance": tolerance, "max_iterations": max_iterations}
+    weight = problem.weight(magnitude, te)
+    return problem.finish(least_absolute(problem, weight, regularisation=regularisation, **splittings, **stop))
