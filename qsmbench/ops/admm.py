@@ -11,6 +11,7 @@ The penalty ρ of the splitting y = Dχ is 1 here: for another one, divide the o
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Protocol
 
 import numba
@@ -23,7 +24,8 @@ from qsmbench.ops.fft import Window, irfftn, rfftn
 from qsmbench.ops.reference import refer_to_mask
 from qsmbench.ops.solution import solved
 from qsmbench.ops.threads import over_planes
-from qsmbench.ops.weight import field_weight
+from qsmbench.ops.weight import effective_echo_time, field_weight
+from qsmbench.units import rad_per_ppm
 
 
 class Problem:
@@ -32,16 +34,26 @@ class Problem:
     Attributes:
         field: (nx, ny, nz) float32 of the padded shape, ppm, zero outside the mask.
         kernel: half spectrum of the dipole.
-        size: ppm, the median of |field| where there is one (1 if nowhere): what penalties are in proportion to, so
-            that the speed does not depend on how strong the sources are.
+        grid: voxel size and B0 direction.
     """
 
     def __init__(self, local_field: Any, mask: Any, grid: Grid, pad: float) -> None:
-        self._window, self._mask, self._grid = Window.around(mask, grid, pad), mask, grid
-        self.field = self._window.take(local_field, mask)
+        self._window, self._mask, self.grid = Window.around(mask, grid, pad), mask, grid
+        self.field = self.take(local_field)
         self.kernel = like(dipole_kernel(grid, self._window.shape), self.field)
+
+    @cached_property
+    def size(self) -> float:
+        """The median of |field| where there is one, ppm (1 if nowhere).
+
+        Penalties are in proportion to it, so that the speed does not depend on how strong the sources are.
+        """
         strength = np.abs(to_numpy(self.field))
-        self.size = float(np.median(strength[strength > 0])) if strength.any() else 1.0
+        return float(np.median(strength[strength > 0])) if strength.any() else 1.0
+
+    def take(self, volume: Any) -> Any:
+        """A volume, zero outside the mask, of the padded shape."""
+        return self._window.take(volume, self._mask)
 
     def zero(self) -> Any:
         """A volume of zeros, of the padded shape."""
@@ -49,11 +61,15 @@ class Problem:
 
     def inside(self) -> Any:
         """1 inside the mask and 0 outside, float32, of the padded shape."""
-        return self._window.take(self._mask, self._mask)
+        return self.take(self._mask)
 
     def weight(self, magnitude: Any, te: np.ndarray) -> Any:
         """The relative precision of the field, w, of the padded shape (see `field_weight`)."""
-        return self._window.take(field_weight(magnitude, te, self._mask))
+        return self.take(field_weight(magnitude, te, self._mask))
+
+    def phase_scale(self, magnitude: Any, te: np.ndarray, b0: float) -> float:
+        """The phase per field at the scan's effective echo time, κ, rad/ppm (see `effective_echo_time`)."""
+        return rad_per_ppm(b0, effective_echo_time(magnitude, te, self._mask))
 
     def field_of(self, chi: Any) -> Any:
         """The field of a χ of the padded shape, ppm."""
@@ -61,7 +77,7 @@ class Problem:
 
     def finish(self, chi: Any) -> Any:
         """χ of the padded shape as a volume, with zero mean over the mask and zero outside."""
-        solved(chi, self.field, self._window.take_mask(self._mask), self._grid)
+        solved(chi, self.field, self._window.take_mask(self._mask), self.grid)
         return refer_to_mask(self._window.put(chi, self._mask), self._mask)
 
 
@@ -125,11 +141,18 @@ class FieldData:
         proximal: argmin over y of f(y) + ½ (y − s)², as an expression (xp, s, *arrays, **constants).
         arrays: of the padded shape, passed on to `proximal`.
         start: (nx, ny, nz) float32, s to begin with, ppm: the measured field, or that of a first χ.
+        reweigh: called with the field of each new χ, before s follows it; may change `arrays` in place.
         constants: passed on to `proximal`.
     """
 
     def __init__(
-        self, kernel: Any, proximal: Callable[..., Any], arrays: tuple[Any, ...], start: Any, **constants: float
+        self,
+        kernel: Any,
+        proximal: Callable[..., Any],
+        arrays: tuple[Any, ...],
+        start: Any,
+        reweigh: Callable[[Any], None] | None = None,
+        **constants: float,
     ) -> None:
         def reflect(xp: Any, s: Any, *arrays: Any) -> Any:
             return 2 * proximal(xp, s, *arrays, **constants) - s
@@ -138,7 +161,7 @@ class FieldData:
             s = s + relaxation * (field - 0.5 * (target + s))  # the middle of the two is y
             return s, reflect(xp, s, *arrays)
 
-        self._kernel, self._arrays, self._step = kernel, arrays, step
+        self._kernel, self._arrays, self._step, self._reweigh = kernel, arrays, step, reweigh
         self._split = namespace(start).asarray(start, copy=True)
         self._target = compute(reflect, start, *arrays)  # what the χ-step shall come to: y minus its multiplier
 
@@ -154,6 +177,8 @@ class FieldData:
         """See `Data`."""
         s, target = self._split, self._target
         field = irfftn(field_hat, s.shape)
+        if self._reweigh:
+            self._reweigh(field)
         compute(self._step, s, target, field, *self._arrays, out=(s, target), relaxation=relaxation)
 
 

@@ -203,7 +203,7 @@ def _back_substitute(
 
 @numba.njit(inline="always")
 def _turn(s, t):
-    return s - 2 * min(max(s, -t), t)
+    return s - np.float32(2) * min(max(s, -t), t)
 
 
 @numba.njit(inline="always")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
+from qsmbench.ops.array import compute
+
 
 def quadratic(xp: Any, s: Any, field: Any, pull: Any) -> Any:
     """Of f(y) = w²/2 (y − field)².
@@ -16,9 +18,19 @@ def quadratic(xp: Any, s: Any, field: Any, pull: Any) -> Any:
         xp: array namespace.
         s: ppm.
         field: ppm.
-        pull: w²/(w² + ρ), 0 to 1.
+        pull: see `pull`.
     """
     return s + pull * (field - s)
+
+
+def pull(weight: Any, penalty: float) -> Any:
+    """How far `quadratic` goes from s to the field: w²/(w² + ρ), 0 to 1.
+
+    Args:
+        weight: w.
+        penalty: ρ.
+    """
+    return compute(lambda _, w: w * w / (w * w + penalty), weight)
 
 
 def absolute(xp: Any, s: Any, field: Any, reach: Any) -> Any:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from qsmbench.grid import Grid
+from qsmbench.ops.admm import FieldData
 from qsmbench.ops.array import compute, like, namespace
 from qsmbench.ops.difference import laplacian_spectrum
 from qsmbench.ops.fft import irfftn, rfftn
+from qsmbench.ops.proximal import quadratic
 
 
-class HarmonicData:
+class HarmonicData(FieldData):
     """The data term min over φ of f(Dχ + φ) + β/2 ‖M∇²φ‖², for `admm.minimise`, by y = Dχ + φ and h = −∇²φ.
 
     χ and φ are solved for together: for each k the normal matrix has 2 × 2 entries, and φ is eliminated. So a field
@@ -32,11 +34,10 @@ class HarmonicData:
     def __init__(
         self, kernel: Any, field: Any, pull: Any, inside: Any, grid: Grid, *, weight: float, penalty: float
     ) -> None:
-        self._kernel, self._field, self._pull, self._inside = kernel, field, pull, inside
+        super().__init__(kernel, quadratic, (field, pull), field)
+        self._inside = inside
         self._laplacian = like(laplacian_spectrum(grid, field.shape), field)
         self._penalty, self._turn = penalty, 2 * weight / (penalty + weight)
-        self._split = namespace(field).asarray(field, copy=True)
-        self._target = compute(_reflect, field, field, pull)
         self._bend = namespace(field).zeros_like(field)  # s of the splitting h
         self._bend_hat: Any = None
 
@@ -55,27 +56,15 @@ class HarmonicData:
 
     def answer(self, field_hat: Any, relaxation: float) -> None:
         """See `admm.Data`."""
-        s, target = self._split, self._target
-        model = irfftn(field_hat, s.shape)
-        compute(_step, s, target, model, self._field, self._pull, out=(s, target), relaxation=relaxation)
-        bend = irfftn(self._bend_hat, s.shape)
+        super().answer(field_hat, relaxation)
+        bend = irfftn(self._bend_hat, self._bend.shape)
         arrays = (self._bend, bend, self._inside)
         compute(_step_bend, *arrays, out=self._bend, turn=self._turn, relaxation=relaxation)
-
-
-def _reflect(xp: Any, s: Any, field: Any, pull: Any) -> Any:
-    """2y − s."""
-    return s + 2 * pull * (field - s)
 
 
 def _reflect_bend(xp: Any, s: Any, inside: Any, *, turn: float) -> Any:
     """2h − s, where h is s, made smaller inside the mask."""
     return s - turn * inside * s
-
-
-def _step(xp: Any, s: Any, target: Any, model: Any, field: Any, pull: Any, *, relaxation: float) -> tuple[Any, Any]:
-    s = s + relaxation * (model - 0.5 * (target + s))
-    return s, _reflect(xp, s, field, pull)
 
 
 def _step_bend(xp: Any, s: Any, bend: Any, inside: Any, *, turn: float, relaxation: float) -> Any:

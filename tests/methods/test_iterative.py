@@ -17,7 +17,7 @@ from qsmbench.methods.inversion.ndi import ndi
 from qsmbench.methods.inversion.rts import rts
 from qsmbench.methods.inversion.star import star
 from qsmbench.methods.inversion.tv import tv
-from qsmbench.ops import edge_variation, total_variation
+from qsmbench.ops import edges, total_variation
 from qsmbench.ops.difference import gradient, gradient_adjoint
 from qsmbench.ops.dipole import dipole_kernel
 from qsmbench.ops.fft import convolve
@@ -291,7 +291,7 @@ def slow_medi(tiny, weight, smooth, regularisation):
 def test_medi_minimises_its_objective(tiny):
     regularisation = 2e-3
     weight = field_weight(tiny.magnitude, SHORT, tiny.mask)
-    smooth = edge_variation.away_from_edges(tiny.magnitude[..., 0], tiny.mask, SIZE, 0.3)
+    smooth = edges.away_from_edges(tiny.magnitude[..., 0], tiny.mask, SIZE, 0.3)
 
     def objective(chi):
         apart = weight.ravel() * (tiny.dense @ chi.ravel() - tiny.field.ravel())
@@ -323,7 +323,7 @@ def test_medi_stops_near_the_minimum(head):
     weight = field_weight(magnitude, TE, mask)
     scale = rad_per_ppm(B0, effective_echo_time(magnitude, TE, mask))
     combined = np.sqrt((magnitude**2).sum(axis=-1)).astype(np.float32)
-    smooth = edge_variation.away_from_edges(combined, mask, grid.voxel_size, 0.3)
+    smooth = edges.away_from_edges(combined, mask, grid.voxel_size, 0.3)
 
     def objective(**settings):
         x = invert(medi, field, mask, grid, magnitude=magnitude, regularisation=1e-3, merit=False, pad=0, **settings)
@@ -365,10 +365,10 @@ def test_merit_ignores_corrupted_voxels(head):
 def test_edges_are_the_stated_share(head):
     image = gaussian_filter(np.random.default_rng(0).standard_normal(head.mask.shape), 1).astype(np.float32)
     for fraction in (0.0, 0.3, 1.0):
-        smooth = edge_variation.away_from_edges(image, head.mask, head.grid.voxel_size, fraction)
+        smooth = edges.away_from_edges(image, head.mask, head.grid.voxel_size, fraction)
         assert 1 - smooth[:, head.mask].mean() == pytest.approx(fraction, abs=1e-3)
     steep = np.abs(gradient(image, head.grid.voxel_size))[:, head.mask]
-    smooth = edge_variation.away_from_edges(image, head.mask, head.grid.voxel_size, 0.3)[:, head.mask]
+    smooth = edges.away_from_edges(image, head.mask, head.grid.voxel_size, 0.3)[:, head.mask]
     assert steep[smooth].max() <= steep[~smooth].min()
 
 
@@ -386,14 +386,14 @@ def test_edge_variation_shrinks_away_from_edges_alone(threads, monkeypatch):
         return np.where(smooth, np.sign(s) * np.maximum(np.abs(s) - t, 0), s)
 
     expected = dual + relaxation * (gradient(chi, SIZE) - shrunk(dual))
-    change = edge_variation.step(dual, chi, previous, smooth, SIZE, t, relaxation)
+    change = total_variation.step(dual, chi, previous, SIZE, t, relaxation, smooth)
     np.testing.assert_allclose(dual, expected, atol=1e-5)
     assert change == pytest.approx(np.linalg.norm(chi - previous) / np.linalg.norm(chi), rel=1e-5)
     out, plain = np.empty((2, *shape), np.float32)
-    edge_variation.adjoint(dual, smooth, out, SIZE, t)
+    total_variation.adjoint(dual, out, SIZE, t, where=smooth)
     np.testing.assert_allclose(out, gradient_adjoint(2 * shrunk(dual) - dual, SIZE), atol=1e-5)
     everywhere = np.ones_like(smooth)
-    edge_variation.adjoint(dual, everywhere, out, SIZE, t)
+    total_variation.adjoint(dual, out, SIZE, t, where=everywhere)
     total_variation.adjoint(dual, plain, SIZE, t)
     np.testing.assert_allclose(out, plain, atol=1e-6)
 

@@ -2,8 +2,8 @@
 
 from qsmbench.ops.admm import FieldData, Problem, minimise
 from qsmbench.ops.array import compute, namespace
-from qsmbench.ops.proximal import quadratic
-from qsmbench.ops.robust import first_chi
+from qsmbench.ops.proximal import pull, quadratic
+from qsmbench.ops.robust import least_absolute
 from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.registry import method
 
@@ -55,12 +55,11 @@ def hd_qsm(
     """
     problem = Problem(local_field, mask, grid, pad)
     field, weight = problem.field, problem.weight(magnitude, te)
-    first = {"regularisation": first_regularisation, "penalty": penalty, "relaxation": relaxation}
-    chi = first_chi(problem, weight, grid, **first, iterations=first_iterations)
+    first = {"regularisation": first_regularisation, "penalty": penalty, "max_iterations": first_iterations}
+    chi = least_absolute(problem, weight, **first, relaxation=relaxation)
     first_field = problem.field_of(chi)
     weight *= _agreement(field, first_field, problem.inside())
-    weight = compute(lambda _, w: w * w / (w * w + data_penalty), weight)
-    data = FieldData(problem.kernel, quadratic, (field, weight), first_field)
+    data = FieldData(problem.kernel, quadratic, (field, pull(weight, data_penalty)), first_field)
     variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
 

@@ -1,8 +1,7 @@
 """Inversion with an L1 data term by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import FieldData, Problem, minimise
-from qsmbench.ops.proximal import absolute
-from qsmbench.ops.total_variation import TotalVariation
+from qsmbench.ops.admm import Problem
+from qsmbench.ops.robust import least_absolute
 from qsmbench.registry import method
 
 
@@ -48,8 +47,7 @@ def l1_qsm(
         Milovic 2022, doi:10.1002/mrm.28957 (its linear variant).
     """
     problem = Problem(local_field, mask, grid, pad)
-    rho = data_penalty / problem.size
-    reach = problem.weight(magnitude, te) / rho
-    data = FieldData(problem.kernel, absolute, (problem.field, reach), problem.field)
-    variation = TotalVariation(problem.zero(), grid, regularisation / rho, penalty / problem.size)
-    return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
+    splittings = {"penalty": penalty, "data_penalty": data_penalty, "relaxation": relaxation}
+    stop = {"tolerance": tolerance, "max_iterations": max_iterations}
+    weight = problem.weight(magnitude, te)
+    return problem.finish(least_absolute(problem, weight, regularisation=regularisation, **splittings, **stop))

@@ -1,16 +1,12 @@
 """Morphology-enabled dipole inversion: total variation that spares the edges of the magnitude."""
 
-from qsmbench.ops import edge_variation
-from qsmbench.ops.admm import divide
-from qsmbench.ops.array import compute, like, namespace, total
-from qsmbench.ops.difference import laplacian_spectrum
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, irfftn, rfftn
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solution import solved
-from qsmbench.ops.weight import effective_echo_time, field_weight
+from itertools import count
+
+from qsmbench.ops.admm import FieldData, Problem, minimise
+from qsmbench.ops.array import compute, namespace, total
+from qsmbench.ops.edges import away_from_edges, combined
+from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.registry import method
-from qsmbench.units import rad_per_ppm
 
 
 @method(produces="chi", reference="Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082", portable=True)
@@ -64,60 +60,23 @@ def medi(
         Edges: Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082; nonlinear data term and MERIT: Liu T 2013,
         doi:10.1002/mrm.24272; the splitting of the data term: Milovic 2018, doi:10.1002/mrm.27073.
     """
-    window = Window.around(mask, grid, pad)
-    inside, field = window.take_mask(mask), window.take(local_field, mask)
-    weight = window.take(field_weight(magnitude, te, mask), mask) ** 2
-    scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
-    xp = namespace(field)
-    smooth = edge_variation.away_from_edges(window.take(_combined(magnitude), mask), inside, grid.voxel_size, edges)
-    rho, threshold = penalty * regularisation, 1 / penalty
-    kernel = like(dipole_kernel(grid, window.shape), field)
-    normal = like(laplacian_spectrum(grid, window.shape), field) * rho
-    normal += kernel**2
-    normal[0, 0, 0] = 1  # both parts are zero there: the mean of χ is undetermined and left at zero
-
-    chi = xp.zeros_like(field)
-    dual = xp.stack([chi, chi, chi])
-    # y + u and y − u, u being the multiplier of y = Dχ. From y = field where that is known, so that no phase starts
-    # out by whole turns wrong.
-    data = field * weight / (weight + _DARK)
-    target = xp.asarray(data, copy=True)
-    work = xp.zeros_like(field)  # ρ∇ᵀ(z − u)
-    for i in range(max_iterations):
-        chi_hat, field_hat = divide(rfftn(target), rfftn(work), kernel, normal)
-        previous, chi = chi, irfftn(chi_hat, window.shape)
-        if edge_variation.step(dual, chi, previous, smooth, grid.voxel_size, threshold, relaxation) < tolerance:
-            break
-        model = irfftn(field_hat, window.shape)
-        if merit and (i + 1) % _MERIT_EVERY == 0:
-            _weaken_outliers(weight, model, field, inside, scale)
-        constants = {"scale": scale, "relaxation": relaxation}
-        compute(_data_step, data, target, model, field, weight, out=(data, target), **constants)
-        edge_variation.adjoint(dual, smooth, work, grid.voxel_size, threshold)
-        work *= rho
-    solved(chi, field, inside, grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+    problem = Problem(local_field, mask, grid, pad)
+    field, weight = problem.field, problem.weight(magnitude, te) ** 2
+    scale = problem.phase_scale(magnitude, te, b0)
+    smooth = away_from_edges(problem.take(combined(magnitude)), problem.inside() > 0, grid.voxel_size, edges)
+    reweigh = _merit(weight, field, scale, mask) if merit else None
+    # from the field where that is known, so that no phase starts out by whole turns wrong
+    start = compute(lambda _, f, w: f * w / (w + _DARK), field, weight)
+    data = FieldData(problem.kernel, _proximal, (field, weight), start, reweigh, scale=scale)
+    del start
+    variation = TotalVariation(problem.zero(), grid, regularisation, penalty, smooth)
+    return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
 
 
 _DARK = 0.01  # W² about which a voxel has too little signal to start from
 _MERIT_EVERY = 10
 _MERIT_LIMIT = 6.0
 _PROXIMAL_STEPS = 2
-
-
-def _combined(magnitude):
-    """One image of all echoes: the root of the sum of their squares."""
-    xp = namespace(magnitude)
-    squares = magnitude[..., 0] ** 2
-    for echo in range(1, magnitude.shape[3]):
-        squares = squares + magnitude[..., echo] ** 2
-    return xp.sqrt(squares)
-
-
-def _data_step(xp, data, target, model, field, weight, *, scale, relaxation):
-    """The data splitting s = y + u after the field `model` of a new χ, and y − u."""
-    data = data + relaxation * (model - 0.5 * (data + target))
-    return data, 2 * _proximal(xp, data, field, weight, scale) - data
 
 
 def _proximal(xp, data, field, weight, scale):
@@ -133,13 +92,23 @@ def _proximal(xp, data, field, weight, scale):
     return apart + field
 
 
-def _weaken_outliers(weight, model, field, inside, scale):
-    """Divide the weight W², in place, by the fourth power of how far beyond the limit the residual lies (MERIT)."""
-    xp = namespace(weight)
-    n_voxels = float(xp.sum(xp.astype(inside, xp.float64)))
-    limit = _MERIT_LIMIT * (total(_squared_residual, weight, model, field, scale=scale) / n_voxels) ** 0.5
-    if limit > 0:
-        compute(_weakened, weight, model, field, out=weight, scale=scale, limit=limit)
+def _merit(weight, field, scale, mask):
+    """MERIT, for the model field of each iteration.
+
+    Every so often it divides the weight W², in place, by the fourth power of how far beyond the limit the residual is.
+    """
+    xp = namespace(mask)
+    n_voxels = float(xp.sum(xp.astype(mask, xp.float64)))
+    iteration = count(1)
+
+    def weaken(model):
+        if next(iteration) % _MERIT_EVERY:
+            return
+        limit = _MERIT_LIMIT * (total(_squared_residual, weight, model, field, scale=scale) / n_voxels) ** 0.5
+        if limit > 0:
+            compute(_weakened, weight, model, field, out=weight, scale=scale, limit=limit)
+
+    return weaken
 
 
 def _squared_residual(xp, weight, model, field, *, scale):

@@ -1,12 +1,9 @@
 """Nonlinear total-generalised-variation inversion by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import FieldData, Problem, minimise
+from qsmbench.ops.admm import Problem, minimise
 from qsmbench.ops.generalised_variation import GeneralisedVariation
-from qsmbench.ops.proximal import phase
-from qsmbench.ops.robust import first_chi
-from qsmbench.ops.weight import effective_echo_time
+from qsmbench.ops.robust import phase_data
 from qsmbench.registry import method
-from qsmbench.units import rad_per_ppm
 
 
 @method(produces="chi", reference="Milovic 2018, doi:10.1002/mrm.27073", portable=True)
@@ -61,13 +58,8 @@ def nltgv(
         Milovic 2018, doi:10.1002/mrm.27073; Bredies 2010, doi:10.1137/090769521.
     """
     problem = Problem(local_field, mask, grid, pad)
-    weight = problem.weight(magnitude, te)
-    first = {"regularisation": first_regularisation, "penalty": penalty, "relaxation": relaxation}
-    chi = first_chi(problem, weight, grid, **first, iterations=first_iterations)
-
-    scale = rad_per_ppm(b0, effective_echo_time(magnitude, te, mask))
-    arrays = problem.field, weight**2 / data_penalty
-    data = FieldData(problem.kernel, phase, arrays, problem.field_of(chi), scale=scale)
+    first = {"regularisation": first_regularisation, "penalty": penalty, "max_iterations": first_iterations}
+    data, chi = phase_data(problem, magnitude, te, b0, data_penalty, **first, relaxation=relaxation)
     penalties = penalty / problem.size, curvature_penalty / problem.size
     variation = GeneralisedVariation(chi, grid, regularisation / data_penalty, curvature, *penalties)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

@@ -2,13 +2,10 @@
 
 import numpy as np
 
-from qsmbench.ops import total_variation
-from qsmbench.ops.array import compute, like, masked, namespace, to_numpy
-from qsmbench.ops.difference import laplacian_spectrum
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, hermitian_weights, irfftn, rfftn
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solution import solved
+from qsmbench.ops.admm import Problem, minimise
+from qsmbench.ops.array import compute, like, to_numpy
+from qsmbench.ops.fft import hermitian_weights, irfftn, rfftn
+from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.registry import method
 
 _BINS = 1 << 14
@@ -54,31 +51,30 @@ def rts(
     Reference:
         Kames 2018, doi:10.1016/j.neuroimage.2017.11.018.
     """
-    window = Window.around(mask, grid, pad)
-    inside, field = window.take_mask(mask), window.take(local_field, mask)
-    kernel = dipole_kernel(grid, window.shape)
-    spectrum = rfftn(field)
-    spectrum *= like(_lsmr_filter(to_numpy(spectrum), kernel, window.shape, n_least_squares), field)
-    chi = masked(irfftn(spectrum, window.shape), inside)
+    problem = Problem(local_field, mask, grid, pad)
+    kernel = to_numpy(problem.kernel)
+    spectrum = rfftn(problem.field)
+    spectrum *= like(_lsmr_filter(to_numpy(spectrum), kernel, problem.field.shape, n_least_squares), problem.field)
+    first = irfftn(spectrum, problem.field.shape) * problem.inside()
+    data = _KnownSpectrum(first, like((np.abs(kernel) > threshold).astype(np.float32), first))
+    variation = TotalVariation(problem.zero(), grid, regularisation, penalty)
+    return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
 
-    xp = namespace(field)
-    rho = penalty * regularisation
-    kept = like((np.abs(kernel) > threshold).astype(np.float32), field)
-    normal = like(laplacian_spectrum(grid, window.shape), field) * rho + kept
-    normal[0, 0, 0] = 1  # the mean of χ is undetermined and left at zero
-    known = rfftn(chi) * kept / normal
-    step = rho / normal
-    dual = xp.stack([xp.zeros_like(chi)] * 3)
-    work = xp.zeros_like(chi)
-    for i in range(max_iterations):
-        spectrum = rfftn(work) if i else xp.zeros_like(known)
-        compute(lambda xp, s, step, known: s * step + known, spectrum, step, known, out=spectrum)
-        previous, chi = chi, irfftn(spectrum, window.shape)
-        if total_variation.step(dual, chi, previous, grid.voxel_size, 1 / penalty, relaxation) < tolerance:
-            break
-        total_variation.adjoint(dual, work, grid.voxel_size, 1 / penalty)
-    solved(chi, field, inside, grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+
+class _KnownSpectrum:
+    """The data term ½‖K(χ − χ₁)‖² of `admm.minimise`; it is diagonal in k-space, and needs no splitting."""
+
+    def __init__(self, first, kept):
+        self._kept, self._known = kept, rfftn(first) * kept
+
+    def normal(self, regulariser):
+        return regulariser + self._kept
+
+    def solve(self, asked, normal):
+        return compute(lambda _, a, k, n: (a + k) * (1 / n), asked, self._known, normal, out=asked), None
+
+    def answer(self, field_hat, relaxation):
+        pass
 
 
 def _lsmr_filter(spectrum, kernel, shape, n_iterations):

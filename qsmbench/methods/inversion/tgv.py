@@ -2,7 +2,7 @@
 
 from qsmbench.ops.admm import FieldData, Problem, minimise
 from qsmbench.ops.generalised_variation import GeneralisedVariation
-from qsmbench.ops.proximal import quadratic
+from qsmbench.ops.proximal import pull, quadratic
 from qsmbench.registry import method
 
 
@@ -49,7 +49,7 @@ def tgv(
     """
     problem = Problem(local_field, mask, grid, pad)
     field, zero = problem.field, problem.zero()
-    data = FieldData(problem.kernel, quadratic, (field, problem.inside() / (1 + data_penalty)), field)
+    data = FieldData(problem.kernel, quadratic, (field, pull(problem.inside(), data_penalty)), field)
     weight = regularisation / data_penalty
     penalties = penalty / problem.size, curvature_penalty / problem.size
     variation = GeneralisedVariation(zero, grid, weight, curvature, *penalties)

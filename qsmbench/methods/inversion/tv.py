@@ -1,7 +1,7 @@
 """Total-variation inversion by the alternating direction method of multipliers."""
 
 from qsmbench.ops.admm import FieldData, Problem, minimise
-from qsmbench.ops.proximal import quadratic
+from qsmbench.ops.proximal import pull, quadratic
 from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.registry import method
 
@@ -43,6 +43,6 @@ def tv(
     """
     problem = Problem(local_field, mask, grid, pad)
     field = problem.field
-    data = FieldData(problem.kernel, quadratic, (field, problem.inside() / (1 + data_penalty)), field)
+    data = FieldData(problem.kernel, quadratic, (field, pull(problem.inside(), data_penalty)), field)
     variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty / problem.size)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))

@@ -1,7 +1,7 @@
 """Weak-harmonic inversion by the alternating direction method of multipliers."""
 
 from qsmbench.ops.admm import Problem, minimise
-from qsmbench.ops.array import compute
+from qsmbench.ops.proximal import pull
 from qsmbench.ops.total_variation import TotalVariation
 from qsmbench.ops.weak_harmonic import HarmonicData
 from qsmbench.registry import method
@@ -52,11 +52,10 @@ def wh_qsm(
         Milovic 2019, doi:10.1002/mrm.27483 (its linear variant).
     """
     problem = Problem(local_field, mask, grid, pad)
-    pull = compute(lambda _, w: w * w / (w * w + data_penalty), problem.weight(magnitude, te))
     data = HarmonicData(
         problem.kernel,
         problem.field,
-        pull,
+        pull(problem.weight(magnitude, te), data_penalty),
         problem.inside(),
         grid,
         weight=harmonic_weight / data_penalty,

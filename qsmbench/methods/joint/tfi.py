@@ -4,7 +4,7 @@ from qsmbench.ops.algebra import add, dot, norm
 from qsmbench.ops.array import compute, like, masked, namespace, total
 from qsmbench.ops.difference import gradient, gradient_adjoint
 from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.edge_variation import away_from_edges
+from qsmbench.ops.edges import away_from_edges, combined
 from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
 from qsmbench.ops.solution import solved
@@ -67,8 +67,7 @@ def tfi(
     size = grid.voxel_size
     weight = window.take(field_weight(magnitude, te, mask), mask) ** 2
     kernel = like(dipole_kernel(grid, window.shape), field)
-    image = window.take(xp.sqrt(xp.sum(magnitude**2, axis=-1)), mask)
-    smooth = away_from_edges(image, inside, size, edges)
+    smooth = away_from_edges(window.take(combined(magnitude), mask), inside, size, edges)
     neighbours = [inside & xp.roll(inside, -1, axis=a) for a in range(3)]
     penalised = xp.concat([smooth[a, ...] & n for a, n in enumerate(neighbours)])
     square = xp.where(inside, xp.ones_like(field), xp.full_like(field, outside**2))  # P²
