@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Abort
 
 from qsmbench.errors import QsmbenchError
 
@@ -34,10 +35,35 @@ def main() -> None:
     """Entry point: an error of the user's making is one line and exit code 2."""
     _show_notes()
     try:
-        app()
+        sys.exit(app(prog_name="qsmbench", standalone_mode=False))
     except QsmbenchError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {_plain(error)}")
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError as error:
+        _refuse(f"there is not enough memory ({' '.join(str(error).split()) or 'no more could be had'})")
+    except Abort:
+        _refuse("stopped", code=1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer makes of arguments that cannot be used
+            raise
+        _refuse(_usage(error))
+
+
+def _refuse(message: str, code: int = 2) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {_plain(message)}")
+    sys.exit(code)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the arguments, in one line. Without any, typer has shown the help."""
+    told = " ".join(error.format_message().split())
+    given: Any = getattr(error.__cause__ or error.__context__, "errors", list)()
+    told += f", not {given[0]['input']!r}" if given else ""
+    if not told:
         sys.exit(2)
+    verb = error.ctx.command_path if error.ctx else "qsmbench"
+    return f"{told.removesuffix('.')}; see {verb} --help"
 
 
 def _show_notes() -> None:
@@ -339,12 +365,17 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
     """KEY=VALUE pairs, the values read as YAML."""
     import yaml
 
+    from qsmbench.model import numbers
+
     settings = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise QsmbenchError(f"--set {pair!r}: must be KEY=VALUE, such as voxel_size=1")
-        settings[key.strip()] = yaml.safe_load(value)
+        try:
+            settings[key.strip()] = numbers(yaml.safe_load(value))
+        except yaml.YAMLError as e:
+            raise QsmbenchError(f"--set {pair!r}: {value!r} is not YAML, such as 1, [1, 2] or text") from e
     return settings
 
 

@@ -68,6 +68,17 @@ def refused(result, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["reconstruct", "a", "b", "c", "--time-limit", "soon"],
+            "'--time-limit': .* not 'soon'; see qsmbench reconstruct --",
+        ),
+        (["reconstruct", "a", "b", "c", "--nonsense"], "No such option: --nonsense; see qsmbench reconstruct --help"),
+        (["nonsense"], "No such command 'nonsense'; see qsmbench --help"),
+        (["simulate", "sphere", "out", "--set", "voxel_size=[1,"], r"--set 'voxel_size=\[1,': '\[1,' is not YAML"),
+        (["simulate", "sphere", "out", "--set", "voxel_size=0.001"], "there is not enough memory"),
+        (["simulate", "sphere", "out", "--set", "voxel_siz=1"], r"legal are .*radius.*did you mean voxel_size\?"),
+        (["score", "nowhere", "."], "nowhere: no such folder"),
+        (["conform", "tkd", "--set", "threshold=-1"], "method tkd: threshold is -1; it must be 0 or more"),
         (["list", "methodes"], "cannot list 'methodes'; legal are phantoms, scenarios, protocols, methods, metrics"),
         (["run", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["simulate", "hed", "out"], "phantom 'hed' is unknown; there are .*sphere"),
@@ -93,6 +104,9 @@ def test_bad_arguments(command, monkeypatch, tmp_path, arguments, message):
         ("romeo.tkd", [], "tkd needs local_field, which no step before it produces"),
         ("truth.tkd", [], "begins with truth; name its folder with --truth"),
         ("romeo.fit", ["--set", "romeo.x=1"], "method romeo: unknown setting 'x'; legal are"),
+        ("romeo.fit", ["--set", "romeo.offset_smoothin=1"], r"romeo: .*did you mean offset_smoothing\?"),
+        ("romeo.fitt", [], r"unknown method 'fitt'; there are .* \(did you mean fit\?\)"),
+        ("romeo.fit", ["--truth", "nowhere"], "nowhere: no such folder; name the truth of a simulation"),
         ("romeo.fit", ["--set", "tkd.threshold=1"], "has no such step; it has romeo, fit"),
         ("romeo.fit", ["--set", "threshold=1"], "must be METHOD.KEY=VALUE"),
     ],
