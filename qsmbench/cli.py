@@ -411,13 +411,19 @@ def _show_scores(file: Path) -> None:
     if whole.empty:
         return
     units = dict(zip(whole["metric"], whole["unit"], strict=True))
+    made = whole.groupby("chain")["artifact"].agg(lambda names: "chi" if "chi" in set(names) else names.iloc[0])
+    whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are other maps; the report has them
     means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
     means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
     means = means.dropna(axis="columns", how="all")
     means.columns = pd.Index([f"{m.replace('_', ' ')} {units[m]}".strip().replace(" ", "\n") for m in means.columns])
     _print_table(means.reset_index(), "Means over the datasets, on the study mask")
+    failed: dict[str, list[str]] = {}
     for row in scores[scores["metric"] == "status"].itertuples():
-        console.print(f"  {row.dataset} {row.chain}: {_plain(row.reason)}", soft_wrap=True)
+        failed.setdefault(f"{row.chain} on {{}}: {_plain(row.reason)}", []).append(str(row.dataset))
+    for told, datasets in failed.items():
+        where = datasets[0] if len(datasets) == 1 else f"{len(datasets)} datasets"
+        console.print("  " + told.replace("{}", where, 1), soft_wrap=True)
 
 
 def _print_table(frame: pd.DataFrame, title: str) -> None:

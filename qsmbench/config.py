@@ -135,7 +135,9 @@ class Study(Model):
         if variant.tuned is None:
             return Use(variant.use or name, variant.set)
         tuned = read_tuned(variant.tuned)
-        return Use(variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}")
+        return Use(
+            variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}, {tuned.told}"
+        )
 
     def steps(self, chain: str) -> list[Step]:
         """The steps of a chain; see `chains.steps`."""

@@ -1,5 +1,6 @@
 """The command line: every verb explains itself, and bad input is one line and exit code 2."""
 
+import json
 import re
 import sys
 
@@ -115,6 +116,23 @@ def test_bad_chains(command, scan_folder, chain, more, message):
     refused(command("reconstruct", chain, scan_folder / "scan", scan_folder / "out", *more), message)
 
 
+def test_a_folder_that_holds_a_scan_is_told_apart(command, scan_folder):
+    refused(command("reconstruct", "romeo.fit", scan_folder, scan_folder / "out"), "holds one; name .*scan$")
+
+
+def test_the_summary_does_not_mix_maps_and_counts_failures(capsys, tmp_path):
+    row = {"region": "", "support": "study", "metric": "nrmse", "unit": "%", "reason": "", "value": 10.0}
+    rows = [{**row, "dataset": "a", "chain": "split", "artifact": "chi_para", "value": 90.0}]
+    rows += [{**row, "dataset": "a", "chain": "split", "artifact": "chi"}]
+    status = {"support": "run", "metric": "status", "reason": "failed: no luck", "value": np.nan, "artifact": "chi"}
+    rows += [{**row, **status, "dataset": name, "chain": "bad"} for name in "ab"]
+    pd.DataFrame(rows).to_parquet(tmp_path / "scores.parquet")
+    cli._show_scores(tmp_path / "scores.parquet")
+    out = capsys.readouterr().out
+    assert re.search(r"split *│ *10 ", out), out
+    assert out.count("no luck") == 1 and "bad on 2 datasets: failed: no luck" in out
+
+
 def nan(scan, small):
     volume = small["scan"]["magnitude"].copy()
     volume[0, 0, 0] = np.nan
@@ -157,6 +175,18 @@ def no_direction(scan, small):
     path.write_text(path.read_text().replace('"B0_dir"', '"direction"'))
 
 
+def words_for_b0(scan, small):
+    path = scan / "params.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "B0": "3T"}))
+
+
+def complex_phase(scan, small):
+    image = nib.load(scan / "phase.nii.gz")
+    nib.Nifti1Image(np.exp(1j * image.get_fdata()).astype(np.complex64), image.affine).to_filename(
+        scan / "phase.nii.gz"
+    )
+
+
 def no_mask(scan, small):
     (scan / "mask.nii.gz").unlink()
 
@@ -172,6 +202,8 @@ def no_mask(scan, small):
         (fewer_echoes, r"phase\.nii\.gz: has 2 echoes, but params\.json has 3 echo times"),
         (degrees, r"phase\.nii\.gz: phase spans .*; legal are radians"),
         (no_echo_times, r"params\.json: TE is missing"),
+        (words_for_b0, r"params\.json: B0 is '3T'; it must be a field strength in T"),
+        (complex_phase, r"phase\.nii\.gz: .*voxels are of type complex64; they must be real numbers"),
         (no_direction, r"params\.json: B0_dir is missing"),
         (no_mask, r"mask\.nii\.gz: no such file"),
     ],

@@ -39,6 +39,15 @@ class Tuned(Model):
     set: dict[str, float]
     development: Development
 
+    @property
+    def told(self) -> str:
+        """What it was tuned for, and on, in a few words."""
+        scans = [
+            " ".join([Path(str(d.get("phantom"))).stem, Path(str(d.get("protocol"))).stem, f"seed {d.get('seed')}"])
+            for d in self.development.data
+        ]
+        return f"{self.development.metric} of {self.development.chain} on {', '.join(scans)}"
+
 
 def read_tuned(path: Path) -> Tuned:
     """What a tuning found.
