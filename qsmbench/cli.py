@@ -303,7 +303,11 @@ def _methods() -> list[tuple[str, str]]:
 
     rows = []
     for name in registry.names():
-        m = registry.find(name)
+        try:
+            m = registry.find(name)
+        except QsmbenchError as e:  # another package's; ours are there
+            rows.append((name, f"cannot be used: {e}"))
+            continue
         settings = ", ".join(f"{k}={v}" for k, v in m.settings.items()) or "no settings"
         rows.append(
             (name, f"{', '.join(m.produces)} ← {', '.join(m.consumes)} · {m.summary} · {settings} · {m.reference}")

@@ -46,6 +46,19 @@ def test_lists_have_a_line_each_with_the_name_first(command, what):
     assert known[what] in names
 
 
+def test_a_broken_package_does_not_hide_the_other_methods(command, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from qsmbench import registry
+
+    broken = EntryPoint("broken", "nowhere.at:all", "qsmbench.methods")
+    monkeypatch.setattr(registry, "_entry_points", lambda: {"broken": broken})
+    code, out, _ = command("list", "methods")
+    assert code == 0
+    assert "cannot be used: entry point qsmbench.methods:broken" in out.splitlines()[-1]
+    assert any(line.startswith("tkd ") for line in out.splitlines())
+
+
 def test_scenarios_say_what_is_assumed(command):
     from qsmbench.model import load_yaml
     from qsmbench.phantom.scenario import Scenario, scenarios
