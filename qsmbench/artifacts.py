@@ -98,6 +98,8 @@ def _open(path: Path, take: Callable[[Any], T]) -> T:
 def _values(image: Any) -> np.ndarray:
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     stored = image.get_data_dtype()
+    if stored.kind not in "fiub":
+        raise ValueError(f"its voxels are of type {stored}; they must be real numbers")
     return np.asarray(image.dataobj, dtype=np.float32 if scaled or stored.kind == "f" else stored)
 
 
@@ -140,6 +142,14 @@ def save_volume(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
             image.to_file_map({"image": nib.FileHolder(fileobj=packed)})
 
 
+_PARAMS = {"TE": "a list of echo times in s", "B0": "a field strength in T", "B0_dir": "a unit vector in voxel axes"}
+
+
+def _is_numbers(value: Any) -> bool:
+    flat = value if isinstance(value, list) else [value]
+    return all(isinstance(n, int | float) and not isinstance(n, bool) for n in flat)
+
+
 def read_params(folder: Path) -> Params:
     """Read `params.json` and the grid of the mask (or of any other volume) in `folder`.
 
@@ -148,9 +158,11 @@ def read_params(folder: Path) -> Params:
     """
     path = folder / PARAMS_FILE
     content = read_json(path)
-    for key in ("TE", "B0", "B0_dir"):
+    for key in _PARAMS:
         if key not in content:
             raise QsmbenchError(f"{path}: {key} is missing; needed are TE [s], B0 [T] and B0_dir (unit vector)")
+        if not _is_numbers(content[key]):
+            raise QsmbenchError(f"{path}: {key} is {content[key]!r}; it must be {_PARAMS[key]}")
     volumes = [f for a in ARTIFACTS.values() if (f := folder / a.file).is_file()]
     if not volumes:
         raise QsmbenchError(f"{folder}: holds no volume; expected for example phase.nii.gz, mask.nii.gz")

@@ -11,6 +11,7 @@ from qsmbench import registry
 from qsmbench.device import split_device
 from qsmbench.errors import QsmbenchError
 from qsmbench.registry import PARAMETERS, Container, Method
+from qsmbench.settings import check_settings
 
 TRUTH = "truth"
 SCAN_ARTIFACTS = ("phase", "magnitude", "mask")
@@ -135,7 +136,7 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
             available |= set(TRUE_ARTIFACTS)
         use = resolve(name)
         method = registry.find(use.method, container=container)
-        _check_settings(name, method, use.settings)
+        check_settings(name, method, use.settings)
         known = {*available, *method.optional, *PARAMETERS}
         missing = [n for n in method.consumes if n not in known]
         if missing:
@@ -151,13 +152,6 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
 def over_orientations(steps: Iterable[Step]) -> set[str]:
     """The chains whose last step runs on every orientation, since a step after it takes them all."""
     return {p for s in steps if "orientations" in s.method.consumes for p in prefixes(s.chain)[:-1]}
-
-
-def _check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:
-    unknown = [key for key in settings if key not in method.settings]
-    if unknown:
-        legal = ", ".join(method.settings) or "none"
-        raise QsmbenchError(f"method {name}: unknown setting {unknown[0]!r}; legal are {legal}")
 
 
 def folders(chain: str, chains: Path, scan: Path, truth: Path | None) -> list[Path]:

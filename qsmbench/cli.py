@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Abort
 
 from qsmbench.errors import QsmbenchError
 
@@ -34,10 +35,35 @@ def main() -> None:
     """Entry point: an error of the user's making is one line and exit code 2."""
     _show_notes()
     try:
-        app()
+        sys.exit(app(prog_name="qsmbench", standalone_mode=False))
     except QsmbenchError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {_plain(error)}")
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError as error:
+        _refuse(f"there is not enough memory ({' '.join(str(error).split()) or 'no more could be had'})")
+    except Abort:
+        _refuse("stopped", code=1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer makes of arguments that cannot be used
+            raise
+        _refuse(_usage(error))
+
+
+def _refuse(message: str, code: int = 2) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {_plain(message)}")
+    sys.exit(code)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the arguments, in one line. Without any, typer has shown the help."""
+    told = " ".join(error.format_message().split())
+    given: Any = getattr(error.__cause__ or error.__context__, "errors", list)()
+    told += f", not {given[0]['input']!r}" if given else ""
+    if not told:
         sys.exit(2)
+    verb = error.ctx.command_path if error.ctx else "qsmbench"
+    return f"{told.removesuffix('.')}; see {verb} --help"
 
 
 def _show_notes() -> None:
@@ -277,7 +303,11 @@ def _methods() -> list[tuple[str, str]]:
 
     rows = []
     for name in registry.names():
-        m = registry.find(name)
+        try:
+            m = registry.find(name)
+        except QsmbenchError as e:  # another package's; ours are there
+            rows.append((name, f"cannot be used: {e}"))
+            continue
         settings = ", ".join(f"{k}={v}" for k, v in m.settings.items()) or "no settings"
         rows.append(
             (name, f"{', '.join(m.produces)} ← {', '.join(m.consumes)} · {m.summary} · {settings} · {m.reference}")
@@ -339,12 +369,17 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
     """KEY=VALUE pairs, the values read as YAML."""
     import yaml
 
+    from qsmbench.model import numbers
+
     settings = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise QsmbenchError(f"--set {pair!r}: must be KEY=VALUE, such as voxel_size=1")
-        settings[key.strip()] = yaml.safe_load(value)
+        try:
+            settings[key.strip()] = numbers(yaml.safe_load(value))
+        except yaml.YAMLError as e:
+            raise QsmbenchError(f"--set {pair!r}: {value!r} is not YAML, such as 1, [1, 2] or text") from e
     return settings
 
 
@@ -380,13 +415,19 @@ def _show_scores(file: Path) -> None:
     if whole.empty:
         return
     units = dict(zip(whole["metric"], whole["unit"], strict=True))
+    made = whole.groupby("chain")["artifact"].agg(lambda names: "chi" if "chi" in set(names) else names.iloc[0])
+    whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are other maps; the report has them
     means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
     means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
     means = means.dropna(axis="columns", how="all")
     means.columns = pd.Index([f"{m.replace('_', ' ')} {units[m]}".strip().replace(" ", "\n") for m in means.columns])
     _print_table(means.reset_index(), "Means over the datasets, on the study mask")
+    failed: dict[str, list[str]] = {}
     for row in scores[scores["metric"] == "status"].itertuples():
-        console.print(f"  {row.dataset} {row.chain}: {_plain(row.reason)}", soft_wrap=True)
+        failed.setdefault(f"{row.chain} on {{}}: {_plain(row.reason)}", []).append(str(row.dataset))
+    for told, datasets in failed.items():
+        where = datasets[0] if len(datasets) == 1 else f"{len(datasets)} datasets"
+        console.print("  " + told.replace("{}", where, 1), soft_wrap=True)
 
 
 def _print_table(frame: pd.DataFrame, title: str) -> None:

@@ -12,7 +12,7 @@ from qsmbench import chains
 from qsmbench.chains import Limits, Step, Use
 from qsmbench.choice.tune import check_apart, read_tuned
 from qsmbench.errors import QsmbenchError
-from qsmbench.model import Model, check, read_yaml
+from qsmbench.model import Model, check, numbers, read_yaml
 from qsmbench.phantom import load as load_phantom
 from qsmbench.registry import Container
 from qsmbench.scan.protocol import Protocol, load_protocol
@@ -135,7 +135,9 @@ class Study(Model):
         if variant.tuned is None:
             return Use(variant.use or name, variant.set)
         tuned = read_tuned(variant.tuned)
-        return Use(variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}")
+        return Use(
+            variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}, {tuned.told}"
+        )
 
     def steps(self, chain: str) -> list[Step]:
         """The steps of a chain; see `chains.steps`."""
@@ -158,7 +160,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
     Raises:
         QsmbenchError: an unknown key, an illegal value, or a chain whose steps do not fit; begins with `where`.
     """
-    study = check(content, Study, where)
+    study = check(numbers(content), Study, where)
     try:
         for source in study.datasets:
             if isinstance(source, Simulated):

@@ -1,5 +1,16 @@
 """The errors that qsmbench shows to its users: one line each, no traceback."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def offer(name: object, legal: Iterable[str], lead: str = "there are") -> str:
+    """All that there is in place of a name that is unknown, and what could have been meant by it."""
+    known = list(legal)
+    close = get_close_matches(str(name), known, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return f"{lead} {', '.join(known) or 'none'}{meant}"
+
 
 class QsmbenchError(ValueError):
     """Something the user gave cannot be used.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, offer
 
 
 class Model(BaseModel):
@@ -21,6 +22,18 @@ class Model(BaseModel):
 M = TypeVar("M", bound=BaseModel)
 
 
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+def numbers(content: Any) -> Any:
+    """Content of a YAML with 1e-4 as a number, as people and YAML 1.2 read it; YAML 1.1 wants a point, and a sign."""
+    if isinstance(content, dict):
+        return {key: numbers(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [numbers(value) for value in content]
+    return float(content) if isinstance(content, str) and _EXPONENT.fullmatch(content) else content
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -28,7 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         QsmbenchError: no such file, not YAML, or not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = numbers(yaml.safe_load(path.read_text()))
     except OSError as e:
         raise QsmbenchError(f"{path}: {e.strerror or 'cannot be read'}") from e
     except (yaml.YAMLError, UnicodeDecodeError) as e:
@@ -72,20 +85,23 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         if named:  # a union's tag: the model whose keys follow
             innermost = named[0]
             continue
+        if "[" in str(part):  # a union's member that has no name
+            continue
         path.append(str(part))
         inner = innermost.model_fields.get(str(part))
         innermost = next(iter(_models(inner.annotation)), innermost) if inner else innermost
     key = ".".join(path) or "the file"
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; legal are {', '.join(innermost.model_fields)}"
+        return f"unknown key {key!r}; {offer(path[-1], innermost.model_fields, 'legal are')}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     return refused(key, problem["input"], problem["msg"])
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The model that a field's annotation names, alone or beside None; none for anything else."""
-    choices = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    """The model that a field's annotation names, alone, in a list or beside None; none for anything else."""
+    within = isinstance(annotation, UnionType) or get_origin(annotation) is list
+    choices = get_args(annotation) if within else (annotation,)
     return [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qsmbench import chains, step
-from qsmbench.artifacts import ARTIFACTS, make_folder, present, read_json, read_of, read_params, write_json
+from qsmbench.artifacts import ARTIFACTS, PARAMS_FILE, make_folder, present, read_json, read_of, read_params, write_json
 from qsmbench.bids import is_bids
 from qsmbench.chains import Limits, Use
 from qsmbench.config import Measured
@@ -57,6 +57,8 @@ def reconstruct(
     )
     if chain.split(".")[0] == chains.TRUTH and truth is None:
         raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
+    if truth is not None and not truth.is_dir():
+        raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     make_folder(out)
     scan = _as_artifacts(scan, out, note)
     _check_scan(scan)
@@ -88,6 +90,8 @@ def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
 
 def _check_scan(scan: Path) -> None:
     """Read all that lies in a scan folder, so that what is wrong is said before anything runs."""
+    if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
+        raise QsmbenchError(f"{scan}: is no scan, but holds one; name {scan / 'scan'}")
     params = read_params(scan)
     for name in present(scan):
         read_of(scan, name, params)
@@ -114,6 +118,8 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     from qsmbench.metrics import score
     from qsmbench.scoring import Reconstruction, load_truth
 
+    if not out.is_dir():
+        raise QsmbenchError(f"{out}: no such folder; name what `qsmbench reconstruct` wrote, or a folder with maps")
     if not truth.is_dir():
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     made_here = (out / CHAIN_FILE).is_file()

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from qsmbench.artifacts import ARTIFACTS
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, offer
 
 PARAMETERS = ("grid", "te", "b0", "orientations")
 """What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T], and a tuple of the
@@ -160,14 +160,14 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     if name in _entry_points():
         try:
             loaded = _entry_points()[name].load()
-        except Exception as e:  # another package's module may raise anything as it is imported
+        except (Exception, SystemExit) as e:  # another package's module may raise anything as it is imported
             raise QsmbenchError(f"entry point qsmbench.methods:{name} cannot be loaded: {type(e).__name__}: {e}") from e
         if not isinstance(loaded, Method):
             raise QsmbenchError(f"entry point qsmbench.methods:{name} is {loaded!r}; it must be a @method function")
         return loaded
     if "/" in name:
         raise QsmbenchError(f"{name}: no such folder; a method's path must name a folder with an algorithm.yml")
-    raise QsmbenchError(f"unknown method {name!r}; there are {', '.join(names())}")
+    raise QsmbenchError(f"unknown method {name!r}; {offer(name, names())}")
 
 
 def _folder(path: Path, container: Container, memory_limit: float | None) -> Method:
@@ -183,7 +183,7 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as e:  # a user's file may raise anything as it is imported
+    except (Exception, SystemExit) as e:  # a user's file may raise anything as it is imported
         raise QsmbenchError(f"{path}: cannot be imported: {type(e).__name__}: {' '.join(str(e).split())}") from e
     return module
 
@@ -191,5 +191,9 @@ def _load_file(path: Path) -> ModuleType:
 def _declared(module: ModuleType, name: str, where: str) -> Method:
     found = getattr(module, name, None)
     if not isinstance(found, Method):
-        raise QsmbenchError(f"{where}: declares no method {name!r}; decorate a function of that name with @method")
+        others = [n for n, value in vars(module).items() if isinstance(value, Method)]
+        there = f"; it declares {', '.join(others)}" if others else ""
+        raise QsmbenchError(
+            f"{where}: declares no method {name!r}{there}; decorate a function of that name with @method"
+        )
     return found

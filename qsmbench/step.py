@@ -49,10 +49,16 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     record = {**spec, **_inherited(spec.get("parent"))}
     if "status" not in record:
         record |= _watch(spec, out)
+        record["reason"] = one_line(record["reason"])
     partial = out / (RUN_FILE + ".part")
     partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     partial.replace(out / RUN_FILE)
     return record
+
+
+def one_line(text: str, longest: int = 500) -> str:
+    """A text that others wrote, as a table or a terminal bears it: without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
 
 
 def _inherited(parent: str | None) -> dict[str, Any]:

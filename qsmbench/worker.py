@@ -104,6 +104,8 @@ def checked(method: Method, result: Any, grid: Grid) -> dict[str, np.ndarray]:
     Raises:
         ValueError: with what is wrong.
     """
+    if result is None:
+        raise ValueError(f"returned nothing instead of {' and '.join(method.produces)}")
     results = result if isinstance(result, tuple) else (result,)
     if len(results) != len(method.produces):
         raise ValueError(f"returned {len(results)} arrays instead of {len(method.produces)}: {method.produces}")
@@ -177,10 +179,10 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     except NotApplicable as e:
         told |= {"status": "skipped", "reason": f"{spec['chain']}: {e}"}
     except MemoryError as e:
-        told |= {"status": "memory", "reason": " ".join(str(e).split()) or "there is not enough"}
+        told |= {"status": "memory", "reason": str(e) or "there is not enough"}
     except Exception as e:  # a method may raise anything; its row says what
         kind = "" if isinstance(e, QsmbenchError) else f"{type(e).__name__}: "
-        told |= {"status": "failed", "reason": " ".join(f"{kind}{e}".split())[:500]}
+        told |= {"status": "failed", "reason": f"{kind}{e}"}
     return told
 
 

@@ -1,5 +1,6 @@
 """The command line: every verb explains itself, and bad input is one line and exit code 2."""
 
+import json
 import re
 import sys
 
@@ -45,6 +46,19 @@ def test_lists_have_a_line_each_with_the_name_first(command, what):
     assert known[what] in names
 
 
+def test_a_broken_package_does_not_hide_the_other_methods(command, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from qsmbench import registry
+
+    broken = EntryPoint("broken", "nowhere.at:all", "qsmbench.methods")
+    monkeypatch.setattr(registry, "_entry_points", lambda: {"broken": broken})
+    code, out, _ = command("list", "methods")
+    assert code == 0
+    assert "cannot be used: entry point qsmbench.methods:broken" in out.splitlines()[-1]
+    assert any(line.startswith("tkd ") for line in out.splitlines())
+
+
 def test_scenarios_say_what_is_assumed(command):
     from qsmbench.model import load_yaml
     from qsmbench.phantom.scenario import Scenario, scenarios
@@ -68,6 +82,17 @@ def refused(result, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["reconstruct", "a", "b", "c", "--time-limit", "soon"],
+            "'--time-limit': .* not 'soon'; see qsmbench reconstruct --",
+        ),
+        (["reconstruct", "a", "b", "c", "--nonsense"], "No such option: --nonsense; see qsmbench reconstruct --help"),
+        (["nonsense"], "No such command 'nonsense'; see qsmbench --help"),
+        (["simulate", "sphere", "out", "--set", "voxel_size=[1,"], r"--set 'voxel_size=\[1,': '\[1,' is not YAML"),
+        (["simulate", "sphere", "out", "--set", "voxel_size=0.001"], "there is not enough memory"),
+        (["simulate", "sphere", "out", "--set", "voxel_siz=1"], r"legal are .*radius.*did you mean voxel_size\?"),
+        (["score", "nowhere", "."], "nowhere: no such folder"),
+        (["conform", "tkd", "--set", "threshold=-1"], "method tkd: threshold is -1; it must be 0 or more"),
         (["list", "methodes"], "cannot list 'methodes'; legal are phantoms, scenarios, protocols, methods, metrics"),
         (["run", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["simulate", "hed", "out"], "phantom 'hed' is unknown; there are .*sphere"),
@@ -93,12 +118,32 @@ def test_bad_arguments(command, monkeypatch, tmp_path, arguments, message):
         ("romeo.tkd", [], "tkd needs local_field, which no step before it produces"),
         ("truth.tkd", [], "begins with truth; name its folder with --truth"),
         ("romeo.fit", ["--set", "romeo.x=1"], "method romeo: unknown setting 'x'; legal are"),
+        ("romeo.fit", ["--set", "romeo.offset_smoothin=1"], r"romeo: .*did you mean offset_smoothing\?"),
+        ("romeo.fitt", [], r"unknown method 'fitt'; there are .* \(did you mean fit\?\)"),
+        ("romeo.fit", ["--truth", "nowhere"], "nowhere: no such folder; name the truth of a simulation"),
         ("romeo.fit", ["--set", "tkd.threshold=1"], "has no such step; it has romeo, fit"),
         ("romeo.fit", ["--set", "threshold=1"], "must be METHOD.KEY=VALUE"),
     ],
 )
 def test_bad_chains(command, scan_folder, chain, more, message):
     refused(command("reconstruct", chain, scan_folder / "scan", scan_folder / "out", *more), message)
+
+
+def test_a_folder_that_holds_a_scan_is_told_apart(command, scan_folder):
+    refused(command("reconstruct", "romeo.fit", scan_folder, scan_folder / "out"), "holds one; name .*scan$")
+
+
+def test_the_summary_does_not_mix_maps_and_counts_failures(capsys, tmp_path):
+    row = {"region": "", "support": "study", "metric": "nrmse", "unit": "%", "reason": "", "value": 10.0}
+    rows = [{**row, "dataset": "a", "chain": "split", "artifact": "chi_para", "value": 90.0}]
+    rows += [{**row, "dataset": "a", "chain": "split", "artifact": "chi"}]
+    status = {"support": "run", "metric": "status", "reason": "failed: no luck", "value": np.nan, "artifact": "chi"}
+    rows += [{**row, **status, "dataset": name, "chain": "bad"} for name in "ab"]
+    pd.DataFrame(rows).to_parquet(tmp_path / "scores.parquet")
+    cli._show_scores(tmp_path / "scores.parquet")
+    out = capsys.readouterr().out
+    assert re.search(r"split *│ *10 ", out), out
+    assert out.count("no luck") == 1 and "bad on 2 datasets: failed: no luck" in out
 
 
 def nan(scan, small):
@@ -143,6 +188,18 @@ def no_direction(scan, small):
     path.write_text(path.read_text().replace('"B0_dir"', '"direction"'))
 
 
+def words_for_b0(scan, small):
+    path = scan / "params.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "B0": "3T"}))
+
+
+def complex_phase(scan, small):
+    image = nib.load(scan / "phase.nii.gz")
+    nib.Nifti1Image(np.exp(1j * image.get_fdata()).astype(np.complex64), image.affine).to_filename(
+        scan / "phase.nii.gz"
+    )
+
+
 def no_mask(scan, small):
     (scan / "mask.nii.gz").unlink()
 
@@ -158,6 +215,8 @@ def no_mask(scan, small):
         (fewer_echoes, r"phase\.nii\.gz: has 2 echoes, but params\.json has 3 echo times"),
         (degrees, r"phase\.nii\.gz: phase spans .*; legal are radians"),
         (no_echo_times, r"params\.json: TE is missing"),
+        (words_for_b0, r"params\.json: B0 is '3T'; it must be a field strength in T"),
+        (complex_phase, r"phase\.nii\.gz: .*voxels are of type complex64; they must be real numbers"),
         (no_direction, r"params\.json: B0_dir is missing"),
         (no_mask, r"mask\.nii\.gz: no such file"),
     ],

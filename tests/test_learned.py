@@ -285,3 +285,17 @@ def test_without_onnxruntime_it_says_so(tmp_path, volume, mask, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(NotApplicable, match="a network needs the package onnxruntime: pip install onnxruntime"):
         network(tmp_path)(local_field=volume, mask=mask)
+
+
+def test_a_model_that_does_not_fit_is_said_in_its_own_words(tmp_path, volume):
+    node = [helper.make_node("Identity", ["x"], ["y"])]
+    mask = np.ones(volume.shape, bool)
+    save(tmp_path, node, shape=(1, 1, 16, 16, 16))
+    with pytest.raises(ValueError, match=r"input x is \[1, 1, 16, 16, 16\], what is described \[1, 1, 21, 18, 13\]"):
+        network(tmp_path)(local_field=volume, mask=mask)
+    save(tmp_path, node, shape=(1, "x", "y", "z"))
+    with pytest.raises(ValueError, match=r"input x is .*; set inputs, channels, multiple or patches to fit"):
+        network(tmp_path)(local_field=volume, mask=mask)
+    (tmp_path / "net.onnx").write_text("no model")
+    with pytest.raises(QsmbenchError, match=r"net.onnx: cannot be read as ONNX"):
+        network(tmp_path)(local_field=volume, mask=mask)

@@ -56,6 +56,8 @@ def test_a_method_that_works(run, tmp_path, small):
     ("body", "status", "reason"),
     [
         ("raise RuntimeError('no luck')", "failed", "RuntimeError: no luck"),
+        ("raise RuntimeError('a\\x1b[31m b\\n c')", "failed", "RuntimeError: a [31m b c"),
+        ("pass", "failed", "ValueError: returned nothing instead of chi"),
         ("raise NotApplicable('needs eight echoes')", "skipped", "truth.mine: needs eight echoes"),
         ("return local_field[1:]", "failed", "ValueError: chi has shape (23, 21, 19); the scan has (24, 21, 19)"),
         ("return local_field * np.nan", "failed", f"ValueError: chi has {24 * 21 * 19} NaN or infinite voxels"),

@@ -67,7 +67,8 @@ def test_a_study_takes_the_setting_but_not_the_development_data(found, data, tmp
     other = parse(study(file, seeds=[4]), "study")
     use = other.resolve("best")
     assert (use.method, dict(use.settings)) == ("l2", found[0].set)
-    assert use.origin == f"tuned: {file}"
+    assert use.origin.startswith(f"tuned: {file}, nrmse of ")
+    assert use.origin.endswith(" on sphere brain-3t seed 3")
     with pytest.raises(QsmbenchError, match=r"l2.yaml: was tuned on sphere, brain-3t, seed 3, which the study scores"):
         parse(study(file, seeds=[4, 3]), "study")
 

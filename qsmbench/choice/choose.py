@@ -74,7 +74,9 @@ class _Trial:
     def choose(self, choice: Callable[..., tuple[float, Any]], how: str) -> Any:
         """The products at the strength that `choice` finds, which is noted in the record of the run."""
         strength, result = choice(self)
-        note("chosen", {"setting": self.setting, "value": strength, "by": how, "default": self._default})
+        at_end = strength <= 1.01 * self.lowest or strength >= self.highest / 1.01
+        chosen = {"setting": self.setting, "value": strength, "by": how, "default": self._default, "at_end": at_end}
+        note("chosen", chosen)
         return result
 
     @property

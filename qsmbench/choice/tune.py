@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from qsmbench import chains, metrics, step
 from qsmbench.artifacts import present, read_json
 from qsmbench.chains import Limits, Step, Use
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, offer
 from qsmbench.model import Model, load_yaml
 
 SOURCE_FILE = "source.json"
@@ -38,6 +38,15 @@ class Tuned(Model):
     use: str
     set: dict[str, float]
     development: Development
+
+    @property
+    def told(self) -> str:
+        """What it was tuned for, and on, in a few words."""
+        scans = [
+            " ".join([Path(str(d.get("phantom"))).stem, Path(str(d.get("protocol"))).stem, f"seed {d.get('seed')}"])
+            for d in self.development.data
+        ]
+        return f"{self.development.metric} of {self.development.chain} on {', '.join(scans)}"
 
 
 def read_tuned(path: Path) -> Tuned:
@@ -81,7 +90,10 @@ def tune(
     steps = chains.steps(chain)
     at = next((i for i, s in enumerate(steps) if s.chain.rpartition(".")[2] == name), None)
     if at is None or key not in steps[at].method.settings:
-        raise QsmbenchError(f"setting {setting!r}: chain {chain!r} has no such step and setting; write METHOD.KEY")
+        known = [f"{s.chain.rpartition('.')[2]}.{k}" for s in steps for k in s.method.settings]
+        raise QsmbenchError(
+            f"setting {setting!r}: chain {chain!r} has no such step and setting; {offer(setting, known, 'legal are')}"
+        )
     default = steps[at].method.settings[key]
     if isinstance(default, bool) or not isinstance(default, int | float) or default <= 0:
         raise QsmbenchError(f"setting {setting!r}: its default is {default!r}; only a positive number can be tuned")

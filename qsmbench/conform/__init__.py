@@ -12,6 +12,7 @@ from qsmbench.conform.checks import CHECKS, Picture, Verdict
 from qsmbench.conform.trial import Failed, OutOfTime, Trial
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.registry import Method
+from qsmbench.settings import check_settings
 
 __all__ = ["FAIL", "NOT_APPLICABLE", "PASS", "Check", "Picture", "conform"]
 
@@ -56,13 +57,10 @@ def conform(
         all checks, in the order in which they ran. If the method does not run at all, only the first one.
 
     Raises:
-        QsmbenchError: there is no such method or setting.
+        QsmbenchError: there is no such method or setting, or its value cannot be meant.
     """
     found = registry.find(method) if isinstance(method, str) else method
-    unknown = [key for key in settings or {} if key not in found.settings]
-    if unknown:
-        legal = ", ".join(found.settings) or "none"
-        raise QsmbenchError(f"method {found.name}: unknown setting {unknown[0]!r}; legal are {legal}")
+    check_settings(found.name, found, settings or {})
     trial = Trial(found, settings or {}, time_limit)
     checks: list[Check] = []
     for check in CHECKS:

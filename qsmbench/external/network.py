@@ -110,6 +110,7 @@ def _infer(model: Path, description: Description, values: dict[str, np.ndarray])
 
     Raises:
         NotApplicable: onnxruntime is not installed.
+        QsmbenchError: the model is damaged.
         ValueError: the model's inputs or outputs are not those of the description.
     """
     session = _session(model)
@@ -144,13 +145,30 @@ def _session(model: Path) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = n_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # its errors have no common base
+        raise QsmbenchError(f"{model}: cannot be read as ONNX ({e})") from e
 
 
 def _echoes(volume: np.ndarray) -> np.ndarray:
     """(channels, nx, ny, nz) float32: echoes are channels."""
     volume = volume.astype(np.float32, copy=False)
     return np.moveaxis(volume, -1, 0) if volume.ndim == 4 else volume[None]
+
+
+def _check_inputs(session: Any, given: Sequence[np.ndarray]) -> None:
+    """Refuse what the model does not take, in words of the description instead of the library's."""
+    for wanted, array in zip(session.get_inputs(), given, strict=True):
+        if wanted.type != "tensor(float)":
+            raise ValueError(f"the model's input {wanted.name} is {wanted.type}; it must be tensor(float)")
+        fits = len(wanted.shape) == array.ndim
+        fits = fits and all(w == n for w, n in zip(wanted.shape, array.shape, strict=True) if isinstance(w, int))
+        if not fits:
+            raise ValueError(
+                f"the model's input {wanted.name} is {wanted.shape}, what is described {list(array.shape)}; "
+                "set inputs, channels, multiple or patches to fit"
+            )
 
 
 def _run(session: Any, parts: Sequence[np.ndarray], description: Description) -> np.ndarray:
@@ -164,6 +182,7 @@ def _run(session: Any, parts: Sequence[np.ndarray], description: Description) ->
         raise ValueError(f"the model has {len(names)} inputs; described are {len(given)}")
     last = description.channels == "last"
     given = [np.ascontiguousarray(np.moveaxis(g, 0, -1) if last else g)[None] for g in given]
+    _check_inputs(session, given)
     made = [np.asarray(m, np.float32)[0] for m in session.run(None, dict(zip(names, given, strict=True)))]
     result = np.concatenate([np.moveaxis(m, -1, 0) if last else m for m in made])
     if result.shape != (len(description.outputs), *shape):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qsmbench.artifacts import ARTIFACTS
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, offer
 
 CONSUMABLE = {
     "estimate": "(nx, ny, nz) float32, the reconstruction; 0 where the method did not reconstruct",
@@ -141,7 +141,7 @@ def find(name: str) -> Metric:
         QsmbenchError: there is no such metric, or its file or entry point declares none of that name.
     """
     if name not in names():
-        raise QsmbenchError(f"unknown metric {name!r}; there are {', '.join(names())}")
+        raise QsmbenchError(f"unknown metric {name!r}; {offer(name, names())}")
     if (_FOLDER / f"{name}.py").is_file():
         found = getattr(importlib.import_module(f"qsmbench.metrics.{name}"), name, None)
     else:

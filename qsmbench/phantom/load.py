@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, offer
 from qsmbench.model import Model, check, read_yaml, refused
 from qsmbench.paths import share
 from qsmbench.phantom.base import Phantom
-from qsmbench.phantom.description import Description, LabelDescription
+from qsmbench.phantom.description import Description, LabelDescription, ShapesDescription
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.phantom.maps import locate
@@ -53,7 +53,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     try:
         description: Any = TypeAdapter(Description).validate_python(content)
     except ValidationError as e:
-        raise QsmbenchError(f"{path}: {_first(e)}") from e
+        raise QsmbenchError(f"{path}: {_first(e, content)}") from e
     kind = LabelPhantom if isinstance(description, LabelDescription) else ShapePhantom
     phantom = kind(name, path, description, tuple(files), case, tuple(overrides))
     phantom.check()
@@ -100,10 +100,8 @@ def _path(name: str) -> Path:
         if path.is_file():
             return path
         raise QsmbenchError(f"{path}: no such file")
-    raise QsmbenchError(
-        f"phantom {name!r} is unknown; there are {', '.join(names())}, the scenarios "
-        f"{', '.join(scenarios())}, or give a path to a YAML"
-    )
+    known = offer(name, [*names(), *scenarios()])
+    raise QsmbenchError(f"phantom {name!r} is unknown; {known}, or give a path to a YAML")
 
 
 def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
@@ -139,12 +137,16 @@ def _substitute(node: Any, parameters: dict[str, Any], path: Path) -> Any:
 _KINDS = ("shapes", "labelmap")
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, content: dict[str, Any]) -> str:
     """The first thing that is wrong, in one line: key, value, what is legal."""
     first = error.errors()[0]
     key = ".".join(str(p) for p in first["loc"] if p not in _KINDS) or "the file"
     if first["type"] == "extra_forbidden":
-        return f"{key} is unknown (value {first['input']!r}); see the other phantoms for the legal keys"
+        told = f"{key} is unknown (value {first['input']!r})"
+        if "." in key:
+            return f"{told}; see the other phantoms for the legal keys"
+        description = LabelDescription if content.get("kind") == "labelmap" else ShapesDescription
+        return f"{told}; {offer(key, [*description.model_fields, *(content.get('parameters') or {})], 'legal are')}"
     if first["type"] == "missing":
         return f"{key} is missing"
     return refused(key, first["input"], first["msg"])

@@ -63,7 +63,9 @@ def _used(name: str, records: list[dict[str, Any]]) -> Used:
     for key, value in first["used"].items():
         mine = [c for c in chosen if c["setting"] == key]
         if mine:
-            settings.append(Setting(key, _range([c["value"] for c in mine]), f"by {mine[0]['by']}"))
+            ends = sum(c.get("at_end", False) for c in mine)
+            how = f"by {mine[0]['by']}" + (f", at the end of its span on {ends} of {len(mine)} scans" if ends else "")
+            settings.append(Setting(key, _range([c["value"] for c in mine]), how))
         else:
             settings.append(Setting(key, _shown(value), first.get("origin", "set") if key in first["settings"] else ""))
     return Used(name, first["method"], settings, author, doi)

@@ -95,6 +95,13 @@ def test_discrepancy_misses_the_field_by_its_noise(name, head, noisy):
     np.testing.assert_array_equal(chi, plain)
     assert terms.misfit == pytest.approx(SIGMA * np.sqrt(np.count_nonzero(head.mask)), rel=0.025)
     assert choice["by"] == "discrepancy" and choice["setting"] == "regularisation"
+    assert not choice["at_end"]
+
+
+def test_a_choice_that_wants_to_go_on_says_so(head, noisy):
+    _, choice = chosen("l2+discrepancy", noisy, head, regularisation=1e-12, span=10.0)
+    assert choice["at_end"]
+    assert choice["value"] == pytest.approx(1e-12 * 10**0.5)
 
 
 def test_discrepancy_needs_noise(head, noisy):

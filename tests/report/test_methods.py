@@ -23,6 +23,7 @@ def test_settings_and_their_origin(tmp_path):
     for dataset, strength in zip(datasets, (2e-4, 3e-4), strict=True):
         run(study, dataset, "romeo")
         chosen = {"setting": "regularisation", "value": strength, "by": "lcurve", "default": 1e-4}
+        chosen["at_end"] = strength == 3e-4
         used = {"regularisation": 1e-4, "pad": 30.0}
         told = {"used": used, "notes": {"chosen": chosen}, "reference": "Bilgic 2014, doi:10.1002/mrm.25029"}
         run(study, dataset, "romeo.tv+lcurve", **told)
@@ -31,13 +32,13 @@ def test_settings_and_their_origin(tmp_path):
     found = {m.name: m for m in methods_used(study, datasets, chains)}
     assert list(found) == ["romeo", "tv+lcurve", "best"]
     assert found["tv+lcurve"].settings == [
-        Setting("regularisation", "0.0002 – 0.0003", "by lcurve"),
+        Setting("regularisation", "0.0002 – 0.0003", "by lcurve, at the end of its span on 1 of 2 scans"),
         Setting("pad", "30", ""),
     ]
     assert found["tv+lcurve"].doi == "10.1002/mrm.25029"
     assert found["best"].settings == [Setting("threshold", "0.1", "tuned: t.yaml"), Setting("pad", "30", "")]
     page = build(study, tmp_path / "report").read_text()
-    assert "<b>regularisation 0.0002 – 0.0003</b> (by lcurve), pad 30" in page
+    assert "<b>regularisation 0.0002 – 0.0003</b> (by lcurve, at the end of its span on 1 of 2 scans), pad 30" in page
     assert "<b>threshold 0.1</b> (tuned: t.yaml)" in page
 
 
