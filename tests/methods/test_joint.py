@@ -217,8 +217,8 @@ def test_tfi_beats_background_removal_followed_by_inversion(head, noise):
 def test_the_preconditioner_of_tfi_is_what_makes_it_converge(head):
     """Published: without it, as many conjugate gradients leave the background in χ."""
     field, magnitude = total_field(head, 0), flat_magnitude(head)
-    quick = {"max_iterations": 150}
-    plain, with_it = (tfi(field, magnitude, head.mask, head.grid, TE, outside=p, **quick) for p in (1.0, 30.0))
+    quick = {"max_iterations": 30}
+    plain, with_it = (tfi(field, magnitude, head.mask, head.grid, TE, outside=p, **quick) for p in (1.0, 100.0))
     assert oracles.nrmse(with_it, head.chi, head.mask) < 0.2 * oracles.nrmse(plain, head.chi, head.mask)
 
 
