@@ -32,7 +32,7 @@ def chi_separation(
     reliable=(0.007, 0.2),
     regularisation=2e-4,
     penalty=200.0,
-    coupling=0.3,
+    coupling=1.0,
     relaxation=1.8,
     tolerance=0.01,
     max_iterations=100,
