@@ -5,8 +5,8 @@
 Time is in units of one Fourier round trip (float32 rfftn and irfftn of the whole volume, on as many threads), measured
 beside the method in its own process: that takes the machine out of the number. Memory is what a call needs beside its
 inputs, in volumes (float32, of the whole grid). Each method is fed the true artifacts with this scan's own field noise,
-at its default settings; the error is that of its first product. `romeo:4` gives it the first four echoes alone. The
-table is written to results/benchmarks/.
+at its default settings; the error is that of its first product. `romeo:4` gives it the first four echoes alone. What
+takes several orientations has a scan of its own, of five. The table is written to results/benchmarks/.
 """
 
 import argparse
@@ -25,40 +25,47 @@ import pandas as pd
 from qsmbench import artifacts, registry
 from qsmbench.artifacts import ARTIFACTS
 from qsmbench.config import Simulated
-from qsmbench.errors import NotApplicable
 from qsmbench.jobs.simulate import simulated
 from qsmbench.ops.array import to_device, to_numpy
 from qsmbench.ops.fft import irfftn, rfftn
 from qsmbench.ops.threads import n_threads
-from qsmbench.worker import on_device
+from qsmbench.worker import gather, on_device
 
 OUT = Path("results/benchmarks")
 FIELD_OF_VIEW = 200.0  # mm, of the cube: the whole brain with some space around
 
 
-def prepare(size):
-    """Simulate the head on a cube of `size` voxels, with what each method may consume, and name its folder."""
-    out = OUT / f"head-{size}"
+def prepare(size, name):
+    """Simulate the head on a cube of `size` voxels, with what that method may consume, and name its folder."""
+    several = "orientations" in registry.find(name.partition(":")[0]).consumes
+    out = OUT / (f"head-{size}-orientations" if several else f"head-{size}")
     inputs = out / "inputs"
     if (inputs / artifacts.PARAMS_FILE).is_file():
         return out
     voxel = FIELD_OF_VIEW / size
     grid = {"voxel_size": voxel, "field_of_view": [FIELD_OF_VIEW] * 3, "supersampling": [1, 1, 1]}
     source = Simulated(
-        phantom="head", protocol="brain-3t", set={"voxel_size": voxel, "supersampling": 1}, set_protocol={"grid": grid}
+        phantom="head",
+        protocol="cosmos-3t" if several else "brain-3t",
+        set={"voxel_size": voxel, "supersampling": 1},
+        set_protocol={"grid": grid},
     )
     simulated(source, out)
-    scan, truth = out / "scan", out / "truth"
+    for turned in (out / "scan").glob("orientation-*"):
+        feed(turned, out / "truth" / turned.name, inputs / turned.name)
+    feed(out / "scan", out / "truth", inputs)
+    return out
+
+
+def feed(scan, truth, inputs):
+    """Write to `inputs` what was scanned and what is true of it, the fields with the scan's noise."""
     params = artifacts.read_params(scan)
     values = {name: artifacts.read_of(truth, name, params) for name in artifacts.present(truth)}
     values |= {name: artifacts.read_of(scan, name, params) for name in artifacts.present(scan)}
     values |= {"grid": params.grid, "te": params.te, "b0": params.b0}
-    for name in ("noisy", "romeo", "fit"):
-        values |= call(name, values)
-    values |= call("noisy", values)  # the fit's total field gives way to the true one with noise
+    values |= call("noisy", values) | call("romeo", values)
     artifacts.write(inputs, {n: v for n, v in values.items() if n in ARTIFACTS}, params.grid)
     artifacts.write_params(inputs, params)
-    return out
 
 
 def call(name, values):
@@ -98,23 +105,16 @@ def measure(name, folder, repeat, device):
     params = artifacts.read_params(inputs)
     name, _, echoes = name.partition(":")
     method = registry.find(name)
-    given = {"grid": params.grid, "te": params.te, "b0": params.b0}
-    if "orientations" in method.consumes:
-        raise NotApplicable("takes several orientations")
-    missing = [n for n in method.consumes if n not in given and not (inputs / ARTIFACTS[n].file).is_file()]
-    if missing:
-        raise NotApplicable(f"there is no {missing[0]}")
-    given |= {n: artifacts.read_of(inputs, n, params) for n in method.consumes if n not in given}
+    given = gather(method, [inputs], params)
     if echoes:
         kept = [n for n in given if n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes)]
         given |= {n: given[n][..., : int(echoes)] for n in kept}
     moved = on_device(method, given, device)
-    arguments = [moved[n] for n in method.consumes]
     volume = to_device(np.ones(params.grid.shape, np.float32), device)
     unit = seconds(lambda: to_numpy(irfftn(rfftn(volume), params.grid.shape))[0, 0, 0], 5)
 
     def run():
-        result = method(*arguments)
+        result = method(**moved)
         return [to_numpy(r) for r in (result if isinstance(result, tuple) else (result,))]
 
     run()  # compiles, and fills the caches of kernels
@@ -172,12 +172,13 @@ def main():
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("methods", nargs="*")
     options = parser.parse_args()
-    folder = prepare(options.size)
     if options.one:
-        print(json.dumps(measure(options.methods[0], folder, options.repeat, options.device)))
+        name = options.methods[0]
+        print(json.dumps(measure(name, prepare(options.size, name), options.repeat, options.device)))
         return
     rows = []
     for name in options.methods or [*registry.names(), "romeo:1", "romeo:4"]:
+        prepare(options.size, name)
         rows.append({"method": name, **one(name, options)})
         print("  ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
     table = pd.DataFrame(rows)

@@ -39,6 +39,18 @@ def dipole_kernel(grid: Grid, shape: Shape) -> np.ndarray:
     return kernel
 
 
+def truncated_inverse(grid: Grid, shape: Shape, threshold: float) -> np.ndarray:
+    """1/D with |D| held at the threshold or above, the sign kept, and zero at k = 0; the arguments as above.
+
+    Reference:
+        Shmueli 2009, doi:10.1002/mrm.22135.
+    """
+    kernel = dipole_kernel(grid, shape)
+    inverse = 1 / np.copysign(np.maximum(np.abs(kernel), np.float32(threshold)), kernel)
+    inverse[0, 0, 0] = 0
+    return inverse
+
+
 def _without_nyquist(k: np.ndarray, n: int) -> np.ndarray:
     """Frequencies of one axis of `n` samples, with zero at an even Nyquist frequency."""
     k = k.copy()

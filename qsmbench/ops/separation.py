@@ -16,18 +16,18 @@ from qsmbench.ops.fft import convolve, irfftn, rfftn
 def separate(
     field: Any,
     strength: Any,
+    weight: Any,
     inside: Any,
     grid: Grid,
     *,
     regularisation: float,
-    weight: float,
     penalty: float,
     coupling: float,
     relaxation: float,
     tolerance: float,
     max_iterations: int,
 ) -> tuple[Any, Any]:
-    """The minimiser of ½‖M(D(p − n) − field − cu)‖² + ½w‖M(p + n − strength)‖² + λ(‖∇p‖₁ + ‖∇n‖₁), p, n ≥ 0.
+    """The minimiser of ½‖M(D(p − n) − field − cu)‖² + ½‖M√w(p + n − strength)‖² + λ(‖∇p‖₁ + ‖∇n‖₁), p, n ≥ 0.
 
     u = MDM, the field of a uniform χ over the mask M, is not known to be part of a local field, so that any multiple of
     it is allowed; p, n ≥ 0 and the strength fix the mean of p − n. Sources lie in the mask. ADMM with the splittings
@@ -36,10 +36,10 @@ def separate(
     Args:
         field: (nx, ny, nz) float32, ppm, in a padded window.
         strength: (nx, ny, nz) float32, ppm, what p + n should be.
+        weight: (nx, ny, nz) float32, w.
         inside: (nx, ny, nz) bool, M.
         grid: voxel size and B0 direction.
         regularisation: λ, ppm·mm.
-        weight: w.
         penalty: of the gradient splittings, in multiples of λ, mm/ppm.
         coupling: of the splittings of p and n.
         relaxation: over-relaxation of all splittings, 1 (none) to 2.
@@ -57,42 +57,45 @@ def separate(
     ambiguous = masked(convolve(xp.astype(inside, xp.float32), kernel), inside)
     square = dot(ambiguous, ambiguous)
 
-    para, dia = xp.zeros_like(field), xp.zeros_like(field)
-    duals = [xp.stack([para, para, para]) for _ in range(2)]
+    chi = [xp.zeros_like(field) for _ in range(2)]  # p and n
+    duals = [xp.stack(3 * [chi[0]]) for _ in range(2)]
     own = [xp.zeros_like(field) for _ in range(2)]  # the splittings of p and n, each kept with its multiplier
-    ratio = weight / coupling
     data, target = xp.zeros_like(field), xp.asarray(field, copy=True)
     work = [xp.zeros_like(field) for _ in range(2)]
     for _ in range(max_iterations):
-        compute(_asked, *work, *own, strength, inside, out=tuple(work), rho=rho, coupling=coupling, ratio=ratio)
-        sum_hat = rfftn(work[0])
-        sum_hat /= smooth
-        target_hat = rfftn(target)
-        target_hat *= kernel
-        target_hat += rfftn(work[1])
-        target_hat /= normal
-        model = irfftn(kernel * target_hat, field.shape)
-        added, difference = irfftn(sum_hat, field.shape), irfftn(target_hat, field.shape)
-        previous = para, dia
-        para, dia = (added + difference) / 2, (added - difference) / 2
-        changes = [
-            total_variation.step(dual, chi, old, size, 1 / penalty, relaxation)
-            for dual, chi, old in zip(duals, (para, dia), previous, strict=True)
-        ]
-        compute(_own_step, *own, para, dia, strength, inside, out=tuple(own), relaxation=relaxation, ratio=ratio)
-        if max(changes) < tolerance:
-            break
+        compute(_asked, *work, *own, strength, weight, inside, out=tuple(work), rho=rho, coupling=coupling)
+        spectrum = rfftn(target)
+        spectrum *= kernel
+        spectrum += rfftn(work.pop())  # which frees it
+        spectrum /= normal
         # `data` and `target` are y plus and minus its multiplier; the share c that the data ask for follows from y
-        compute(_data_step, data, model, target, out=data, relaxation=relaxation)
+        compute(_data_step, data, irfftn(kernel * spectrum, field.shape), target, out=data, relaxation=relaxation)
         share = total(_overlap, ambiguous, data, field) / square if square > 0 else 0.0
         compute(_reflected, data, field, ambiguous, inside, out=target, share=share)
-        for dual, out in zip(duals, work, strict=True):
-            total_variation.adjoint(dual, out, size, 1 / penalty)
-    return compute(_nearest, *own, strength, inside, out=(para, dia), ratio=ratio)
+        difference = irfftn(spectrum, field.shape)
+        spectrum = rfftn(work.pop())
+        spectrum /= smooth
+        work = [irfftn(spectrum, field.shape), difference]
+        del spectrum, difference
+        compute(_halves, *work, out=tuple(work))
+        changes = [
+            total_variation.step(dual, new, old, size, 1 / penalty, relaxation)
+            for dual, new, old in zip(duals, work, chi, strict=True)
+        ]
+        chi, work = work, chi
+        compute(
+            _own_step, *own, *chi, strength, weight, inside, out=tuple(own), relaxation=relaxation, coupling=coupling
+        )
+        if max(changes) < tolerance:
+            break
+        for i in range(2):
+            total_variation.adjoint(duals[i], work[i], size, 1 / penalty)
+    return compute(_nearest, *own, strength, weight, inside, out=tuple(chi), coupling=coupling)
 
 
-def _nearest(xp, para, dia, strength, inside, *, ratio):
-    """p, n ≥ 0 that minimise ½(p − para)² + ½(n − dia)² + ½·ratio·(p + n − strength)²; zero outside the mask."""
+def _nearest(xp, para, dia, strength, weight, inside, *, coupling):
+    """p, n ≥ 0 that minimise ½c(p − para)² + ½c(n − dia)² + ½w(p + n − strength)²; zero outside the mask."""
+    ratio = weight / coupling
     missing = strength - para - dia
     p = para + missing * (ratio / (1 + 2 * ratio))
     n = dia + missing * (ratio / (1 + 2 * ratio))
@@ -104,18 +107,23 @@ def _nearest(xp, para, dia, strength, inside, *, ratio):
     return tuple(xp.where(inside, v, nothing) for v in both)
 
 
-def _asked(xp, work_p, work_n, own_p, own_n, strength, inside, *, rho, coupling, ratio):
+def _asked(xp, work_p, work_n, own_p, own_n, strength, weight, inside, *, rho, coupling):
     """What the splittings of the gradients and of p and n ask for, for p + n and for p − n."""
-    p, n = _nearest(xp, own_p, own_n, strength, inside, ratio=ratio)
+    p, n = _nearest(xp, own_p, own_n, strength, weight, inside, coupling=coupling)
     p = rho * work_p + coupling * (2 * p - own_p)
     n = rho * work_n + coupling * (2 * n - own_n)
     return 0.5 * (p + n), 0.5 * (p - n)
 
 
-def _own_step(xp, own_p, own_n, para, dia, strength, inside, *, relaxation, ratio):
+def _own_step(xp, own_p, own_n, para, dia, strength, weight, inside, *, relaxation, coupling):
     """The splittings of p and n after new p and n."""
-    p, n = _nearest(xp, own_p, own_n, strength, inside, ratio=ratio)
+    p, n = _nearest(xp, own_p, own_n, strength, weight, inside, coupling=coupling)
     return own_p + relaxation * (para - p), own_n + relaxation * (dia - n)
+
+
+def _halves(xp, added, difference):
+    """p and n of their sum and difference."""
+    return 0.5 * (added + difference), 0.5 * (added - difference)
 
 
 def _overlap(xp, ambiguous, data, field):

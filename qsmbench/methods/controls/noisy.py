@@ -34,6 +34,13 @@ def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, off
         total_field: (nx, ny, nz) float32, ppm.
         field_noise: (nx, ny, nz) float32, ppm, as the fit states it.
     """
+    left = _left(total_field, phase, magnitude, mask, grid, te, b0, offset_smoothing)
+    error, noise = fit(left, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
+    return (local_field + error) * mask, (total_field + error) * mask, noise
+
+
+def _left(total_field, phase, magnitude, mask, grid, te, b0, offset_smoothing):
+    """What the phase of each echo holds beyond that of the true field and the phase at TE = 0 [rad], without wraps."""
     turns = rad_per_ppm(b0, 1.0) * te
     left = np.empty(phase.shape, np.float32)
     real, imaginary, weight = (np.zeros(mask.shape, np.float32) for _ in range(3))
@@ -45,8 +52,7 @@ def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, off
     offset = smooth_phase(mean, weight, mask, grid, offset_smoothing)
     for echo in range(te.size):
         compute(_wrapped, left[..., echo], offset, mask, out=left[..., echo])
-    error, noise = fit(left, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
-    return (local_field + error) * mask, (total_field + error) * mask, noise
+    return left
 
 
 def _beyond(xp, phase, field, *, turn):

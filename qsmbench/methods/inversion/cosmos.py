@@ -65,11 +65,13 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
     squares = namespace(squares).clip(squares, _WEAKEST, None)  # smaller at single Nyquist frequencies only
     fields, weights = zip(*(_taken(window, o, mask) for o in orientations), strict=True)
 
-    start = _sources(fields, kernels)
-    start /= squares
-    chi = masked(irfftn(start, window.shape), inside)
+    spectrum = _sources(fields, kernels)
+    spectrum /= squares
+    chi = masked(irfftn(spectrum, window.shape), inside)
+    del spectrum, squares
     if iterative:
-        data = [w * f for w, f in zip(weights, fields, strict=True)]
+        for w, f in zip(weights, fields, strict=True):
+            compute(_product, w, f, out=f)
 
         def normal(x):
             x_hat = rfftn(x)
@@ -77,7 +79,8 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
             weighted = (compute(_product, w, m, out=m) for w, m in zip(weights, models, strict=True))
             return masked(irfftn(_sources(weighted, kernels), window.shape), inside)
 
-        right = masked(irfftn(_sources(data, kernels), window.shape), inside)
+        right = masked(irfftn(_sources(fields, kernels), window.shape), inside)
+        del f, fields
         chi = cg(normal, right, tolerance, max_iterations, start=chi)
     return refer_to_mask(window.put(chi, mask), mask)
 
@@ -97,7 +100,15 @@ def _product(xp, a, b):
 
 def _sources(fields, kernels):
     """Spectrum of Σ D·field."""
-    return sum(k * rfftn(f) for k, f in zip(kernels, fields, strict=True))
+    total = None
+    for k, f in zip(kernels, fields, strict=True):
+        spectrum = rfftn(f)
+        spectrum *= k
+        if total is None:
+            total = spectrum
+        else:
+            total += spectrum
+    return total
 
 
 def _taken(window, orientation, other):

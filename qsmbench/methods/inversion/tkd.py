@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.ops.array import like
-from qsmbench.ops.dipole import dipole_kernel
+from qsmbench.ops.dipole import dipole_kernel, truncated_inverse
 from qsmbench.ops.fft import Window, convolve, hermitian_weights
 from qsmbench.ops.reference import refer_to_mask
 from qsmbench.ops.solution import solved
@@ -33,11 +33,9 @@ def tkd(local_field, mask, grid, *, threshold=0.2, rescale=False, pad=30.0):
     """
     window = Window.around(mask, grid, pad)
     field = window.take(local_field, mask)
-    kernel = dipole_kernel(grid, window.shape)
-    inverse = 1 / np.copysign(np.maximum(np.abs(kernel), np.float32(threshold)), kernel)
-    inverse[0, 0, 0] = 0
+    inverse = truncated_inverse(grid, window.shape, threshold)
     if rescale:
-        inverse /= _psf_height(kernel * inverse, window.shape)
+        inverse /= _psf_height(dipole_kernel(grid, window.shape) * inverse, window.shape)
     chi = convolve(field, like(inverse, field))
     solved(chi, field, window.take_mask(mask), grid)
     return refer_to_mask(window.put(chi, mask), mask)

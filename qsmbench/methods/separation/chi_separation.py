@@ -1,10 +1,18 @@
 """Separation of para- and diamagnetic sources by the field and R2′."""
 
-from qsmbench.ops.fft import Window
+from qsmbench.ops.array import compute, like
+from qsmbench.ops.dipole import truncated_inverse
+from qsmbench.ops.fft import Window, convolve
 from qsmbench.ops.reference import refer_to_mask
 from qsmbench.ops.separation import separate
 from qsmbench.registry import method
 from qsmbench.units import DR_3T
+
+_THRESHOLD = 0.2
+"""Smallest |D| that the field is divided by, for the strength of χ alone."""
+
+_DOUBTFUL = 0.1
+"""What R2′ counts where it is not to be relied on (as in the publication)."""
 
 
 @method(
@@ -20,10 +28,11 @@ def chi_separation(
     b0,
     *,
     relaxivity=DR_3T,
-    weight=0.1,
+    weight=0.03,
+    reliable=(0.007, 0.2),
     regularisation=2e-4,
     penalty=200.0,
-    coupling=0.3,
+    coupling=1.0,
     relaxation=1.8,
     tolerance=0.01,
     max_iterations=100,
@@ -33,6 +42,9 @@ def chi_separation(
 
     Sources of either sign shift the field in opposite directions, but both add to R2′: field = D(χ⁺ − |χ⁻|) and
     R2′ = Dr(χ⁺ + |χ⁻|), Dr growing with B0. Both residuals are minimised together, with total variation on either χ.
+    As in the publication, R2′ counts a tenth where it is too small or too large to be relied on. So it does here where
+    χ is strong in the field, since R2′ is not Dr·χ in a vein: the authors' toolbox treats such χ apart, too, as an
+    option, though in another way.
     The publication takes its regularisation from MEDI or iLSQR; here it is plain total variation, without weights from
     the magnitude, and the signs are held by constraints. A multiple of the field of a uniform χ over the mask
     is left free, for a local field does not say what it is.
@@ -44,8 +56,10 @@ def chi_separation(
         grid: voxel size and B0 direction.
         b0: T.
         relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and proportional to B0.
-        weight: of the residual of R2′/Dr relative to that of the field, both in ppm². The publication weighs Hz of
-            field and 1/s of R2′ alike, which is about 1; the default is the usual ratio of their noise variances.
+        weight: of the residual of R2′/Dr relative to that of the field, both in ppm². The publication weighs 1/s of
+            R2′ as much as rad/s of field, which makes it (Dr/2πγ̄B0)² = 0.03.
+        reliable: ppm; R2′ counts a tenth where R2′/Dr lies outside of these limits (1 and 27 1/s at 3 T; published are
+            1 and 30), and where thresholded k-space division finds a χ above the upper one.
         regularisation: λ, ppm·mm (the gradient is per mm).
         penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
         coupling: weight of the splitting that holds the signs and R2′, in multiples of `weight`; likewise.
@@ -63,16 +77,19 @@ def chi_separation(
         Shin 2021, doi:10.1016/j.neuroimage.2021.118371.
     """
     window = Window.around(mask, grid, pad)
-    strength = window.take(r2prime, mask)
+    field, strength = window.take(local_field, mask), window.take(r2prime, mask)
     strength[strength < 0] = 0
     strength /= relaxivity * b0 / 3
+    chi = convolve(field, like(truncated_inverse(grid, window.shape, _THRESHOLD), field))
+    weakest, strongest = reliable
+    weights = compute(_weights, strength, chi, out=chi, weight=weight, weakest=weakest, strongest=strongest)
     para, dia = separate(
-        window.take(local_field, mask),
+        field,
         strength,
+        weights,
         window.take_mask(mask),
         grid,
         regularisation=regularisation,
-        weight=weight,
         penalty=penalty,
         coupling=coupling * weight,
         relaxation=relaxation,
@@ -81,3 +98,9 @@ def chi_separation(
     )
     para, dia = window.put(para, mask), window.put(dia, mask)
     return para, dia, refer_to_mask(para - dia, mask)
+
+
+def _weights(xp, strength, chi, *, weight, weakest, strongest):
+    """What the square of R2′'s residual weighs in each voxel."""
+    doubtful = (strength < weakest) | (strength > strongest) | (chi > strongest)
+    return xp.where(doubtful, xp.full_like(chi, weight * _DOUBTFUL**2), xp.full_like(chi, weight))

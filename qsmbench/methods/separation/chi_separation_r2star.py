@@ -15,7 +15,8 @@ def chi_separation_r2star(
     *,
     share=0.4,
     relaxivity=DR_3T,
-    weight=0.1,
+    weight=0.03,
+    reliable=(0.007, 0.2),
     regularisation=2e-4,
     tolerance=0.01,
     max_iterations=100,
@@ -35,6 +36,7 @@ def chi_separation_r2star(
         share: R2′/R2*; 0.4 is about that of grey matter at 3 T (R2* 19, R2 11 1/s).
         relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and proportional to B0.
         weight: of the residual of R2′/Dr relative to that of the field, both in ppm².
+        reliable: ppm; limits of R2′/Dr and of χ, see `chi_separation`.
         regularisation: λ, ppm·mm (the gradient is per mm).
         tolerance: stop when χ⁺ and χ⁻ change by less than this fraction between iterations.
         max_iterations: stop then at the latest.
@@ -50,12 +52,13 @@ def chi_separation_r2star(
     """
     return chi_separation(
         local_field,
-        share * r2star,
+        r2star,
         mask,
         grid,
         b0,
-        relaxivity=relaxivity,
+        relaxivity=relaxivity / share,
         weight=weight,
+        reliable=reliable,
         regularisation=regularisation,
         tolerance=tolerance,
         max_iterations=max_iterations,
