@@ -112,14 +112,18 @@ def open_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     return _open(path, lambda image: (tuple(image.shape), np.array(image.affine, float)))
 
 
-def open_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def open_volume(path: Path, *, finite: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The values (scaled, float32 or integer as stored) and the affine of a NIfTI file.
 
+    Args:
+        path: of the file.
+        finite: refuse values that are not.
+
     Raises:
-        QsmbenchError: no such file, not a NIfTI file, truncated, or not finite everywhere.
+        QsmbenchError: no such file, not a NIfTI file, truncated, not of real numbers, or not finite everywhere.
     """
     values, affine = _open(path, lambda image: (_values(image), np.array(image.affine, float)))
-    if not np.isfinite(values).all():
+    if finite and not np.isfinite(values).all():
         count = int(np.count_nonzero(~np.isfinite(values)))
         raise QsmbenchError(f"{path}: {count} of {values.size} voxels are NaN or infinite; all must be finite")
     return values, affine

@@ -225,8 +225,13 @@ def test_what_it_leaves_in_its_own_folder_is_its_own_affair(run, tmp_path):
         (
             'head -c 3000 "$1/localfield.nii.gz" > "$2/chimap.nii.gz"',
             "failed",
-            r"ValueError: chimap.nii.gz: damaged \(Expected",
+            r"ValueError: chimap.nii.gz: cannot be read as NIfTI, truncated or damaged \(Expected",
         ),
+        # what a link leads to on the machine that reads it, the folder may never have been shown
+        ('ln -s /input/localfield.nii.gz "$2/chimap.nii.gz"', "failed", "ValueError: chimap.nii.gz: is not a plain"),
+        ('ln -s "$1/localfield.nii.gz" "$2/chimap.nii.gz"', "failed", "ValueError: chimap.nii.gz: is not a plain file"),
+        ('mkdir "$2/chimap.nii.gz"', "failed", "ValueError: chimap.nii.gz: is not a plain file"),
+        ('mkfifo "$2/chimap.nii.gz"', "failed", "ValueError: chimap.nii.gz: is not a plain file"),
         ("sleep 600", "timeout", "took longer than its limit of 3 s"),
     ],
 )
@@ -262,6 +267,10 @@ def spoilt(name, small):
         chi = np.zeros_like(chi)
     elif name == "constant":
         chi = np.where(mask, 0.25, chi).astype(np.float32)
+    elif name == "complex":
+        chi = chi.astype(np.complex64)
+    elif name == "colours":
+        chi = np.zeros(chi.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
     return nib.Nifti1Image(chi, affine)
 
 
@@ -278,6 +287,8 @@ def spoilt(name, small):
         ("flipped", "ValueError: chimap.nii.gz: its affine"),
         ("zero", r"ValueError: chi: the same everywhere \(0\)"),
         ("constant", r"ValueError: chi: the same everywhere \(0.25\)"),
+        ("complex", r"ValueError: chimap.nii.gz: .*its voxels are of type complex64; they must be real numbers"),
+        ("colours", r"ValueError: chimap.nii.gz: .*; they must be real numbers"),
     ],
 )
 def test_garbage(run, tmp_path, small, name, reason):
@@ -286,6 +297,13 @@ def test_garbage(run, tmp_path, small, name, reason):
     assert record["status"] == "failed"
     assert re.match(reason, record["reason"]), record["reason"]
     assert not list((tmp_path / "out").glob("*.nii.gz"))
+
+
+def test_a_log_is_cut(run, tmp_path):
+    record = run(f"head -c 4000000 /dev/zero | tr '\\0' x; yes no end | head -n 300000; echo last; {COPY}; exit 3")
+    assert record["reason"].endswith("(last)")
+    assert 1e6 < len(log(tmp_path)) < 1.2e6
+    assert log(tmp_path).endswith("… all beyond 1048576 characters is left out\n")
 
 
 @pytest.mark.parametrize("affine", ["identity", "voxel size", "none"])

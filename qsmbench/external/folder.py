@@ -12,14 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
 from qsmbench.artifacts import (
     ARTIFACTS,
@@ -27,6 +25,7 @@ from qsmbench.artifacts import (
     Params,
     check_grid,
     open_grid,
+    open_volume,
     read_json,
     write,
     write_json,
@@ -43,6 +42,9 @@ CONFIG_FILE = "config.json"
 
 _SCAN = ("grid", "te", "b0")
 """What every folder is told of the scan, in `params.json`."""
+
+_LOG_LIMIT = 2**20
+"""Characters of what a folder says that are kept: a log should not fill the disk of who runs a challenge."""
 
 _OUT_OF_MEMORY = 137
 """Exit code of a container whose process was killed, which its engine does when the memory limit is reached."""
@@ -195,9 +197,13 @@ def _watch(command: list[str], where: Path, environment: Mapping[str, str]) -> t
 
 
 def _pass_on(stream: IO[str], said: list[str]) -> None:
-    for line in stream:
-        sys.stdout.write(line)
-        sys.stdout.flush()
+    left = _LOG_LIMIT
+    for line in iter(lambda: stream.readline(_LOG_LIMIT), ""):
+        if left > 0:
+            sys.stdout.write(line[:left])
+            sys.stdout.write("" if len(line) < left else f"\n… all beyond {_LOG_LIMIT} characters is left out\n")
+            sys.stdout.flush()
+        left -= len(line)
         if line.strip():
             said[:] = [line.strip()]
 
@@ -209,18 +215,19 @@ def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.nd
         ValueError: it is missing, damaged, not finite in the mask, or on another grid than the scan.
     """
     file = folder / ARTIFACTS[name].file
-    if not file.is_file():
+    if not os.path.lexists(file):
         wrote = ", ".join(sorted(f.name for f in folder.iterdir())) or "nothing"
         raise ValueError(f"wrote no {file.name}; it wrote {wrote}")
+    if file.is_symlink() or not file.is_file():  # a link could lead to what it was not shown
+        raise ValueError(f"{file.name}: is not a plain file")
     try:
         shape, affine = open_grid(file)
         if shape[:3] != grid.shape:
             raise ValueError(f"{file.name} has shape {shape[:3]}; the scan has {grid.shape}")
         _check_place(file, affine, grid)
-        values = np.asarray(nib.load(file).dataobj, np.float32).copy()  # type: ignore[attr-defined]
-    except (ValueError, ImageFileError, OSError, EOFError, zlib.error) as e:
-        reason = str(e).replace(f"{folder}{os.sep}", "")
-        raise ValueError(reason if file.name in reason else f"{file.name}: damaged ({reason})") from e
+        values = open_volume(file, finite=False)[0].astype(np.float32)
+    except ValueError as e:
+        raise ValueError(str(e).replace(f"{folder}{os.sep}", "")) from e
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]
     if name == "mask" and np.isfinite(values).all():
