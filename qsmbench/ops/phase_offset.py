@@ -21,10 +21,16 @@ def wrap(phase: np.ndarray) -> np.ndarray:
 
 def connected_parts(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice, slice], np.ndarray]]:
     """The parts of `mask` whose voxels share faces: each one's box, with a voxel of room, and the part in that box."""
-    parts, n_parts = scipy.ndimage.label(mask)
-    for part, box in enumerate(scipy.ndimage.find_objects(parts, n_parts), start=1):
-        x, y, z = (slice(max(s.start - 1, 0), s.stop + 1) for s in box)
-        yield (x, y, z), parts[x, y, z] == part
+    if not mask.any():
+        return
+    ends = [np.flatnonzero(mask.any(axis=others))[[0, -1]] for others in ((1, 2), (0, 2), (0, 1))]
+    around = [slice(max(int(first) - 1, 0), int(last) + 2) for first, last in ends]
+    parts, n_parts = scipy.ndimage.label(np.ascontiguousarray(mask[tuple(around)]))
+    whole = tuple(slice(0, n) for n in parts.shape)
+    for part, box in enumerate(scipy.ndimage.find_objects(parts, n_parts) if n_parts > 1 else [whole], start=1):
+        roomy = tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, parts.shape, strict=True))
+        x, y, z = (slice(a.start + s.start, a.start + s.stop) for a, s in zip(around, roomy, strict=True))
+        yield (x, y, z), parts[roomy] == part
 
 
 def unwrap_part(

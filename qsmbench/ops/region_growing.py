@@ -13,7 +13,8 @@ import numpy as np
 from qsmbench.ops.threads import over_planes
 
 _TURN = np.float32(2 * np.pi)
-_UNSEEN = np.int16(-32768)
+_HALF = np.float32(np.pi)
+_SEEN = 1 << 60  # of a cell: no edges lead here any more
 
 
 def edge_quality(
@@ -59,13 +60,15 @@ def grow(phase: np.ndarray, mask: np.ndarray, quality: np.ndarray) -> np.ndarray
     Reference:
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563; growing by quality: Jenkinson 2003, doi:10.1002/mrm.10354.
     """
-    cells = np.empty(phase.shape, np.uint32)
-    over_planes(_pack, phase.shape[0], cells, np.ascontiguousarray(phase), quality)
+    nx, ny, nz = phase.shape
+    # A plane of room before and after the volume: each voxel then has six neighbours, though some without an edge.
+    cells, turns = np.zeros((nx + 2, ny, nz), np.int64), np.zeros((nx + 2, ny, nz), np.int16)
+    counts = np.zeros((nx, 256), np.int64)
+    over_planes(_pack, nx, cells[1:-1], counts, np.ascontiguousarray(phase), quality)
     inside = np.ascontiguousarray(mask).reshape(-1)
-    turns, following = np.full(phase.size, _UNSEEN, np.int16), np.empty(phase.size, np.int32)
-    _grow(cells.reshape(-1), inside, turns, following, phase.shape[1] * phase.shape[2], phase.shape[2])
-    turns *= inside
-    return turns.reshape(phase.shape)
+    room = np.concatenate([[0], np.cumsum(2 * counts.sum(axis=0))])  # a voxel waits for an edge from either end
+    _grow(cells.reshape(-1), inside, np.count_nonzero(mask), turns.reshape(-1), room, ny * nz, nz)
+    return turns[1:-1]
 
 
 @numba.njit(inline="always")
@@ -99,89 +102,108 @@ def _edge_quality(start, stop, quality, phase, mask, magnitude, second, ratio, h
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _pack(start, stop, cells, phase, quality):
-    """Into one number for each voxel: the qualities of its three edges, 8 bits each, and the turns across them, 2 each.
+def _pack(start, stop, cells, counts, phase, quality):
+    """Into one number for each voxel: the qualities of its six edges, 8 bits each, and the turns across them, 2 each.
 
-    Growing visits voxels all over the volume; what it needs of one should lie in one place, and be small.
+    The ways are +x, −x, +y, −y, +z, −z. Growing visits voxels all over the volume; what it needs of one should lie in
+    one place, and be small. `counts` is how many edges of each quality begin in a plane.
     """
-    _, _, ny, nz = quality.shape
+    nx, ny, nz = phase.shape
     for i in range(start, stop):
         for j in range(ny):
-            for k in range(nz):
-                cell = np.int64(0)
-                for axis in range(3):
-                    good = np.int64(quality[axis, i, j, k])
-                    if good:
-                        beyond = phase[i + (axis == 0), j + (axis == 1), k + (axis == 2)]
-                        turn = np.int64(np.round((phase[i, j, k] - beyond) / _TURN))
-                        cell |= good << (8 * axis) | (turn + 1) << (24 + 2 * axis)
-                cells[i, j, k] = cell
+            for axis in range(3):
+                dx, dy, dz = np.int64(axis == 0), np.int64(axis == 1), np.int64(axis == 2)
+                ahead, back = 8 * 2 * axis, 8 * (2 * axis + 1)
+                if i + dx < nx and j + dy < ny:
+                    for k in range(nz - dz):
+                        turn = _turn(phase[i, j, k], phase[i + dx, j + dy, k + dz])
+                        good = np.int64(quality[axis, i, j, k])
+                        cells[i, j, k] |= good << ahead | turn << (48 + ahead // 4)
+                    for k in range(nz - dz):
+                        counts[i, quality[axis, i, j, k]] += quality[axis, i, j, k] > 0
+                if i >= dx and j >= dy:
+                    for k in range(dz, nz):
+                        turn = _turn(phase[i, j, k], phase[i - dx, j - dy, k - dz])
+                        good = np.int64(quality[axis, i - dx, j - dy, k - dz])
+                        cells[i, j, k] |= good << back | turn << (48 + back // 4)
+
+
+@numba.njit(inline="always")
+def _turn(here, there):
+    """One more than the turns to add from one voxel to the next: 0, 1 or 2."""
+    step = here - there
+    return np.int64(1) + np.int64(step > _HALF) - np.int64(step < -_HALF)
 
 
 @numba.njit(nogil=True, cache=True)
-def _grow(cells, mask, turns, following, step_x, step_y):
-    # Each bucket is a stack of seen voxels, linked through `following`, by the best edge that leads from them to an
-    # unseen one. What was the best may have been seen since: then the voxel moves down.
-    newest = np.full(256, -1, np.int32)
-    left = 0
-    for v in range(mask.size):
-        left += mask[v]
+def _grow(cells, mask, left, turns, room, step_x, step_y):
+    # Each bucket is a stack of seen voxels, by the best edge that leads from them to an unseen one. What was the best
+    # may have been seen since: then the voxel moves down. Bucket b has its place in `waiting` from room[b] on.
+    waiting, top = np.empty(room[256], np.int32), room[:256].copy()
+    steps = np.array([step_x, -step_x, step_y, -step_y, 1, -1])
     part = np.empty(left, np.int32)
-    for seed in range(mask.size):
+    for seed in range(step_x, step_x + mask.size):
         if left == 0:
             break
-        if not mask[seed] or turns[seed] != _UNSEEN:
+        if not mask[seed - step_x] or cells[seed] & _SEEN:
             continue
-        turns[seed] = 0
-        left -= 1
-        size = 1
+        _see(seed, cells, step_x, step_y)
+        best = _wait(seed, cells, waiting, top)
         part[0] = seed
-        best = _wait(seed, cells, turns, newest, following, step_x, step_y)
-        while best > 0 and left > 0:
-            here = np.int64(newest[best])
-            if here < 0:
+        size = 1
+        while best > 0 and size < left:
+            last = top[best] - 1
+            if last < room[best]:
                 best -= 1
                 continue
-            newest[best] = following[here]
-            good, way = _best_edge(here, cells, turns, step_x, step_y)
-            if good == best:
-                axis = way % 3
-                step = step_x if axis == 0 else step_y if axis == 1 else 1
-                there = here + step if way < 3 else here - step
-                across = ((np.int64(cells[here if way < 3 else there]) >> (24 + 2 * axis)) & 3) - 1
-                turns[there] = turns[here] + (across if way < 3 else -across)
-                left -= 1
+            top[best] = last
+            here = np.int64(waiting[last])
+            cell = cells[here]
+            edge = _best_edge(cell)
+            if edge >> 3 == best:
+                way = 5 - (edge & 7)
+                there = here + steps[way]
+                turns[there] = turns[here] + ((cell >> (48 + 2 * way)) & 3) - 1
                 part[size] = there
                 size += 1
-                best = max(best, _wait(there, cells, turns, newest, following, step_x, step_y))
-            _wait(here, cells, turns, newest, following, step_x, step_y)
+                _see(there, cells, step_x, step_y)
+                best = max(best, _wait(there, cells, waiting, top))
+            _wait(here, cells, waiting, top)
+        left -= size
         _centre(turns, part, size)
 
 
 @numba.njit(inline="always")
-def _best_edge(v, cells, turns, step_x, step_y):
-    """The best quality of the edges from a voxel to unseen ones, 0 without any, and the way: +x, +y, +z, −x, …"""
-    own = np.int64(cells[v])
-    best, way = np.int64(0), 0
-    for axis in range(3):
-        step = step_x if axis == 0 else step_y if axis == 1 else 1
-        good = (own >> (8 * axis)) & 255
-        if good > best and turns[v + step] == _UNSEEN:
-            best, way = good, axis
-        if v >= step:
-            good = (np.int64(cells[v - step]) >> (8 * axis)) & 255
-            if good > best and turns[v - step] == _UNSEEN:
-                best, way = good, axis + 3
-    return best, way
+def _best_edge(cell):
+    """The best edge of a cell, as its quality times 8 and 5 less the way; the first of those equally good."""
+    best = ((cell & 255) << 3) | 5
+    for way in range(1, 6):
+        best = max(best, (((cell >> (8 * way)) & 255) << 3) | (5 - way))
+    return best
 
 
 @numba.njit(inline="always")
-def _wait(v, cells, turns, newest, following, step_x, step_y):
+def _see(v, cells, step_x, step_y):
+    """Take the edges that lead to a voxel out of the cells around it.
+
+    Beyond the end of a row, the cell in the next row is changed, in the place of an edge that it does not have.
+    """
+    cells[v] |= _SEEN
+    cells[v + step_x] &= ~(255 << 8)
+    cells[v - step_x] &= ~255
+    cells[v + step_y] &= ~(255 << 24)
+    cells[v - step_y] &= ~(255 << 16)
+    cells[v + 1] &= ~(255 << 40)
+    cells[v - 1] &= ~(255 << 32)
+
+
+@numba.njit(inline="always")
+def _wait(v, cells, waiting, top):
     """Put a seen voxel into the bucket of its best edge to an unseen one, and say which: 0 if it has none."""
-    good, _ = _best_edge(v, cells, turns, step_x, step_y)
+    good = _best_edge(cells[v]) >> 3
     if good:
-        following[v] = newest[good]
-        newest[good] = v
+        waiting[top[good]] = v
+        top[good] += 1
     return good
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.ops.fft import Shape, Window, irfftn, rfftn
+from qsmbench.ops.array import compute
+from qsmbench.ops.fft import Shape, Window, convolve
 
 
 def smooth_phase(phase: np.ndarray, weight: np.ndarray, mask: np.ndarray, grid: Grid, sigma: float) -> np.ndarray:
@@ -56,10 +57,16 @@ def smoothing_weights(grid: Grid, sigma: float) -> tuple[float, float]:
 
 
 def _mean_phase(phase: np.ndarray, weight: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    real, imaginary = rfftn(weight * np.cos(phase)), rfftn(weight * np.sin(phase))
-    real *= kernel
-    imaginary *= kernel
-    return np.arctan2(irfftn(imaginary, phase.shape), irfftn(real, phase.shape))
+    real, imaginary = compute(_signal, phase, weight, out=(np.empty_like(phase), np.empty_like(phase)))
+    return compute(_angle, convolve(real, kernel), convolve(imaginary, kernel))
+
+
+def _signal(xp, phase, weight):
+    return weight * xp.cos(phase), weight * xp.sin(phase)
+
+
+def _angle(xp, real, imaginary):
+    return xp.arctan2(imaginary, real)
 
 
 def gaussian_spectrum(grid: Grid, shape: Shape, sigma: float) -> np.ndarray:
