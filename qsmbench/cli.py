@@ -27,6 +27,9 @@ app = typer.Typer(
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
+Container = Annotated[
+    str, typer.Option(help="where folders of others' code run: none, bubblewrap, docker, podman or apptainer")
+]
 Device = Annotated[str, typer.Option(help="where portable methods compute: numpy, cupy, torch, torch:cuda …")]
 Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="set a key anew; repeatable")]
 
@@ -150,9 +153,7 @@ def reconstruct(
     truth: Annotated[Path | None, typer.Option(help="folder of the truth, for chains that begin with truth")] = None,
     time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
     memory_limit: Annotated[float | None, typer.Option(help="MiB, for each step; by default none")] = None,
-    container: Annotated[
-        str, typer.Option(help="where folders of others' code run: none, bubblewrap, docker, podman or apptainer")
-    ] = "none",
+    container: Container = "none",
     device: Device = "numpy",
     method: Annotated[
         list[str] | None,
@@ -258,6 +259,7 @@ def conform(
     out: Annotated[Path | None, typer.Option(help="folder to write; by default conform-METHOD")] = None,
     set_: Setting = None,
     time_limit: Annotated[float, typer.Option(min=1, help="s, for all checks together")] = 300,
+    container: Container = "none",
 ) -> None:
     """Check that a method keeps to signs, units, axes and masks; exit code 1 if it does not.
 
@@ -269,7 +271,8 @@ def conform(
     from qsmbench.conform import FAIL, PASS, page
     from qsmbench.conform import conform as run_checks
 
-    found, settings = registry.find(method), _settings(set_)
+    found = registry.find(method, container=container)  # type: ignore[arg-type]  # it checks
+    settings = _settings(set_)
     checks = run_checks(found, settings, time_limit=time_limit)
     colours = {PASS: "green", FAIL: "red"}
     table = Table(title=f"{_plain(found.name)}: {page.counted(checks)}", title_justify="left")

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from qsmbench.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError, offer
@@ -138,8 +138,10 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
         memory_limit: for a folder: MiB that its container may take.
 
     Raises:
-        QsmbenchError: there is no such method, or its file declares none of that name.
+        QsmbenchError: there is no such method or container, or its file declares no method of that name.
     """
+    if container not in get_args(Container):
+        raise QsmbenchError(f"container is {container!r}; legal are {', '.join(get_args(Container))}")
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))

@@ -543,7 +543,7 @@ def test_container_images(call):
     with pytest.raises(
         QsmbenchError, match="container is 'lxc'; legal are none, bubblewrap, docker, podman, apptainer"
     ):
-        contained(call, "lxc", "x")
+        registry.find(str(call.folder), container="lxc")
 
 
 @pytest.mark.parametrize(
@@ -747,6 +747,13 @@ def test_reconstruct_takes_a_folder(scan_folder, small):
         assert done.returncode == 2, done.stdout
         assert message in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
+
+
+def test_conform_takes_a_container(scan_folder):
+    write_folder(scan_folder / "mine", COPY)
+    done = qsmbench(scan_folder, "conform", "mine", "--container", "docker")
+    assert done.returncode == 2
+    assert "names no image to run in docker" in " ".join(done.stderr.split())
 
 
 def test_a_study_of_folders(tmp_path):
