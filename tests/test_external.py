@@ -640,7 +640,7 @@ def test_an_engine_that_is_not_there(run, monkeypatch, tmp_path):
 def engines():
     """(engine, image) of each engine that runs here."""
     found = [tuple(named.split(":", 1)) for named in os.environ.get("QSMBENCH_TEST_CONTAINER", "").split()]
-    trial = ["bwrap", "--ro-bind", "/", "/", "true"]
+    trial = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
     if shutil.which("bwrap") and subprocess.run(trial, capture_output=True).returncode == 0:
         found.append(("bubblewrap", ""))
     return found or [pytest.param(("", ""), marks=pytest.mark.skip(reason="no engine"))]
