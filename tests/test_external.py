@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -676,6 +677,20 @@ def test_inside_python_and_its_libraries_work(inside, place, tmp_path, small):
     values = {"local_field": small["truth"]["local_field"], "mask": small["scan"]["mask"], **vars(params)}
     (outside,) = registry.find(str(DATA / "tkd-python"))(**values)
     np.testing.assert_allclose(artifacts.read(tmp_path / "out", "chi", params.grid), outside, atol=2e-6)
+
+
+@pytest.mark.skipif(("bubblewrap", "") not in engines(), reason="no bubblewrap")
+def test_bubblewrap_shows_the_python_wherever_it_lies(call, monkeypatch):
+    """A virtual environment below /tmp, say, which is another folder inside."""
+    for made in (call.inputs, call.outputs, call.scratch):
+        made.mkdir()
+    environment = call.scratch.parent / "environment"
+    environment.mkdir()
+    (environment / "told").write_text("found")
+    monkeypatch.setattr(sys, "prefix", str(environment))
+    looking = replace(call, run=f"cat {shlex.quote(str(environment / 'told'))}")
+    done = subprocess.run(contained(looking, "bubblewrap", ""), capture_output=True, text=True)
+    assert done.stdout == "found", done.stderr
 
 
 LOOK = r"""

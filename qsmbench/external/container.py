@@ -74,10 +74,11 @@ def _bubblewrap(call: Call) -> list[str]:
     here = Path.cwd()
     if any(here.is_relative_to(place) for place in _SYSTEM):
         command += ["--tmpfs", str(here)]
-    for python in dict.fromkeys([sys.base_prefix, sys.prefix]):
+    command += ["--bind", str(call.scratch), "/tmp"]
+    for python in dict.fromkeys([sys.base_prefix, sys.prefix]):  # after /tmp, in which they may lie
         command += ["--ro-bind", python, python]
     command += ["--ro-bind", str(call.folder), _ALGORITHM, "--ro-bind", str(call.inputs), _INPUT]
-    command += ["--bind", str(call.outputs), _OUTPUT, "--bind", str(call.scratch), "/tmp"]
+    command += ["--bind", str(call.outputs), _OUTPUT]
     return [*command, "--setenv", "TMPDIR", "/tmp", "--setenv", "HOME", "/tmp", "--chdir", "/tmp"]
 
 
