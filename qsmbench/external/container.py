@@ -14,6 +14,9 @@ from pathlib import Path
 CID_FILE = "container.cid"
 """Where docker and podman write which container they run, so that whoever ends the step can end it."""
 
+ON_THIS_MACHINE = ("none", "bubblewrap")
+"""Where a folder runs with this machine's programs; the other engines run an image."""
+
 _ALGORITHM, _INPUT, _OUTPUT = "/algo", "/input", "/output"
 
 _SYSTEM = [Path(p) for p in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix")]
@@ -71,7 +74,7 @@ def _bubblewrap(call: Call) -> list[str]:
             command += ["--symlink", str(place.readlink()), str(place)]
         elif place.is_dir():
             command += ["--ro-bind", str(place), str(place)]
-    here = Path.cwd()
+    here = Path.cwd()  # of the study, with its results, which may lie in one of them
     if any(here.is_relative_to(place) for place in _SYSTEM):
         command += ["--tmpfs", str(here)]
     command += ["--bind", str(call.scratch), "/tmp"]

@@ -32,7 +32,7 @@ from qsmbench.artifacts import (
     write_params,
 )
 from qsmbench.errors import QsmbenchError
-from qsmbench.external.container import Call, contained, native
+from qsmbench.external.container import ON_THIS_MACHINE, Call, contained, native
 from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
 from qsmbench.external.described import Described
 from qsmbench.grid import Grid
@@ -63,9 +63,9 @@ def load(folder: Path, container: Container = "none", memory_limit: float | None
             the line endings of Windows.
     """
     manifest = read_manifest(folder)
-    if container in ("docker", "podman", "apptainer") and manifest.image is None:
-        legal = "container: none or bubblewrap"
-        raise QsmbenchError(f"{folder / MANIFEST}: names no image to run in {container}; set {legal}")
+    if container not in ON_THIS_MACHINE and manifest.image is None:
+        legal = " or ".join(ON_THIS_MACHINE)
+        raise QsmbenchError(f"{folder / MANIFEST}: names no image to run in {container}; set container: {legal}")
     _check_script(folder, manifest.run)
 
     def reconstruct(**values: Any) -> tuple[np.ndarray, ...]:
@@ -150,7 +150,7 @@ def _variables(inputs: Path) -> dict[str, str]:
 
 def _run(call: Call, container: str, image: str | None, memory_limit: float | None) -> None:
     command = native(call) if container == "none" else contained(call, container, image or "", memory_limit)
-    environment = _native_environment(call) if container in ("none", "bubblewrap") else dict(os.environ)
+    environment = _native_environment(call) if container in ON_THIS_MACHINE else dict(os.environ)
     program = next(word for word in command if word != "env" and "=" not in word)
     if shutil.which(program, path=environment.get("PATH")) is None:
         raise QsmbenchError(f"{program}: no such program on this machine, but it is needed to run {call.folder.name}")
@@ -200,8 +200,8 @@ def _pass_on(stream: IO[str], said: list[str]) -> None:
     left = _LOG_LIMIT
     for line in iter(lambda: stream.readline(_LOG_LIMIT), ""):
         if left > 0:
-            sys.stdout.write(line[:left])
-            sys.stdout.write("" if len(line) < left else f"\n… all beyond {_LOG_LIMIT} characters is left out\n")
+            cut = f"{line[:left]}\n… all beyond {_LOG_LIMIT} characters is left out\n"
+            sys.stdout.write(line if len(line) < left else cut)
             sys.stdout.flush()
         left -= len(line)
         if line.strip():
