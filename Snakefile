@@ -6,11 +6,11 @@ Runs by `qsmbench run CONFIG`, or by `snakemake --cores 2 --configfile CONFIG`. 
 import json
 import sys
 
-from qsmbench.artifacts import RECEIVER_FILE
-from qsmbench.config import parse
+from qsmbench.data.folders import RECEIVER_FILE
+from qsmbench.study.config import parse
 from qsmbench.errors import QsmbenchError
-from qsmbench.plan import BASIS_FILES, SCAN_FILES, TRUTH_FILES, Plan
-from qsmbench.sources import PACKAGE, sources
+from qsmbench.study.plan import BASIS_FILES, SCAN_FILES, TRUTH_FILES, Plan
+from qsmbench.dependencies import PACKAGE, sources
 
 try:
     plan = Plan(
@@ -22,8 +22,8 @@ except QsmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 R = str(plan.folder)
-JOB = f"{sys.executable} -m qsmbench.jobs"
-STEP = f"{sys.executable} -m qsmbench.step"
+JOB = f"{sys.executable} -m qsmbench.study.jobs"
+STEP = f"{sys.executable} -m qsmbench.run.step"
 SIMULATED = {d.group for d in plan.datasets.values() if d.has_truth}
 MEASURED = {d.name for d in plan.datasets.values() if not d.has_truth}
 CHAINS = plan.study.chains
@@ -50,7 +50,7 @@ rule all:
 # A phantom and a protocol → the noise-free scan and its truth, shared by all seeds.
 rule simulate:
     input:
-        code=code("jobs/simulate.py"),
+        code=code("study/jobs/simulate.py"),
         data=lambda w: plan.phantom_files(w.group),
     output:
         scan=[f"{R}/{{group}}/noisefree/{f}" for f in [*SCAN_FILES, RECEIVER_FILE]],
@@ -70,7 +70,7 @@ rule simulate:
 rule noise:
     input:
         scan=[f"{R}/{{group}}/noisefree/{f}" for f in [*SCAN_FILES, RECEIVER_FILE]],
-        code=code("jobs/noise.py"),
+        code=code("study/jobs/noise.py"),
     output:
         [f"{R}/{{group}}_seed-{{seed}}/scan/{f}" for f in SCAN_FILES],
     log:
@@ -88,7 +88,7 @@ rule noise:
 # A measured scan, from BIDS.
 rule measure:
     input:
-        code=code("jobs/measure.py"),
+        code=code("study/jobs/measure.py"),
         data=lambda w: plan.measured_files(w.measured),
     output:
         [f"{R}/{{measured}}/scan/{f}" for f in SCAN_FILES],
@@ -123,7 +123,7 @@ rule step:
 rule score:
     input:
         run=f"{R}/{{dataset}}/chains/{{chain}}/run.json",
-        code=code("jobs/score.py"),
+        code=code("study/jobs/score.py"),
     output:
         table=f"{R}/{{dataset}}/scores/{{chain}}.parquet",
     log:
@@ -139,7 +139,7 @@ rule score:
 rule common:
     input:
         runs=[f"{R}/{{dataset}}/chains/{chain}/run.json" for chain in CHAINS],
-        code=code("jobs/common.py"),
+        code=code("study/jobs/common.py"),
     output:
         table=f"{R}/{{dataset}}/common.parquet",
         mask=f"{R}/{{dataset}}/common.nii.gz",
@@ -160,7 +160,7 @@ rule tables:
             for chain in CHAINS
         ],
         common=[f"{R}/{d}/common.parquet" for d in plan.datasets],
-        code=code("jobs/tables.py"),
+        code=code("study/jobs/tables.py"),
     output:
         f"{R}/scores.parquet",
         f"{R}/scores.csv",
@@ -179,7 +179,7 @@ rule report:
     input:
         scores=f"{R}/scores.parquet",
         basis=[f"{R}/{g}/truth/{f}" for g in sorted(SIMULATED) for f in BASIS_FILES],
-        code=code("jobs/report.py"),
+        code=code("study/jobs/report.py"),
         page=[str(f) for f in (PACKAGE / "report").glob("*.j2")],
     output:
         f"{R}/report/index.html",

@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan.blocks import block_mean
 from qsmbench.scan.slab import properties_and_field
 

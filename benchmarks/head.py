@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 import yaml
 
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan.protocol import protocol_file
 
 matplotlib.use("Agg")

@@ -22,14 +22,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qsmbench import artifacts, registry
-from qsmbench.artifacts import ARTIFACTS
-from qsmbench.config import Simulated
-from qsmbench.jobs.simulate import simulated
-from qsmbench.ops.array import to_device, to_numpy
-from qsmbench.ops.fft import irfftn, rfftn
-from qsmbench.ops.threads import n_threads
-from qsmbench.worker import gather, on_device
+from qsmbench.data import folders
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.ops.arrays.array import to_device, to_numpy
+from qsmbench.ops.arrays.fft import irfftn, rfftn
+from qsmbench.run import registry
+from qsmbench.run.worker import gather, on_device
+from qsmbench.study.datasets import Simulated
+from qsmbench.study.jobs.simulate import simulated
+from qsmbench.threads import n_threads
 
 OUT = Path("results/benchmarks")
 FIELD_OF_VIEW = 200.0  # mm, of the cube: the whole brain with some space around
@@ -40,7 +41,7 @@ def prepare(size, name):
     several = "orientations" in registry.find(name.partition(":")[0]).consumes
     out = OUT / (f"head-{size}-orientations" if several else f"head-{size}")
     inputs = out / "inputs"
-    if (inputs / artifacts.PARAMS_FILE).is_file():
+    if (inputs / folders.PARAMS_FILE).is_file():
         return out
     voxel = FIELD_OF_VIEW / size
     grid = {"voxel_size": voxel, "field_of_view": [FIELD_OF_VIEW] * 3, "supersampling": [1, 1, 1]}
@@ -59,13 +60,13 @@ def prepare(size, name):
 
 def feed(scan, truth, inputs):
     """Write to `inputs` what was scanned and what is true of it, the fields with the scan's noise."""
-    params = artifacts.read_params(scan)
-    values = {name: artifacts.read_of(truth, name, params) for name in artifacts.present(truth)}
-    values |= {name: artifacts.read_of(scan, name, params) for name in artifacts.present(scan)}
+    params = folders.read_params(scan)
+    values = {name: folders.read_of(truth, name, params) for name in folders.present(truth)}
+    values |= {name: folders.read_of(scan, name, params) for name in folders.present(scan)}
     values |= {"grid": params.grid, "te": params.te, "b0": params.b0}
     values |= call("noisy", values) | call("romeo", values)
-    artifacts.write(inputs, {n: v for n, v in values.items() if n in ARTIFACTS}, params.grid)
-    artifacts.write_params(inputs, params)
+    folders.write(inputs, {n: v for n, v in values.items() if n in ARTIFACTS}, params.grid)
+    folders.write_params(inputs, params)
 
 
 def call(name, values):
@@ -102,7 +103,7 @@ def memory(field):
 def measure(name, folder, repeat, device):
     """One method in this process: a row of the table."""
     inputs = folder / "inputs"
-    params = artifacts.read_params(inputs)
+    params = folders.read_params(inputs)
     name, _, echoes = name.partition(":")
     method = registry.find(name)
     given = gather(method, [inputs], params)
@@ -137,11 +138,11 @@ def error(products, name, truth, params):
 
     if not (truth / ARTIFACTS[name].file).is_file() or name == "mask":
         return {}
-    mask = artifacts.read_of(truth, "mask", params)
+    mask = folders.read_of(truth, "mask", params)
     support = products.get("mask", mask) & mask
     table = score(
         estimate=products[name],
-        truth=artifacts.read_of(truth, name, params),
+        truth=folders.read_of(truth, name, params),
         support=support,
         study_mask=support,
         labels=None,

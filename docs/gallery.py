@@ -19,9 +19,10 @@ import numpy as np
 from planes import HEAD, Box, Plane, radiological
 from sheet import Note, Panel, Row, draw
 
-from qsmbench.phantom import Phantom, load
 from qsmbench.phantom.atlas import Atlas
+from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.layers import ShapePhantom
+from qsmbench.phantom.load import load
 from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received

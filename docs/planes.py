@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import Phantom, Properties
+from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.properties import Properties
 
 NORMAL = {"sagittal": 0, "coronal": 1, "axial": 2}
 SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}

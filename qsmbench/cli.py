@@ -95,9 +95,9 @@ def run(
     ] = None,
 ) -> None:
     """Run a study: simulate, reconstruct, score, report. What is there already and still true is kept."""
-    from qsmbench import config as configuration
-    from qsmbench import workflow
-    from qsmbench.artifacts import read_json
+    from qsmbench.data.folders import read_json
+    from qsmbench.study import config as configuration
+    from qsmbench.study import workflow
 
     given = {"results": str(results) if results else None, "device": device}
     instead = {key: value for key, value in given.items() if value is not None}
@@ -132,9 +132,9 @@ def simulate(
 
     Of a protocol with several orientations, the further ones lie within both, in orientation-1, orientation-2, …
     """
-    from qsmbench.config import Simulated
-    from qsmbench.jobs.simulate import simulated
-    from qsmbench.model import check
+    from qsmbench.study.datasets import Simulated
+    from qsmbench.study.jobs.simulate import simulated
+    from qsmbench.typed_yaml import check
 
     if format_ not in ("artifacts", "bids"):
         raise QsmbenchError(f"--format is {format_!r}; legal are artifacts, bids")
@@ -165,8 +165,8 @@ def reconstruct(
     ] = None,
 ) -> None:
     """Run a chain of methods on a scan; OUT receives what its last step makes, OUT/steps all of them."""
-    from qsmbench.chains import Limits
-    from qsmbench.reconstruct import reconstruct as run_chain
+    from qsmbench.run.chains import Limits
+    from qsmbench.study.reconstruct import reconstruct as run_chain
 
     limits = Limits(time_limit, memory_limit, container, device)  # type: ignore[arg-type]  # it checks
     settings, methods = _by_method(set_), _paths(method)
@@ -181,7 +181,7 @@ def score(
     csv: Annotated[Path | None, typer.Option(help="write the whole table here, too")] = None,
 ) -> None:
     """Score a reconstruction against the truth, on the mask of the scan."""
-    from qsmbench.reconstruct import scores
+    from qsmbench.study.reconstruct import scores
 
     table = scores(out, truth)
     if csv:
@@ -203,10 +203,10 @@ def tune(
     device: Device = "numpy",
 ) -> None:
     """Tune a setting on development data; a study refuses to score it on the same scans."""
-    from qsmbench.artifacts import make_folder
-    from qsmbench.chains import Limits
-    from qsmbench.choice.tune import tune as search
-    from qsmbench.choice.tune import write_tuned
+    from qsmbench.data.folders import make_folder
+    from qsmbench.run.chains import Limits
+    from qsmbench.study.tune import tune as search
+    from qsmbench.study.tuned import write_tuned
 
     make_folder(out.parent)
     limits = Limits(time_limit, device=device)
@@ -221,7 +221,7 @@ def report(
     out: Annotated[Path, typer.Argument(help="folder to write index.html into")],
 ) -> None:
     """Write the report of a study as one HTML page that needs no network."""
-    from qsmbench.artifacts import make_folder
+    from qsmbench.data.folders import make_folder
     from qsmbench.report import build
 
     if not (results / "scores.parquet").is_file():
@@ -243,7 +243,7 @@ def new_method(
     folder: Annotated[Path, typer.Option(help="where to write it")] = Path(),
 ) -> None:
     """Write a method of your own that runs already, and a test that it passes."""
-    from qsmbench.external.start import write_start
+    from qsmbench.scaffold.start import write_start
 
     files = write_start(name, folder, produces=produces, source=from_, language=language)
     for file in files:
@@ -267,9 +267,9 @@ def conform(
     """
     from rich.table import Table
 
-    from qsmbench import registry
     from qsmbench.conform import FAIL, PASS, page
     from qsmbench.conform import conform as run_checks
+    from qsmbench.run import registry
 
     found = registry.find(method, container=container)  # type: ignore[arg-type]  # it checks
     settings = _settings(set_)
@@ -302,7 +302,7 @@ def list_(
 
 
 def _methods() -> list[tuple[str, str]]:
-    from qsmbench import registry
+    from qsmbench.run import registry
 
     rows = []
     for name in registry.names():
@@ -342,8 +342,8 @@ def _phantoms() -> list[tuple[str, str]]:
 
 
 def _scenarios() -> list[tuple[str, str]]:
-    from qsmbench.model import load_yaml
-    from qsmbench.phantom.scenario import Scenario, scenarios
+    from qsmbench.phantom.description.scenario import Scenario, scenarios
+    from qsmbench.typed_yaml import load_yaml
 
     loaded = {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
     return [
@@ -353,7 +353,7 @@ def _scenarios() -> list[tuple[str, str]]:
 
 
 def _artifacts() -> list[tuple[str, str]]:
-    from qsmbench.artifacts import ARTIFACTS
+    from qsmbench.data.artifacts import ARTIFACTS
 
     return [(name, f"{a.file} · {a.unit or 'no unit'} · {a.meaning}") for name, a in ARTIFACTS.items()]
 
@@ -372,7 +372,7 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
     """KEY=VALUE pairs, the values read as YAML."""
     import yaml
 
-    from qsmbench.model import numbers
+    from qsmbench.typed_yaml import numbers
 
     settings = {}
     for pair in pairs or []:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from analytic import oblique, sphere_fraction
 
-from qsmbench import artifacts
-from qsmbench.artifacts import Params
+from qsmbench.data import folders
+from qsmbench.data.folders import Params
 from qsmbench.grid import Grid
 from qsmbench.scan.field import field_of
 from qsmbench.units import rad_per_ppm
@@ -48,8 +48,8 @@ def small():
 def scan_folder(small, tmp_path):
     """`tmp_path`/scan and `tmp_path`/truth as artifact folders; returns `tmp_path`."""
     grid = small["params"].grid
-    artifacts.write(tmp_path / "scan", small["scan"], grid)
-    artifacts.write_params(tmp_path / "scan", small["params"])
-    artifacts.write(tmp_path / "truth", small["truth"], grid)
-    artifacts.write_regions(tmp_path / "truth" / artifacts.REGIONS_FILE, small["regions"])
+    folders.write(tmp_path / "scan", small["scan"], grid)
+    folders.write_params(tmp_path / "scan", small["params"])
+    folders.write(tmp_path / "truth", small["truth"], grid)
+    folders.write_regions(tmp_path / "truth" / folders.REGIONS_FILE, small["regions"])
     return tmp_path

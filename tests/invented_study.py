@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qsmbench.grid import Grid
-from qsmbench.report.picture import draw
+from qsmbench.view.picture import draw
 
 CHAINS = ["truth", "zero", "romeo.vsharp.tkd", "romeo.pdf.tv"]
 GROUP = "head_brain-3t"

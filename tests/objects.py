@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import Phantom, load
+from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.load import load
 
 
 def write(folder: Path, layers: list[dict], **more: object) -> Phantom:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.registry import method
+from qsmbench.method import method
 
 
 @method(produces="r2star", reference="textbook")

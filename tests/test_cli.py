@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qsmbench import artifacts, cli
+from qsmbench import cli
+from qsmbench.data import folders, volumes
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_lists_have_a_line_each_with_the_name_first(command, what):
 def test_a_broken_package_does_not_hide_the_other_methods(command, monkeypatch):
     from importlib.metadata import EntryPoint
 
-    from qsmbench import registry
+    from qsmbench.run import registry
 
     broken = EntryPoint("broken", "nowhere.at:all", "qsmbench.methods")
     monkeypatch.setattr(registry, "_entry_points", lambda: {"broken": broken})
@@ -60,8 +61,8 @@ def test_a_broken_package_does_not_hide_the_other_methods(command, monkeypatch):
 
 
 def test_scenarios_say_what_is_assumed(command):
-    from qsmbench.model import load_yaml
-    from qsmbench.phantom.scenario import Scenario, scenarios
+    from qsmbench.phantom.description.scenario import Scenario, scenarios
+    from qsmbench.typed_yaml import load_yaml
 
     _, out, _ = command("list", "scenarios")
     said = {line.split()[0]: line.endswith("(assumed)") for line in out.splitlines()}
@@ -149,15 +150,15 @@ def test_the_summary_does_not_mix_maps_and_counts_failures(capsys, tmp_path):
 def nan(scan, small):
     volume = small["scan"]["magnitude"].copy()
     volume[0, 0, 0] = np.nan
-    artifacts.write(scan, {"magnitude": volume}, small["params"].grid)
+    folders.write(scan, {"magnitude": volume}, small["params"].grid)
 
 
 def other_grid(scan, small):
-    artifacts.save_volume(scan / "magnitude.nii.gz", small["scan"]["magnitude"][:-1], small["params"].grid.affine)
+    volumes.save_volume(scan / "magnitude.nii.gz", small["scan"]["magnitude"][:-1], small["params"].grid.affine)
 
 
 def empty_mask(scan, small):
-    artifacts.write(scan, {"mask": np.zeros_like(small["scan"]["mask"])}, small["params"].grid)
+    folders.write(scan, {"mask": np.zeros_like(small["scan"]["mask"])}, small["params"].grid)
 
 
 def truncated(scan, small):
@@ -170,12 +171,12 @@ def no_nifti(scan, small):
 
 
 def fewer_echoes(scan, small):
-    artifacts.write(scan, {"phase": small["scan"]["phase"][..., :2]}, small["params"].grid)
+    folders.write(scan, {"phase": small["scan"]["phase"][..., :2]}, small["params"].grid)
 
 
 def degrees(scan, small):
     phase = np.rad2deg(small["scan"]["phase"])
-    artifacts.write(scan, {"phase": phase * 180 / np.abs(phase).max()}, small["params"].grid)
+    folders.write(scan, {"phase": phase * 180 / np.abs(phase).max()}, small["params"].grid)
 
 
 def no_echo_times(scan, small):
@@ -248,8 +249,8 @@ def test_scores_are_on_the_true_mask(command, scan_folder, small, tmp_path):
     grid, mask = small["params"].grid, small["scan"]["mask"]
     half = mask.copy()
     half[: grid.shape[0] // 2] = False
-    artifacts.write(scan_folder / "truth", {"mask": mask}, grid)
-    artifacts.write(scan_folder / "scan", {"mask": half | ~mask}, grid)
+    folders.write(scan_folder / "truth", {"mask": mask}, grid)
+    folders.write(scan_folder / "scan", {"mask": half | ~mask}, grid)
     assert (
         command("reconstruct", "truth", scan_folder / "scan", tmp_path / "o", "--truth", scan_folder / "truth")[0] == 0
     )
@@ -262,11 +263,11 @@ def test_scores_are_on_the_true_mask(command, scan_folder, small, tmp_path):
 def test_a_map_from_elsewhere_is_scored(command, scan_folder, small, tmp_path):
     """Only the map: what is not 0 was reconstructed."""
     grid = small["params"].grid
-    artifacts.write(scan_folder / "truth", {"mask": small["scan"]["mask"]}, grid)
-    artifacts.write_params(scan_folder / "truth", small["params"])
+    folders.write(scan_folder / "truth", {"mask": small["scan"]["mask"]}, grid)
+    folders.write_params(scan_folder / "truth", small["params"])
     half = small["truth"]["chi"] + np.float32(1)
     half[: grid.shape[0] // 2] = 0
-    artifacts.write(tmp_path / "mine", {"chi": half}, grid)
+    folders.write(tmp_path / "mine", {"chi": half}, grid)
     code, _, err = command("score", tmp_path / "mine", scan_folder / "truth", "--csv", tmp_path / "s.csv")
     assert code == 0, err
     table = pd.read_csv(tmp_path / "s.csv").set_index("metric")

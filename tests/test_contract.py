@@ -8,11 +8,11 @@ import numpy as np
 import oracles
 import pytest
 
-from qsmbench import registry
-from qsmbench.artifacts import ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
-from qsmbench.orientation import Orientation
+from qsmbench.method import Orientation
+from qsmbench.run import registry
 from qsmbench.units import rad_per_ppm
 
 METHODS = registry.names()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from test_contract import inputs  # noqa: F401
 
-from qsmbench import registry
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.array import compute, like, to_device, to_numpy, total
-from qsmbench.worker import on_device
+from qsmbench.ops.arrays.array import compute, like, to_device, to_numpy, total
+from qsmbench.run import registry
+from qsmbench.run.worker import on_device
 
 PORTABLE = [n for n in registry.names() if registry.find(n).portable]
 

@@ -25,7 +25,7 @@ def test_the_two_commands_are_targets_of_the_makefile():
 
 
 def test_its_method_is_one(tmp_path, small):
-    from qsmbench import registry
+    from qsmbench.run import registry
 
     (tmp_path / "mine.py").write_text(blocks("python")[0])
     mine = registry.find(str(tmp_path / "mine.py"))
@@ -34,7 +34,7 @@ def test_its_method_is_one(tmp_path, small):
 
 
 def test_its_study_is_legal(tmp_path, monkeypatch):
-    from qsmbench import config
+    from qsmbench.study import config
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(blocks("python")[0])

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from qsmbench.choice.curve import corner, inflection
+from qsmbench.dependencies import sources
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.notes import note
-from qsmbench.ops.algebra import norm
-from qsmbench.ops.array import masked
-from qsmbench.ops.solution import Terms, watched
-from qsmbench.registry import Method
-from qsmbench.sources import sources
+from qsmbench.method import Method, note
+from qsmbench.ops.arrays.algebra import norm
+from qsmbench.ops.arrays.array import masked
+from qsmbench.ops.solvers.solution import Terms, watched
 
 
 def wrapped(inner: Method, how: str) -> Method:
@@ -90,7 +89,7 @@ class _Trial:
             result = self.inner(*arguments, **{**self.fixed, self.setting: float(strength)})
         if np.isnan(terms.misfit):
             raise NotApplicable(
-                f"{self.inner.name} does not show its solution (see ops.solution): nothing to choose by"
+                f"{self.inner.name} does not show its solution (see ops.solvers.solution): nothing to choose by"
             )
         return result, terms
 

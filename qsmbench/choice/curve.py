@@ -23,7 +23,7 @@ def curvature(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarra
 
     Args:
         strengths: (n,) of regularisation, increasing.
-        misfits: (n,) ‖M(Dχ − field)‖, see `ops.solution`.
+        misfits: (n,) ‖M(Dχ − field)‖, see `ops.solvers.solution`.
         roughnesses: (n,) ‖∇χ‖₁.
 
     Returns:

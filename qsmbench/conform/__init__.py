@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qsmbench import registry
 from qsmbench.conform.checks import CHECKS, Picture, Verdict
 from qsmbench.conform.trial import Failed, OutOfTime, Trial
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.registry import Method
-from qsmbench.settings import check_settings
+from qsmbench.method import Method
+from qsmbench.run import registry
+from qsmbench.run.settings import check_settings
 
 __all__ = ["FAIL", "NOT_APPLICABLE", "PASS", "Check", "Picture", "conform"]
 

@@ -17,13 +17,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from qsmbench.artifacts import ARTIFACTS, read
 from qsmbench.conform.compare import BANDS, agreement, best_shift, difference, support
 from qsmbench.conform.scene import ISOTROPIC, OBLIQUE, Scene, Turn, Volumes, parts, render
 from qsmbench.conform.trial import Failed, Trial
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.folders import read
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.registry import PARAMETERS
+from qsmbench.method import PARAMETERS
 
 TURNED = 0.05
 """Largest relative change where a method computes the same, but for rounding: its own tolerance of stopping."""

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from qsmbench.artifacts import ARTIFACTS, make_folder, write_json
 from qsmbench.conform import FAIL, NOT_APPLICABLE, PASS, Check
 from qsmbench.conform.checks import Picture
-from qsmbench.registry import Method
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.folders import make_folder, write_json
+from qsmbench.method import Method
 
 PAGE, TABLE = "index.html", "conform.json"
 

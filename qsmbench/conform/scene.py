@@ -15,8 +15,7 @@ import numpy as np
 from scipy.ndimage import label
 
 from qsmbench.grid import Grid
-from qsmbench.orientation import Orientation
-from qsmbench.registry import Method
+from qsmbench.method import Method, Orientation
 from qsmbench.units import DR_3T, rad_per_ppm
 
 Volumes = dict[str, np.ndarray]

@@ -14,8 +14,8 @@ import numpy as np
 
 from qsmbench.conform.scene import Scene, Volumes
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.registry import Method
-from qsmbench.worker import checked
+from qsmbench.method import Method
+from qsmbench.run.worker import checked
 
 
 class Failed(Exception):

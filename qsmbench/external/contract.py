@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbench.artifacts import ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError
-from qsmbench.model import read_yaml
+from qsmbench.typed_yaml import read_yaml
 
 MANIFEST = "algorithm.yml"
 PARAMS = "params"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qsmbench.registry import Method
+from qsmbench.method import Method
 
 
 @dataclass(frozen=True)

@@ -19,24 +19,15 @@ from typing import IO, Any
 import nibabel as nib
 import numpy as np
 
-from qsmbench.artifacts import (
-    ARTIFACTS,
-    PARAMS_FILE,
-    Params,
-    check_grid,
-    open_grid,
-    open_volume,
-    read_json,
-    write,
-    write_json,
-    write_params,
-)
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.folders import PARAMS_FILE, Params, read_json, write, write_json, write_params
+from qsmbench.data.volumes import check_grid, open_grid, open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.external.container import ON_THIS_MACHINE, Call, contained, native
 from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
 from qsmbench.external.described import Described
 from qsmbench.grid import Grid
-from qsmbench.registry import Container
+from qsmbench.method import Container
 
 CONFIG_FILE = "config.json"
 
@@ -56,7 +47,7 @@ def load(folder: Path, container: Container = "none", memory_limit: float | None
     Args:
         folder: with an `algorithm.yml`.
         container: where it runs; see `registry.Container`.
-        memory_limit: MiB that its container may take; a process on this machine is watched by `qsmbench.step`.
+        memory_limit: MiB that its container may take; a process on this machine is watched by `qsmbench.run.step`.
 
     Raises:
         QsmbenchError: the folder does not keep the contract, has no image for its container, or its script has
@@ -173,7 +164,7 @@ def _native_environment(call: Call) -> dict[str, str]:
 def _watch(command: list[str], where: Path, environment: Mapping[str, str]) -> tuple[int, str]:
     """Run a command in the folder `where`, pass on what it says, and return its exit code and its last line.
 
-    What it leaves running in the background does not keep us waiting; `qsmbench.step` ends it.
+    What it leaves running in the background does not keep us waiting; `qsmbench.run.step` ends it.
     """
     with subprocess.Popen(
         command,

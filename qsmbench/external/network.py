@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from qsmbench.artifacts import ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.external.described import Described
 from qsmbench.external.patches import Patches
-from qsmbench.model import Model, load_yaml
-from qsmbench.ops.threads import n_threads
+from qsmbench.threads import n_threads
+from qsmbench.typed_yaml import Model, load_yaml
 
 if TYPE_CHECKING:
     import onnxruntime

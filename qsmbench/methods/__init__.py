@@ -1,0 +1,1 @@
+"""The reconstruction methods: one algorithm a file, named after it."""

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from qsmbench.artifacts import ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError, offer
 
 CONSUMABLE = {

@@ -9,8 +9,8 @@ from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.metrics._declaration import metric
 from qsmbench.metrics._values import box, norm, referenced, scatter
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import convolve
+from qsmbench.ops.arrays.fft import convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
 
 
 @metric(

@@ -11,20 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from qsmbench.basis import Basis
+from qsmbench.data.provenance import Basis
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.phantom import anisotropy, origins
-from qsmbench.phantom import geometry as g
+from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import Atlas
-from qsmbench.phantom.canvas import EVEN, Canvas, Compile, Shell
-from qsmbench.phantom.fibres import Course
-from qsmbench.phantom.placing import bodies, label_name, put
+from qsmbench.phantom.description import geometry as g
+from qsmbench.phantom.description.models import Texture
+from qsmbench.phantom.description.scenario import Case
+from qsmbench.phantom.description.sources import Calcification, Fat, Haemorrhage, InPlace, Source, constants
+from qsmbench.phantom.description.tissues import Origin, Tissue, changed, r2_prime, table
+from qsmbench.phantom.painting import anisotropy
+from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
+from qsmbench.phantom.painting.fibres import Course
+from qsmbench.phantom.painting.placing import bodies, label_name, put
+from qsmbench.phantom.painting.texture import apply, noise
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.scenario import Case
-from qsmbench.phantom.sources import Calcification, Fat, Haemorrhage, InPlace, Source, constants
-from qsmbench.phantom.texture import Texture, apply, noise
-from qsmbench.phantom.tissues import Origin, Tissue, changed, r2_prime, table
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 LESION = "lesion"

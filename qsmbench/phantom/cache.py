@@ -10,7 +10,7 @@ from pathlib import Path
 
 from joblib import Memory
 
-from qsmbench.sources import sources
+from qsmbench.dependencies import sources
 
 MOST_BYTES = 2**30
 """The store is cut down to this size at the start of a process."""

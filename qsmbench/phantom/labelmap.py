@@ -10,24 +10,24 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from qsmbench.artifacts import open_volume
-from qsmbench.basis import Basis
+from qsmbench.data.provenance import Basis
+from qsmbench.data.volumes import open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
-from qsmbench.model import check
-from qsmbench.ops.threads import over_planes
-from qsmbench.phantom import description as d
-from qsmbench.phantom import geometry as g
 from qsmbench.phantom import origins
 from qsmbench.phantom.base import Phantom, Region
-from qsmbench.phantom.canvas import Canvas, Compile, Shell
-from qsmbench.phantom.maps import Map, locate
-from qsmbench.phantom.placing import halves
+from qsmbench.phantom.description import geometry as g
+from qsmbench.phantom.description import models as d
+from qsmbench.phantom.description.sources import Calcification, InPlace
+from qsmbench.phantom.description.tissues import Material, Origin, find_tissue, material_values, split, table
+from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
+from qsmbench.phantom.painting.maps import Map, locate
+from qsmbench.phantom.painting.placing import halves
+from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.properties import CHANNELS, PD
-from qsmbench.phantom.shapes import Compiler, Maps
-from qsmbench.phantom.sources import Calcification, InPlace
-from qsmbench.phantom.tissues import Material, Origin, find_tissue, material_values, split, table
 from qsmbench.phantom.warp import NO_WARP
+from qsmbench.threads import over_planes
+from qsmbench.typed_yaml import check
 
 NEEDED = ("chi", "pd", "t1", "r2star", "fat_fraction")
 """Columns of a table that does not name a tissue; `r2` may be there, too."""

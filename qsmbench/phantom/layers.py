@@ -10,23 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from qsmbench.basis import Basis
+from qsmbench.data.provenance import Basis
 from qsmbench.grid import Grid
-from qsmbench.phantom import description as d
-from qsmbench.phantom import geometry as g
-from qsmbench.phantom import origins, veins, vessels
+from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.cache import digest, memory
-from qsmbench.phantom.canvas import Canvas, Compile, Shell
-from qsmbench.phantom.fibres import Course, courses
-from qsmbench.phantom.growth import Branch
-from qsmbench.phantom.maps import locate, read_map
-from qsmbench.phantom.placing import halves
-from qsmbench.phantom.shapes import Compiler, Maps
-from qsmbench.phantom.sources import Calcification, Oxygenation
-from qsmbench.phantom.subject import Person, Population, draw, read_population, shape_of
-from qsmbench.phantom.tissues import (
+from qsmbench.phantom.description import geometry as g
+from qsmbench.phantom.description import models as d
+from qsmbench.phantom.description.sources import Calcification, Oxygenation
+from qsmbench.phantom.description.subject import Person, Population, draw, read_population, shape_of
+from qsmbench.phantom.description.tissues import (
     Origin,
     Tissue,
     TissueChange,
@@ -36,7 +30,15 @@ from qsmbench.phantom.tissues import (
     table,
     weighted,
 )
-from qsmbench.phantom.tubes import paint_tubes
+from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
+from qsmbench.phantom.painting.fibres import Course, courses
+from qsmbench.phantom.painting.maps import locate, read_map
+from qsmbench.phantom.painting.placing import halves
+from qsmbench.phantom.painting.shapes import Compiler, Maps
+from qsmbench.phantom.painting.tubes import paint_tubes
+from qsmbench.phantom.veins import blood as venous
+from qsmbench.phantom.veins import tree as vein_tree
+from qsmbench.phantom.veins.growth import Branch
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
@@ -170,7 +172,7 @@ class ShapePhantom(Phantom):
         given = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
         hct = self._origin("vessels.hct", "hct" in stated.assumed)
         values, constants = {"haematocrit": (blood.hct, hct)}, set()
-        for key in veins.saturation_keys(region, self._veins, blood):
+        for key in venous.saturation_keys(region, self._veins, blood):
             origin = self._origin(f"vessels.saturation.{key}", "saturation" in stated.assumed)
             if key in given:
                 origin = self._origin_of(given[key])
@@ -234,8 +236,8 @@ class ShapePhantom(Phantom):
         images = [digest(locate(m.file, self.path.parent)) for m in self.description.maps.values()]
         key = (*(m.model_dump_json() for m in made_from), *images)
         seed = self.description.vessels.seed + SEEDS * self.description.subject
-        return vessels.tree(
-            self._veins_file, self._veins, lambda: vessels.Terrain(self.description.shapes, *self._maps), seed, key
+        return vein_tree.tree(
+            self._veins_file, self._veins, lambda: vein_tree.Terrain(self.description.shapes, *self._maps), seed, key
         )
 
     @cached_property
@@ -262,9 +264,9 @@ class ShapePhantom(Phantom):
         return locate(self.description.vessels.file, self.path.parent)
 
     @cached_property
-    def _veins(self) -> veins.Veins:
+    def _veins(self) -> venous.Veins:
         assert self._blood is not None
-        return veins.read_veins(self._veins_file, self._blood)
+        return venous.read_veins(self._veins_file, self._blood)
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
         """Paint the veins, filled with blood as saturated as the description says."""
@@ -274,8 +276,8 @@ class ShapePhantom(Phantom):
         tissue = find_tissue(self.tissues, d.VENOUS, self.path)
         index = {name: i for i, name, _ in self.anatomy}
         regions = [self._veins.regions[b.name] for b in self.vessels]
-        oxygen = [veins.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
-        known = {y: weighted(veins.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
+        oxygen = [venous.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
+        known = {y: weighted(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
         values = np.array([known[y] for y in oxygen])
         names = np.array([index[r] for r in regions], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)

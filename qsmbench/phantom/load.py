@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 
 from qsmbench.errors import QsmbenchError, offer
-from qsmbench.model import Model, check, read_yaml, refused
 from qsmbench.paths import share
 from qsmbench.phantom.base import Phantom
-from qsmbench.phantom.description import Description, LabelDescription, ShapesDescription
+from qsmbench.phantom.description.models import Description, LabelDescription, ShapesDescription
+from qsmbench.phantom.description.scenario import as_scenario, scenarios
+from qsmbench.phantom.description.subject import draw, read_population
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
-from qsmbench.phantom.maps import locate
-from qsmbench.phantom.scenario import as_scenario, scenarios
-from qsmbench.phantom.subject import draw, read_population
+from qsmbench.phantom.painting.maps import locate
+from qsmbench.typed_yaml import Model, check, read_yaml, refused
 
 SUFFIX = ".yaml"
 

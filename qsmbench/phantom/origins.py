@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from qsmbench.basis import Basis
-from qsmbench.phantom import sources as s
-from qsmbench.phantom.texture import Texture
-from qsmbench.phantom.tissues import Origin, Tissue
+from qsmbench.data.provenance import Basis
+from qsmbench.phantom.description import sources as s
+from qsmbench.phantom.description.models import Texture
+from qsmbench.phantom.description.tissues import Origin, Tissue
 
 UNITS = {"chi_para": "ppm", "chi_dia": "ppm", "t1": "s", "r2": "1/s", "r2star": "1/s"}
 """Unit of each property that has one."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbench.report._study import CONTROLS, RUN_ROWS, Study, read_study
+from qsmbench.analysis.results import CONTROLS, RUN_ROWS, Study, read_study
 
 __all__ = ["build"]
 
@@ -40,7 +40,7 @@ def build(study: Path, out: Path) -> Path:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from qsmbench.artifacts import make_folder
+    from qsmbench.data.folders import make_folder
 
     content = _content(read_study(Path(study)))
     environment = Environment(
@@ -63,12 +63,13 @@ def _content(study: Study) -> dict[str, Any]:
     """What the template shows."""
     from markupsafe import Markup
 
+    from qsmbench.analysis.regions import regional
+    from qsmbench.analysis.replicates import SUPPORTS
     from qsmbench.report._basis import rests
     from qsmbench.report._charts import cost_chart, regional_chart, scores_chart
     from qsmbench.report._methods import methods_used
-    from qsmbench.report._regional import regional
-    from qsmbench.report._summary import SUPPORTS, tables
-    from qsmbench.report.picture import CONVENTION
+    from qsmbench.report._summary import tables
+    from qsmbench.view.picture import CONVENTION
 
     sections = []
     for i, table in enumerate(tables(study)):
@@ -123,7 +124,7 @@ def _pictures(study: Study) -> tuple[list[Picture], int]:
 def _definitions(study: Study) -> list[dict[str, Any]]:
     """What each metric of the study computes, from its declaration."""
     from qsmbench import metrics
-    from qsmbench.report._summary import in_reading_order
+    from qsmbench.analysis.replicates import in_reading_order
 
     found = [m for m in study.scores["metric"].unique() if m not in RUN_ROWS]
     declared = [metrics.find(m) for m in in_reading_order(found) if m in metrics.names()]
@@ -141,7 +142,7 @@ def _definitions(study: Study) -> list[dict[str, Any]]:
 
 
 def _artifact(study: Study, metric: str) -> str:
-    from qsmbench.artifacts import ARTIFACTS
+    from qsmbench.data.artifacts import ARTIFACTS
 
     found = str(study.scores.loc[study.scores["metric"] == metric, "artifact"].iloc[0])
     return found if found in ARTIFACTS else "chi"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from qsmbench.basis import Basis
-from qsmbench.report._study import Study
+from qsmbench.analysis.results import Study
+from qsmbench.data.provenance import Basis
 
 NAMED = 8
 """Regions that a line names before it only counts the rest."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qsmbench.report._regional import Regional
-from qsmbench.report._study import Study
-from qsmbench.report._summary import Column, Table
+from qsmbench.analysis.regions import Regional
+from qsmbench.analysis.replicates import Column
+from qsmbench.analysis.results import Study
+from qsmbench.report._summary import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

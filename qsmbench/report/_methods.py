@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbench.artifacts import read_json
-from qsmbench.chains import prefixes
-from qsmbench.step import RUN_FILE
+from qsmbench.data.folders import read_json
+from qsmbench.run.chains import prefixes
+from qsmbench.run.step import RUN_FILE
 
 
 @dataclass(frozen=True)

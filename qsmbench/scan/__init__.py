@@ -1,0 +1,1 @@
+"""From property maps to a measured signal."""

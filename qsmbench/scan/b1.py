@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from qsmbench.grid import Grid
-from qsmbench.model import Model
 from qsmbench.scan.geometry import Point
 from qsmbench.scan.harmonics import SCALE_MM
+from qsmbench.typed_yaml import Model
 
 
 class Dome(Model):

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from qsmbench.grid import Grid
-from qsmbench.model import Model
 from qsmbench.scan.harmonics import evaluate
+from qsmbench.typed_yaml import Model
 from qsmbench.units import rad_per_ppm
 
 BINS = 8

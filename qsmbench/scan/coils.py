@@ -11,8 +11,8 @@ from pydantic import Field, PositiveFloat
 from scipy import ndimage
 
 from qsmbench.grid import Grid
-from qsmbench.model import Model
 from qsmbench.scan.geometry import Point
+from qsmbench.typed_yaml import Model
 
 SMOOTH_MM = 5.0
 """Standard deviation of the Gaussian that smooths a coil's phase offset; assumed."""

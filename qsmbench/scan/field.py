@@ -7,8 +7,8 @@ import numpy as np
 import scipy.fft
 
 from qsmbench.grid import Grid
-from qsmbench.ops.threads import n_threads, over_planes
 from qsmbench.scan.prism import spectra
+from qsmbench.threads import n_threads, over_planes
 
 PLANES = 4  # planes transformed at a time: enough to fill the threads, few enough to stay in the cache
 

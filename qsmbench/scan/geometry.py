@@ -10,9 +10,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from scipy.spatial.transform import Rotation
 
 from qsmbench.grid import Grid
-from qsmbench.model import Model
-from qsmbench.phantom import Phantom
+from qsmbench.phantom.base import Phantom
 from qsmbench.scan.blocks import Factor
+from qsmbench.typed_yaml import Model
 
 Point = tuple[float, float, float]
 Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]

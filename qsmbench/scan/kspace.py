@@ -8,8 +8,8 @@ import numpy as np
 import scipy.fft
 from pydantic import Field
 
-from qsmbench.model import Model
-from qsmbench.ops.threads import n_threads
+from qsmbench.threads import n_threads
+from qsmbench.typed_yaml import Model
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Partial = Annotated[float, Field(ge=0.5, le=1)]

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from qsmbench.grid import Grid
-from qsmbench.model import Model
 from qsmbench.scan.geometry import Point, turn
+from qsmbench.typed_yaml import Model
 
 
 class Motion(Model):

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 
 from qsmbench.grid import Triple
-from qsmbench.ops.threads import over_planes
+from qsmbench.threads import over_planes
 
 
 @numba.njit(nogil=True, cache=True)

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from qsmbench.errors import QsmbenchError, offer
-from qsmbench.model import Model, load_yaml
 from qsmbench.paths import share
 from qsmbench.scan.acquired_mask import AcquiredMask
 from qsmbench.scan.b1 import B1
@@ -21,6 +20,7 @@ from qsmbench.scan.motion import Motion
 from qsmbench.scan.readout import Readout
 from qsmbench.scan.slices import Slices
 from qsmbench.scan.snr import Snr
+from qsmbench.typed_yaml import Model, load_yaml
 
 Positive = Annotated[float, Field(gt=0)]
 

@@ -10,10 +10,10 @@ import scipy.fft
 from pydantic import Field, PositiveFloat
 
 from qsmbench.grid import Grid
-from qsmbench.model import Model
-from qsmbench.ops.threads import n_threads, over_planes
 from qsmbench.scan.harmonics import evaluate
 from qsmbench.scan.signal import fat_dephasing
+from qsmbench.threads import n_threads, over_planes
+from qsmbench.typed_yaml import Model
 from qsmbench.units import hz_per_ppm
 
 AXES = ("x", "y", "z")

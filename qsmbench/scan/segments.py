@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import scipy.fft
 
-from qsmbench.ops.threads import n_threads
 from qsmbench.scan.kspace import KSpace, count
+from qsmbench.threads import n_threads
 
 
 def _rank(n: int, fraction: float, partial: float) -> tuple[np.ndarray, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from qsmbench.ops.threads import over_planes
+from qsmbench.threads import over_planes
 from qsmbench.units import FAT_AMPLITUDE, FAT_SHIFT, hz_per_ppm
 
 

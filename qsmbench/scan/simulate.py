@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsmbench.artifacts import Params
+from qsmbench.data.folders import Params
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.phantom import Phantom, Properties
+from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.properties import Properties
 from qsmbench.scan import b1, breathing, coils, motion, segments
 from qsmbench.scan.blocks import majority, repeat
 from qsmbench.scan.field import field_of

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import Phantom, Properties
+from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.properties import Properties
 from qsmbench.scan.field import field_of
 
 COARSE_MM = 1.0

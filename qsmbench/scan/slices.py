@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from qsmbench.model import Model
 from qsmbench.scan.blocks import Factor, block_mean
+from qsmbench.typed_yaml import Model
 
 
 class Slices(Model):

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field, PositiveFloat, field_validator
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.model import Model
 from qsmbench.scan.geometry import Place, Sizes
 from qsmbench.scan.kspace import KSpace
 from qsmbench.scan.readout import Readout
+from qsmbench.typed_yaml import Model
 
 
 class At(Model):

@@ -17,7 +17,7 @@ from qsmbench.methods.background.pdf import pdf
 from qsmbench.methods.background.resharp import resharp
 from qsmbench.methods.background.sharp import sharp
 from qsmbench.methods.background.vsharp import vsharp
-from qsmbench.ops.sphere import sphere_weights
+from qsmbench.ops.kernels.sphere import sphere_weights
 
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)
 METHODS = [sharp, vsharp, resharp, ismv, lbv, pdf]

@@ -4,11 +4,11 @@ import numpy as np
 import oracles
 import pytest
 
-from qsmbench import registry
 from qsmbench.choice.curve import corner, curvature, inflection
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.notes import collected
-from qsmbench.ops.solution import solved, watched
+from qsmbench.method import collected
+from qsmbench.ops.solvers.solution import solved, watched
+from qsmbench.run import registry
 
 SIGMA = 0.002
 

@@ -9,7 +9,7 @@ from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.methods.contrast.arlo import arlo
 from qsmbench.methods.contrast.r2star_log import r2star_log
 from qsmbench.methods.contrast.r2star_nonlinear import r2star_nonlinear
-from qsmbench.ops.rician import rician_mean
+from qsmbench.ops.phase.rician import rician_mean
 
 EVEN, UNEVEN = np.arange(1, 9) * 0.004, np.array([0.003, 0.007, 0.013, 0.018, 0.026])
 METHODS = [r2star_log, arlo, r2star_nonlinear]

@@ -9,11 +9,11 @@ from analytic import oblique
 
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
+from qsmbench.method import Orientation
 from qsmbench.methods.inversion.cosmos import cosmos
 from qsmbench.methods.inversion.tkd import tkd
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import convolve
-from qsmbench.orientation import Orientation
+from qsmbench.ops.arrays.fft import convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
 
 DIRECTIONS = (oblique(0.1, -0.1, 1), oblique(0.6, 0.1, 1), oblique(-0.1, 0.7, 1))
 

@@ -9,8 +9,8 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.methods.field.fit import fit
 from qsmbench.methods.field.nonlinear_fit import nonlinear_fit
-from qsmbench.ops.echo_line import noise_in_magnitude, noise_in_texture, noise_level, straight_line
-from qsmbench.ops.smooth import smooth_phase, smoothing_weights
+from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
+from qsmbench.ops.phase.echo_line import noise_in_magnitude, noise_in_texture, noise_level, straight_line
 from qsmbench.units import rad_per_ppm
 
 B0 = 3.0

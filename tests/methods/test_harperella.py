@@ -9,10 +9,10 @@ from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.methods.background.lbv import lbv
 from qsmbench.methods.joint.harperella import harperella
-from qsmbench.ops.difference import gradient, gradient_adjoint
-from qsmbench.ops.fft import Window
-from qsmbench.ops.sphere import smv_kernel
-from qsmbench.ops.wrapped import field_laplacian
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint
+from qsmbench.ops.arrays.fft import Window
+from qsmbench.ops.kernels.sphere import smv_kernel
+from qsmbench.ops.phase.wrapped_phase import field_laplacian
 from qsmbench.units import rad_per_ppm
 
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)

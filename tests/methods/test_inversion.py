@@ -19,9 +19,9 @@ from qsmbench.methods.inversion.tkd import tkd
 from qsmbench.methods.inversion.tsvd import tsvd
 from qsmbench.methods.inversion.tv import tv
 from qsmbench.metrics.xsim import xsim
-from qsmbench.ops.difference import gradient, gradient_adjoint
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import convolve
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint
+from qsmbench.ops.arrays.fft import convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
 
 METHODS = [tkd, tsvd, l2, tv, cgls, rts, ilsqr, star, ndi, medi]
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)

@@ -17,12 +17,13 @@ from qsmbench.methods.inversion.ndi import ndi
 from qsmbench.methods.inversion.rts import rts
 from qsmbench.methods.inversion.star import star
 from qsmbench.methods.inversion.tv import tv
-from qsmbench.ops import edges, total_variation
-from qsmbench.ops.difference import gradient, gradient_adjoint
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import convolve
-from qsmbench.ops.residual import conjugate_residual
-from qsmbench.ops.weight import effective_echo_time, field_weight
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint
+from qsmbench.ops.arrays.fft import convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.masks import edges
+from qsmbench.ops.solvers import total_variation
+from qsmbench.ops.solvers.residual import conjugate_residual
+from qsmbench.ops.solvers.weight import effective_echo_time, field_weight
 from qsmbench.units import rad_per_ppm
 
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)

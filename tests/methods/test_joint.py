@@ -13,10 +13,10 @@ from qsmbench.methods.background.pdf import pdf
 from qsmbench.methods.inversion.tv import tv
 from qsmbench.methods.joint.tfi import tfi
 from qsmbench.methods.joint.tgv_qsm import tgv_qsm
-from qsmbench.ops import single_step_tgv as gv
-from qsmbench.ops.difference import gradient
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window
+from qsmbench.ops.arrays.difference import gradient
+from qsmbench.ops.arrays.fft import Window
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers import single_step_tgv as gv
 from qsmbench.units import rad_per_ppm
 
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from qsmbench import chains
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.methods.field.fit import fit
@@ -11,8 +10,9 @@ from qsmbench.methods.mask.erode import erode
 from qsmbench.methods.mask.erode_noisy import erode_noisy
 from qsmbench.methods.mask.magnitude_mask import magnitude_mask
 from qsmbench.methods.mask.quality_mask import quality_mask
-from qsmbench.ops.morphology import closed, otsu
-from qsmbench.ops.phase_quality import phase_quality
+from qsmbench.ops.masks.morphology import closed, otsu
+from qsmbench.ops.phase.phase_quality import phase_quality
+from qsmbench.run import chains
 from qsmbench.units import rad_per_ppm
 
 GRID = Grid((49, 43, 27), (1.0, 1.2, 2.0))

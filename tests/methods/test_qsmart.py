@@ -12,8 +12,8 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.methods.inversion.tkd import tkd
 from qsmbench.methods.joint.qsmart import qsmart
-from qsmbench.ops.varying_width import smooth_by_width
-from qsmbench.ops.vessel import bottom_hat, vesselness
+from qsmbench.ops.arrays.varying_width import smooth_by_width
+from qsmbench.ops.masks.vessel import bottom_hat, vesselness
 
 TE, B0 = np.array([0.006, 0.012, 0.018]), 3.0
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)

@@ -13,10 +13,10 @@ from qsmbench.methods.inversion.tv import tv
 from qsmbench.methods.separation.chi_separation import chi_separation
 from qsmbench.methods.separation.chi_separation_r2star import chi_separation_r2star
 from qsmbench.methods.separation.trivial_split import trivial_split
-from qsmbench.ops import separation
-from qsmbench.ops.difference import gradient
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
+from qsmbench.ops.arrays.difference import gradient
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers import separation
 
 DR = 137.0
 

@@ -9,7 +9,7 @@ import scipy.sparse
 from scipy.ndimage import binary_erosion
 
 from qsmbench.grid import Grid
-from qsmbench.ops import single_step_tgv as gv
+from qsmbench.ops.solvers import single_step_tgv as gv
 
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)
 ALPHA1 = 1e-3

@@ -17,7 +17,7 @@ from qsmbench.methods.inversion.tkd import tkd
 from qsmbench.methods.inversion.tv import tv
 from qsmbench.methods.inversion.wh_qsm import wh_qsm
 from qsmbench.metrics.xsim import xsim
-from qsmbench.ops.weight import effective_echo_time, field_weight
+from qsmbench.ops.solvers.weight import effective_echo_time, field_weight
 from qsmbench.units import rad_per_ppm
 
 FAMILY = [tv, tgv, nltv, nltgv, l1_qsm, hd_qsm, wh_qsm]

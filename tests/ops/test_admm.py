@@ -6,18 +6,18 @@ import oracles
 import pytest
 
 from qsmbench.grid import Grid
-from qsmbench.ops import generalised_variation, proximal
-from qsmbench.ops.admm import FieldData, divide
-from qsmbench.ops.array import to_numpy
-from qsmbench.ops.difference import difference_spectra, gradient, laplacian_spectrum
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import convolve, irfftn, rfftn
-from qsmbench.ops.generalised_variation import (
+from qsmbench.ops.arrays.array import to_numpy
+from qsmbench.ops.arrays.difference import difference_spectra, gradient, laplacian_spectrum
+from qsmbench.ops.arrays.fft import convolve, irfftn, rfftn
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers import generalised_variation, proximal
+from qsmbench.ops.solvers.admm import FieldData, divide
+from qsmbench.ops.solvers.generalised_variation import (
     GeneralisedVariation,
     symmetrised_gradient,
     symmetrised_gradient_adjoint,
 )
-from qsmbench.ops.weak_harmonic import HarmonicData
+from qsmbench.ops.solvers.weak_harmonic import HarmonicData
 
 SIZE, OBLIQUE = (1.0, 1.2, 2.0), (0.36, -0.48, 0.8)
 SHAPE = (7, 9, 8)

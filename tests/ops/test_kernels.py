@@ -5,13 +5,14 @@ import oracles
 import pytest
 import scipy.fft
 
+from qsmbench import threads
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.ops import fft, threads
-from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.smooth import smooth_phase
-from qsmbench.ops.sphere import smv_kernel, sphere_weights
+from qsmbench.ops.arrays import fft
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.arrays.smooth import smooth_phase
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.kernels.sphere import smv_kernel, sphere_weights
 
 OBLIQUE = (0.36, -0.48, 0.8)
 SHAPES = [(24, 30, 20), (15, 21, 27), (16, 15, 18)]

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
-from qsmbench.ops.region_growing import edge_quality, grow
+from qsmbench.ops.phase.region_growing import edge_quality, grow
 
 SHAPE = (13, 12, 11)
 

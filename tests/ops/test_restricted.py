@@ -5,11 +5,11 @@ import oracles
 import pytest
 
 from qsmbench.grid import Grid
-from qsmbench.ops import restricted
-from qsmbench.ops.difference import laplacian_spectrum
-from qsmbench.ops.fft import convolve
-from qsmbench.ops.morphology import without_boundary
-from qsmbench.ops.sphere import smv_kernel
+from qsmbench.ops.arrays.difference import laplacian_spectrum
+from qsmbench.ops.arrays.fft import convolve
+from qsmbench.ops.kernels.sphere import smv_kernel
+from qsmbench.ops.masks.morphology import without_boundary
+from qsmbench.ops.solvers import restricted
 
 GRID = Grid((13, 12, 9), (1.0, 1.2, 1.7), (0.36, -0.48, 0.8))
 

@@ -4,8 +4,9 @@ import numpy as np
 import oracles
 import pytest
 
-from qsmbench.ops import algebra, solve, total_variation
-from qsmbench.ops.difference import gradient, gradient_adjoint
+from qsmbench.ops.arrays import algebra
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint
+from qsmbench.ops.solvers import solve, total_variation
 
 SHAPE = (7, 6, 5)
 SIZE = (1.0, 1.2, 2.0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from qsmbench.phantom import Phantom, Properties, load
+from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.load import load
+from qsmbench.phantom.properties import Properties
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import yaml
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.phantom import load
-from qsmbench.phantom.fibres import Course
+from qsmbench.phantom.load import load
+from qsmbench.phantom.painting.fibres import Course
 
 SMALL = {"voxel_size": 3, "supersampling": 1, "texture": None, "vessels": None}
 AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
@@ -201,7 +201,7 @@ def test_what_exceeds_the_diamagnetic_part_is_paramagnetic(tmp_path):
 
 def test_constant_direction_is_mirrored(tmp_path):
     phantom = load(str(write(tmp_path, fibres=[1, 1, 0])))
-    (course,) = phantom.fibres.values()
+    (course,) = phantom.painting.fibres.values()
     right, left = course.directions(np.array([[8.0, 0, 0], [-8.0, 0, 0]]))
     assert right[0] * right[1] == pytest.approx(0.5, abs=1e-6)
     assert left[0] * left[1] == pytest.approx(-0.5, abs=1e-6)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from objects import layer, write
 
-from qsmbench.basis import read_basis, write_basis
+from qsmbench.data.provenance import read_basis, write_basis
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom import load
-from qsmbench.phantom.tissues import read_tissues
+from qsmbench.phantom.description.tissues import read_tissues
+from qsmbench.phantom.load import load
 
 BALL = {"shape": "ellipsoid", "radii": [8, 8, 8]}
 HEADER = "tissue,group,property,b0,value,unit,source,assumed\n"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom import load
-from qsmbench.phantom.tissues import table
+from qsmbench.phantom.description.tissues import table
+from qsmbench.phantom.load import load
 
 TABLE = "index\tname\ttissue\n0\toutside\tair\n1\twhite\twhite_matter\n2\tnucleus\tputamen\n"
 

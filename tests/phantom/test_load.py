@@ -9,9 +9,9 @@ import yaml
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
-from qsmbench.phantom import load
+from qsmbench.phantom.description.tissues import blood_chi, read_tissues, table
+from qsmbench.phantom.load import load
 from qsmbench.phantom.properties import CHANNELS
-from qsmbench.phantom.tissues import blood_chi, read_tissues, table
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from qsmbench.grid import Grid
-from qsmbench.model import read_yaml
-from qsmbench.phantom import Phantom, Properties, load
-from qsmbench.phantom.scenario import Scenario, scenarios
+from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.description.scenario import Scenario, scenarios
+from qsmbench.phantom.load import load
+from qsmbench.phantom.properties import Properties
+from qsmbench.typed_yaml import read_yaml
 
 SCENARIOS = {name: Scenario.model_validate(read_yaml(path)) for name, path in scenarios().items()}
 CASES = [(name, case) for name, scenario in SCENARIOS.items() for case in scenario.cases]

@@ -7,7 +7,7 @@ import pytest
 from objects import layer, moment, write
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 
 
 @pytest.mark.parametrize("voxel_size", [1.5, [1, 1, 3]])

@@ -9,8 +9,8 @@ from scipy import constants as c
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.phantom import load
-from qsmbench.phantom.sources import constants
+from qsmbench.phantom.description.sources import constants
+from qsmbench.phantom.load import load
 
 BALL = {"shape": "ellipsoid", "radii": [8, 8, 8]}
 TISSUE = {"shape": BALL, "tissue": "putamen"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 
 SMALL = {"voxel_size": 3, "supersampling": 1, "vessels": None, "texture": None}  # quick
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.phantom.properties import CHANNELS
 
 REGIONS = ("white_matter", "cortex", "putamen", "globus_pallidus_externus", "red_nucleus", "dentate", "thalamus")

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from invented_study import CHAINS, GROUP, scores, write_study
 
-from qsmbench.artifacts import write_json
-from qsmbench.basis import BASIS_FILE, SCENARIO_FILE, Basis, write_basis
-from qsmbench.report import _study, build
+from qsmbench.analysis import results
+from qsmbench.data.folders import write_json
+from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, Basis, write_basis
+from qsmbench.report import build
 from qsmbench.report._basis import rests
 
 ROWS = [
@@ -106,7 +107,7 @@ def test_a_phantom_without_scenario_shows_none(folder, tmp_path):
     ],
 )
 def test_each_artifact_rests_on_its_property(folder, artifact, symbol, assumed, marked):
-    study = _study.read_study(folder)
+    study = results.read_study(folder)
     study.scores["artifact"] = artifact
     found = rests(study, GROUP, artifact)
     assert (found.symbol, found.assumed) == (symbol, assumed)
@@ -115,11 +116,11 @@ def test_each_artifact_rests_on_its_property(folder, artifact, symbol, assumed, 
 
 
 def test_long_lists_are_cut(folder):
-    study = _study.read_study(folder)
+    study = results.read_study(folder)
     many = [f"region{i}" for i in range(12)]
     rows = [Basis(name, "chi", "v", "1", "", "guess", "table", True) for name in many]
     write_basis(folder / GROUP / "truth" / BASIS_FILE, rows)
     one = study.scores[study.scores["metric"] == "mean"].iloc[:1]
-    scored = _study.Study("s", "", pd.concat([one.assign(region=name) for name in many]), "", {}, folder)
+    scored = results.Study("s", "", pd.concat([one.assign(region=name) for name in many]), "", {}, folder)
     ((_, listed),) = rests(scored, GROUP, "chi").shares
     assert listed == ", ".join(many[:8]) + " and 4 more"

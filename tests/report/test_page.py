@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from invented_study import CHAINS, scores, write_study
 
+from qsmbench.analysis import replicates, results
 from qsmbench.errors import QsmbenchError
-from qsmbench.report import _study, build
 from qsmbench.report import _summary as summary
+from qsmbench.report import build
 
 LOADS = {"src", "srcset", "poster", "data", "action", "background"}
 
@@ -189,7 +190,7 @@ def test_missing_damaged_and_empty_scores_are_refused(tmp_path):
 
 
 def test_the_best_is_marked_among_the_methods_only(study):
-    (table,) = summary.tables(_study.read_study(study))
+    (table,) = summary.tables(results.read_study(study))
     marked = [r.chain for r in (*table.methods, *table.controls) if r.cells["study"].get("nrmse").best]
     assert marked == ["romeo.vsharp.tkd"]
     assert [r.chain for r in table.methods] == ["romeo.vsharp.tkd", "romeo.pdf.tv"]
@@ -199,7 +200,7 @@ def test_the_best_is_marked_among_the_methods_only(study):
 
 def test_replicates_are_grouped_by_name_without_seed(tmp_path):
     both = pd.concat([scores(CHAINS), scores(CHAINS, group="abdomen_liver-1p5t")])
-    study = _study.read_study(write_study(tmp_path / "s", both, pictures=False))
+    study = results.read_study(write_study(tmp_path / "s", both, pictures=False))
     assert study.groups == ["head_brain-3t", "abdomen_liver-1p5t"]
     assert [t.seeds for t in summary.tables(study)] == [2, 2]
 
@@ -208,7 +209,7 @@ def test_chains_that_make_other_artifacts_have_a_table_of_their_own(tmp_path):
     fields = scores(["romeo.fit"]).assign(artifact="total_field")
     lost = scores([], failed=[("romeo.tkd", None, "out of memory")]).assign(artifact="chi")
     table = pd.concat([fields, scores(CHAINS), lost])
-    study = _study.read_study(write_study(tmp_path / "s", table, pictures=False))
+    study = results.read_study(write_study(tmp_path / "s", table, pictures=False))
     chi, field = summary.tables(study)
     assert (chi.artifact, field.artifact) == ("chi", "total_field")
     assert [r.chain for r in field.methods] == ["romeo.fit"] and field.failed == []
@@ -217,9 +218,9 @@ def test_chains_that_make_other_artifacts_have_a_table_of_their_own(tmp_path):
 
 
 def test_only_deep_grey_regions_where_a_key_tells_them(study):
-    from qsmbench.artifacts import write_regions
+    from qsmbench.data.folders import write_regions
 
-    read = _study.read_study(study)
+    read = results.read_study(study)
     assert read.nuclei("head_brain-3t") == ["caudate", "putamen", "pallidum"]
     folder = study / "head_brain-3t" / "truth"
     folder.mkdir(parents=True)
@@ -244,7 +245,7 @@ def test_notes_of_measured_scans_are_shown(study, tmp_path):
     [(-0.04, 1, "0.0"), (-1.26, 1, "−1.3"), (float("nan"), 1, "–"), (3.2e9, 1, "3.2e+09"), (12.0, 0, "12")],
 )
 def test_numbers(value, decimals, text):
-    assert summary.number(value, decimals) == text
+    assert replicates.number(value, decimals) == text
 
 
 def test_isolated_and_composed_chains_compete_apart(tmp_path):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from analytic import sphere_fraction
 
+from qsmbench.data.masks import brain
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.scan.acquired_mask import AcquiredMask, acquired, brain
+from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 
 GRID = Grid((60, 60, 40), (2, 2, 3))
 

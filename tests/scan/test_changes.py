@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan import breathing, motion
 from qsmbench.scan.breathing import BINS, Breathing
 from qsmbench.scan.geometry import turn

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from qsmbench.config import Simulated
+from qsmbench.data import folders
 from qsmbench.errors import QsmbenchError
-from qsmbench.jobs.noise import main as noise_job
-from qsmbench.jobs.simulate import NOISEFREE, simulated
-from qsmbench.jobs.simulate import main as simulate_job
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan.protocol import load_protocol, protocols
 from qsmbench.scan.simulate import simulate
+from qsmbench.study.datasets import Simulated
+from qsmbench.study.jobs.noise import main as noise_job
+from qsmbench.study.jobs.simulate import NOISEFREE, simulated
+from qsmbench.study.jobs.simulate import main as simulate_job
 
 
 @pytest.mark.parametrize("name", protocols())
@@ -84,8 +85,7 @@ ALL = {
 
 def test_the_two_ways_to_a_scan_are_one(tmp_path):
     """`qsmbench simulate` in one go, and a study's two jobs with files between, give the same volumes."""
-    from qsmbench import artifacts
-    from qsmbench.basis import BASIS_FILE, SCENARIO_FILE, read_basis
+    from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, read_basis
 
     source = Simulated(phantom="sphere", protocol="brain-3t", seeds=[7], set={"voxel_size": 6}, set_protocol=ALL)
     simulated(source, tmp_path / "one")
@@ -93,37 +93,36 @@ def test_the_two_ways_to_a_scan_are_one(tmp_path):
     simulate_job([source.model_dump_json(), str(two)])
     noise_job(["--seed", "7", source.model_dump_json(), str(two / NOISEFREE), str(two / "scan")])
     for name in ("phase", "magnitude", "mask"):
-        a, b = (artifacts.read(tmp_path / way / "scan", name).astype(float) for way in ("one", "two"))
+        a, b = (folders.read(tmp_path / way / "scan", name).astype(float) for way in ("one", "two"))
         difference = np.abs(np.exp(1j * a) - np.exp(1j * b)) if name == "phase" else np.abs(a - b) / b.max()
         assert np.median(difference) < 1e-5
         assert difference.max() < 1e-2
     told = [(tmp_path / way / "truth" / BASIS_FILE).read_bytes() for way in ("one", "two")]
     assert told[0] == told[1]
     assert read_basis(tmp_path / "one" / "truth" / BASIS_FILE) == sphere.basis(3.0)
-    assert artifacts.read_json(tmp_path / "one" / "truth" / SCENARIO_FILE) == {}
+    assert folders.read_json(tmp_path / "one" / "truth" / SCENARIO_FILE) == {}
 
 
 def test_orientations_are_a_scan_and_a_truth_each(tmp_path):
     """χ is the same in all, the field is not; B0 has turned in the voxels' axes."""
-    from qsmbench import artifacts
 
     turns = {"orientations": [[0, 0, 0], [30, 0, 0]], "te": [0.005]}
     source = Simulated(phantom="cylinder", protocol="brain-3t", set={"voxel_size": 6}, set_protocol=turns)
     simulated(source, tmp_path)
     scans, truths = ([tmp_path / f, tmp_path / f / "orientation-1"] for f in ("scan", "truth"))
-    params = [artifacts.read_params(f) for f in scans]
+    params = [folders.read_params(f) for f in scans]
     before = np.array(params[0].grid.b0_dir)
     assert np.rad2deg(np.arccos(before @ params[1].grid.b0_dir)) == pytest.approx(
         np.rad2deg(np.arccos(before @ turned_about_x(before, 30))), abs=1e-4
     )
-    chi, field = ([artifacts.read(f, name) for f in truths] for name in ("chi", "total_field"))
+    chi, field = ([folders.read(f, name) for f in truths] for name in ("chi", "total_field"))
     assert np.array_equal(*chi)
     assert np.abs(field[0] - field[1]).max() > 0.01
     one = source.model_copy(update={"orientation": 1})
     simulated(one, tmp_path / "alone")
     for name in ("phase", "magnitude"):
-        again = artifacts.read(tmp_path / "alone" / "scan", name)
-        assert np.array_equal(again, artifacts.read(scans[1], name))
+        again = folders.read(tmp_path / "alone" / "scan", name)
+        assert np.array_equal(again, folders.read(scans[1], name))
     assert one.group == "cylinder_brain-3t_orientation-1"
 
 

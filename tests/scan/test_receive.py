@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qsmbench.grid import Grid
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan import b1
 from qsmbench.scan.b1 import Dome
 from qsmbench.scan.coils import Coils, combined, sensitivities, together, whole_turns

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan.blocks import block_mean, majority, repeat
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.simulate import local_source, simulate

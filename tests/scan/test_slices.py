@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan.blocks import block_mean
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.signal import spoiled_gre

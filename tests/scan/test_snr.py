@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom import load
+from qsmbench.phantom.load import load
 from qsmbench.scan.geometry import place
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received

@@ -1,8 +1,8 @@
 """Background removal by iterated spherical mean values."""
 
-from qsmbench.ops.restricted import solve_restricted
-from qsmbench.ops.sphere import SphericalMean
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.kernels.sphere import SphericalMean
+from qsmbench.ops.solvers.restricted import solve_restricted
 
 
 @method(produces=("local_field", "mask"), reference="Wen 2014, doi:10.1002/mrm.24998", portable=True)
@@ -19,7 +19,7 @@ def ismv(total_field, mask, grid, *, radius=4.0, tolerance=1e-2, max_iterations=
         mask: (nx, ny, nz) bool.
         grid: voxel size.
         radius: of the ball, mm; not less than the longest side of a voxel is used.
-        tolerance: stop when the residual has fallen to this fraction of its start (see `ops.restricted`).
+        tolerance: stop when the residual has fallen to this fraction of its start (see `ops.solvers.restricted`).
         max_iterations: stop then at the latest.
 
     Returns:

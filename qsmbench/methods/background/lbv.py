@@ -1,12 +1,12 @@
 """Background removal by a Laplacian boundary value problem."""
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.array import like, masked, namespace
-from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
-from qsmbench.ops.fft import Window
-from qsmbench.ops.morphology import without_boundary
-from qsmbench.ops.restricted import solve_restricted
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import like, masked, namespace
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.arrays.fft import Window
+from qsmbench.ops.masks.morphology import without_boundary
+from qsmbench.ops.solvers.restricted import solve_restricted
 
 
 @method(produces=("local_field", "mask"), reference="Zhou 2014, doi:10.1002/nbm.3064", portable=True)
@@ -22,7 +22,7 @@ def lbv(total_field, mask, grid, *, peel=0, tolerance=1e-2, max_iterations=100):
         mask: (nx, ny, nz) bool.
         grid: voxel size.
         peel: layers of voxels to take off the mask first, where they are too noisy to be a boundary.
-        tolerance: stop when the residual has fallen to this fraction of its start (see `ops.restricted`).
+        tolerance: stop when the residual has fallen to this fraction of its start (see `ops.solvers.restricted`).
         max_iterations: stop then at the latest.
 
     Returns:

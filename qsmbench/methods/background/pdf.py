@@ -1,10 +1,10 @@
 """Background removal by projection onto dipole fields."""
 
-from qsmbench.ops.array import like, to_numpy
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.solve import cgls
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import like, to_numpy
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers.solve import cgls
 
 
 @method(produces="local_field", reference="Liu 2011, doi:10.1002/nbm.1670", portable=True)

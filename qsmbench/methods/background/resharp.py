@@ -1,9 +1,9 @@
 """Background removal with spherical mean values and Tikhonov regularisation."""
 
-from qsmbench.ops.fft import convolve
-from qsmbench.ops.restricted import solve_restricted
-from qsmbench.ops.sphere import SphericalMean
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.fft import convolve
+from qsmbench.ops.kernels.sphere import SphericalMean
+from qsmbench.ops.solvers.restricted import solve_restricted
 
 
 @method(produces=("local_field", "mask"), reference="Sun & Wilman 2014, doi:10.1002/mrm.24765", portable=True)
@@ -23,7 +23,7 @@ def resharp(total_field, mask, grid, *, radius=4.0, regularisation=1e-4, toleran
         grid: voxel size.
         radius: of the ball, mm; not less than the longest side of a voxel is used.
         regularisation: λ, without unit.
-        tolerance: stop when the residual has fallen to this fraction of its start (see `ops.restricted`).
+        tolerance: stop when the residual has fallen to this fraction of its start (see `ops.solvers.restricted`).
         max_iterations: stop then at the latest.
 
     Returns:

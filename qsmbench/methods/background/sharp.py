@@ -1,7 +1,7 @@
 """Background removal with spherical mean values of one radius."""
 
-from qsmbench.ops.sphere import SphericalMean, undo_smv
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.kernels.sphere import SphericalMean, undo_smv
 
 
 @method(

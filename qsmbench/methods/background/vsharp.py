@@ -3,10 +3,10 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.array import compute, like, namespace
-from qsmbench.ops.fft import Window, irfftn, rfftn
-from qsmbench.ops.sphere import ball_centres, smv_kernel, undo_smv
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute, like, namespace
+from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
+from qsmbench.ops.kernels.sphere import ball_centres, smv_kernel, undo_smv
 
 
 @method(produces=("local_field", "mask"), reference="Wu 2012, doi:10.1002/mrm.23000", portable=True)

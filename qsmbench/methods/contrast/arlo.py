@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.registry import method
+from qsmbench.method import method
 
 
 @method(produces="r2star", reference="Pei 2015, doi:10.1002/mrm.25137")

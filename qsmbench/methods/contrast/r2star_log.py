@@ -3,8 +3,8 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.echo_line import echo_weights, straight_line
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.phase.echo_line import echo_weights, straight_line
 
 
 @method(produces="r2star", reference="Salvador 2005, doi:10.1002/hbm.20076")

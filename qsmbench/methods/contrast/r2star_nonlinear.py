@@ -3,9 +3,9 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.ops.echo_line import echo_weights, noise_in_magnitude, noise_level, straight_line
-from qsmbench.ops.rician import rician_mean
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.phase.echo_line import echo_weights, noise_in_magnitude, noise_level, straight_line
+from qsmbench.ops.phase.rician import rician_mean
 
 _CHUNK = 1 << 15  # voxels that are fitted at a time
 _ITERATIONS = 60

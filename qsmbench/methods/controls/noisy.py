@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from qsmbench.method import method
 from qsmbench.methods.field.fit import fit
-from qsmbench.ops.array import compute
-from qsmbench.ops.smooth import smooth_phase
-from qsmbench.registry import method
+from qsmbench.ops.arrays.array import compute
+from qsmbench.ops.arrays.smooth import smooth_phase
 from qsmbench.units import rad_per_ppm
 
 

@@ -3,7 +3,7 @@
 A chain that begins with it may read the truth: `truth.tkd` is TKD fed with the true local field.
 """
 
-from qsmbench.registry import method
+from qsmbench.method import method
 
 
 @method(produces="chi", reference="control")

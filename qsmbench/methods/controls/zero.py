@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qsmbench.registry import method
+from qsmbench.method import method
 
 
 @method(produces="chi", reference="control")

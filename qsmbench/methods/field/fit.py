@@ -3,9 +3,9 @@
 import numpy as np
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.echo_line import echo_weights, noise_of_scan, slope_noise, straight_line
-from qsmbench.ops.smooth import smooth_phase, smoothing_weights
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
+from qsmbench.ops.phase.echo_line import echo_weights, noise_of_scan, slope_noise, straight_line
 from qsmbench.units import rad_per_ppm
 
 WEIGHTING = ("magnitude", "none")

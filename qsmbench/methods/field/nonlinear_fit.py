@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from qsmbench.ops.echo_line import echo_weights, noise_of_scan, slope_noise
-from qsmbench.ops.phase_offset import carried_back, connected_parts, turn_of_part, unwrap_part, wrap
-from qsmbench.ops.smooth import smooth_phase, smoothing_weights
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
+from qsmbench.ops.phase.echo_line import echo_weights, noise_of_scan, slope_noise
+from qsmbench.ops.phase.phase_offset import carried_back, connected_parts, turn_of_part, unwrap_part, wrap
 from qsmbench.units import rad_per_ppm
 
 _START_SMOOTHING = 5.0  # of the phase at TE = 0 that the search starts from, mm

@@ -1,13 +1,13 @@
 """Iterative Tikhonov inversion by conjugate gradients."""
 
-from qsmbench.ops.array import compute, like, namespace
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solution import solved
-from qsmbench.ops.solve import cg
-from qsmbench.ops.weight import field_weight
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute, like, namespace
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.solve import cg
+from qsmbench.ops.solvers.weight import field_weight
 
 
 @method(produces="chi", reference="de Rochefort 2010, doi:10.1002/mrm.22187", portable=True)

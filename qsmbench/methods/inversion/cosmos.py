@@ -3,12 +3,12 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.ops.array import compute, like, masked, namespace, to_numpy
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, irfftn, rfftn
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solve import cg
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute, like, masked, namespace, to_numpy
+from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.solve import cg
 
 _FEWEST = 3
 _WEAKEST = 1e-3

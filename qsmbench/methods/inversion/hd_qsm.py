@@ -1,11 +1,11 @@
 """Inversion with a hybrid data term, L1 and then L2, by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import FieldData, Problem, minimise
-from qsmbench.ops.array import compute, namespace
-from qsmbench.ops.proximal import pull, quadratic
-from qsmbench.ops.robust import least_absolute
-from qsmbench.ops.total_variation import TotalVariation
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute, namespace
+from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.proximal import pull, quadratic
+from qsmbench.ops.solvers.robust import least_absolute
+from qsmbench.ops.solvers.total_variation import TotalVariation
 
 
 @method(produces="chi", reference="Lambert 2022, doi:10.1002/mrm.29218", portable=True)

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from qsmbench.ops.algebra import dot
-from qsmbench.ops.array import like, masked, namespace, to_numpy
-from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve, irfftn, rfftn
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.residual import conjugate_residual
-from qsmbench.ops.solve import cg
-from qsmbench.ops.sphere import smv_kernel
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.algebra import dot
+from qsmbench.ops.arrays.array import like, masked, namespace, to_numpy
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.arrays.fft import Window, convolve, irfftn, rfftn
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.kernels.sphere import smv_kernel
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.residual import conjugate_residual
+from qsmbench.ops.solvers.solve import cg
 
 _REFERENCE_THRESHOLD = 1 / 8  # of the k-space division that gives fast QSM its scale
 _EXPONENT = 0.001  # of |D| in fast QSM's weight of k-space

@@ -1,8 +1,8 @@
 """Inversion with an L1 data term by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import Problem
-from qsmbench.ops.robust import least_absolute
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.solvers.admm import Problem
+from qsmbench.ops.solvers.robust import least_absolute
 
 
 @method(produces="chi", reference="Milovic 2022, doi:10.1002/mrm.28957", portable=True)

@@ -1,13 +1,13 @@
 """Closed-form inversion with a quadratic penalty."""
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.array import like
-from qsmbench.ops.difference import laplacian_spectrum
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solution import solved
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import like
+from qsmbench.ops.arrays.difference import laplacian_spectrum
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.solution import solved
 
 PENALTIES = {"identity": 0, "gradient": 1, "laplacian": 2}
 """Order of the derivative of χ that is penalised."""

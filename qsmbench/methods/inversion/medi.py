@@ -2,11 +2,11 @@
 
 from itertools import count
 
-from qsmbench.ops.admm import FieldData, Problem, minimise
-from qsmbench.ops.array import compute, namespace, total
-from qsmbench.ops.edges import away_from_edges, combined
-from qsmbench.ops.total_variation import TotalVariation
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute, namespace, total
+from qsmbench.ops.masks.edges import away_from_edges, combined
+from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.total_variation import TotalVariation
 
 
 @method(produces="chi", reference="Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082", portable=True)

@@ -1,13 +1,13 @@
 """Nonlinear dipole inversion by early-stopped descent."""
 
-from qsmbench.ops.algebra import add, dot, scale_add
-from qsmbench.ops.array import compute, like, namespace
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solution import solved
-from qsmbench.ops.weight import effective_echo_time, field_weight
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.algebra import add, dot, scale_add
+from qsmbench.ops.arrays.array import compute, like, namespace
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.weight import effective_echo_time, field_weight
 from qsmbench.units import rad_per_ppm
 
 

@@ -1,9 +1,9 @@
 """Nonlinear total-generalised-variation inversion by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import Problem, minimise
-from qsmbench.ops.generalised_variation import GeneralisedVariation
-from qsmbench.ops.robust import phase_data
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.solvers.admm import Problem, minimise
+from qsmbench.ops.solvers.generalised_variation import GeneralisedVariation
+from qsmbench.ops.solvers.robust import phase_data
 
 
 @method(produces="chi", reference="Milovic 2018, doi:10.1002/mrm.27073", portable=True)

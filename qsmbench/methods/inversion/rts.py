@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from qsmbench.ops.admm import Problem, minimise
-from qsmbench.ops.array import compute, like, to_numpy
-from qsmbench.ops.fft import hermitian_weights, irfftn, rfftn
-from qsmbench.ops.total_variation import TotalVariation
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute, like, to_numpy
+from qsmbench.ops.arrays.fft import hermitian_weights, irfftn, rfftn
+from qsmbench.ops.solvers.admm import Problem, minimise
+from qsmbench.ops.solvers.total_variation import TotalVariation
 
 _BINS = 1 << 14
 

@@ -1,11 +1,11 @@
 """Streak reduction in two levels: strong sources first, then the rest."""
 
+from qsmbench.method import method
 from qsmbench.methods.inversion.tv import tv
-from qsmbench.ops.array import like, masked, namespace
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.registry import method
+from qsmbench.ops.arrays.array import like, masked, namespace
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers.reference import refer_to_mask
 
 
 @method(produces="chi", reference="Wei 2015, doi:10.1002/nbm.3383", portable=True)

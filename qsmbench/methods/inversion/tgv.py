@@ -1,9 +1,9 @@
 """Total-generalised-variation inversion by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import FieldData, Problem, minimise
-from qsmbench.ops.generalised_variation import GeneralisedVariation
-from qsmbench.ops.proximal import pull, quadratic
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.generalised_variation import GeneralisedVariation
+from qsmbench.ops.solvers.proximal import pull, quadratic
 
 
 @method(produces="chi", reference="Bilgic 2015, doi:10.1117/12.2188535", portable=True)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from qsmbench.ops.array import like
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solution import solved
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import like
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.solution import solved
 
 
 @method(produces="chi", reference="Wharton 2010, doi:10.1002/mrm.22334", portable=True)

@@ -1,9 +1,9 @@
 """Total-variation inversion by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import FieldData, Problem, minimise
-from qsmbench.ops.proximal import pull, quadratic
-from qsmbench.ops.total_variation import TotalVariation
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.proximal import pull, quadratic
+from qsmbench.ops.solvers.total_variation import TotalVariation
 
 
 @method(produces="chi", reference="Bilgic 2014, doi:10.1002/mrm.25029", portable=True)

@@ -1,10 +1,10 @@
 """Weak-harmonic inversion by the alternating direction method of multipliers."""
 
-from qsmbench.ops.admm import Problem, minimise
-from qsmbench.ops.proximal import pull
-from qsmbench.ops.total_variation import TotalVariation
-from qsmbench.ops.weak_harmonic import HarmonicData
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.solvers.admm import Problem, minimise
+from qsmbench.ops.solvers.proximal import pull
+from qsmbench.ops.solvers.total_variation import TotalVariation
+from qsmbench.ops.solvers.weak_harmonic import HarmonicData
 
 
 @method(produces="chi", reference="Milovic 2019, doi:10.1002/mrm.27483", portable=True)

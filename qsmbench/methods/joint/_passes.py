@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qsmbench import registry
 from qsmbench.errors import QsmbenchError
+from qsmbench.run import registry
 
 
 def run_chain(names: Sequence[str], given: Mapping[str, Any], caller: str) -> tuple[Any, Any]:

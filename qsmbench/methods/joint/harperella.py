@@ -3,14 +3,14 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.array import like, masked, namespace
-from qsmbench.ops.difference import laplacian_spectrum
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.morphology import without_boundary
-from qsmbench.ops.solve import cg
-from qsmbench.ops.sphere import smv_kernel
-from qsmbench.ops.wrapped import field_laplacian
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import like, masked, namespace
+from qsmbench.ops.arrays.difference import laplacian_spectrum
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.sphere import smv_kernel
+from qsmbench.ops.masks.morphology import without_boundary
+from qsmbench.ops.phase.wrapped_phase import field_laplacian
+from qsmbench.ops.solvers.solve import cg
 from qsmbench.units import rad_per_ppm
 
 

@@ -2,17 +2,17 @@
 
 from math import log2
 
+from qsmbench.method import method
 from qsmbench.methods.joint._passes import run_chain
-from qsmbench.ops.algebra import dot
-from qsmbench.ops.array import like, masked, namespace, to_numpy
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.morphology import otsu
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.smooth import gaussian_spectrum
-from qsmbench.ops.varying_width import smooth_by_width
-from qsmbench.ops.vessel import bottom_hat, vesselness
-from qsmbench.registry import method
+from qsmbench.ops.arrays.algebra import dot
+from qsmbench.ops.arrays.array import like, masked, namespace, to_numpy
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.arrays.smooth import gaussian_spectrum
+from qsmbench.ops.arrays.varying_width import smooth_by_width
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.masks.morphology import otsu
+from qsmbench.ops.masks.vessel import bottom_hat, vesselness
+from qsmbench.ops.solvers.reference import refer_to_mask
 
 _REACH = 1.6  # of the Gaussian that tells the distance from the edge, in multiples of the background's
 

@@ -1,15 +1,15 @@
 """Preconditioned total field inversion: susceptibility inside and outside the mask from one field."""
 
-from qsmbench.ops.algebra import add, dot, norm, scale_add
-from qsmbench.ops.array import compute, like, masked, namespace, total
-from qsmbench.ops.difference import gradient, gradient_adjoint, laplacian_spectrum
-from qsmbench.ops.dipole import dipole_kernel
-from qsmbench.ops.edges import away_from_edges, combined
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.solution import solved
-from qsmbench.ops.weight import field_weight
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.algebra import add, dot, norm, scale_add
+from qsmbench.ops.arrays.array import compute, like, masked, namespace, total
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.masks.edges import away_from_edges, combined
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.weight import field_weight
 
 
 @method(produces="chi", reference="Liu Z 2017, doi:10.1002/mrm.26331", portable=True)

@@ -4,13 +4,13 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops import single_step_tgv
-from qsmbench.ops.array import like, masked, namespace, to_numpy
-from qsmbench.ops.fft import Window
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.sphere import smv_kernel
-from qsmbench.ops.wrapped import field_laplacian
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import like, masked, namespace, to_numpy
+from qsmbench.ops.arrays.fft import Window
+from qsmbench.ops.kernels.sphere import smv_kernel
+from qsmbench.ops.phase.wrapped_phase import field_laplacian
+from qsmbench.ops.solvers import single_step_tgv
+from qsmbench.ops.solvers.reference import refer_to_mask
 from qsmbench.units import rad_per_ppm
 
 
@@ -37,7 +37,7 @@ def tgv_qsm(
     It minimises ½‖ψ‖² + α₁‖∇χ − w‖ + α₀‖Ew‖ under Δψ = □χ − Δ(field), □ = ⅓Δ − (b·∇)², in the mask. The Laplacian of
     the field follows from the wrapped differences of the phase between neighbours. It holds no background, for that is
     harmonic in the mask; so ψ is the noise of the field. The equation stands where all 26 neighbours lie in the mask.
-    The echoes' differences are fitted over the echo time, weighted with magnitude² (see `ops.wrapped`).
+    The echoes' differences are fitted over the echo time, weighted with magnitude² (see `ops.phase.wrapped_phase`).
 
     The solver is the primal-dual iteration of the publication (Chambolle & Pock 2011), with a step of its own for each
     variable, and over-relaxation: a hundred iterations reach what a thousand of equal steps do.

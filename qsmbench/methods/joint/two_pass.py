@@ -3,11 +3,11 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
+from qsmbench.method import method
 from qsmbench.methods.joint._passes import run_chain
-from qsmbench.ops.morphology import above_threshold, closed, largest_in_each
-from qsmbench.ops.phase_quality import phase_quality
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.registry import method
+from qsmbench.ops.masks.morphology import above_threshold, closed, largest_in_each
+from qsmbench.ops.phase.phase_quality import phase_quality
+from qsmbench.ops.solvers.reference import refer_to_mask
 
 
 @method(produces=("chi", "mask"), reference="Stewart 2022, doi:10.1002/mrm.29048")

@@ -1,8 +1,8 @@
 """A mask without its rim."""
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops import morphology
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.masks import morphology
 
 
 @method(produces="mask", reference="Haralick 1987, doi:10.1109/TPAMI.1987.4767941")

@@ -4,8 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.morphology import depth, largest_in_each
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.masks.morphology import depth, largest_in_each
 
 
 @method(produces="mask", reference="Karsa 2019, doi:10.1002/mrm.27542")

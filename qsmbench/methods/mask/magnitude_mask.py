@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from qsmbench.ops.morphology import above_threshold, tidy
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.masks.morphology import above_threshold, tidy
 
 
 @method(produces="mask", reference="Otsu 1979, doi:10.1109/TSMC.1979.4310076")

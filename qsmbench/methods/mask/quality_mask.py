@@ -1,8 +1,8 @@
 """A mask where the phase can be relied on."""
 
-from qsmbench.ops.morphology import above_threshold, tidy
-from qsmbench.ops.phase_quality import phase_quality
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.masks.morphology import above_threshold, tidy
+from qsmbench.ops.phase.phase_quality import phase_quality
 
 
 @method(produces="mask", reference="Stewart 2022, doi:10.1002/mrm.29048")

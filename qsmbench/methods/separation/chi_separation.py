@@ -1,11 +1,11 @@
 """Separation of para- and diamagnetic sources by the field and R2′."""
 
-from qsmbench.ops.array import compute, like
-from qsmbench.ops.dipole import truncated_inverse
-from qsmbench.ops.fft import Window, convolve
-from qsmbench.ops.reference import refer_to_mask
-from qsmbench.ops.separation import separate
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute, like
+from qsmbench.ops.arrays.fft import Window, convolve
+from qsmbench.ops.kernels.dipole import truncated_inverse
+from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.separation import separate
 from qsmbench.units import DR_3T
 
 _THRESHOLD = 0.2

@@ -1,7 +1,7 @@
 """Separation of para- and diamagnetic sources by the field and R2*, without a measurement of R2."""
 
+from qsmbench.method import method
 from qsmbench.methods.separation.chi_separation import chi_separation
-from qsmbench.registry import method
 from qsmbench.units import DR_3T
 
 

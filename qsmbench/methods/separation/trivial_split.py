@@ -1,7 +1,7 @@
 """The separation that knows nothing of sub-voxel mixtures."""
 
-from qsmbench.ops.array import masked, namespace
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import masked, namespace
 
 
 @method(produces=("chi_para", "chi_dia"), reference="control", portable=True)

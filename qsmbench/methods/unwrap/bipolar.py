@@ -3,8 +3,8 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.phase_offset import connected_parts, seen_or_even, shared_turns, unwrap_part, wrap
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.phase.phase_offset import connected_parts, seen_or_even, shared_turns, unwrap_part, wrap
 
 _ROUNDS = 20
 _EVEN = 0.01  # echo spacings that differ by less than this share are even

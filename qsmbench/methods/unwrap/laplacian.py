@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.fft
 
-from qsmbench.ops.fft import Window
-from qsmbench.ops.threads import n_threads
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.fft import Window
+from qsmbench.threads import n_threads
 
 
 @method(produces="unwrapped", reference="Schofield & Zhu 2003, doi:10.1364/OL.28.001194")

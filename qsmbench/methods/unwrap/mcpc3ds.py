@@ -3,8 +3,8 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.ops.phase_offset import connected_parts, offset_of_part, wrap
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.phase.phase_offset import connected_parts, offset_of_part, wrap
 
 
 @method(produces="phase", reference="Eckstein 2018, doi:10.1002/mrm.26963")

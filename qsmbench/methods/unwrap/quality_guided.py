@@ -3,8 +3,8 @@
 import numpy as np
 from skimage.restoration import unwrap_phase
 
-from qsmbench.ops.phase_offset import connected_parts
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.phase.phase_offset import connected_parts
 
 
 @method(produces="unwrapped", reference="Abdul-Rahman 2007, doi:10.1364/AO.46.006623")

@@ -3,9 +3,9 @@
 import numpy as np
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.ops.array import compute
-from qsmbench.ops.phase_offset import connected_parts, offset_of_part, unwrap_part
-from qsmbench.registry import method
+from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute
+from qsmbench.ops.phase.phase_offset import connected_parts, offset_of_part, unwrap_part
 
 _TURN = np.float32(2 * np.pi)
 

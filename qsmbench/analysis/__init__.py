@@ -1,0 +1,1 @@
+"""Score tables → means, intervals, ranks, regional values: pure functions on tidy tables."""

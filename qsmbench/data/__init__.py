@@ -1,0 +1,1 @@
+"""What lies on disk: the artifact table, volumes, folders, BIDS."""

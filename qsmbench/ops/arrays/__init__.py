@@ -1,0 +1,1 @@
+"""Arrays of any library: expressions, FFTs, differences, smoothing."""

@@ -1,0 +1,82 @@
+"""Sums and products of whole volumes, in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from qsmbench.ops.arrays.array import is_numpy, namespace
+from qsmbench.threads import over_planes
+
+
+def dot(a: Any, b: Any) -> float:
+    """Inner product of two float32 volumes or vector fields; the same on any number of threads."""
+    if not is_numpy(a):
+        xp = namespace(a)
+        return float(xp.sum(a * b, dtype=xp.float64))
+    a, b = _planes(a), _planes(b)
+    planes = np.zeros(a.shape[0])
+    over_planes(_dot, a.shape[0], a, b, planes)
+    return float(planes.sum())
+
+
+def norm(a: Any) -> float:
+    """√ of the sum of squares."""
+    return dot(a, a) ** 0.5
+
+
+def add(y: Any, factor: float, x: Any) -> None:
+    """y += factor · x, in place."""
+    if not is_numpy(y):
+        y += factor * x
+        return
+    y, x = _planes(y), _planes(x)
+    over_planes(_add, y.shape[0], y, np.float32(factor), x)
+
+
+def scale_add(y: Any, factor: float, x: Any) -> None:
+    """y = x + factor · y, in place."""
+    if not is_numpy(y):
+        y *= factor
+        y += x
+        return
+    y, x = _planes(y), _planes(x)
+    over_planes(_scale_add, y.shape[0], y, np.float32(factor), x)
+
+
+def _planes(volume: np.ndarray) -> np.ndarray:
+    """A volume, or a vector field of contiguous ones, as a view of three axes."""
+    return volume if volume.ndim == 3 else np.reshape(volume, (-1, *volume.shape[-2:]), copy=False)
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def _dot(start, stop, a, b, planes):
+    _, ny, nz = a.shape
+    for i in range(start, stop):
+        total = 0.0
+        for j in range(ny):
+            row = 0.0
+            for k in range(nz):
+                row += a[i, j, k] * b[i, j, k]
+            total += row
+        planes[i] = total
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(start, stop, y, factor, x):
+    _, ny, nz = y.shape
+    for i in range(start, stop):
+        for j in range(ny):
+            for k in range(nz):
+                y[i, j, k] += factor * x[i, j, k]
+
+
+@numba.njit(nogil=True, cache=True)
+def _scale_add(start, stop, y, factor, x):
+    _, ny, nz = y.shape
+    for i in range(start, stop):
+        for j in range(ny):
+            for k in range(nz):
+                y[i, j, k] = x[i, j, k] + factor * y[i, j, k]

@@ -1,0 +1,150 @@
+"""Arrays of NumPy, PyTorch, CuPy or any other library that follows the array API standard.
+
+Methods that stand on `ops/` take and return arrays of one library, and neither know nor care which. NumPy is the
+one with loops of its own: there, expressions run block by block on threads, and stencils are compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.ops.arrays.device import split_device
+from qsmbench.threads import over_planes
+
+_BLOCK = 1 << 17  # voxels of a block: a few of them, in float32, stay in a core's own cache
+
+
+def namespace(*arrays: Any) -> Any:
+    """The array API namespace that arrays belong to; numbers and None are passed over."""
+    return array_api_compat.array_namespace(*(a for a in arrays if a is not None), use_compat=None)
+
+
+def is_numpy(array: Any) -> bool:
+    """Whether an array is NumPy's."""
+    return isinstance(array, np.ndarray)
+
+
+def like(values: np.ndarray, other: Any) -> Any:
+    """NumPy `values` as an array of the library, and on the device, of `other`."""
+    if is_numpy(other):
+        return values
+    if not values.flags.writeable:  # PyTorch would share it
+        values = values.copy()
+    return namespace(other).asarray(values, device=array_api_compat.device(other))
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """An array of any library (or numbers in any form) as NumPy's, moved off its device if it lies on one."""
+    if is_numpy(array) or not array_api_compat.is_array_api_obj(array):
+        return np.asarray(array)
+    return np.from_dlpack(array, device="cpu")  # copies what lies elsewhere
+
+
+def to_device(values: np.ndarray, device: str) -> Any:
+    """NumPy `values` on a `device`: `numpy`, `cupy`, `torch`, or `torch:` and a device of PyTorch such as `cuda`.
+
+    Raises:
+        QsmbenchError: there is no such device, or its library is not installed.
+    """
+    library, place = split_device(device)
+    if library == "numpy":
+        return values
+    try:
+        xp = __import__(library)
+    except ImportError as e:
+        raise QsmbenchError(f"device is {device!r}, but {library} is not installed; pip install {library}") from e
+    try:
+        if library == "cupy":
+            return xp.asarray(values)
+        return xp.asarray(values.copy(), device=place or "cpu")
+    except Exception as e:  # a library's own error: no such device, no driver
+        raise QsmbenchError(f"device is {device!r}: {' '.join(str(e).split())[:200]}") from e
+
+
+def masked(volume: Any, mask: Any) -> Any:
+    """`volume` where `mask` is true, zero elsewhere, as a new float32 array."""
+    if is_numpy(volume):
+        return np.multiply(volume, mask, dtype=np.float32)
+    xp = namespace(volume)
+    volume = xp.astype(volume, xp.float32)
+    return xp.where(mask, volume, xp.zeros_like(volume))
+
+
+def compute(expression: Callable[..., Any], *arrays: Any, out: Any = None, **constants: Any) -> Any:
+    """Evaluate an expression voxel by voxel.
+
+    With NumPy it runs on blocks of planes that fit the cache, on all threads: one pass over memory, however long the
+    expression, and the speed of NumPy's own vectorised functions.
+
+    Args:
+        expression: called as expression(xp, *blocks, **constants), xp being the namespace; it must work on each
+            voxel by itself, and return one array, or a tuple of as many as `out` has.
+        arrays: of one shape.
+        out: array to write to, or a tuple of them (they may be among `arrays`); by default one new array of the type
+            of the first.
+        constants: numbers, passed on.
+
+    Returns:
+        `out`.
+    """
+    first = arrays[0]
+    if not is_numpy(first):
+        result = expression(namespace(first), *arrays, **constants)
+        if out is None:
+            return result
+        _assign(out, result, ...)
+        return out
+    out = np.empty_like(first) if out is None else out
+    blocks = _block_edges(first.shape)
+
+    def work(start: int, stop: int) -> None:
+        for i in range(start, stop):
+            part = slice(blocks[i], blocks[i + 1])
+            _assign(out, expression(np, *(a[part] for a in arrays), **constants), part)
+
+    over_planes(work, len(blocks) - 1)
+    return out
+
+
+def _assign(out: Any, result: Any, part: Any) -> None:
+    if isinstance(out, tuple):
+        for array, values in zip(out, result, strict=True):
+            array[part] = values
+    else:
+        out[part] = result
+
+
+def total(expression: Callable[..., Any], *arrays: Any, **constants: Any) -> float:
+    """The sum of an expression over all voxels, in double precision; the same on any number of threads.
+
+    Args:
+        expression: as for `compute`.
+        arrays: of one shape.
+        constants: numbers, passed on.
+    """
+    first = arrays[0]
+    xp = namespace(first)
+    if not is_numpy(first):
+        values = expression(xp, *arrays, **constants)
+        return float(xp.sum(values, dtype=xp.float64))
+    blocks = _block_edges(first.shape)
+    sums = np.zeros(len(blocks) - 1)
+
+    def work(start: int, stop: int) -> None:
+        for i in range(start, stop):
+            part = slice(blocks[i], blocks[i + 1])
+            sums[i] = np.sum(expression(np, *(a[part] for a in arrays), **constants))  # pairwise: precise enough
+
+    over_planes(work, len(sums))
+    return float(sums.sum())
+
+
+def _block_edges(shape: tuple[int, ...]) -> list[int]:
+    """Where the blocks of planes begin and end; it depends on the shape alone."""
+    planes = max(1, _BLOCK // max(1, int(np.prod(shape[1:]))))
+    return [*range(0, shape[0], planes), shape[0]]

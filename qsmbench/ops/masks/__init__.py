@@ -1,0 +1,1 @@
+"""Morphology of masks, edges, vessels."""

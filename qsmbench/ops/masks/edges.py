@@ -1,0 +1,43 @@
+"""The edges of the magnitude, across which χ may jump."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qsmbench.grid import Triple
+from qsmbench.ops.arrays.array import like, namespace, to_numpy
+from qsmbench.ops.arrays.difference import gradient
+
+
+def combined(magnitude: Any) -> Any:
+    """One image of all echoes, the root of the sum of their squares: (nx, ny, nz, n_echoes) → (nx, ny, nz)."""
+    squares = magnitude[..., 0] ** 2
+    for echo in range(1, magnitude.shape[3]):  # one after the other: that takes the memory of one
+        squares = squares + magnitude[..., echo] ** 2
+    return namespace(magnitude).sqrt(squares)
+
+
+def away_from_edges(image: Any, inside: Any, voxel_size: Triple, fraction: float) -> Any:
+    """Where, and along which axis, an image has no edge: all but the steepest `fraction` of its slopes in a mask.
+
+    Args:
+        image: (nx, ny, nz) float32, any unit, zero outside the mask.
+        inside: (nx, ny, nz) bool, the mask.
+        voxel_size: mm.
+        fraction: share of the differences in the mask that are edges.
+
+    Returns:
+        (3, nx, ny, nz) bool.
+
+    Reference:
+        Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082.
+    """
+    slopes = np.abs(to_numpy(gradient(image, voxel_size)))
+    values = slopes[:, to_numpy(inside)]
+    n_smooth = round((1 - fraction) * values.size)
+    if n_smooth == 0:
+        return like(np.zeros(slopes.shape, bool), image)
+    limit = np.partition(values, n_smooth - 1, axis=None)[n_smooth - 1]
+    return like(slopes <= limit, image)

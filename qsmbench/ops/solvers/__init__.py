@@ -1,0 +1,1 @@
+"""Linear and variational solvers, their data terms and regularisers."""

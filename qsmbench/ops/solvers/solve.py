@@ -1,0 +1,98 @@
+"""Iterative solvers of linear least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qsmbench.ops.arrays.algebra import add, dot, scale_add
+from qsmbench.ops.arrays.array import namespace
+
+Operator = Callable[[Any], Any]
+
+
+def cgls(
+    forward: Operator,
+    adjoint: Operator,
+    data: Any,
+    tolerance: float,
+    max_iterations: int,
+) -> Any:
+    """Minimise ‖forward(x) − data‖² by conjugate gradients, starting from zero.
+
+    Args:
+        forward: linear operator on volumes; may return the same array each time it is called.
+        adjoint: its adjoint; likewise.
+        data: (nx, ny, nz) float32; overwritten by the residual, data − forward(x).
+        tolerance: stop when ‖adjoint(residual)‖ has fallen to this fraction of its start.
+        max_iterations: stop then at the latest.
+
+    Returns:
+        x: (nx, ny, nz) float32.
+
+    Reference:
+        Hestenes & Stiefel 1952, doi:10.6028/jres.049.044 (section 10, least squares).
+    """
+    xp = namespace(data)
+    descent = xp.asarray(adjoint(data), copy=True)
+    x = xp.zeros_like(descent)
+    first = norm = dot(descent, descent)
+    for _ in range(max_iterations):
+        if norm <= tolerance**2 * first:
+            break
+        image = forward(descent)
+        step = norm / dot(image, image)
+        add(x, step, descent)
+        add(data, -step, image)
+        slope = adjoint(data)
+        previous, norm = norm, dot(slope, slope)
+        scale_add(descent, norm / previous, slope)
+    return x
+
+
+def cg(
+    normal: Operator,
+    right: Any,
+    tolerance: float,
+    max_iterations: int,
+    start: Any = None,
+    precondition: Operator = lambda residual: residual,
+) -> Any:
+    """Solve normal(x) = right by conjugate gradients.
+
+    Args:
+        normal: linear, symmetric and positive operator on volumes; may return the same array each time.
+        right: (nx, ny, nz) float32; overwritten by the residual, right − normal(x).
+        tolerance: stop when the residual, in the norm of the preconditioner, has fallen to this fraction of that of
+            `right`.
+        max_iterations: stop then at the latest.
+        start: x to start from, overwritten by the result; by default zero.
+        precondition: linear, symmetric and positive operator, near the inverse of `normal`; by default none.
+
+    Returns:
+        x: (nx, ny, nz) float32.
+
+    Reference:
+        Hestenes & Stiefel 1952, doi:10.6028/jres.049.044; preconditioned: Concus, Golub & O'Leary 1976, Stanford
+        report CS-TR-76-533.
+    """
+    xp = namespace(right)
+    near = precondition(right)
+    first = norm = dot(right, near)
+    x = xp.zeros_like(right) if start is None else start
+    if start is not None:
+        add(right, -1, normal(x))
+        near = precondition(right)
+        norm = dot(right, near)
+    descent = xp.asarray(near, copy=True)
+    for _ in range(max_iterations):
+        if norm <= tolerance**2 * first:
+            break
+        image = normal(descent)
+        step = norm / dot(descent, image)
+        add(x, step, descent)
+        add(right, -step, image)
+        near = precondition(right)
+        previous, norm = norm, dot(right, near)
+        scale_add(descent, norm / previous, near)
+    return x

@@ -1,0 +1,1 @@
+"""What the YAML files and tables of a phantom say, as typed models."""

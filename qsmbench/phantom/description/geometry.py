@@ -1,0 +1,154 @@
+"""The shapes that a phantom's YAML may name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat
+
+from qsmbench.typed_yaml import Model
+
+Point = tuple[float, float, float]
+Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole, 0–1."""
+
+
+class Solid(Model):
+    """A shape that has a place: centre [mm] and rotation [degrees] about x, then y, then z."""
+
+    center: Point = (0, 0, 0)
+    rotate: Point = (0, 0, 0)
+    mirror: bool = False  # also on the other side of the plane x = 0
+
+
+class Ellipsoid(Solid):
+    """Semi-axes [mm]; an exponent above 2 makes it boxier."""
+
+    shape: Literal["ellipsoid"]
+    radii: Sizes
+    exponent: Annotated[float, Field(ge=2, le=10)] = 2
+
+
+class Box(Solid):
+    """Half sizes and rounding of the edges [mm]."""
+
+    shape: Literal["box"]
+    half: Sizes
+    rounding: Annotated[float, Field(ge=0)] = 0
+
+
+class Cylinder(Solid):
+    """Along its own z, with round ends [mm]."""
+
+    shape: Literal["cylinder"]
+    radius: PositiveFloat
+    length: PositiveFloat
+
+
+class Tube(Model):
+    """Round tube along a polyline of x, y, z, radius [mm]."""
+
+    shape: Literal["tube"]
+    points: Annotated[tuple[tuple[float, float, float, PositiveFloat], ...], Field(min_length=2)]
+    mirror: bool = False
+
+
+class HalfSpace(Model):
+    """Everything on the far side of the plane through `point` [mm], against its `normal`."""
+
+    shape: Literal["half_space"]
+    point: Point
+    normal: Point
+    mirror: bool = False
+
+
+class Gyroid(Solid):
+    """A sponge of communicating cells, `wavelength` [mm] apart; `level` 0 fills half of the space, −1 little."""
+
+    shape: Literal["gyroid"]
+    wavelength: PositiveFloat
+    level: Annotated[float, Field(ge=-1.5, le=1.5)] = 0
+
+
+class FromMap(Model):
+    """Where a map exceeds `level`; `width` [mm] is what the map takes to rise by 1 (absent: the map is the share).
+
+    For a map of distances the shape is where the distance is below `level` [mm].
+    """
+
+    shape: Literal["map"]
+    map: str
+    level: float = 0.5
+    width: PositiveFloat | None = None
+    mirror: bool = False
+
+
+class Joined(Model):
+    """All of the shapes together; `smooth` [mm] rounds the seams."""
+
+    shape: Literal["union"]
+    of: Annotated[tuple[Shape, ...], Field(min_length=1)]
+    smooth: Annotated[float, Field(ge=0)] = 0
+    mirror: bool = False
+
+
+class Intersection(Model):
+    """What the shapes share."""
+
+    shape: Literal["intersection"]
+    of: Annotated[tuple[Shape, ...], Field(min_length=1)]
+    mirror: bool = False
+
+
+class Difference(Model):
+    """The first shape without all the others."""
+
+    shape: Literal["difference"]
+    of: Annotated[tuple[Shape, ...], Field(min_length=2)]
+    mirror: bool = False
+
+
+class Offset(Model):
+    """The shape grown by `by` [mm]; shrunk if negative."""
+
+    shape: Literal["offset"]
+    of: Shape
+    by: float
+    mirror: bool = False
+
+
+class Ripple(Model):
+    """The shape with a surface that waves by `amplitude` over `wavelength` [mm]."""
+
+    shape: Literal["ripple"]
+    of: Shape
+    amplitude: float
+    wavelength: PositiveFloat
+    mirror: bool = False
+
+
+class Rough(Model):
+    """The shape with a surface like a stone's: seeded waves of about `wavelength`, `amplitude` [mm] rms."""
+
+    shape: Literal["rough"]
+    of: Shape
+    amplitude: Annotated[float, Field(ge=0)]
+    wavelength: PositiveFloat
+    seed: Annotated[int, Field(ge=0)] = 0
+    mirror: bool = False
+
+
+class Reference(Model):
+    """A shape of the `shapes` table, by name."""
+
+    shape: Literal["ref"]
+    name: str
+    mirror: bool = False
+
+
+Shape = Annotated[
+    Ellipsoid | Box | Cylinder | Tube | HalfSpace | Gyroid | FromMap
+    | Joined | Intersection | Difference | Offset | Ripple | Rough | Reference,
+    Field(discriminator="shape"),
+]  # fmt: skip

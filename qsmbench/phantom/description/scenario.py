@@ -1,0 +1,84 @@
+"""Scenarios: a clinical question put to a phantom, in several cases."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.typed_yaml import Model, check
+
+
+class Scenario(Model):
+    """What a scenario's YAML says.
+
+    A case is keys of the phantom to set anew; its sources come on top of the phantom's own. Paths are relative to the
+    phantom's description.
+    """
+
+    kind: Literal["scenario"]
+    phantom: str = Field(description="name of the phantom")
+    question: str = Field(description="what is asked, in a line")
+    endpoint: str = Field(description="the quantity to score")
+    regions: tuple[str, ...] = Field((), description="where it is scored")
+    source: str = Field(description="where the numbers come from")
+    assumed: bool = Field(description="whether any of the numbers are ours, so that scores rest on assumptions")
+    protocol: str = Field("brain-3t", description="the acquisition that suits it")
+    cases: dict[str, dict[str, Any]] = Field(min_length=1, description="controls first; the last is the default")
+
+    def case(self, name: str | None, where: Path) -> Case:
+        """The case called `name`, by default the last.
+
+        Raises:
+            QsmbenchError: there is no such case.
+        """
+        name = name or list(self.cases)[-1]
+        if name not in self.cases:
+            raise QsmbenchError(f"{where}: case {name!r} is unknown; there are {', '.join(self.cases)}")
+        return Case(self, name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario in one of its cases."""
+
+    scenario: Scenario
+    name: str
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The keys of the phantom that it sets anew."""
+        return self.scenario.cases[self.name]
+
+    def content(self, base: dict[str, Any]) -> dict[str, Any]:
+        """The phantom's content `base` in this case."""
+        content, changes = deepcopy(base), deepcopy(self.changes)
+        content["sources"] = [*content.get("sources", []), *changes.pop("sources", [])]
+        for key, value in changes.items():
+            old = content.get(key)
+            content[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        return content
+
+    def told(self) -> dict[str, Any]:
+        """What a reader of its scores should know: case, question, endpoint, regions, source, assumed."""
+        shown = {"question", "endpoint", "regions", "source", "assumed"}
+        return {"case": self.name, **self.scenario.model_dump(mode="json", include=shown)}
+
+
+def scenarios() -> dict[str, Path]:
+    """The scenarios that come with qsmbench, by name."""
+    return {f.stem: f for f in sorted((share() / "phantoms" / "scenarios").glob("*.yaml"))}
+
+
+def as_scenario(content: dict[str, Any], path: Path) -> Scenario | None:
+    """A scenario, if the content of a description is one.
+
+    Raises:
+        QsmbenchError: an unknown key or an illegal value.
+    """
+    return check(content, Scenario, str(path)) if content.get("kind") == "scenario" else None

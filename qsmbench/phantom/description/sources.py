@@ -1,0 +1,306 @@
+"""Sources of susceptibility that one adds to an object: iron, calcium, blood, fat, gadolinium, myelin, oxygen.
+
+Each has a dose in its own unit and a place; `phantoms/sources.csv` has what a dose does. None of them knows of heads.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
+from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime
+from qsmbench.typed_yaml import Model
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number of `phantoms/sources.csv`, in its unit, and where it comes from."""
+
+    value: float
+    unit: str
+    origin: Origin
+
+
+@cache
+def constant_table() -> dict[str, Constant]:
+    """The rows of `phantoms/sources.csv`, by name.
+
+    Raises:
+        QsmbenchError: the file is missing.
+    """
+    path = share() / "phantoms" / "sources.csv"
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file; the strengths of the sources are needed")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    origins = [Origin(row["source"], row["assumed"] == "yes", "table") for row in rows]
+    return {
+        row["quantity"]: Constant(float(row["value"]), row["unit"], origin)
+        for row, origin in zip(rows, origins, strict=True)
+    }
+
+
+@cache
+def constants() -> dict[str, float]:
+    """The numbers alone; see `constant_table`."""
+    return {name: constant.value for name, constant in constant_table().items()}
+
+
+DOSES = {"dose": "µg/g", "chi": "ppm", "density": "mg/ml", "hu": "HU", "concentration": "mmol/l"}
+"""Unit of each dose that has one."""
+
+
+class Placed(Model):
+    """Where a source lies: in a `region`, `at` a point, in seeded places `in` regions, or in a `shape` of its own."""
+
+    region: str | None = Field(None, description="a region's name: all of it, or what `side` and `gradient` leave")
+    side: Side | None = Field(None, description="the patient's left or right only")
+    gradient: Point | None = Field(None, description="direction in which it grows across the region from 0 to the dose")
+    at: Point | None = Field(None, description="centre, template mm")
+    radii: PositiveFloat | Sizes | None = Field(None, description="semi-axes about `at`, mm")
+    rotate: Point = Field((0, 0, 0), description="degrees about x, then y, then z")
+    in_: str | tuple[str, ...] | None = Field(None, alias="in", description="regions to scatter in")
+    count: PositiveInt = Field(1, description="how many are scattered")
+    diameter: PositiveFloat | tuple[PositiveFloat, PositiveFloat] | None = Field(
+        None, description="of the scattered ones, mm; two numbers are the ends of a range"
+    )
+    shape: Shape | None = Field(None, description="any shape of the phantoms, mm")
+    irregular: Annotated[float, Field(ge=0, le=0.3)] = Field(0, description="rms of the surface's waves over radius")
+    shell: PositiveFloat | None = Field(None, description="thickness of a rim that holds all of it, mm")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the places and of irregular surfaces")
+    name: str | None = Field(None, description="name of the region that it makes; by default it makes none")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Placed:
+        given = [n for n in ("region", "at", "in_", "shape") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError("give one of region, at, in, shape")
+        for key, needed in (("at", "radii"), ("in_", "diameter")):
+            if (getattr(self, key) is None) != (getattr(self, needed) is None):
+                raise ValueError(f"{key.strip('_')} and {needed} go together")
+        if self.gradient is not None and (self.region is None or not any(self.gradient)):
+            raise ValueError("gradient needs a region and a direction other than 0, 0, 0")
+        if self.side is not None and (self.at is not None or self.shape is not None):
+            raise ValueError("side goes with region or in")
+        return self
+
+    @property
+    def doses(self) -> dict[str, float | str]:
+        """How much of it there is, as the description says it: key → number or word."""
+        given = self.model_dump(include=self.model_fields_set)
+        return {key: value for key, value in given.items() if key not in {*Placed.model_fields, "source"}}
+
+
+Uses = dict[str, tuple[str, ...]]
+"""Each property that a source sets or changes, and the constants beside its dose that this rests on."""
+
+
+class Iron(Placed):
+    """Ferritin and haemosiderin beyond what is there: less if negative.
+
+    Give a `dose` [µg Fe per g wet tissue], what it does to χ [ppm], or the relative `change` of χ+, such as 1.5 for
+    two and a half times as much.
+    """
+
+    source: Literal["iron"]
+    dose: float | None = None
+    chi: float | None = None
+    change: Annotated[float, Field(ge=-1, le=20)] | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Iron:
+        if sum(v is not None for v in (self.dose, self.chi, self.change)) != 1:
+            raise ValueError("give one of dose [µg/g], chi [ppm], change [of χ+]")
+        if abs(self._dose()) > (most := constants()["iron.most"]):
+            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; legal are up to {most:.0f} either way")
+        return self
+
+    def _dose(self) -> float:
+        return self.dose if self.dose is not None else (self.chi or 0) / constants()["iron.chi"]
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ+ and R2′ grow with the dose, and R1 a little; a relative change leaves R1 as it is."""
+        chi, r1 = self._dose() * constants()["iron.chi"], self._dose() * constants()["iron.r1"]
+        para = 1 + (self.change or 0)
+        return Effect(r2_prime(1, b0, dr), np.array([para, 1, 1, 1, 1]), np.array([chi, 0, 0, r1, 0]))
+
+    def uses(self) -> Uses:
+        """See `Uses`; what is given as χ needs iron's own χ only for the dose that R1 grows with."""
+        known = () if self.dose is None else ("iron.chi",)
+        r1: Uses = {} if self.change is not None else {"t1": ("iron.chi", "iron.r1") if self.chi else ("iron.r1",)}
+        return {"chi": known, "r2star": known, **r1}
+
+
+class Calcification(Placed):
+    """Hydroxyapatite: its `density` [mg/ml], or what CT shows of it, `hu` [HU]."""
+
+    source: Literal["calcification"]
+    density: PositiveFloat | None = None
+    hu: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Calcification:
+        if (self.density is None) == (self.hu is None):
+            raise ValueError("give either density [mg/ml] or hu [HU]")
+        if self.mg_per_ml > (most := constants()["calcification.most"]):
+            raise ValueError(f"{self.mg_per_ml:.0f} mg/ml is denser than hydroxyapatite; legal are up to {most:.0f}")
+        return self
+
+    @property
+    def mg_per_ml(self) -> float:
+        """The density, mg/ml."""
+        return self.density if self.density is not None else (self.hu or 0) / constants()["calcification.hu"]
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ− and R2′ grow with the density, and mineral takes the place of water."""
+        chi = self.mg_per_ml * constants()["calcification.chi"]
+        water = max(1 - self.mg_per_ml / constants()["calcification.solid"], 0)
+        return Effect(r2_prime(1, b0, dr), np.array([1, 1, water, 1, 1]), np.array([0, chi, 0, 0, 0]))
+
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        density = () if self.hu is None else ("calcification.hu",)
+        chi = (*density, "calcification.chi")
+        return {"chi": chi, "pd": (*density, "calcification.solid"), "r2star": chi}
+
+
+class Gadolinium(Placed):
+    """A chelate in solution: its `concentration` [mmol/l of tissue]."""
+
+    source: Literal["gadolinium"]
+    concentration: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Gadolinium:
+        if self.concentration > (most := constants()["gadolinium.most"]):
+            raise ValueError(f"{self.concentration:g} mmol/l is more than the undiluted agent's {most:.0f}")
+        return self
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ+, R1 and R2 grow with the concentration; in solution there is no R2′."""
+        known = constants()
+        add = [known["gadolinium.chi"], 0, 0, known["gadolinium.r1"], known["gadolinium.r2"]]
+        return Effect(0, add=self.concentration * np.array(add))
+
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        parts = {"chi": "chi", "t1": "r1", "r2": "r2", "r2star": "r2"}
+        return {name: (f"gadolinium.{part}",) for name, part in parts.items()}
+
+
+class Myelin(Placed):
+    """More or less myelin: its relative `change`, −1 (none is left) to 1 (twice as much)."""
+
+    source: Literal["myelin"]
+    change: Annotated[float, Field(ge=-1, le=1)]
+
+    def effect(self, b0: float, dr: float) -> Effect:
+        """χ−, R2′, R1 and R2 rise and fall with it, PD the other way."""
+        known = constants()
+        dia = 1 + self.change * known["myelin.chi"]
+        r1, r2 = 1 + self.change * known["myelin.r1"], 1 + self.change * known["myelin.r2"]
+        return Effect(r2_prime(1, b0, dr), np.array([1, dia, 1 - self.change * known["myelin.pd"], r1, r2]))
+
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        parts = {"chi": ("chi",), "pd": ("pd",), "t1": ("r1",), "r2": ("r2",), "r2star": ("chi", "r2")}
+        return {name: tuple(f"myelin.{p}" for p in of) for name, of in parts.items()}
+
+
+class Haemorrhage(Placed):
+    """Blood outside of vessels at one of five stages; `amount` is its share of the space, 0–1."""
+
+    source: Literal["haemorrhage"]
+    stage: Literal["hyperacute", "acute", "early_subacute", "late_subacute", "chronic"]
+    amount: Annotated[float, Field(gt=0, le=1)] = 1
+
+    def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
+        """Its share of the space, and its properties in the order of `CHANNELS`."""
+        chi, pd, t1, r2, cells = (constants()[f"{self.stage}.{p}"] for p in ("chi", "pd", "t1", "r2", "cells"))
+        return self.amount, np.array([chi, 0, pd, t1, r2, r2 + cells * r2_prime(chi, b0, dr), 0])
+
+    def uses(self) -> Uses:
+        """See `Uses`."""
+        parts = {"chi": ("chi",), "pd": ("pd",), "t1": ("t1",), "r2": ("r2",), "r2star": ("chi", "r2", "cells")}
+        return {name: tuple(f"{self.stage}.{p}" for p in of) for name, of in parts.items()}
+
+
+class Fat(Placed):
+    """Fat in place of tissue: its `fraction` of the space, 0–1."""
+
+    source: Literal["fat"]
+    fraction: Annotated[float, Field(gt=0, le=1)]
+
+    def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
+        """Its share of the space, and the properties of the tissue `fat` in the order of `CHANNELS`."""
+        return self.fraction, tissues["fat"].values(b0, dr)
+
+    def uses(self) -> Uses:
+        """See `Uses`; it rests on the values of the tissue `fat`, too."""
+        return dict.fromkeys(("chi", "pd", "t1", "r2", "r2star", "fat_fraction"), ())
+
+
+class Oxygenation(Model):
+    """The blood of the object's veins: their `saturation` with oxygen, or the extraction `oef` that leaves it.
+
+    Of one `side`, of the veins of one name (`vein`), or both; without either of all that are not named.
+    """
+
+    source: Literal["oxygenation"]
+    saturation: Share | None = None
+    oef: Share | None = None
+    side: Literal["left", "middle", "right"] | None = None
+    vein: str | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Oxygenation:
+        if (self.saturation is None) == (self.oef is None):
+            raise ValueError("give either saturation or oef, both 0–1")
+        return self
+
+    @property
+    def key(self) -> str:
+        """What it sets in the phantom's `vessels.saturation`."""
+        return " ".join(part for part in (self.side, self.vein) if part) or "default"
+
+    @property
+    def value(self) -> float:
+        """Saturation of the venous blood, 0–1: OEF = 1 − Y/Y of the arteries."""
+        if self.saturation is not None:
+            return self.saturation
+        return constants()["oxygenation.arterial"] * (1 - (self.oef or 0))
+
+    def uses(self) -> tuple[str, ...]:
+        """The constants that its value rests on."""
+        return () if self.oef is None else ("oxygenation.arterial",)
+
+
+InPlace = Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat
+"""Sources that are painted."""
+
+Source = Annotated[InPlace | Oxygenation, Field(discriminator="source")]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a source does to the tissue that it lies in; see `affect`.
+
+    Attributes:
+        relaxivity: what R2* − R2 grows by with χ+ and χ−, 1/s/ppm.
+        scale: (5,) factors of χ+, χ−, PD, R1 and R2.
+        add: (5,) ppm, ppm, unused, 1/s, 1/s.
+    """
+
+    relaxivity: float
+    scale: np.ndarray = field(default_factory=lambda: np.ones(5))
+    add: np.ndarray = field(default_factory=lambda: np.zeros(5))

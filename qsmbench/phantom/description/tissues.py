@@ -1,0 +1,268 @@
+"""The table of tissues: what each is made of, at any field strength."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, PositiveFloat
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.phantom.description.geometry import Share
+from qsmbench.phantom.properties import CHANNELS, PD
+from qsmbench.typed_yaml import Model
+from qsmbench.units import DR_3T
+
+ORIENTED = ("delta_chi", "delta_r2star")
+"""What a tissue with fibres may state, too: ppm, 1/s at 3 T; see `anisotropy.py`."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value comes from, whether it is assumed (ours: neither published nor the user's), and who states it."""
+
+    source: str
+    assumed: bool
+    by: Literal["table", "phantom", "scenario", "population", "user"]
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """A material.
+
+    Attributes:
+        name: as in the table.
+        group: what it counts as in regional scores, such as `dgm`; may be empty.
+        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` and
+            those of `ORIENTED` may be absent.
+        origins: property → where each value of its curve comes from.
+    """
+
+    name: str
+    group: str
+    curves: dict[str, tuple[tuple[float, float], ...]]
+    origins: dict[str, tuple[Origin, ...]]
+
+    def values(self, b0: float, dr: float = DR_3T) -> np.ndarray:
+        """The properties at `b0` [T], (7,) in the order of `CHANNELS`.
+
+        Between the table's fields they are interpolated linearly in B0, and held at its ends [assumed]: R2* is
+        nearly linear in B0, T1 is smooth enough. A tissue without an R2* of its own follows
+        R2* = R2 + Dr·B0/(3 T)·(χ+ + χ−): its susceptibility is that of inclusions much smaller than a voxel.
+
+        Args:
+            b0: T.
+            dr: relaxivity of susceptibility at 3 T, 1/s/ppm.
+        """
+        found = {c: self.at(c, b0) for c in self.curves}
+        found.setdefault("r2star", found["r2"] + r2_prime(found["chi_para"] + found["chi_dia"], b0, dr))
+        return np.array([found[c] for c in CHANNELS])
+
+    def at(self, name: str, b0: float) -> float:
+        """The property called `name` at `b0` [T], if the tissue states it."""
+        curve = np.array(self.curves[name])
+        return float(np.interp(b0, curve[:, 0], curve[:, 1]))
+
+    def origin(self, name: str, b0: float) -> Origin:
+        """Where the property called `name` at `b0` [T] comes from; assumed if either value that it lies between is."""
+        fields = [field for field, _ in self.curves[name]]
+        shares = [np.interp(b0, fields, one) for one in np.eye(len(fields))]
+        used = [origin for origin, share in zip(self.origins[name], shares, strict=True) if share > 0]
+        return Origin("; ".join(dict.fromkeys(o.source for o in used)), any(o.assumed for o in used), used[0].by)
+
+    def oriented(self, b0: float) -> tuple[float, float]:
+        """By how much χ [ppm] and R2* [1/s] change from fibres across B0 to fibres along it, and the other way round.
+
+        R2* does so in proportion to `b0` [T]: 2.9 /s at 3 T (Bender 2010, doi:10.1002/nbm.1534), 6.4 /s at 7 T (Lee
+        2011, doi:10.1016/j.neuroimage.2011.04.026).
+        """
+        chi, r2star = (self.at(name, 3.0) if name in self.curves else 0.0 for name in ORIENTED)
+        return chi, r2star * b0 / 3.0
+
+    @property
+    def follows_chi(self) -> bool:
+        """Whether its R2* grows with its susceptibility."""
+        return "r2star" not in self.curves
+
+
+def r2_prime(chi: float, b0: float, dr: float = DR_3T) -> float:
+    """Reversible relaxation rate [1/s] that inclusions cause, Dr·B0/(3 T)·|χ|.
+
+    Shin 2021, doi:10.1016/j.neuroimage.2021.118371; proportional to B0 as in static dephasing (Yablonskiy 1994,
+    doi:10.1002/mrm.1910320610).
+
+    Args:
+        chi: χ+ + χ− [ppm].
+        b0: T.
+        dr: at 3 T, 1/s/ppm.
+    """
+    return dr * b0 / 3.0 * chi
+
+
+def split(chi: float) -> tuple[float, float]:
+    """χ+ and χ− (positive) [ppm] of a material of one sign."""
+    return max(chi, 0.0), max(-chi, 0.0)
+
+
+class Material(Model):
+    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* unless given."""
+
+    chi: float
+    pd: Annotated[float, Field(ge=0)] = 1
+    t1: PositiveFloat = 1
+    r2: Annotated[float, Field(ge=0)] | None = None
+    r2star: Annotated[float, Field(ge=0)] = 0
+    fat_fraction: Share = 0
+
+
+class TissueChange(Model):
+    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1, ppm, 1/s.
+
+    A new `chi` leaves the diamagnetic part as it is, if it can.
+    """
+
+    chi: float | None = None
+    chi_para: Annotated[float, Field(ge=0)] | None = None
+    chi_dia: Annotated[float, Field(ge=0)] | None = None
+    pd: Annotated[float, Field(ge=0)] | None = None
+    t1: PositiveFloat | None = None
+    r2: Annotated[float, Field(ge=0)] | None = None
+    r2star: Annotated[float, Field(ge=0)] | None = None
+    fat_fraction: Share | None = None
+    delta_chi: float | None = None
+    delta_r2star: float | None = None
+
+
+def blood_chi(hct: float, oxygenation: float) -> float:
+    """Susceptibility of blood relative to water [ppm], Hct·(3.43·(1−Y) − 0.10).
+
+    Jain 2012, doi:10.1002/mrm.23282: Δχ of deoxygenated blood 0.273 ppm cgs, of oxygenated blood −0.008 ppm cgs.
+
+    Args:
+        hct: haematocrit, 0–1.
+        oxygenation: oxygen saturation Y, 0–1.
+    """
+    return hct * (3.43 * (1 - oxygenation) - 0.10)
+
+
+def blood_r2star(hct: float, oxygenation: float) -> float:
+    """R2* of blood at 3 T [1/s], (14.9·Hct + 14.7) + (302.1·Hct + 41.8)·(1−Y)² (Zhao 2007, from memory).
+
+    Args:
+        hct: haematocrit, 0–1.
+        oxygenation: oxygen saturation Y, 0–1.
+    """
+    return (14.9 * hct + 14.7) + (302.1 * hct + 41.8) * (1 - oxygenation) ** 2
+
+
+_LAWS = {"blood_chi": blood_chi, "blood_r2star": blood_r2star}
+
+
+def _number(text: str, where: str) -> float:
+    law = re.fullmatch(r"(\w+)\(([\d.]+); ?([\d.]+)\)", text)
+    try:
+        return _LAWS[law[1]](float(law[2]), float(law[3])) if law else float(text)
+    except (KeyError, ValueError) as e:
+        raise QsmbenchError(
+            f"{where}: value {text!r} is no number; legal are 0.02 or {' or '.join(_LAWS)}(Hct; Y)"
+        ) from e
+
+
+@cache
+def read_tissues(path: Path) -> dict[str, Tissue]:
+    """Read a table of tissues, one value a row: tissue, group, property, b0, value, unit, source, assumed.
+
+    The properties are those of `CHANNELS` and `ORIENTED`; `chi` stands for the part of its sign alone.
+
+    Raises:
+        QsmbenchError: the file is missing, a value is no number, a property is unknown or missing, or `assumed` is
+            neither yes nor no.
+    """
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file; the table of tissues is needed")
+    found: dict[str, dict[str, list[tuple[float, float, Origin]]]] = {}
+    groups: dict[str, str] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            where = f"{path}: {row['tissue']}: {row['property']}"
+            if row["property"] not in (*CHANNELS, *ORIENTED, "chi"):
+                raise QsmbenchError(f"{where} is no property; there are chi, {', '.join((*CHANNELS, *ORIENTED))}")
+            if row["assumed"] not in ("yes", "no"):
+                raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; legal are yes, no")
+            b0, value = float(row["b0"] or 0), _number(row["value"], where)
+            origin = Origin(row["source"], row["assumed"] == "yes", "table")
+            parts = zip(("chi_para", "chi_dia"), split(value), strict=True)
+            for name, part in parts if row["property"] == "chi" else [(row["property"], value)]:
+                found.setdefault(row["tissue"], {}).setdefault(name, []).append((b0, part, origin))
+            groups[row["tissue"]] = row["group"]
+    for name, values in found.items():
+        missing = [c for c in CHANNELS if c not in values and c != "r2star"]
+        if missing:
+            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; needed are {', '.join(CHANNELS)}")
+    return {name: _tissue(name, groups[name], values) for name, values in found.items()}
+
+
+def _tissue(name: str, group: str, values: dict[str, list[tuple[float, float, Origin]]]) -> Tissue:
+    by_field = {c: sorted(triples, key=lambda t: t[0]) for c, triples in values.items()}
+    curves = {c: tuple((b0, value) for b0, value, _ in triples) for c, triples in by_field.items()}
+    return Tissue(name, group, curves, {c: tuple(t[2] for t in triples) for c, triples in by_field.items()})
+
+
+def table() -> dict[str, Tissue]:
+    """The tissues of `phantoms/tissues.csv`, by name."""
+    return read_tissues(share() / "phantoms" / "tissues.csv")
+
+
+def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
+    """The tissue called `name`.
+
+    Raises:
+        QsmbenchError: there is none.
+    """
+    if name not in tissues:
+        raise QsmbenchError(f"{path}: tissue {name!r} is unknown; there are {', '.join(tissues)}")
+    return tissues[name]
+
+
+def changed(
+    tissues: dict[str, Tissue], changes: dict[str, TissueChange], path: Path, origin: Origin
+) -> dict[str, Tissue]:
+    """The tissues with new values in place of some, at every field, all of one `origin`.
+
+    Raises:
+        QsmbenchError: a change names a tissue that does not exist.
+    """
+    result = dict(tissues)
+    for name, change in changes.items():
+        tissue = find_tissue(tissues, name, path)
+        new = change.model_dump(exclude_none=True)
+        if "chi" in new:
+            chi = new.pop("chi")
+            dia = max(tissue.at("chi_dia", 0), -chi)
+            new |= {"chi_para": chi + dia, "chi_dia": dia}
+        result[name] = replace(
+            tissue,
+            curves={**tissue.curves, **{c: ((0.0, v),) for c, v in new.items()}},
+            origins={**tissue.origins, **dict.fromkeys(new, (origin,))},
+        )
+    return result
+
+
+def material_values(material: Material) -> np.ndarray:
+    """The properties of a material given in place, (7,) in the order of `CHANNELS`."""
+    r2 = material.r2star if material.r2 is None else material.r2
+    para, dia = split(material.chi)
+    return np.array([para, dia, material.pd, material.t1, r2, material.r2star, material.fat_fraction])
+
+
+def weighted(values: np.ndarray) -> np.ndarray:
+    """Properties with those after proton density multiplied by it, as they mix."""
+    values = values.copy()
+    values[PD + 1 :] *= values[PD]
+    return values

@@ -1,0 +1,1 @@
+"""From shapes and tissues to property maps on a grid."""

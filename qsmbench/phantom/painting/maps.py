@@ -1,0 +1,125 @@
+"""Maps that shapes sample: images from files, sharpened or turned into distances from a surface."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.cache import digest, memory
+from qsmbench.phantom.description.models import MapSource
+
+
+@dataclass(frozen=True)
+class Map:
+    """An image in world space.
+
+    Attributes:
+        values: (nx, ny, nz) float32; a fraction, or a distance [mm], negative inside.
+        affine: (4, 4) voxel index → world mm.
+    """
+
+    values: np.ndarray
+    affine: np.ndarray
+    _boxes: dict[tuple[float, bool], np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+
+    def box(self, level: float, below: bool) -> np.ndarray:
+        """(2, 3) first and last voxel index along each axis around where the map is above `level`, or below it."""
+        key = (level, below)
+        if key not in self._boxes:
+            found = self.values < level if below else self.values > level
+            ends = []
+            for axis in range(3):
+                there = np.flatnonzero(found.any(axis=tuple(a for a in range(3) if a != axis)))
+                ends.append((there[0] - 1, there[-1] + 1) if there.size else (0, 0))
+            self._boxes[key] = np.clip(np.array(ends).T, 0, np.array(self.values.shape) - 1)
+        return self._boxes[key]
+
+
+def locate(file: str, folder: Path) -> Path:
+    """The path of a map's file: `package:path/in/package`, absolute, or relative to the description's `folder`.
+
+    Raises:
+        QsmbenchError: there is no such file or package.
+    """
+    package, _, inside = file.rpartition(":")
+    if package:
+        spec = importlib.util.find_spec(package)  # the package itself is not imported, which may be slow
+        if spec is None or spec.origin is None:
+            raise QsmbenchError(f"{file}: the package {package} is not installed")
+        path = Path(spec.origin).parent / inside
+    else:
+        path = folder / file
+    if not path.is_file():
+        raise QsmbenchError(f"{path}: no such file")
+    return path
+
+
+@lru_cache(maxsize=4)
+def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = nib.load(path)
+    return np.asarray(image.dataobj, np.float32), np.asarray(image.affine)  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=16)
+def read_map(path: Path, source: MapSource) -> Map:
+    """Read a map and prepare it as `source` says: scale, fill, sharpen, distance.
+
+    Distances take seconds, and are kept from one process to the next.
+    """
+    if source.distance is None:
+        return _prepared(path, source)
+    key = (digest(path, Path(__file__)), source.model_dump_json())
+    return Map(*memory().cache(_distances, ignore=["path", "source"])(path, source, key))
+
+
+def _distances(path: Path, source: MapSource, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Values and affine of a map of distances; `key` tells kept ones apart."""
+    prepared = _prepared(path, source)
+    found = _distance_map(prepared.values, prepared.affine, source)
+    return found.values, found.affine
+
+
+def _prepared(path: Path, source: MapSource) -> Map:
+    values, affine = _image(path)
+    values = values / np.float32(source.scale)
+    if source.outside is not None:
+        values[values == 0] = source.outside
+    if source.sharpen is not None:
+        blurred = ndimage.gaussian_filter(values, source.sharpen.sigma / _spacing(affine))
+        values += np.float32(source.sharpen.amount) * (values - blurred)
+    return Map(values, affine)
+
+
+def _spacing(affine: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def _distance_map(values: np.ndarray, affine: np.ndarray, source: MapSource) -> Map:
+    """Distance from the surface of {values > level}, its gaps narrower than 2·`close` filled.
+
+    The set is widened by `close` and the distance from that surface is raised again by `close`.
+    """
+    assert source.distance is not None
+    how = source.distance
+    stride = tuple(max(1, round(how.spacing / s)) for s in _spacing(affine))
+    coarse = values[tuple(slice(None, None, s) for s in stride)] > how.level
+    scaling = np.diag([*stride, 1.0])
+    pad = int(np.ceil((how.close + how.reach) / how.spacing))
+    coarse = ndimage.binary_fill_holes(np.pad(coarse, pad))
+    shift = np.eye(4)
+    shift[:3, 3] = -pad
+    affine = affine @ scaling @ shift
+    size = _spacing(affine)
+    if how.close > 0:
+        coarse = ndimage.distance_transform_edt(~coarse, size) < how.close
+    outside = ndimage.distance_transform_edt(~coarse, size) - size.mean() / 2
+    inside = ndimage.distance_transform_edt(coarse, size) - size.mean() / 2
+    signed = np.where(coarse, -inside, outside) + how.close
+    return Map(ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine)

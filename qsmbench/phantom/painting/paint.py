@@ -1,0 +1,212 @@
+"""Painting: the share of each voxel that lies in a shape takes on its properties, or is changed by its effect."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from qsmbench.phantom.painting.distance import distance
+from qsmbench.phantom.warp import to_template
+
+BRICK = 4
+"""Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _mark(f, label, weight, labels, i, j, k):
+    # the label of what fills most of the voxel
+    kept = weight[i, j, k] * (1 - f)
+    if labels[i, j, k] == label:
+        weight[i, j, k] = kept + f
+    elif f >= kept:
+        weight[i, j, k] = f
+        labels[i, j, k] = label
+    else:
+        weight[i, j, k] = kept
+
+
+@njit(cache=True, nogil=True, inline="never")
+def blend(f, values, label, stack, weight, labels, i, j, k):
+    """Give the share `f` of voxel i, j, k to `values`, (c,), and `label`; the other arguments are as for `paint`."""
+    for c in range(stack.shape[0]):
+        stack[c, i, j, k] += np.float32(f) * (values[c] - stack[c, i, j, k])
+    _mark(f, label, weight, labels, i, j, k)
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _change(f, scale, add, relaxivity, stack, i, j, k):
+    # χ+, χ−, PD, then T1, R2, R2* and fat fraction, which lie in the stack multiplied by PD
+    f = np.float32(f)
+    old = stack[2, i, j, k]
+    pd = old * (1 + f * (scale[2] - 1))
+    t1, r2, r2star, fat = stack[3, i, j, k], stack[4, i, j, k], stack[5, i, j, k], stack[6, i, j, k]
+    more = np.float32(0)
+    for c in range(2):
+        value = stack[c, i, j, k]
+        stack[c, i, j, k] = max(value + f * (value * (scale[c] - 1) + add[c]), np.float32(0))
+        more += stack[c, i, j, k] - value
+    if old > 0:
+        t1, r2, r2star, fat = t1 / old, r2 / old, r2star / old, fat / old
+        reversible = r2star - r2
+        if t1 > 0:
+            t1 = 1 / max(1 / t1 * (1 + f * (scale[3] - 1)) + f * add[3], np.float32(1e-3))
+        r2 = max(r2 * (1 + f * (scale[4] - 1)) + f * add[4], np.float32(0))
+        r2star = r2 + max(reversible + relaxivity * more, np.float32(0))
+    stack[2, i, j, k] = pd
+    stack[3, i, j, k], stack[4, i, j, k] = t1 * pd, r2 * pd
+    stack[5, i, j, k], stack[6, i, j, k] = r2star * pd, fat * pd
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
+    # signed distance of the point at voxel index a, b, c
+    x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
+    y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
+    z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
+    x, y, z = to_template(x, y, z, warp, to_warp)
+    return distance(x, y, z, code, parameters, data, work)
+
+
+@njit(cache=True, nogil=True, inline="never")
+def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
+    # how many of the voxel's parts lie deeper than each of `depths`
+    share[:] = 0.0
+    for part in range(fine[0] * fine[1] * fine[2]):
+        a = i + ((part % fine[0]) + 0.5) / fine[0] - 0.5
+        b = j + ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
+        c = k + ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
+        d = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
+        for s in range(depths.size):
+            share[s] += min(max(0.5 - (d + depths[s]) / step, 0.0), 1.0)
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def paint(
+    code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
+    depths, amounts, values, names, stack, weight, labels,
+):  # fmt: skip
+    """Paint one shape, and the shells inside it, over the maps; in place.
+
+    Each row of voxels is written by one thread alone, so the result does not depend on how many there are.
+
+    Args:
+        code: (n, 2) int64, the shape's program.
+        parameters: (m,) float64, its parameters.
+        data: (k,) float32, the maps it samples.
+        affine: (4, 4) float64, voxel index → world mm.
+        warp: (3, nx, ny, nz) float32 mm, what leads from world to template; empty for none (see `warp.py`).
+        to_warp: (3, 4) float64, world mm → index into `warp`.
+        stretch: how much longer a distance in the template may be than in the world.
+        start: (3,) int64, first voxel of the shape's box.
+        stop: (3,) int64, one past its last voxel.
+        fine: (3,) int64, parts into which a voxel on the surface is cut along each axis.
+        step: mm, size of such a part: the width of the ramp of partial volume.
+        slack: mm by which the distance at a brick's centre must exceed its half diagonal to decide for all of it.
+        depths: (s,) float64, mm below the surface where each shell begins, ascending.
+        amounts: (s,) float64, share of the space in each shell that the material takes, 0–1.
+        values: (s, c) float32, what the maps hold in each shell.
+        names: (s,) uint8, labels of the shells.
+        stack: (c, nx, ny, nz) float32, the maps.
+        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        labels: (nx, ny, nz) uint8.
+    """
+    n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
+    n_z = -(-(stop[2] - start[2]) // BRICK)
+    size = np.sqrt((affine[:3, :3] ** 2).sum())
+    half = stretch * size * BRICK / 2 + slack
+    parts = fine[0] * fine[1] * fine[2]
+    deepest = depths[-1]
+    solid = 0  # the innermost shell that hides those before it
+    for s in range(depths.size):
+        if amounts[s] == 1:
+            solid = s
+    near = (stretch * size + step) / 2 + slack
+    for column in prange(n_x * n_y):
+        work = np.empty(code.shape[0] + 1)
+        share = np.empty(depths.size)
+        i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
+        i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
+        for layer in range(n_z):
+            k0 = start[2] + layer * BRICK
+            k1 = min(k0 + BRICK, stop[2])
+            a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
+            brick = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
+            if brick > half:
+                continue
+            inside = brick < -deepest - half
+            for i in range(i0, i1):
+                for j in range(j0, j1):
+                    for k in range(k0, k1):
+                        if inside:
+                            for s in range(solid, depths.size):
+                                blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
+                            continue
+                        if parts > 1:
+                            centre = _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work)
+                            if centre > near:
+                                continue
+                        _shares(
+                            i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
+                        )  # fmt: skip
+                        first = 0
+                        for s in range(depths.size):
+                            if amounts[s] * share[s] >= parts:
+                                first = s
+                        for s in range(first, depths.size):
+                            if share[s] > 0:
+                                f = amounts[s] * share[s] / parts
+                                blend(f, values[s], names[s], stack, weight, labels, i, j, k)
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def affect(
+    code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
+    ramp, scale, add, relaxivity, label, stack, weight, labels,
+):  # fmt: skip
+    """Change what is in a shape, in place; arguments that `paint` has, too, are as there.
+
+    Where the shape fills a share f of a voxel: χ+, χ−, PD, R1 and R2 become v + f·((scale − 1)·v + add), and the
+    reversible rate R2* − R2 grows by `relaxivity` times what χ+ and χ− grew by. None falls below 0.
+
+    Args:
+        ramp: (4,) float64, the effect's strength g = n·x + o, cut to 0–1, as n (1/mm) and o.
+        scale: (5,) float32, for χ+, χ−, PD, R1, R2.
+        add: (5,) float32: ppm, ppm, unused, 1/s, 1/s.
+        relaxivity: 1/s/ppm.
+        label: of the region that it makes; 0 leaves the labels as they are.
+    """
+    size = np.sqrt((affine[:3, :3] ** 2).sum())
+    near = (stretch * size + step) / 2 + slack
+    half = stretch * size * BRICK / 2 + slack
+    parts = fine[0] * fine[1] * fine[2]
+    depths = np.zeros(1)
+    n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
+    n_z = -(-(stop[2] - start[2]) // BRICK)
+    for column in prange(n_x * n_y):
+        work = np.empty(code.shape[0] + 1)
+        share = np.empty(1)
+        i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
+        i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
+        for layer in range(n_z):
+            k0 = start[2] + layer * BRICK
+            k1 = min(k0 + BRICK, stop[2])
+            a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
+            if _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work) > half:
+                continue
+            for i in range(i0, i1):
+                for j in range(j0, j1):
+                    for k in range(k0, k1):
+                        if _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work) > near:
+                            continue
+                        _shares(
+                            i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
+                        )  # fmt: skip
+                        f = share[0] / parts
+                        if f > 0:
+                            x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                            y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                            z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                            g = min(max(ramp[0] * x + ramp[1] * y + ramp[2] * z + ramp[3], 0.0), 1.0)
+                            _change(f * g, scale, add, relaxivity, stack, i, j, k)
+                            if label > 0:
+                                _mark(f, label, weight, labels, i, j, k)

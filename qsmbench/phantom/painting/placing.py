@@ -1,0 +1,106 @@
+"""Sources in their places: what is painted where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qsmbench.phantom.atlas import Atlas
+from qsmbench.phantom.description import geometry as g
+from qsmbench.phantom.description import sources as s
+from qsmbench.phantom.description.tissues import Tissue, weighted
+from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
+from qsmbench.phantom.warp import NO_WARP, Warp
+
+WAVES = 1.3
+"""Wavelength of an irregular surface, in radii."""
+
+
+def label_name(source: s.InPlace) -> str | None:
+    """Name of the region that a source makes, if it makes one: what takes the place of tissue always does."""
+    if source.name is None and isinstance(source, s.Haemorrhage | s.Fat):
+        return source.region or source.source
+    return source.name
+
+
+def halves(shape: g.Shape, side: s.Side | None) -> g.Shape:
+    """What of a shape lies on one side; RAS, so that the patient's left is where x is negative."""
+    if side is None:
+        return shape
+    half = g.HalfSpace(shape="half_space", point=(0, 0, 0), normal=(1 if side == "left" else -1, 0, 0))
+    return g.Intersection(shape="intersection", of=(shape, half))
+
+
+def bodies(source: s.InPlace, atlas: Atlas) -> Iterator[tuple[g.Shape, Warp]]:
+    """The shapes of a source that is not a region's, each with what leads to the space that it lies in.
+
+    What is placed by its centre keeps its own size and shape whoever the subject is; a `shape` is deformed with the
+    head.
+
+    Raises:
+        QsmbenchError: it lies outside of the object, in an unknown region, or there is no room.
+    """
+    if source.shape is not None:
+        yield _rim(source.shape, source), atlas.warp
+    elif source.at is not None:
+        centre = atlas.warp.world(np.array([source.at]))[0]
+        atlas.require_inside(centre)
+        radii = np.broadcast_to(np.array(source.radii, float), 3)
+        yield _body(centre, radii, source, source.seed), NO_WARP
+    elif source.in_ is not None:
+        names = (source.in_,) if isinstance(source.in_, str) else source.in_
+        low, high = np.broadcast_to(np.array(source.diameter, float), 2)
+        radii = np.geomspace(high, low, source.count) / 2  # the largest first, while there is room
+        rng = np.random.default_rng(source.seed)
+        for n, centre in enumerate(atlas.scatter(names, source.side, radii, rng)):
+            yield _body(centre, np.full(3, radii[n]), source, source.seed + n), NO_WARP
+
+
+def _body(centre: np.ndarray, radii: np.ndarray, source: s.InPlace, seed: int) -> g.Shape:
+    x, y, z = (float(c) for c in centre)
+    a, b, c = (float(r) for r in radii)
+    body: g.Shape = g.Ellipsoid(shape="ellipsoid", center=(x, y, z), radii=(a, b, c), rotate=source.rotate)
+    if source.irregular:
+        mean = (a * b * c) ** (1 / 3)
+        body = g.Rough(shape="rough", of=body, amplitude=source.irregular * mean, wavelength=WAVES * mean, seed=seed)
+    return _rim(body, source)
+
+
+def _rim(body: g.Shape, source: s.InPlace) -> g.Shape:
+    if source.shell is None:
+        return body
+    core = g.Offset(shape="offset", of=body, by=-source.shell)
+    return g.Difference(shape="difference", of=(body, core))
+
+
+def put(
+    canvas: Canvas,
+    source: s.InPlace,
+    compile_at: Compile,
+    label: int,
+    warp: Warp,
+    ramp: np.ndarray = EVEN,
+    *,
+    tissues: dict[str, Tissue],
+    b0: float,
+    dr: float,
+) -> None:
+    """Paint one shape of a source.
+
+    Args:
+        canvas: in place.
+        source: what it is.
+        compile_at: gives the shape's program.
+        label: of the region that it makes; 0 for none.
+        warp: what leads to the space that the shape lies in.
+        ramp: strength across it; see `Canvas.change`. What takes the place of tissue is the same everywhere.
+        tissues: by name.
+        b0: T.
+        dr: relaxivity of susceptibility at 3 T, 1/s/ppm.
+    """
+    if isinstance(source, s.Haemorrhage | s.Fat):
+        amount, values = source.filling(tissues, b0, dr)
+        canvas.lay(compile_at, [Shell(0, amount, weighted(values), label)], warp)
+    else:
+        canvas.change(compile_at, source.effect(b0, dr), label, ramp, warp)

@@ -1,0 +1,125 @@
+"""Texture: no tissue is the same everywhere. Iron and myelin vary smoothly, and χ, R2*, R1 and PD vary with them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from scipy import ndimage
+
+from qsmbench.grid import Grid
+from qsmbench.phantom.atlas import Atlas
+from qsmbench.phantom.description.models import Texture
+from qsmbench.phantom.painting.canvas import Canvas
+from qsmbench.threads import over_planes
+
+
+def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Two fields of mean 0 and variance 1, for iron and for myelin, and the world mm of their first point.
+
+    Args:
+        texture: its seed, spacing and scales.
+        subject: whose it is.
+        grid: the box to be covered; it must be the same on every call, for the same texture to come out.
+
+    Returns:
+        (2, nx, ny, nz) float32, and (3,).
+    """
+    last = np.array(grid.shape) - 1
+    corners = np.stack([grid.affine[:3, 3], grid.affine[:3, :3] @ last + grid.affine[:3, 3]])
+    start = corners.min(0) - 2 * texture.spacing
+    count = np.ceil((corners.max(0) - start) / texture.spacing).astype(int) + 3
+    rng = np.random.default_rng([texture.seed, subject, 3])
+    total: np.ndarray = np.zeros((2, *count), np.float32)
+    for scale in texture.scales:
+        white = rng.standard_normal(total.shape, dtype=np.float32)
+        for field in (0, 1):
+            smooth = ndimage.gaussian_filter(white[field], scale / texture.spacing, mode="wrap")
+            total[field] += smooth / smooth.std()
+    return total / np.float32(np.sqrt(len(texture.scales))), start
+
+
+def apply(
+    canvas: Canvas,
+    texture: Texture,
+    fields: np.ndarray,
+    origin: np.ndarray,
+    grains: np.ndarray,
+    atlas: Atlas,
+    dr: float,
+) -> None:
+    """Vary a painted canvas, in place; the mean over each region stays as it was.
+
+    Args:
+        canvas: χ+, χ−, PD and PD times T1, R2, R2* and fat fraction.
+        texture: how R1 and PD vary along.
+        fields: (2, mx, my, mz) float32, from `noise`.
+        origin: (3,) world mm of their first point.
+        grains: (256, 3) float32 for each label: standard deviations of iron and myelin, and whether R2* varies, too.
+        atlas: the labels of the whole object, from which a region's own mean of the fields is taken.
+        dr: relaxivity of susceptibility at the canvas's field, 1/s/ppm.
+    """
+    to_field = np.diag([*(1 / np.full(3, texture.spacing)), 1.0])
+    to_field[:3, 3] = -np.asarray(origin) / texture.spacing
+    means = _means(atlas, fields, to_field)
+    coupling = np.array([texture.r1, texture.r1_iron, texture.pd])
+    over_planes(
+        _vary, canvas.grid.shape[0], canvas.stack, canvas.weight, canvas.labels, fields, to_field @ canvas.grid.affine,
+        grains, means, coupling, dr,
+    )  # fmt: skip
+
+
+def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray:
+    """(256, 2) mean of the fields over each label of the atlas."""
+    grid: Grid = atlas.grid
+    index = np.indices(grid.shape).reshape(3, -1)
+    matrix = to_field @ grid.affine
+    place = matrix[:3, :3] @ index + matrix[:3, 3:]
+    labels = atlas.labels.ravel()
+    count = np.maximum(np.bincount(labels, minlength=256), 1)
+    sampled = (ndimage.map_coordinates(f, place, order=1, mode="nearest") for f in fields)
+    return np.stack([np.bincount(labels, weights=s, minlength=256) / count for s in sampled], axis=1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _vary(start, stop, stack, weight, labels, fields, affine, grains, means, coupling, dr):
+    nx, ny, nz = fields.shape[1], fields.shape[2], fields.shape[3]
+    for i in range(start, stop):
+        for j in range(labels.shape[1]):
+            for k in range(labels.shape[2]):
+                label = labels[i, j, k]
+                if grains[label, 0] == 0 and grains[label, 1] == 0:
+                    continue
+                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                x, y, z = min(max(x, 0.0), nx - 1.001), min(max(y, 0.0), ny - 1.001), min(max(z, 0.0), nz - 1.001)
+                u, v, w = int(x), int(y), int(z)
+                a, b, c = x - u, y - v, z - w
+                more_iron, more_myelin = 0.0, 0.0
+                for d in range(2):
+                    f = fields[d]
+                    value = (
+                        ((f[u, v, w] * (1 - c) + f[u, v, w + 1] * c) * (1 - b)
+                        + (f[u, v + 1, w] * (1 - c) + f[u, v + 1, w + 1] * c) * b) * (1 - a)
+                        + ((f[u + 1, v, w] * (1 - c) + f[u + 1, v, w + 1] * c) * (1 - b)
+                        + (f[u + 1, v + 1, w] * (1 - c) + f[u + 1, v + 1, w + 1] * c) * b) * a
+                    )  # fmt: skip
+                    # no more than 2.5 standard deviations, so that nothing turns negative
+                    value = weight[i, j, k] * min(max(value - means[label, d], -2.5), 2.5) * grains[label, d]
+                    if d == 0:
+                        more_iron = value
+                    else:
+                        more_myelin = value
+                para, dia = stack[0, i, j, k] * more_iron, stack[1, i, j, k] * more_myelin
+                stack[0, i, j, k] += para
+                stack[1, i, j, k] += dia
+                pd = stack[2, i, j, k]
+                new = pd * (1 - coupling[2] * more_myelin)
+                r1 = 1 + coupling[0] * more_myelin + coupling[1] * more_iron
+                stack[2, i, j, k] = new
+                stack[3, i, j, k] *= (1 - coupling[2] * more_myelin) / r1
+                stack[4, i, j, k] *= 1 - coupling[2] * more_myelin
+                stack[5, i, j, k] *= 1 - coupling[2] * more_myelin
+                stack[6, i, j, k] *= 1 - coupling[2] * more_myelin
+                if grains[label, 2] > 0:
+                    stack[5, i, j, k] += new * dr * (para + dia)

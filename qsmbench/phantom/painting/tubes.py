@@ -1,0 +1,170 @@
+"""Painting thousands of tubes, most of them thinner than a voxel, in one pass."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from qsmbench.grid import Grid
+from qsmbench.phantom.painting.paint import blend
+from qsmbench.threads import limit_numba
+
+BRICK = 4
+"""Voxels along the edge of the bricks into which tubes are sorted."""
+
+FINEST_PART = 0.17
+"""Parts into which voxels are cut are at most this long [mm], ..."""
+
+MOST_PARTS = 6
+"""... but a voxel is cut into at most this many along each axis."""
+
+
+def paint_tubes(
+    grid: Grid,
+    tubes: list[np.ndarray],
+    values: np.ndarray,
+    names: np.ndarray,
+    stack: np.ndarray,
+    weight: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Paint tubes over maps, in place. Where tubes overlap, each part belongs to the one that it is deepest in.
+
+    A tube's cross-section is kept even where it is much thinner than a voxel. Each voxel is written by one thread
+    alone and looks at its tubes in order, so the result does not depend on how many threads there are.
+
+    Args:
+        grid: where the voxels lie.
+        tubes: of each (n, 4) float64, points x, y, z, radius [mm].
+        values: (tubes, c) float32, what the maps hold in each.
+        names: (tubes,) uint8, labels.
+        stack: (c, nx, ny, nz) float32, the maps.
+        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        labels: (nx, ny, nz) uint8.
+    """
+    if not tubes:
+        return
+    limit_numba()
+    size = np.array(grid.voxel_size)
+    fine = np.clip(np.ceil(size / FINEST_PART - 1e-6), 1, MOST_PARTS).astype(np.int64)
+    step = float(np.prod(size / fine) ** (1 / 3))
+    segments = np.concatenate([np.hstack([t[:-1], t[1:]]) for t in tubes])
+    owner = np.repeat(np.arange(len(tubes)), [len(t) - 1 for t in tubes])
+    segments[:, 3], segments[:, 7] = tube_radius(segments[:, 3], step), tube_radius(segments[:, 7], step)
+    bricks, starts, lists = _sorted(grid, segments, step)
+    _paint(
+        grid.affine, bricks, starts, lists, segments, owner, fine, step, values.astype(np.float32), names,
+        stack, weight, labels,
+    )  # fmt: skip
+
+
+def tube_radius(radius: np.ndarray, step: float) -> np.ndarray:
+    """Radii [mm] at which a ramp of partial volume as wide as `step` [mm] keeps the cross-section π·radius².
+
+    The ramp holds π/(3h)·[(a + h/2)³ − max(a − h/2, 0)³]; below a = h/2 the second term is none.
+    """
+    thin = np.cbrt(3 * step * radius**2)
+    thick = np.sqrt(np.maximum(radius**2 - step**2 / 12, 0))
+    return np.where(thin < step, thin - step / 2, thick)
+
+
+def _sorted(grid: Grid, segments: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bricks (n, 3) that segments touch, where the list of each starts (n + 1,), and the lists, ascending."""
+    inverse = np.linalg.inv(grid.affine)
+    a = segments[:, :3] @ inverse[:3, :3].T + inverse[:3, 3]
+    b = segments[:, 4:7] @ inverse[:3, :3].T + inverse[:3, 3]
+    reach = (np.maximum(segments[:, 3], segments[:, 7])[:, None] + step / 2) / np.array(grid.voxel_size) + 0.5
+    low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
+    last = np.array(grid.shape) - 1
+    seen = ((high >= 0) & (low <= last)).all(1)
+    low = (np.clip(np.ceil(low), 0, last) // BRICK).astype(np.int64)
+    high = (np.clip(np.floor(high), 0, last) // BRICK).astype(np.int64)
+    count = (last // BRICK) + 1
+    spans = np.where(seen[:, None], np.maximum(high - low + 1, 0), 0)
+    amount = spans.prod(1)
+    which = np.repeat(np.arange(len(segments)), amount)
+    turn = np.arange(len(which)) - np.repeat(np.cumsum(amount) - amount, amount)
+    x, rest = np.divmod(turn, (spans[:, 1] * spans[:, 2])[which])
+    y, z = np.divmod(rest, spans[which, 2])
+    index = np.ravel_multi_index(tuple((low[which] + np.stack([x, y, z], 1)).T), tuple(count))
+    order = np.argsort(index, kind="stable")
+    found, starts = np.unique(index[order], return_index=True)
+    bricks = np.stack(np.unravel_index(found, tuple(count)), 1)
+    return bricks.astype(np.int64), np.append(starts, len(order)), which[order]
+
+
+@njit(cache=True, nogil=True)
+def _depth(x, y, z, s):
+    """Distance [mm] of a point from the surface of segment `s`, (8,), negative inside."""
+    dx, dy, dz = s[4] - s[0], s[5] - s[1], s[6] - s[2]
+    ax, ay, az = x - s[0], y - s[1], z - s[2]
+    t = (ax * dx + ay * dy + az * dz) / max(dx * dx + dy * dy + dz * dz, 1e-12)
+    t = min(max(t, 0.0), 1.0)
+    gap = np.sqrt((ax - t * dx) ** 2 + (ay - t * dy) ** 2 + (az - t * dz) ** 2)
+    return gap - s[3] - t * (s[7] - s[3])
+
+
+@njit(cache=True, nogil=True)
+def _shares(x, y, z, affine, segments, near, fine, step, share):
+    """Share of the voxel at x, y, z that each segment of `near` takes, into `share`; each part has one owner."""
+    share[: near.size] = 0.0
+    parts = fine[0] * fine[1] * fine[2]
+    for part in range(parts):
+        a = ((part % fine[0]) + 0.5) / fine[0] - 0.5
+        b = ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
+        c = ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
+        xs = x + affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c
+        ys = y + affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c
+        zs = z + affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c
+        best, least = -1, step / 2
+        for m in range(near.size):
+            d = _depth(xs, ys, zs, segments[near[m]])
+            if d < least:
+                best, least = m, d
+        if best >= 0:
+            share[best] += min(0.5 - least / step, 1.0) / parts
+
+
+@njit(cache=True, nogil=True)
+def _find(x, y, z, nearby, segments, half, step, near, share):
+    """How many of the `nearby` segments may touch the voxel at x, y, z, into `near`; −1 if one fills it: the first."""
+    n = 0
+    for s in nearby:
+        d = _depth(x, y, z, segments[s])
+        if d < -half - step / 2:
+            near[0], share[0] = s, 1.0
+            return -1
+        if d < half + step / 2:
+            near[n] = s
+            n += 1
+    return n
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _paint(
+    affine, bricks, starts, lists, segments, owner, fine, step, values, names, stack, weight, labels
+):  # fmt: skip
+    half = np.sqrt((affine[:3, :3] ** 2).sum()) / 2
+    for brick in prange(bricks.shape[0]):
+        nearby = lists[starts[brick] : starts[brick + 1]]
+        near, share = np.empty(nearby.size, np.int64), np.empty(nearby.size)
+        mixed = np.empty(stack.shape[0])
+        for i in range(bricks[brick, 0] * BRICK, min((bricks[brick, 0] + 1) * BRICK, stack.shape[1])):
+            for j in range(bricks[brick, 1] * BRICK, min((bricks[brick, 1] + 1) * BRICK, stack.shape[2])):
+                for k in range(bricks[brick, 2] * BRICK, min((bricks[brick, 2] + 1) * BRICK, stack.shape[3])):
+                    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                    n = _find(x, y, z, nearby, segments, half, step, near, share)
+                    if n > 0:
+                        _shares(x, y, z, affine, segments, near[:n], fine, step, share)
+                    n = abs(n)
+                    filled = share[:n].sum()
+                    if filled == 0:
+                        continue
+                    mixed[:] = 0
+                    for m in range(n):
+                        for c in range(mixed.size):
+                            mixed[c] += share[m] / filled * values[owner[near[m]], c]
+                    name = names[owner[near[np.argmax(share[:n])]]]
+                    blend(filled, mixed, name, stack, weight, labels, i, j, k)

@@ -1,0 +1,1 @@
+"""Veins that grow into a phantom, and the blood in them."""

@@ -1,0 +1,149 @@
+"""The tree of veins of a phantom: its trunks, and what grows from them through its tissues."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import Akima1DInterpolator
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.cache import digest, memory
+from qsmbench.phantom.description import geometry as g
+from qsmbench.phantom.painting.distance import distances
+from qsmbench.phantom.painting.shapes import Compiler, Maps
+from qsmbench.phantom.veins.blood import Growth, Trunk, Veins
+from qsmbench.phantom.veins.growth import Branch, Stage, grow, side
+from qsmbench.threads import limit_numba
+
+STEP = 1.0
+"""Spacing [mm] of the points of a trunk, and width of the ramp of partial volume of the shapes that veins run in."""
+
+SNAP = 8.0
+"""Largest distance [mm] from the end of a trunk to the trunk that it drains into."""
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """What a phantom knows of its anatomy.
+
+    Attributes:
+        shapes: its named shapes.
+        maps: its maps, by name.
+        data: (k,) float32, the values of all maps.
+    """
+
+    shapes: dict[str, g.Shape]
+    maps: Maps
+    data: np.ndarray
+
+
+def tree(
+    path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, made_from: tuple[str, ...]
+) -> list[Branch]:
+    """The veins in the template's space; kept from one process to the next.
+
+    Args:
+        path: the veins' file.
+        veins: what it says.
+        terrain: gives what they may run in; not asked for where the tree is kept.
+        seed: of the growth.
+        made_from: all that the terrain depends on: a change of it makes the kept tree void.
+
+    Raises:
+        QsmbenchError: a trunk's tube, or a vein that it or a growth drains into, does not exist or is too far.
+    """
+    key = (*made_from, veins.model_dump_json(), digest(Path(__file__)))
+    return pickle.loads(memory().cache(_tree, ignore=["path", "veins", "terrain"])(path, veins, terrain, seed, key))
+
+
+def _tree(path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, key: tuple[str, ...]) -> bytes:
+    """The tree, pickled: joblib itself takes seconds to read as many small arrays. `key` tells kept trees apart."""
+    known = terrain()
+    trunks = _trunks(path, veins, known)
+    stages = [_stage(path, growth, veins, known) for growth in veins.growths]
+    return pickle.dumps(grow(trunks, stages, seed))
+
+
+def _trunks(path: Path, veins: Veins, terrain: Terrain) -> list[Branch]:
+    placed: list[Branch] = []
+    for trunk in veins.trunks:
+        points, mirror = _points(path, trunk, terrain)
+        for sign in (1, -1) if mirror else (1,):
+            own = _dense(points * [sign, 1, 1, 1])[::-1].copy()
+            parent = -1 if trunk.into is None else _joined(path, trunk, own, placed)
+            placed.append(Branch(trunk.name, side(own), own, parent, True))
+    return placed
+
+
+def _points(path: Path, trunk: Trunk, terrain: Terrain) -> tuple[np.ndarray, bool]:
+    """Points (n, 4) of a trunk, and whether it has a twin on the other side."""
+    if trunk.tube is None:
+        if len(trunk.points) < 2:
+            raise QsmbenchError(f"{path}: {trunk.name} has {len(trunk.points)} points; give two or more, or a tube")
+        return np.array(trunk.points), trunk.mirror
+    shape = terrain.shapes.get(trunk.tube)
+    if not isinstance(shape, g.Tube):
+        tubes = ", ".join(n for n, s in terrain.shapes.items() if isinstance(s, g.Tube))
+        raise QsmbenchError(f"{path}: {trunk.name}: tube {trunk.tube!r} is unknown; there are {tubes or 'none'}")
+    return np.array(shape.points), shape.mirror
+
+
+def _dense(points: np.ndarray) -> np.ndarray:
+    """Points (n, 4) along a smooth curve through the given ones, about `STEP` apart."""
+    gaps = np.linalg.norm(np.diff(points[:, :3], axis=0), axis=1)
+    along = np.concatenate([[0], np.cumsum(gaps)])
+    at = np.linspace(0, along[-1], max(2, round(along[-1] / STEP) + 1))
+    return Akima1DInterpolator(along, points, method="makima")(at)  # which hardly overshoots
+
+
+def _joined(path: Path, trunk: Trunk, own: np.ndarray, placed: list[Branch]) -> int:
+    """Index of the trunk that `own`, (n, 4), drains into; its first point is moved there."""
+    found = [
+        (np.linalg.norm(b.points[:, :3] - own[0, :3], axis=1), i) for i, b in enumerate(placed) if b.name == trunk.into
+    ]
+    if not found:
+        raise QsmbenchError(f"{path}: {trunk.name} drains into {trunk.into!r}, which is no trunk before it")
+    gaps, parent = min(found, key=lambda f: f[0].min())
+    if gaps.min() > SNAP:
+        raise QsmbenchError(
+            f"{path}: {trunk.name} ends {gaps.min():.1f} mm from {trunk.into}; legal is {SNAP:g} at most"
+        )
+    own[0, :3] = placed[parent].points[gaps.argmin(), :3]
+    return parent
+
+
+def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
+    for name in growth.into:
+        if name not in veins.regions:
+            raise QsmbenchError(
+                f"{path}: {growth.name} drains into {name!r}, unknown; there are {', '.join(veins.regions)}"
+            )
+    compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path)
+    limit_numba()
+
+    def within(shape: g.Shape):
+        program = compiler.compile(shape)
+        code, parameters = np.array(program.code, np.int64), np.array(program.parameters)
+        return lambda points: distances(points, code, parameters, terrain.data) < 0
+
+    box = compiler.compile(growth.through).bounds
+    if not np.isfinite(box).all():
+        raise QsmbenchError(f"{path}: {growth.name}: through has no bounds; intersect it with a map or an ellipsoid")
+    return Stage(
+        name=growth.name,
+        into=growth.into,
+        box=box,
+        through=within(growth.through),
+        ends=within(growth.ends or growth.through),
+        spacing=growth.spacing,
+        apart=growth.apart,
+        reach=growth.reach,
+        radius=growth.radius,
+        lean=np.array(growth.lean, float),
+        wander=growth.wander,
+        smooth=growth.smooth,
+    )

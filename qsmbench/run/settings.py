@@ -1,0 +1,59 @@
+"""Settings as a user gives them, checked before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qsmbench.errors import QsmbenchError, offer
+from qsmbench.method import Method
+
+_OURS = Path(__file__).parents[1] / "methods"
+
+
+def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that a method does not have, and values that cannot be meant.
+
+    A setting whose default is a number takes numbers, one whose default is true or false takes these. No setting of our
+    own methods is negative, and their counts are whole; what others' methods make of a number is their affair. A
+    setting whose default is None takes anything.
+
+    Args:
+        name: of the method, as the user calls it.
+        method: what it is.
+        settings: by name.
+
+    Raises:
+        QsmbenchError: with the first that cannot be used.
+    """
+    ours = method.source.is_relative_to(_OURS)
+    for key, value in settings.items():
+        if key not in method.settings:
+            raise QsmbenchError(f"method {name}: unknown setting {key!r}; {offer(key, method.settings, 'legal are')}")
+        wrong = _wrong(value, method.settings[key], ours=ours)
+        if wrong:
+            raise QsmbenchError(f"method {name}: {key} is {value!r}; it must be {wrong}")
+
+
+def _wrong(value: Any, default: Any, *, ours: bool) -> str:
+    """What the value of a setting should have been; empty where it may be as it is."""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else f"true or false (by default {str(default).lower()})"
+    if isinstance(default, tuple):
+        fits = isinstance(value, list | tuple) and all(map(_is_number, value))
+        return "" if fits else f"a list of numbers (by default {list(default)})"
+    if not isinstance(default, int | float):
+        return ""
+    if not _is_number(value):
+        return f"a number (by default {default!r})"
+    if ours and value < 0:
+        return f"0 or more (by default {default!r})"
+    if ours and isinstance(default, int) and not isinstance(value, int):
+        return f"a whole number (by default {default!r})"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

@@ -1,0 +1,202 @@
+"""Run one step of a chain in a process of its own, within limits of time and memory, and record how it went.
+
+`python -m qsmbench.run.step SPEC.json` never fails because of a method: what went wrong stands in `run.json`, so that
+one failing method does not stop a study. This file imports next to nothing, since it runs once per step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+RUN_FILE = "run.json"
+OUTCOME_FILE = "outcome.json"
+
+WATCH = 0.05
+"""How often memory is looked at [s]: a method fills some 100 MiB in that time."""
+
+
+def run(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the step that `spec` describes and write `run.json` into its folder.
+
+    Args:
+        spec: `chain`, `method` (name or path), `settings`, `out` (folder), `inputs` (folders, searched in order),
+            `parent` (folder of the step before, or null), `time_limit` [s], and perhaps `memory_limit` [MiB] and
+            `container` (where others' code runs; see `registry.find`).
+
+    Returns:
+        what `run.json` holds: `status` (ok, skipped, failed, timeout, memory), `reason`, `seconds` (of the method
+        alone), `peak_memory` [MiB, of its whole process; null where that ran in another's care, in a container of
+        docker or podman], and the specification.
+    """
+    out = Path(spec["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    record = {**spec, **_inherited(spec.get("parent"))}
+    if "status" not in record:
+        record |= _watch(spec, out)
+        record["reason"] = one_line(record["reason"])
+    partial = out / (RUN_FILE + ".part")
+    partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    partial.replace(out / RUN_FILE)
+    return record
+
+
+def one_line(text: str, longest: int = 500) -> str:
+    """A text that others wrote, as a table or a terminal bears it: without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
+
+
+def _inherited(parent: str | None) -> dict[str, Any]:
+    """A step whose predecessor gave nothing is skipped, for the predecessor's reason."""
+    if parent is None:
+        return {}
+    before = json.loads((Path(parent) / RUN_FILE).read_text())
+    if before["status"] == "ok":
+        return {}
+    origin = before["reason"] if before["status"] == "skipped" else f"{before['chain']}: {before['reason']}"
+    return {"status": "skipped", "reason": origin, "seconds": None, "peak_memory": None}
+
+
+def _watch(spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Run the worker, end it at its limits, and say how it ended. Nothing of it is left, on disk or running."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as scratch:
+        command = [sys.executable, "-m", "qsmbench.run.worker", json.dumps(dict(spec)), str(os.getpid()), scratch]
+        environment = {**os.environ, "TMPDIR": scratch}
+        with (out / "log.txt").open("wb") as log:
+            worker = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
+        family = Family(worker.pid, scratch)
+        try:
+            end = _wait(worker, family, spec)
+        finally:
+            family.kill()
+            worker.wait()
+            contained = _end_containers(spec, Path(scratch))
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "peak_memory": None if contained else _peak(), **_told(end, out)}
+
+
+def _told(end: int | tuple[str, str], out: Path) -> dict[str, Any]:
+    """Status and reason, and what else the worker knows if it left an account."""
+    if isinstance(end, tuple):
+        return {"status": end[0], "reason": end[1]}
+    outcome_file = out / OUTCOME_FILE
+    if end == 0 and outcome_file.is_file():
+        outcome: dict[str, Any] = json.loads(outcome_file.read_text())
+        outcome_file.unlink()
+        return outcome
+    reason = f"crashed: killed by {signal.Signals(-end).name}" if end < 0 else f"crashed: exit code {end}"
+    last = (out / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
+    return {"status": "failed", "reason": f"{reason} ({last[0][:200]})" if last else reason}
+
+
+def _wait(worker: subprocess.Popen[bytes], family: Family, spec: Mapping[str, Any]) -> int | tuple[str, str]:
+    """The worker's exit code, or status and reason where it broke a limit. A killed study leaves nothing running."""
+    time_limit, memory_limit = spec["time_limit"], spec.get("memory_limit")
+    parent, end = os.getppid(), time.perf_counter() + time_limit
+    pause = 1.0 if memory_limit is None else WATCH
+    while (left := end - time.perf_counter()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return worker.wait(timeout=min(left, pause))
+        if memory_limit is not None:
+            before = time.perf_counter()
+            if family.exceeds(memory_limit):
+                return "memory", f"took more memory than its limit of {memory_limit:g} MiB"
+            pause = max(WATCH, 20 * (time.perf_counter() - before))  # where many processes run, looking takes time
+        if os.getppid() != parent:
+            raise SystemExit("the study that asked for this step has ended")
+    return "timeout", f"took longer than its limit of {time_limit:g} s"
+
+
+class Family:
+    """A process, the processes that it started, and those that they did.
+
+    Args:
+        pid: of the process.
+        scratch: its TMPDIR, which no other has: by that, who left the family is known.
+    """
+
+    def __init__(self, pid: int, scratch: str) -> None:
+        self.members = {pid: psutil.Process(pid)}
+        self.head, self.scratch = pid, scratch
+        self.since = self.members[pid].create_time()
+
+    def meet(self) -> None:
+        """Take note of who belongs to it. One that is met stays known, even if its parent ends before it."""
+        waiting = [p for p in psutil.process_iter(["ppid"]) if p.pid not in self.members]
+        while found := [p for p in waiting if p.info["ppid"] in self.members]:
+            self.members |= {p.pid: p for p in found}
+            waiting = [p for p in waiting if p.pid not in self.members]
+
+    def exceeds(self, limit: float) -> bool:
+        """Whether all of them together take more than `limit` [MiB] of memory."""
+        self.meet()
+        if self._sum(lambda p: p.memory_info().rss) <= limit:
+            return False
+        if len(self.members) == 1 or not psutil.LINUX:
+            return True
+        # what several share was counted for each; who took which share takes longer to find out
+        return self._sum(lambda p: p.memory_full_info().pss) > limit
+
+    def kill(self) -> None:
+        """End all of them, and those that run in a session of their own, whoever started them."""
+        self.meet()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.head, signal.SIGKILL)
+        for process in psutil.process_iter(["create_time"]):
+            with contextlib.suppress(psutil.Error, OSError):
+                young = (process.info["create_time"] or 0) >= self.since
+                if (
+                    young
+                    and process.pid not in self.members
+                    and process.environ().get("TMPDIR", "").startswith(self.scratch)
+                ):
+                    self.members[process.pid] = process
+        self._each(lambda p: p.kill())
+
+    def _sum(self, ask: Callable[[psutil.Process], int]) -> float:
+        return sum(self._each(ask)) / 2**20
+
+    def _each(self, ask: Callable[[psutil.Process], Any]) -> list[Any]:
+        answers = []
+        for process in self.members.values():
+            with contextlib.suppress(psutil.Error):
+                answers.append(ask(process))
+        return answers
+
+
+def _end_containers(spec: Mapping[str, Any], scratch: Path) -> bool:
+    """End what docker or podman still runs for this step: killing their client does not. Whether it ran any."""
+    files = list(scratch.rglob("*.cid"))
+    for file in files:
+        command = [spec["container"], "rm", "--force", file.read_text().strip()]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, check=False, capture_output=True, timeout=60)
+    return bool(files)
+
+
+def _peak() -> float:
+    """The most memory that one process of the worker's took [MiB]."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
+
+
+if __name__ == "__main__":
+    run(json.loads(sys.argv[1]))

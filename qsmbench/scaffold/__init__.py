@@ -1,0 +1,1 @@
+"""The files that `qsmbench new-method` writes."""

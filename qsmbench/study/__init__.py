@@ -1,0 +1,1 @@
+"""A study: its configuration, its plan, and the jobs of its workflow."""

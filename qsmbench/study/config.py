@@ -1,0 +1,122 @@
+"""A study's configuration: one YAML → datasets × chains. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.method import Container
+from qsmbench.phantom.load import load as load_phantom
+from qsmbench.run import chains
+from qsmbench.run.chains import Limits, Step, Use
+from qsmbench.scan.protocol import load_protocol
+from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
+from qsmbench.study.tuned import check_apart, read_tuned
+from qsmbench.typed_yaml import Model, check, numbers, read_yaml
+
+StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
+
+
+class Variant(Model):
+    """How a name in the chains is run: another method, a file, or other settings."""
+
+    use: str | None = Field(
+        None,
+        description="name of a method, or path of its Python file, of a folder with an algorithm.yml, or of the YAML "
+        "of a network; by default the name itself",
+    )
+    tuned: Path | None = Field(None, description="YAML of `qsmbench tune`, whose method and settings are taken")
+    set: dict[str, Any] = Field({}, description="settings of the method to set anew")
+
+
+class Study(Model):
+    """A study: which datasets, which chains."""
+
+    study: Name = Field(description="name of the study; it is written to results/<study>")
+    description: str = Field("", description="one line, shown in the report")
+    datasets: list[Dataset] = Field(min_length=1)
+    chains: list[str] = Field(min_length=1, description="method names joined by dots; truth.tkd is fed the true field")
+    methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
+    time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
+    memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
+    container: Container = Field(
+        "none", description="where folders of others' code run: on this machine, shut off there, or in their container"
+    )
+    device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
+    results: Path = Field(Path("results"), description="folder that studies are written below")
+
+    @field_validator("chains")
+    @classmethod
+    def _unique(cls, names: list[str]) -> list[str]:
+        twice = [n for i, n in enumerate(names) if n in names[:i]]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is there twice")
+        return names
+
+    @field_validator("datasets")
+    @classmethod
+    def _distinct(cls, datasets: list[Simulated | Measured]) -> list[Simulated | Measured]:
+        groups = [d.group for d in datasets]
+        twice = [g for i, g in enumerate(groups) if g in groups[:i]]
+        if twice:
+            raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")
+        return datasets
+
+    def resolve(self, name: str) -> Use:
+        """The method and settings behind a name in a chain."""
+        variant = self.methods.get(name, Variant())
+        if variant.tuned is None:
+            return Use(variant.use or name, variant.set)
+        tuned = read_tuned(variant.tuned)
+        return Use(
+            variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}, {tuned.told}"
+        )
+
+    def steps(self, chain: str) -> list[Step]:
+        """The steps of a chain; see `chains.steps`."""
+        return chains.steps(chain, self.resolve, container=self.container)
+
+    @property
+    def limits(self) -> Limits:
+        """Within what each step runs."""
+        return Limits(self.time_limit, self.memory_limit, self.container, self.device)
+
+    @property
+    def folder(self) -> Path:
+        """Where the study is written."""
+        return self.results / self.study
+
+
+def parse(content: dict[str, Any], where: str) -> Study:
+    """A study from its mapping, with every phantom, protocol and chain checked.
+
+    Raises:
+        QsmbenchError: an unknown key, an illegal value, or a chain whose steps do not fit; begins with `where`.
+    """
+    study = check(numbers(content), Study, where)
+    try:
+        for source in study.datasets:
+            if isinstance(source, Simulated):
+                load_phantom(source.phantom, source.set)
+                protocol = load_protocol(source.protocol, source.set_protocol)
+                for orientation in source.orientations(protocol):
+                    protocol.check_orientation(orientation)
+        for chain in study.chains:
+            study.steps(chain)
+        scans = [scan for source in study.datasets if isinstance(source, Simulated) for scan in source.scans()]
+        for variant in study.methods.values():
+            if variant.tuned:
+                check_apart(read_tuned(variant.tuned), variant.tuned, scans)
+        _ = study.limits
+    except QsmbenchError as e:
+        raise QsmbenchError(f"{where}: {e}") from e
+    return study
+
+
+def load(path: Path, instead: Mapping[str, str] | None = None) -> Study:
+    """The study in a YAML file, with the values of some keys replaced; see `parse`."""
+    return parse({**read_yaml(path), **(instead or {})}, str(path))

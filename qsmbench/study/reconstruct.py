@@ -1,0 +1,149 @@
+"""One chain on one scan, outside a study: `qsmbench reconstruct` and `qsmbench score`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.bids import is_bids
+from qsmbench.data.folders import PARAMS_FILE, make_folder, present, read_json, read_of, read_params, write_json
+from qsmbench.errors import QsmbenchError
+from qsmbench.run import chains, step
+from qsmbench.run.chains import Limits, Use
+from qsmbench.study.datasets import Measured
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHAIN_FILE = "chain.json"
+
+
+def reconstruct(
+    chain: str,
+    scan: Path,
+    out: Path,
+    *,
+    truth: Path | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    methods: Mapping[str, str] | None = None,
+    limits: Limits,
+    note: Callable[[str], object],
+) -> None:
+    """Run every step of a chain; `out` receives the products of the last, `out`/steps all of them.
+
+    Args:
+        chain: method names joined by dots.
+        scan: artifact folder of a scan, or a BIDS dataset (its first subject).
+        out: folder to write.
+        truth: folder of the truth, for chains that begin with `truth`.
+        settings: by method name.
+        methods: what a name in the chain stands for: another method or a path; see `registry.find`.
+        limits: of each step.
+        note: is told in a line what happens.
+
+    Raises:
+        QsmbenchError: the chain does not fit, the scan is not legal, or a step gave nothing.
+    """
+    given, named = settings or {}, methods or {}
+    for option, names in (("--set {}.…", given), ("--method {}=…", named)):
+        idle = [name for name in names if name not in chain.split(".")]
+        if idle:
+            told = option.format(idle[0])
+            raise QsmbenchError(f"{told}: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}")
+    steps = chains.steps(
+        chain, lambda name: Use(named.get(name, name), given.get(name, {})), container=limits.container
+    )
+    if chain.split(".")[0] == chains.TRUTH and truth is None:
+        raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
+    if truth is not None and not truth.is_dir():
+        raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
+    make_folder(out)
+    scan = _as_artifacts(scan, out, note)
+    _check_scan(scan)
+    folder = out / "steps"
+    for s in steps:
+        turned = s.chain in chains.over_orientations(steps)
+        record = step.run(s.spec(folder, scan, truth, limits, orientations=turned))
+        if record["status"] != "ok":
+            raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
+        note(f"{s.chain}: {record['seconds']:.2f} s")
+    for name in present(folder / chain):
+        shutil.copyfile(folder / chain / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
+    folders = [folder / chain, *chains.folders(chain, folder, scan, truth)]
+    found = {"chain": chain, "artifacts": steps[-1].artifacts, "folders": [str(f.resolve()) for f in folders]}
+    write_json(out / CHAIN_FILE, {**found, "scan": str(scan.resolve())})
+
+
+def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
+    if not scan.is_dir():
+        raise QsmbenchError(f"{scan}: no such folder; a scan is a folder of artifacts or a BIDS dataset")
+    if not is_bids(scan):
+        return scan
+    from qsmbench.study.jobs.measure import convert
+
+    for line in convert(Measured(bids=scan), out / "scan"):
+        note(line)
+    return out / "scan"
+
+
+def _check_scan(scan: Path) -> None:
+    """Read all that lies in a scan folder, so that what is wrong is said before anything runs."""
+    if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
+        raise QsmbenchError(f"{scan}: is no scan, but holds one; name {scan / 'scan'}")
+    params = read_params(scan)
+    for name in present(scan):
+        read_of(scan, name, params)
+    if "mask" not in present(scan):
+        raise QsmbenchError(f"{scan / ARTIFACTS['mask'].file}: no such file")
+
+
+def scores(out: Path, truth: Path) -> pd.DataFrame:
+    """The scores of a reconstruction, on the mask of the scan.
+
+    Args:
+        out: what `reconstruct` wrote, or any folder with maps of which the truth is known, such as `chimap.nii.gz`:
+            there, a `mask.nii.gz` says which voxels were reconstructed, or else not being 0 does.
+        truth: the truth folder of a simulation.
+
+    Returns:
+        rows of `metrics.score`, with a column `artifact`.
+
+    Raises:
+        QsmbenchError: a folder is not what it should be, or its volumes lie on another grid.
+    """
+    import pandas as pd
+
+    from qsmbench.metrics import score
+    from qsmbench.study.scoring import Reconstruction, load_truth
+
+    if not out.is_dir():
+        raise QsmbenchError(f"{out}: no such folder; name what `qsmbench reconstruct` wrote, or a folder with maps")
+    if not truth.is_dir():
+        raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
+    made_here = (out / CHAIN_FILE).is_file()
+    spec = {**(read_json(out / CHAIN_FILE) if made_here else _foreign(out, truth)), "truth": str(truth)}
+    tables = []
+    for artifact in spec["artifacts"]:
+        reconstruction = Reconstruction.load(spec, artifact)
+        if not made_here and "mask" not in present(out):
+            reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
+        found = load_truth(spec, artifact, reconstruction.params)
+        if found["truth"] is None:
+            raise QsmbenchError(f"{truth / ARTIFACTS[artifact].file}: no such file; {artifact} is scored")
+        rows = score(**reconstruction.arguments(), **found, supports=("study",))
+        tables.append(rows.assign(artifact=artifact))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _foreign(out: Path, truth: Path) -> dict[str, Any]:
+    """Maps that something else made: where `scoring.Reconstruction` finds them."""
+    sources, others = ("chi", "chi_para", "chi_dia"), ("local_field", "total_field", "r2star")
+    here = [name for name in (*sources, *others) if (out / ARTIFACTS[name].file).is_file()]
+    if not here:
+        names = ", ".join(ARTIFACTS[name].file for name in (*sources, *others))
+        raise QsmbenchError(f"{out}: holds neither {CHAIN_FILE} nor a map to score; legal are {names}")
+    scored = [name for name in here if name in sources] or here[:1]
+    return {"artifacts": scored, "folders": [str(out)], "scan": str(truth)}

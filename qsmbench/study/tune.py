@@ -1,0 +1,134 @@
+"""A setting tuned on development data, which is then left alone: `qsmbench tune`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from qsmbench import metrics
+from qsmbench.data.folders import present, read_json
+from qsmbench.errors import QsmbenchError, offer
+from qsmbench.run import chains, step
+from qsmbench.run.chains import Limits, Step, Use
+from qsmbench.study.tuned import SOURCE_FILE, Development, Tuned
+
+
+def tune(
+    chain: str,
+    setting: str,
+    data: Sequence[Path],
+    *,
+    metric: str = "nrmse",
+    span: float = 1000.0,
+    trials: int = 12,
+    limits: Limits,
+    note: Callable[[str], object],
+) -> Tuned:
+    """Find the value of a setting with which a chain scores best, on average over some simulated scans.
+
+    The logarithm of the setting is searched by Brent's method. Steps before the one that is tuned run once.
+
+    Args:
+        chain: method names joined by dots.
+        setting: METHOD.KEY, of a positive number.
+        data: folders that `qsmbench simulate` wrote.
+        metric: what to bring as near as possible to its best value.
+        span: ratio of the largest to the smallest value that is tried; the default is in the middle.
+        trials: how many values are tried, the default included.
+        limits: of each step.
+        note: is told in a line what happens.
+
+    Raises:
+        QsmbenchError: there is no such setting or metric, a folder is not a simulated scan, or a step gave nothing.
+    """
+    name, _, key = setting.partition(".")
+    steps = chains.steps(chain)
+    at = next((i for i, s in enumerate(steps) if s.chain.rpartition(".")[2] == name), None)
+    if at is None or key not in steps[at].method.settings:
+        known = [f"{s.chain.rpartition('.')[2]}.{k}" for s in steps for k in s.method.settings]
+        raise QsmbenchError(
+            f"setting {setting!r}: chain {chain!r} has no such step and setting; {offer(setting, known, 'legal are')}"
+        )
+    default = steps[at].method.settings[key]
+    if isinstance(default, bool) or not isinstance(default, int | float) or default <= 0:
+        raise QsmbenchError(f"setting {setting!r}: its default is {default!r}; only a positive number can be tuned")
+    judge = metrics.find(metric)
+    _check_data(data, chain)
+    tried: dict[float, float] = {}
+    with tempfile.TemporaryDirectory(prefix="qsmbench-tune-") as scratch:
+        runs = [_Development(Path(scratch) / str(i), folder, steps, limits) for i, folder in enumerate(data)]
+        for run in runs:
+            run.run(steps[:at], {})
+
+        def distance(logarithm: float) -> float:
+            value = float(np.exp(logarithm))
+            tried[value] = float(np.mean([run.score(steps[at:], {name: {key: value}}, metric) for run in runs]))
+            note(f"{setting} = {value:.4g}: {metric} {tried[value]:.4g}")
+            return judge.distance(tried[value])
+
+        middle, half = np.log(default), np.log(span) / 2
+        distance(middle)
+        search = {"maxiter": max(trials - 1, 1), "xatol": 0.05}
+        minimize_scalar(distance, bounds=(middle - half, middle + half), method="bounded", options=search)
+    best = min(tried, key=lambda value: judge.distance(tried[value]))
+    told = Development(
+        chain=chain,
+        metric=metric,
+        default=next(iter(tried.values())),
+        tuned=tried[best],
+        data=[_origin(f) for f in data],
+    )
+    return Tuned(use=name, set={key: float(f"{best:.4g}")}, development=told)
+
+
+def _check_data(data: Sequence[Path], chain: str) -> None:
+    if not data:
+        raise QsmbenchError(f"chain {chain!r}: no development data; name folders that `qsmbench simulate` wrote")
+    for folder in data:
+        if not (folder / "truth").is_dir() or "mask" not in present(folder / "scan"):
+            raise QsmbenchError(f"{folder}: holds no scan and truth; name a folder that `qsmbench simulate` wrote")
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    file = folder / "truth" / SOURCE_FILE
+    return read_json(file) if file.is_file() else {"phantom": str(folder), "protocol": "unknown", "seed": None}
+
+
+class _Development:
+    """One scan that a chain is run on, again and again."""
+
+    def __init__(self, work: Path, folder: Path, steps: Sequence[Step], limits: Limits) -> None:
+        self.work, self.scan, self.truth = work, folder / "scan", folder / "truth"
+        self.last, self.limits = steps[-1], limits
+        self.turned = chains.over_orientations(steps)
+
+    def run(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]]) -> None:
+        for s in steps:
+            use = Use(s.use.method, settings.get(s.chain.rpartition(".")[2], {}))
+            chosen = Step(s.chain, s.method, use)
+            orientations = s.chain in self.turned
+            record = step.run(chosen.spec(self.work, self.scan, self.truth, self.limits, orientations=orientations))
+            if record["status"] != "ok":
+                raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
+
+    def score(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]], metric: str) -> float:
+        """The metric over the whole mask after these steps."""
+        from qsmbench.study.scoring import Reconstruction, load_truth
+
+        self.run(steps, settings)
+        chain = self.last.chain
+        folders = [self.work / chain, *chains.folders(chain, self.work, self.scan, self.truth)]
+        spec = {"folders": [str(f) for f in folders], "scan": str(self.scan), "truth": str(self.truth)}
+        artifact = self.last.artifacts[0]
+        reconstruction = Reconstruction.load(spec, artifact)
+        truth = load_truth(spec, artifact, reconstruction.params)
+        table = metrics.score(**reconstruction.arguments(), **truth, supports=("study",))
+        rows = table[(table["metric"] == metric) & (table["region"] == "")]
+        if rows.empty or not np.isfinite(rows["value"].iloc[0]):
+            raise QsmbenchError(f"{chain}: has no {metric}; it gives {artifact}")
+        return float(rows["value"].iloc[0])

@@ -1,0 +1,105 @@
+"""BIDS in and out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qsmbench.data.bids import read_megre, write_megre, write_truth
+from qsmbench.errors import QsmbenchError
+
+
+@pytest.fixture
+def dataset(small, tmp_path):
+    root = tmp_path / "bids"
+    write_megre(root, small["scan"]["phase"], small["scan"]["magnitude"], small["params"], tr=0.05, flip_angle=15)
+    return root
+
+
+def anat(root, name):
+    return root / "sub-01" / "anat" / name
+
+
+def test_round_trip(small, dataset):
+    phase, magnitude, params, notes = read_megre(dataset)
+    np.testing.assert_allclose(phase, small["scan"]["phase"], atol=1e-6)
+    assert np.array_equal(magnitude, small["scan"]["magnitude"])
+    np.testing.assert_allclose(params.grid.b0_dir, small["params"].grid.b0_dir)
+    assert params.te.tolist() == small["params"].te.tolist()
+    assert params.b0 == 3.0
+    assert notes == []
+
+
+def test_sidecars_say_what_bids_asks_for(dataset):
+    sidecar = json.loads(anat(dataset, "sub-01_echo-2_part-phase_MEGRE.json").read_text())
+    assert sidecar["Units"] == "rad"
+    assert sidecar["EchoTime"] == 0.009
+    assert sidecar["MagneticFieldStrength"] == 3.0
+    assert sidecar["RepetitionTimeExcitation"] == 0.05
+    assert json.loads((dataset / "dataset_description.json").read_text())["DatasetType"] == "raw"
+
+
+def test_truth_as_a_derivative(small, tmp_path):
+    folder = write_truth(
+        tmp_path,
+        small["truth"],
+        small["scan"]["mask"],
+        small["scan"]["magnitude"][..., 0],
+        small["params"],
+        small["regions"],
+        subject="07",
+    )
+    assert json.loads((folder / "anat/sub-07_Chimap.json").read_text())["Units"] == "ppm"
+    assert (folder / "anat/sub-07_dseg.tsv").read_text().splitlines()[0] == "index\tname\tgroup"
+    description = json.loads((tmp_path / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["GeneratedBy"][0]["Name"] == "qsmbench"
+
+
+def test_phase_sign_is_turned(small, dataset):
+    phase, *_ = read_megre(dataset, phase_sign=-1)
+    np.testing.assert_allclose(phase, -small["scan"]["phase"], atol=1e-6)
+
+
+def test_echo_time_may_stand_above(dataset):
+    """BIDS inheritance: a key that all echoes share may stand once at the root."""
+    for sidecar in anat(dataset, "").glob("*.json"):
+        content = json.loads(sidecar.read_text())
+        del content["MagneticFieldStrength"]
+        sidecar.write_text(json.dumps(content))
+    (dataset / "MEGRE.json").write_text('{"MagneticFieldStrength": 7.0}')
+    assert read_megre(dataset)[2].b0 == 7.0
+
+
+def test_missing_echo_time(dataset):
+    sidecar = anat(dataset, "sub-01_echo-2_part-phase_MEGRE.json")
+    content = json.loads(sidecar.read_text())
+    del content["EchoTime"]
+    sidecar.write_text(json.dumps(content))
+    with pytest.raises(QsmbenchError, match=r"echo-2_part-phase_MEGRE\.json: EchoTime is missing"):
+        read_megre(dataset)
+
+
+def test_echoes_out_of_order(dataset):
+    sidecar = anat(dataset, "sub-01_echo-2_part-phase_MEGRE.json")
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "EchoTime": 0.5}))
+    with pytest.raises(QsmbenchError, match="must be positive, in seconds, and increasing"):
+        read_megre(dataset)
+
+
+def test_missing_magnitude_echo(dataset):
+    anat(dataset, "sub-01_echo-3_part-mag_MEGRE.nii.gz").unlink()
+    with pytest.raises(QsmbenchError, match=r"phase has echoes \[1, 2, 3\], magnitude \[1, 2\]"):
+        read_megre(dataset)
+
+
+def test_unknown_subject(dataset):
+    with pytest.raises(QsmbenchError, match="has no sub-99; there are sub-01"):
+        read_megre(dataset, subject="99")
+
+
+def test_no_dataset(tmp_path):
+    with pytest.raises(QsmbenchError, match="no such folder"):
+        read_megre(tmp_path / "nowhere")
+    with pytest.raises(QsmbenchError, match="it is not a BIDS dataset"):
+        read_megre(tmp_path)

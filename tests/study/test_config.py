@@ -1,0 +1,133 @@
+"""A study's YAML: what is legal, and what is said of what is not."""
+
+import pytest
+import yaml
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import share
+from qsmbench.study import config
+from qsmbench.study.plan import Plan
+
+LEGAL = {
+    "study": "mine",
+    "datasets": [{"phantom": "head", "protocol": "brain-3t", "seeds": [0, 1]}],
+    "chains": ["truth", "zero", "truth.tkd"],
+}
+
+
+def test_datasets_of_a_study():
+    plan = Plan(config.parse(LEGAL, "x.yaml"))
+    assert list(plan.datasets) == ["head_brain-3t_seed-0", "head_brain-3t_seed-1"]
+    assert list(plan.steps) == ["truth", "zero", "truth.tkd"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chain": []}, "unknown key 'chain'; legal are study, description, datasets, chains"),
+        ({"datasets": [{"phantom": "head", "protocol": "brain-3t", "seed": 1}]}, r"unknown key 'datasets\.0\.seed'"),
+        ({"datasets": [{"bids": "x", "maks": "y"}]}, r"unknown key 'datasets\.0\.maks'; legal are bids, subject"),
+        ({"datasets": [{"phantom": "head"}]}, r"datasets\.0\.protocol is missing"),
+        ({"datasets": LEGAL["datasets"] * 2}, "two datasets are called 'head_brain-3t'"),
+        ({"datasets": []}, r"datasets is \[\]"),
+        ({"datasets": [{**LEGAL["datasets"][0], "seeds": [-1]}]}, r"datasets\.0\.seeds\.0 is -1"),
+        ({"datasets": [{**LEGAL["datasets"][0], "orientation": 1}]}, "orientation is 1; legal are 0 of this protocol"),
+        ({"chains": ["truth", "truth"]}, "'truth' is there twice"),
+        ({"chains": ["truth.fit"]}, "fit needs unwrapped"),
+        ({"chains": ["truth.tk"]}, "unknown method 'tk'"),
+        ({"time_limit": 0}, "time_limit is 0: input should be greater than 0"),
+        ({"study": "a/b"}, "study is 'a/b'"),
+        ({"methods": {"tkd": {"set": {"x": 1}}}}, "method tkd: unknown setting 'x'"),
+        ({"methods": {"mine": {"use": "no/such.py"}}, "chains": ["mine"]}, r"no/such\.py: no such file"),
+    ],
+)
+def test_illegal(change, message):
+    with pytest.raises(QsmbenchError, match=message) as caught:
+        config.parse({**LEGAL, **change}, "x.yaml")
+    assert str(caught.value).startswith("x.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_orientations_are_datasets_of_their_own():
+    turned = [{"phantom": "head", "protocol": "cosmos-3t", "orientation": i} for i in (0, 3)]
+    plan = Plan(config.parse({**LEGAL, "datasets": turned}, "x.yaml"))
+    assert list(plan.datasets) == ["head_cosmos-3t_orientation-0_seed-0", "head_cosmos-3t_orientation-3_seed-0"]
+    assert '"orientation":3' in plan.source_spec("head_cosmos-3t_orientation-3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("study: [", "is not YAML"), ("- a\n- b", "holds list; it must be a mapping"), ("", "holds NoneType")],
+)
+def test_files_that_are_no_mapping(tmp_path, text, message):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(QsmbenchError, match=message):
+        config.load(tmp_path / "x.yaml")
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(QsmbenchError, match=r"x\.yaml: No such file"):
+        config.load(tmp_path / "x.yaml")
+
+
+def test_variants_of_a_method():
+    methods = {"strong": {"use": "tkd", "set": {"threshold": 0.3}}}
+    plan = Plan(config.parse({**LEGAL, "methods": methods, "chains": ["truth.tkd", "truth.strong"]}, "x.yaml"))
+    assert '"threshold": 0.3' in plan.spec("head_brain-3t_seed-0", "truth.strong")
+    assert '"settings": {}' in plan.spec("head_brain-3t_seed-0", "truth.tkd")
+
+
+def test_method_in_a_file(tmp_path):
+    file = tmp_path / "half.py"
+    file.write_text(
+        "from qsmbench.method import method\n\n"
+        "@method(produces='chi', reference='test')\n"
+        "def half(local_field, *, factor=0.5):\n"
+        "    return factor * local_field\n"
+    )
+    study = {**LEGAL, "methods": {"mine": {"use": str(file)}}, "chains": ["truth.mine"]}
+    step = Plan(config.parse(study, "x.yaml")).steps["truth.mine"]
+    assert step.method.settings == {"factor": 0.5}
+    assert file in Plan(config.parse(study, "x.yaml")).code("truth.mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def mine(", "cannot be imported: SyntaxError"),
+        ("import nosuchpackage", "cannot be imported: ModuleNotFoundError: No module named 'nosuchpackage'"),
+        ("mine = 3", "declares no method 'mine'"),
+        ("{head}def mine(field):\n    return field", "'field' is no artifact; there are phase, magnitude, mask"),
+        ("{head}def mine(mask, *, k):\n    return mask", "the setting 'k' has no default"),
+    ],
+)
+def test_files_that_hold_no_method(tmp_path, text, message):
+    head = "from qsmbench.method import method\n\n@method(produces='chi', reference='test')\n"
+    (tmp_path / "mine.py").write_text(text.replace("{head}", head))
+    study = {**LEGAL, "methods": {"mine": {"use": str(tmp_path / "mine.py")}}, "chains": ["truth.mine"]}
+    with pytest.raises(QsmbenchError, match=message) as caught:
+        config.parse(study, "x.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", sorted((share() / "configs").glob("*.yaml")), ids=lambda f: f.stem)
+def test_studies_that_come_along_are_legal(file):
+    assert config.load(file).study == file.stem
+
+
+def test_written_configuration_is_the_same_study():
+    plan = Plan(config.parse(LEGAL, "x.yaml"))
+    assert config.parse(yaml.safe_load(plan.config_text()), "again").model_dump() == plan.study.model_dump()
+
+
+def test_a_method_that_runs_others_rests_on_their_code():
+    from qsmbench.run import registry
+
+    def code(**settings):
+        chain = "truth.noisy.two_pass"
+        study = {**LEGAL, "chains": [chain], "methods": {"two_pass": {"set": settings}}}
+        return Plan(config.parse(study, "x.yaml")).code(chain)
+
+    assert registry.find("rts").source in code()
+    assert registry.find("tkd").source not in code()
+    assert registry.find("tkd").source in code(inversion="tkd")

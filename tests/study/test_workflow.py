@@ -1,0 +1,293 @@
+"""Whole studies, small ones, through Snakemake: what runs, what runs again, and what a failing method leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from qsmbench.data import folders
+from qsmbench.data.bids import write_megre
+
+METHODS = """
+import time
+from qsmbench.method import method
+
+@method(produces="chi", reference="test")
+def {name}(local_field, mask):
+    {body}
+"""
+
+BODIES = {
+    "half": "return 0.5 * local_field",
+    "crashing": "raise RuntimeError('no luck')",
+    "hanging": "open(__file__ + '.started', 'w').close(); time.sleep(600)",
+    "cropping": "return local_field[1:]",
+}
+
+
+class Sandbox:
+    """A folder in which studies are run by the command, as a user would."""
+
+    name = "s"
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name, body in BODIES.items():
+            (folder / f"{name}.py").write_text(METHODS.format(name=name, body=body))
+
+    def study(self, chains, datasets=None, **more):
+        methods = {n: {"use": f"{n}.py"} for n in BODIES if any(n in c for c in chains)}
+        sphere = {"phantom": "sphere", "protocol": "brain-3t", "seeds": [0, 1], "set": {"voxel_size": 6}}
+        content = {"study": self.name, "datasets": datasets or [sphere], "chains": chains, "methods": methods, **more}
+        (self.folder / "s.yaml").write_text(yaml.safe_dump(content))
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "qsmbench.cli", *arguments]
+
+    def run(self, *arguments):
+        """Run `qsmbench` with `arguments`, by default the study."""
+        arguments = arguments or ("run", "s.yaml", "--cores", "2")
+        return subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=240)
+
+    def scores(self):
+        return pd.read_parquet(self.folder / "results" / self.name / "scores.parquet")
+
+    def runs(self):
+        """When each step was run."""
+        found = (self.folder / "results" / self.name).glob("*/chains/*/run.json")
+        return {f"{f.parts[-4]}/{f.parts[-2]}": f.stat().st_mtime_ns for f in found}
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    return Sandbox(tmp_path)
+
+
+def value(scores, chain, metric, support="study"):
+    rows = scores[(scores.chain == chain) & (scores.metric == metric) & (scores.support == support)]
+    return rows.value.tolist()
+
+
+def start(sandbox):
+    """A run in the background, once `truth.hanging` hangs: the step before it is done, and recorded as done."""
+    running = subprocess.Popen(
+        sandbox.command("run", "s.yaml", "--cores", "2"),
+        cwd=sandbox.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
+    deadline = time.monotonic() + 120
+    while not (sandbox.folder / "hanging.py.started").exists():
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.2)
+    return running
+
+
+ONE = [{"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": 6}}]
+TRUTH = "sphere_brain-3t_seed-0/truth"
+
+
+def test_a_study_with_methods_that_fail(sandbox):
+    chains = ["truth", "zero", "truth.tkd", "truth.half", "truth.crashing", "truth.hanging", "truth.cropping"]
+    sandbox.study(chains, time_limit=10)
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    assert "index.html" in done.stdout
+    scores = sandbox.scores()
+    assert scores.columns.tolist() == [
+        *("dataset", "chain", "artifact", "metric", "region", "support", "value", "unit", "reason")
+    ]
+    assert sorted(scores.dataset.unique()) == ["sphere_brain-3t_seed-0", "sphere_brain-3t_seed-1"]
+    for support in ("study", "common"):
+        assert value(scores, "truth", "nrmse", support) == [0.0, 0.0]
+        assert value(scores, "zero", "nrmse", support) == [100.0, 100.0]
+        assert all(5 < v < 95 for v in value(scores, "truth.tkd", "nrmse", support))
+    reasons = scores[scores.metric == "status"].set_index("chain").reason.to_dict()
+    assert reasons == {
+        "truth.crashing": "failed: RuntimeError: no luck",
+        "truth.hanging": "timeout: took longer than its limit of 10 s",
+        "truth.cropping": reasons["truth.cropping"],
+    }
+    assert reasons["truth.cropping"].startswith("failed: ValueError: chi has shape")
+    assert scores[scores.metric == "status"].value.isna().all()
+    page = (sandbox.folder / "results/s/report/index.html").read_text()
+    assert "no luck" in page
+    csv = pd.read_csv(sandbox.folder / "results/s/scores.csv")
+    assert len(csv) == len(scores)
+
+    # nothing to do the second time
+    before = sandbox.runs()
+    assert sandbox.run().returncode == 0
+    assert sandbox.runs() == before
+
+    # a change of one method reruns the chains that use it, and no other
+    (sandbox.folder / "half.py").write_text(METHODS.format(name="half", body="return 0.25 * local_field"))
+    assert sandbox.run().returncode == 0
+    after = sandbox.runs()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {f"sphere_brain-3t_seed-{s}/truth.half" for s in (0, 1)}
+    assert value(sandbox.scores(), "truth.half", "detrended_nrmse") == pytest.approx(
+        value(scores, "truth.half", "detrended_nrmse"), rel=1e-5
+    )
+    assert value(sandbox.scores(), "truth.half", "nrmse") != value(scores, "truth.half", "nrmse")
+
+
+def test_an_interrupted_study_goes_on(sandbox):
+    sandbox.study(["truth", "zero", "truth.hanging"], ONE, time_limit=600)
+    running = start(sandbox)
+    os.killpg(running.pid, signal.SIGINT)
+    running.wait(timeout=60)
+    before = sandbox.runs()
+    assert not any(name.endswith("hanging") for name in before)
+    (sandbox.folder / "hanging.py").write_text(METHODS.format(name="hanging", body="return local_field"))
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    # `zero` may have ended with the signal, unrecorded, and would then rightly run again
+    assert sandbox.runs()[TRUTH] == before[TRUTH]
+    assert value(sandbox.scores(), "zero", "nrmse") == [100.0]
+
+
+def test_several_orientations_are_reconstructed_together(sandbox):
+    """Each step before COSMOS runs on every orientation, other chains on the first alone."""
+    turned = {
+        "phantom": "sphere",
+        "protocol": "brain-3t",
+        "set": {"voxel_size": 6},
+        "set_protocol": {"orientations": [[0, 0, 0], [40, 0, 0], [0, 40, 0]]},
+        "orientation": "all",
+    }
+    chains = ["truth.cosmos", "truth.tkd", "romeo.fit.vsharp.cosmos", "zero"]
+    sandbox.study(chains, datasets=[turned])
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    dataset = sandbox.folder / "results" / "s" / "sphere_brain-3t_orientation-all_seed-0"
+    places = {f.parent.name for f in (dataset / "chains" / "romeo.fit.vsharp").rglob("localfield.nii.gz")}
+    assert places == {"romeo.fit.vsharp", "orientation-1", "orientation-2"}
+    assert not list((dataset / "chains" / "truth.tkd").glob("orientation-*"))
+    directions = {tuple(folders.read_params(f).grid.b0_dir) for f in (dataset / "scan").glob("orientation-*")}
+    assert len(directions) == 2
+    scores = sandbox.scores()
+    assert value(scores, "truth.cosmos", "nrmse")[0] < 0.5 * value(scores, "truth.tkd", "nrmse")[0]
+    assert value(scores, "romeo.fit.vsharp.cosmos", "nrmse")[0] < 100
+
+
+def test_a_measured_scan(sandbox, small):
+    """No truth: data consistency, and a reason where a chain asks for the truth."""
+    root = sandbox.folder / "bids"
+    write_megre(root, small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    chains = ["romeo.fit", "romeo.fit.pdf.tkd", "truth.tkd", "zero"]
+    sandbox.study(chains, datasets=[{"bids": "bids"}])
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    scores = sandbox.scores()
+    assert all(0 < v < 100 for v in value(scores, "romeo.fit.pdf.tkd", "data_consistency"))
+    nrmse = scores[(scores.chain == "romeo.fit.pdf.tkd") & (scores.metric == "nrmse")]
+    assert nrmse.value.isna().all()
+    assert (nrmse.reason == "there is no truth").all()
+    status = scores[(scores.chain == "truth.tkd") & (scores.metric == "status")]
+    assert status.reason.tolist() == ["skipped: truth: this dataset has no chi"]
+    assert (sandbox.folder / "results/s/bids/pictures/romeo.fit.pdf.tkd.webp").is_file()
+
+
+def test_plain_snakemake_runs_the_same(sandbox):
+    from qsmbench.paths import share
+
+    sandbox.study(["zero"])
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(share() / "Snakefile")]
+    done = subprocess.run(
+        [*snakemake, "--configfile", "s.yaml", "--cores", "2", "--quiet"],
+        cwd=sandbox.folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert value(sandbox.scores(), "zero", "nrmse") == [100.0, 100.0]
+    before = sandbox.runs()
+    assert sandbox.run().returncode == 0
+    assert sandbox.runs() == before
+
+
+def test_a_phantom_that_cannot_be_made(sandbox):
+    """The error of a job reaches the user in one line; what was made before stays."""
+    sandbox.study(["zero"], datasets=[{"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": -1}}])
+    done = sandbox.run()
+    assert done.returncode == 2
+    assert "voxel_size" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_simulate_reconstruct_score(sandbox):
+    """The verbs one by one, on a scan of their own."""
+    run = sandbox.run
+    assert run("simulate", "sphere", "scan", "--seed", "3", "--set", "voxel_size=6").returncode == 0
+    done = run("reconstruct", "romeo.fit.pdf.tkd", "scan/scan", "maps", "--set", "tkd.threshold=0.25")
+    assert done.returncode == 0, done.stderr
+    assert (sandbox.folder / "maps" / "chimap.nii.gz").is_file()
+    done = run("score", "maps", "scan/truth", "--csv", "scores.csv")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(sandbox.folder / "scores.csv").set_index("metric")
+    assert 0 < table.loc["nrmse", "value"] < 100
+
+
+def test_a_bids_simulation_is_a_scan(sandbox):
+    assert sandbox.run("simulate", "sphere", "bids", "--format", "bids", "--set", "voxel_size=6").returncode == 0
+    done = sandbox.run("reconstruct", "romeo.fit", "bids", "maps")
+    assert done.returncode == 0, done.stderr
+    grid = folders.read_params(sandbox.folder / "maps" / "scan").grid
+    field = folders.read(sandbox.folder / "maps", "total_field", grid)
+    assert np.isfinite(field).all()
+    assert (sandbox.folder / "bids/derivatives/truth/sub-01/anat/sub-01_Chimap.nii.gz").is_file()
+
+
+def test_a_damaged_scan_stops_no_other(sandbox, small):
+    """The reason is said in a line, without Snakemake's own account, and what could be made is there."""
+    magnitude = small["scan"]["magnitude"].copy()
+    magnitude[3, 3, 3, 1] = np.nan
+    write_megre(sandbox.folder / "bids", small["scan"]["phase"], magnitude, small["params"])
+    sphere = {"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": 6}}
+    sandbox.study(["zero"], datasets=[{"bids": "bids"}, sphere])
+    done = sandbox.run()
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "sub-01_echo-2_part-mag_MEGRE.nii.gz: 1 of 9576 voxels are NaN or infinite" in said
+    assert "Exception" not in said
+    assert "Traceback" not in said
+    assert "sphere_brain-3t_seed-0/zero" in sandbox.runs()
+
+
+def test_a_killed_study_goes_on_and_a_running_one_is_left_alone(sandbox):
+    """Killed, not interrupted: nothing could be tidied up."""
+    sandbox.name = "killed"
+    sandbox.study(["truth", "zero", "truth.hanging"], ONE, time_limit=600)
+    running = start(sandbox)
+
+    def workers():
+        processes = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "args"], capture_output=True, text=True
+        ).stdout.splitlines()
+        return [p for p in processes if "qsmbench.run.worker" in p and "results/killed/" in p]
+
+    assert workers()
+    done = sandbox.run()
+    assert done.returncode == 2
+    assert "another run is at work on this study" in " ".join(done.stderr.split())
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait(timeout=60)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and workers():
+        time.sleep(0.2)
+    assert not workers()
+    before = sandbox.runs()
+    (sandbox.folder / "hanging.py").write_text(METHODS.format(name="hanging", body="return local_field"))
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    assert sandbox.runs()[TRUTH] == before[TRUTH]
