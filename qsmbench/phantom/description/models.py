@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.sources import Source
 from qsmbench.phantom.description.tissues import Material, TissueChange
@@ -45,6 +44,50 @@ class MapSource(Model):
     outside: float | None = None
     sharpen: Sharpen | None = None
     distance: Distance | None = None
+
+
+Line = Annotated[tuple[Point, ...], Field(min_length=2)]
+"""Points [mm] of a polyline that fibres follow."""
+
+
+class Fibres(Model):
+    """Where fibres run; one of three ways.
+
+    `along`: as the nearest of some lines and their mirror images does, each a list of points [mm]; or, with
+    `fibres: along`, along the axes of the tubes that the layer's shape is made of.
+    `direction`, or `fibres: [x, y, z]`: the same everywhere, mirrored where x < 0.
+    `from` some regions `to` others: down the slope of a harmonic potential between them, as heat would flow through
+    all that has fibres.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+    along: Literal["tube"] | tuple[Line, ...] | None = None
+    direction: Point | None = None
+    from_: tuple[str, ...] | None = Field(None, alias="from")
+    to: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, content: Any) -> Any:
+        if content == "along":
+            return {"along": "tube"}
+        if isinstance(content, list | tuple):
+            return {"direction": content}
+        if not isinstance(content, dict):
+            raise ValueError(
+                "legal are along, a direction [x, y, z], {along: [lines]} or {from: [regions], to: [regions]}"
+            )
+        return content
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Fibres:
+        if (self.from_ is None) != (self.to is None):
+            raise ValueError("fibres that run from some regions need others that they run to")
+        if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
+            raise ValueError("give one of along, direction, and from with to")
+        if self.direction is not None and not any(self.direction):
+            raise ValueError("a direction must not be 0, 0, 0")
+        return self
 
 
 class Shell(Model):
@@ -92,6 +135,30 @@ class FieldOfView(Model):
         if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
             raise ValueError("lower must be below upper along each axis")
         return self
+
+
+class Grain(Model):
+    """How much iron and myelin vary within a tissue: standard deviations as shares of their mean."""
+
+    iron: Annotated[float, Field(ge=0, le=0.4)] = 0
+    myelin: Annotated[float, Field(ge=0, le=0.4)] = 0
+
+
+class Texture(Model):
+    """Variation within tissues.
+
+    `scales` [mm] are of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of relative
+    change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    spacing: PositiveFloat = 1.5
+    scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.5, 5.0)
+    r1: NonNegativeFloat = 0.4
+    r1_iron: NonNegativeFloat = 0.1
+    pd: NonNegativeFloat = 0.15
+    groups: dict[str, Grain] = Field({})
+    source: str = Field(description="where the numbers come from; `assumed` where they are ours")
 
 
 class Common(Model):
@@ -188,71 +255,3 @@ class LabelDescription(Common):
 
 
 Description = Annotated[ShapesDescription | LabelDescription, Field(discriminator="kind")]
-
-
-Line = Annotated[tuple[g.Point, ...], Field(min_length=2)]
-"""Points [mm] of a polyline that fibres follow."""
-
-
-class Fibres(Model):
-    """Where fibres run; one of three ways.
-
-    `along`: as the nearest of some lines and their mirror images does, each a list of points [mm]; or, with
-    `fibres: along`, along the axes of the tubes that the layer's shape is made of.
-    `direction`, or `fibres: [x, y, z]`: the same everywhere, mirrored where x < 0.
-    `from` some regions `to` others: down the slope of a harmonic potential between them, as heat would flow through
-    all that has fibres.
-    """
-
-    model_config = ConfigDict(populate_by_name=True)
-    along: Literal["tube"] | tuple[Line, ...] | None = None
-    direction: g.Point | None = None
-    from_: tuple[str, ...] | None = Field(None, alias="from")
-    to: tuple[str, ...] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, content: Any) -> Any:
-        if content == "along":
-            return {"along": "tube"}
-        if isinstance(content, list | tuple):
-            return {"direction": content}
-        if not isinstance(content, dict):
-            raise ValueError(
-                "legal are along, a direction [x, y, z], {along: [lines]} or {from: [regions], to: [regions]}"
-            )
-        return content
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Fibres:
-        if (self.from_ is None) != (self.to is None):
-            raise ValueError("fibres that run from some regions need others that they run to")
-        if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
-            raise ValueError("give one of along, direction, and from with to")
-        if self.direction is not None and not any(self.direction):
-            raise ValueError("a direction must not be 0, 0, 0")
-        return self
-
-
-class Grain(Model):
-    """How much iron and myelin vary within a tissue: standard deviations as shares of their mean."""
-
-    iron: Annotated[float, Field(ge=0, le=0.4)] = 0
-    myelin: Annotated[float, Field(ge=0, le=0.4)] = 0
-
-
-class Texture(Model):
-    """Variation within tissues.
-
-    `scales` [mm] are of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of relative
-    change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
-    """
-
-    seed: Annotated[int, Field(ge=0)] = 0
-    spacing: PositiveFloat = 1.5
-    scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.5, 5.0)
-    r1: NonNegativeFloat = 0.4
-    r1_iron: NonNegativeFloat = 0.1
-    pd: NonNegativeFloat = 0.15
-    groups: dict[str, Grain] = Field({})
-    source: str = Field(description="where the numbers come from; `assumed` where they are ours")

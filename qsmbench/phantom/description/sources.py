@@ -105,6 +105,21 @@ Uses = dict[str, tuple[str, ...]]
 """Each property that a source sets or changes, and the constants beside its dose that this rests on."""
 
 
+@dataclass(frozen=True)
+class Effect:
+    """What a source does to the tissue that it lies in; see `affect`.
+
+    Attributes:
+        relaxivity: what R2* − R2 grows by with χ+ and χ−, 1/s/ppm.
+        scale: (5,) factors of χ+, χ−, PD, R1 and R2.
+        add: (5,) ppm, ppm, unused, 1/s, 1/s.
+    """
+
+    relaxivity: float
+    scale: np.ndarray = field(default_factory=lambda: np.ones(5))
+    add: np.ndarray = field(default_factory=lambda: np.zeros(5))
+
+
 class Iron(Placed):
     """Ferritin and haemosiderin beyond what is there: less if negative.
 
@@ -289,18 +304,3 @@ InPlace = Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat
 """Sources that are painted."""
 
 Source = Annotated[InPlace | Oxygenation, Field(discriminator="source")]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a source does to the tissue that it lies in; see `affect`.
-
-    Attributes:
-        relaxivity: what R2* − R2 grows by with χ+ and χ−, 1/s/ppm.
-        scale: (5,) factors of χ+, χ−, PD, R1 and R2.
-        add: (5,) ppm, ppm, unused, 1/s, 1/s.
-    """
-
-    relaxivity: float
-    scale: np.ndarray = field(default_factory=lambda: np.ones(5))
-    add: np.ndarray = field(default_factory=lambda: np.zeros(5))
