@@ -18,10 +18,11 @@ from qsmbench.phantom import origins
 from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
+from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.sources import Calcification, InPlace
 from qsmbench.phantom.description.tissues import Material, Origin, find_tissue, material_values, split, table
 from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
-from qsmbench.phantom.painting.maps import Map, locate
+from qsmbench.phantom.painting.maps import Map
 from qsmbench.phantom.painting.placing import halves
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.properties import CHANNELS, PD

@@ -18,6 +18,7 @@ from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.cache import digest, memory
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
+from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.sources import Calcification, Oxygenation
 from qsmbench.phantom.description.subject import Person, Population, draw, read_population, shape_of
 from qsmbench.phantom.description.tissues import (
@@ -30,9 +31,10 @@ from qsmbench.phantom.description.tissues import (
     table,
     weighted,
 )
+from qsmbench.phantom.description.veins import Veins, read_veins
 from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.painting.fibres import Course, courses
-from qsmbench.phantom.painting.maps import locate, read_map
+from qsmbench.phantom.painting.maps import read_map
 from qsmbench.phantom.painting.placing import halves
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.painting.tubes import paint_tubes
@@ -264,9 +266,9 @@ class ShapePhantom(Phantom):
         return locate(self.description.vessels.file, self.path.parent)
 
     @cached_property
-    def _veins(self) -> venous.Veins:
+    def _veins(self) -> Veins:
         assert self._blood is not None
-        return venous.read_veins(self._veins_file, self._blood)
+        return read_veins(self._veins_file, self._blood)
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
         """Paint the veins, filled with blood as saturated as the description says."""

@@ -10,12 +10,12 @@ from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationEr
 from qsmbench.errors import QsmbenchError, offer
 from qsmbench.paths import share
 from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.models import Description, LabelDescription, ShapesDescription
 from qsmbench.phantom.description.scenario import as_scenario, scenarios
 from qsmbench.phantom.description.subject import draw, read_population
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
-from qsmbench.phantom.painting.maps import locate
 from qsmbench.typed_yaml import Model, check, read_yaml, refused
 
 SUFFIX = ".yaml"

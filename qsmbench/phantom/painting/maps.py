@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,6 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.cache import digest, memory
 from qsmbench.phantom.description.models import MapSource
 
@@ -40,25 +38,6 @@ class Map:
                 ends.append((there[0] - 1, there[-1] + 1) if there.size else (0, 0))
             self._boxes[key] = np.clip(np.array(ends).T, 0, np.array(self.values.shape) - 1)
         return self._boxes[key]
-
-
-def locate(file: str, folder: Path) -> Path:
-    """The path of a map's file: `package:path/in/package`, absolute, or relative to the description's `folder`.
-
-    Raises:
-        QsmbenchError: there is no such file or package.
-    """
-    package, _, inside = file.rpartition(":")
-    if package:
-        spec = importlib.util.find_spec(package)  # the package itself is not imported, which may be slow
-        if spec is None or spec.origin is None:
-            raise QsmbenchError(f"{file}: the package {package} is not installed")
-        path = Path(spec.origin).parent / inside
-    else:
-        path = folder / file
-    if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file")
-    return path
 
 
 @lru_cache(maxsize=4)

@@ -18,8 +18,6 @@ from scipy.spatial import cKDTree
 
 from qsmbench.errors import QsmbenchError
 
-SIDES = ("left", "middle", "right")
-
 NEAR = 1.75
 """Nodes closer than this, as a share of their spacing, are joined: some twenty, enough for ways in any direction."""
 

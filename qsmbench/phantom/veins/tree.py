@@ -13,9 +13,9 @@ from scipy.interpolate import Akima1DInterpolator
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.cache import digest, memory
 from qsmbench.phantom.description import geometry as g
+from qsmbench.phantom.description.veins import Growth, Trunk, Veins
 from qsmbench.phantom.painting.distance import distances
 from qsmbench.phantom.painting.shapes import Compiler, Maps
-from qsmbench.phantom.veins.blood import Growth, Trunk, Veins
 from qsmbench.phantom.veins.growth import Branch, Stage, grow, side
 from qsmbench.threads import limit_numba
 
