@@ -25,7 +25,7 @@ from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.painting.maps import Map
 from qsmbench.phantom.painting.placing import halves
 from qsmbench.phantom.painting.shapes import Compiler, Maps
-from qsmbench.phantom.properties import CHANNELS, PD
+from qsmbench.phantom.species import CHANNELS, CHI_DIA, CHI_PARA, weight
 from qsmbench.phantom.warp import NO_WARP
 from qsmbench.threads import over_planes
 from qsmbench.typed_yaml import check
@@ -162,10 +162,10 @@ class LabelPhantom(Phantom):
         return labels, Grid.from_affine(labels.shape, affine)
 
     def _values(self, labels: np.ndarray, b0: float) -> np.ndarray:
-        """Properties of each label, (256, 7), those after proton density multiplied by it."""
+        """Properties of each label, (256, c), as they mix."""
         where = locate(self.description.table, self.path.parent)
         values = np.zeros((256, len(CHANNELS)), np.float32)
-        values[0, :2] = split(self.description.ambient_chi)
+        values[0, CHI_PARA], values[0, CHI_DIA] = split(self.description.ambient_chi)
         for index in np.unique(labels):
             row = self._rows.get(int(index))
             if row is None and index == 0:
@@ -177,8 +177,7 @@ class LabelPhantom(Phantom):
                 values[index] = find_tissue(self.tissues, name, where).values(b0, self.description.dr)
                 continue
             values[index] = material_values(_material(row, f"{where}: label {index}"))
-        values[:, PD + 1 :] *= values[:, PD : PD + 1]
-        return values
+        return weight(values)
 
 
 def _material(row: dict[str, str], where: str) -> Material:

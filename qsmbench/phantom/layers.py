@@ -29,7 +29,6 @@ from qsmbench.phantom.description.tissues import (
     find_tissue,
     material_values,
     table,
-    weighted,
 )
 from qsmbench.phantom.description.veins import Veins, read_veins
 from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
@@ -38,6 +37,7 @@ from qsmbench.phantom.painting.maps import read_map
 from qsmbench.phantom.painting.placing import halves
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.painting.tubes import paint_tubes
+from qsmbench.phantom.species import weight
 from qsmbench.phantom.veins import blood as venous
 from qsmbench.phantom.veins import tree as vein_tree
 from qsmbench.phantom.veins.growth import Branch
@@ -279,7 +279,7 @@ class ShapePhantom(Phantom):
         index = {name: i for i, name, _ in self.anatomy}
         regions = [self._veins.regions[b.name] for b in self.vessels]
         oxygen = [venous.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
-        known = {y: weighted(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
+        known = {y: weight(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
         values = np.array([known[y] for y in oxygen])
         names = np.array([index[r] for r in regions], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
@@ -328,10 +328,10 @@ class ShapePhantom(Phantom):
         if layer.material is None:
             assert layer.tissue is not None
             return self._values(layer.tissue, b0)
-        return weighted(material_values(layer.material))
+        return weight(material_values(layer.material))
 
     def _values(self, tissue: str, b0: float) -> np.ndarray:
-        return weighted(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
+        return weight(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
 
 
 def _coarse_labels(phantom: ShapePhantom, key: tuple[str, str]) -> np.ndarray:

@@ -9,9 +9,13 @@ from qsmbench.data.provenance import Basis
 from qsmbench.phantom.description import sources as s
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.description.tissues import Origin, Tissue
+from qsmbench.phantom.species import CHANNELS, PROPERTIES, WATER
 
-UNITS = {"chi_para": "ppm", "chi_dia": "ppm", "t1": "s", "r2": "1/s", "r2star": "1/s"}
-"""Unit of each property that has one."""
+UNITS = {"chi": "ppm", **{channel.name: channel.unit for channel in PROPERTIES}}
+"""Unit of each property."""
+
+STATED = ("chi", *(name for name in CHANNELS if name not in WATER.chi))
+"""The properties of a tissue, those of χ as one."""
 
 ANYWHERE = ""
 """In place of a region: the whole object, or a place that no region is named after."""
@@ -19,19 +23,17 @@ ANYWHERE = ""
 
 def of_tissue(tissue: Tissue, b0: float) -> list[Basis]:
     """What a region rests on that is made of `tissue`, at `b0` [T]."""
-    chi = ("chi_para", "chi_dia")
-    behind = {"chi": chi, "r2star": ("r2", *chi) if tissue.follows_chi else ("r2star",)}
+    behind = {"chi": WATER.chi, "r2star": ("r2", *WATER.chi) if tissue.follows_chi else ("r2star",)}
     return [
-        _basis(name, f"{part} of {tissue.name}", tissue.at(part, b0), UNITS.get(part, ""), tissue.origin(part, b0))
-        for name in ("chi", "pd", "t1", "r2", "r2star", "fat_fraction")
+        _basis(name, f"{part} of {tissue.name}", tissue.at(part, b0), UNITS[part], tissue.origin(part, b0))
+        for name in STATED
         for part in behind.get(name, (name,))
     ]
 
 
 def of_material(values: Mapping[str, float], origin: Origin) -> list[Basis]:
     """What a region rests on whose properties are given in place."""
-    units = {"chi": "ppm", **UNITS}
-    return [_basis(name, name, value, units.get(name, ""), origin) for name, value in values.items()]
+    return [_basis(name, name, value, UNITS[name], origin) for name, value in values.items()]
 
 
 def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0: float) -> list[Basis]:

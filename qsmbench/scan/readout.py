@@ -10,8 +10,8 @@ import scipy.fft
 from pydantic import Field, PositiveFloat
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.species import FAT
 from qsmbench.scan.harmonics import evaluate
-from qsmbench.scan.signal import fat_dephasing
 from qsmbench.threads import n_threads, over_planes
 from qsmbench.typed_yaml import Model
 from qsmbench.units import hz_per_ppm
@@ -64,7 +64,7 @@ def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndar
     assert readout.bandwidth is not None
     # the house's phase grows with the field, while a forward transform turns the other way: hence the minus
     late = -np.fft.fftfreq(n)[:, None] / readout.bandwidth * direction(readout, len(te))
-    return fat_dephasing((te + late).ravel(), b0).reshape(n, len(te))
+    return FAT.dephasing((te + late).ravel(), b0).reshape(n, len(te))
 
 
 def distorted(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float) -> np.ndarray:

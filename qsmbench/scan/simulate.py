@@ -12,6 +12,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.properties import Properties
+from qsmbench.phantom.species import FAT, WATER
 from qsmbench.scan import b1, breathing, coils, motion, segments
 from qsmbench.scan.blocks import majority, repeat
 from qsmbench.scan.field import field_of
@@ -147,10 +148,10 @@ def _seen(field: np.ndarray, properties: Properties, where: Place, protocol: Pro
     fat, moves = properties.fat_fraction, readout.bandwidth is not None
     if moves and fat.any():
         none = np.zeros_like(fat)
-        image = _scanned(_acquire(field, properties, properties.pd * fat, none, where, protocol), where, protocol)
+        image = _scanned(_acquire(field, properties, properties.protons(FAT), none, where, protocol), where, protocol)
         spectrum = fat_spectrum(where.grid.shape[readout.along], readout, te, protocol.b0)
         image = multiplied(image, spectrum, readout.along)
-        water = _acquire(field, properties, properties.pd * (1 - fat), none, where, protocol)
+        water = _acquire(field, properties, properties.protons(WATER), none, where, protocol)
         image += _scanned(water, where, protocol)
     else:
         image = _scanned(_acquire(field, properties, properties.pd, fat, where, protocol), where, protocol)

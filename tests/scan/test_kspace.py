@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.species import FAT
 from qsmbench.scan.kspace import KSpace, filtered, measured, multiplied, share
 from qsmbench.scan.noise import add_noise
 from qsmbench.scan.readout import Readout, direction, distorted, eddy_phase, fat_spectrum
-from qsmbench.scan.signal import fat_dephasing
-from qsmbench.units import FAT_AMPLITUDE, FAT_SHIFT, hz_per_ppm
+from qsmbench.units import hz_per_ppm
 
 
 def noise_like(shape, seed=0):
@@ -58,8 +58,8 @@ def test_fat_moves_by_its_shift_over_the_bandwidth():
     blob = np.exp(-((np.arange(n) - 64) ** 2) / (2 * 6.0**2)).astype(np.complex64)[:, None, None, None]
     te = np.array([1e-9, 2e-9])  # no dephasing among the peaks, so that the image is a sum of shifted ones
     moved = multiplied(np.repeat(blob, 2, -1), fat_spectrum(n, readout, te, b0), 0).real[:, 0, 0]
-    amplitude = np.array(FAT_AMPLITUDE) / np.sum(FAT_AMPLITUDE)
-    expected = amplitude @ np.array(FAT_SHIFT) * hz_per_ppm(b0) / bandwidth
+    amplitude = np.array(FAT.amplitude) / np.sum(FAT.amplitude)
+    expected = amplitude @ np.array(FAT.shift) * hz_per_ppm(b0) / bandwidth
     assert expected < -1.8
     centres = (np.arange(n) @ moved) / moved.sum(axis=0) - 64
     np.testing.assert_allclose(centres, [expected, -expected], atol=1e-3)
@@ -68,7 +68,7 @@ def test_fat_moves_by_its_shift_over_the_bandwidth():
 def test_fat_of_a_very_fast_readout_stays_and_keeps_its_spectrum():
     te = np.array([0.004, 0.009])
     spectrum = fat_spectrum(32, Readout(bandwidth=1e9), te, 3.0)
-    np.testing.assert_allclose(spectrum, np.broadcast_to(fat_dephasing(te, 3.0), (32, 2)), atol=1e-5)
+    np.testing.assert_allclose(spectrum, np.broadcast_to(FAT.dephasing(te, 3.0), (32, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("axis", ["x", "z"])

@@ -6,9 +6,9 @@ Each has a dose in its own unit and a place; `phantoms/sources.csv` has what a d
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -17,6 +17,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime
+from qsmbench.phantom.species import in_order
 from qsmbench.typed_yaml import Model
 
 Side = Literal["left", "right"]
@@ -105,19 +106,37 @@ Uses = dict[str, tuple[str, ...]]
 """Each property that a source sets or changes, and the constants beside its dose that this rests on."""
 
 
-@dataclass(frozen=True)
-class Effect:
+class Factors(NamedTuple):
+    """By what a source multiplies the properties of a tissue."""
+
+    chi_para: float = 1
+    chi_dia: float = 1
+    pd: float = 1
+    r1: float = 1
+    r2: float = 1
+
+
+class Amounts(NamedTuple):
+    """What a source adds to the properties of a tissue: ppm, ppm, 1/s, 1/s."""
+
+    chi_para: float = 0
+    chi_dia: float = 0
+    r1: float = 0
+    r2: float = 0
+
+
+class Effect(NamedTuple):
     """What a source does to the tissue that it lies in; see `affect`.
 
     Attributes:
         relaxivity: what R2* − R2 grows by with χ+ and χ−, 1/s/ppm.
-        scale: (5,) factors of χ+, χ−, PD, R1 and R2.
-        add: (5,) ppm, ppm, unused, 1/s, 1/s.
+        factors: of what is there.
+        amounts: added to it.
     """
 
     relaxivity: float
-    scale: np.ndarray = field(default_factory=lambda: np.ones(5))
-    add: np.ndarray = field(default_factory=lambda: np.zeros(5))
+    factors: Factors = Factors()
+    amounts: Amounts = Amounts()
 
 
 class Iron(Placed):
@@ -147,7 +166,7 @@ class Iron(Placed):
         """χ+ and R2′ grow with the dose, and R1 a little; a relative change leaves R1 as it is."""
         chi, r1 = self._dose() * constants()["iron.chi"], self._dose() * constants()["iron.r1"]
         para = 1 + (self.change or 0)
-        return Effect(r2_prime(1, b0, dr), np.array([para, 1, 1, 1, 1]), np.array([chi, 0, 0, r1, 0]))
+        return Effect(r2_prime(1, b0, dr), Factors(chi_para=para), Amounts(chi_para=chi, r1=r1))
 
     def uses(self) -> Uses:
         """See `Uses`; what is given as χ needs iron's own χ only for the dose that R1 grows with."""
@@ -180,7 +199,7 @@ class Calcification(Placed):
         """χ− and R2′ grow with the density, and mineral takes the place of water."""
         chi = self.mg_per_ml * constants()["calcification.chi"]
         water = max(1 - self.mg_per_ml / constants()["calcification.solid"], 0)
-        return Effect(r2_prime(1, b0, dr), np.array([1, 1, water, 1, 1]), np.array([0, chi, 0, 0, 0]))
+        return Effect(r2_prime(1, b0, dr), Factors(pd=water), Amounts(chi_dia=chi))
 
     def uses(self) -> Uses:
         """See `Uses`."""
@@ -204,8 +223,8 @@ class Gadolinium(Placed):
     def effect(self, b0: float, dr: float) -> Effect:
         """χ+, R1 and R2 grow with the concentration; in solution there is no R2′."""
         known = constants()
-        add = [known["gadolinium.chi"], 0, 0, known["gadolinium.r1"], known["gadolinium.r2"]]
-        return Effect(0, add=self.concentration * np.array(add))
+        chi, r1, r2 = (self.concentration * known[f"gadolinium.{part}"] for part in ("chi", "r1", "r2"))
+        return Effect(0, amounts=Amounts(chi_para=chi, r1=r1, r2=r2))
 
     def uses(self) -> Uses:
         """See `Uses`."""
@@ -222,9 +241,9 @@ class Myelin(Placed):
     def effect(self, b0: float, dr: float) -> Effect:
         """χ−, R2′, R1 and R2 rise and fall with it, PD the other way."""
         known = constants()
-        dia = 1 + self.change * known["myelin.chi"]
-        r1, r2 = 1 + self.change * known["myelin.r1"], 1 + self.change * known["myelin.r2"]
-        return Effect(r2_prime(1, b0, dr), np.array([1, dia, 1 - self.change * known["myelin.pd"], r1, r2]))
+        dia, r1, r2 = (1 + self.change * known[f"myelin.{part}"] for part in ("chi", "r1", "r2"))
+        pd = 1 - self.change * known["myelin.pd"]
+        return Effect(r2_prime(1, b0, dr), Factors(chi_dia=dia, pd=pd, r1=r1, r2=r2))
 
     def uses(self) -> Uses:
         """See `Uses`."""
@@ -242,7 +261,9 @@ class Haemorrhage(Placed):
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
         """Its share of the space, and its properties in the order of `CHANNELS`."""
         chi, pd, t1, r2, cells = (constants()[f"{self.stage}.{p}"] for p in ("chi", "pd", "t1", "r2", "cells"))
-        return self.amount, np.array([chi, 0, pd, t1, r2, r2 + cells * r2_prime(chi, b0, dr), 0])
+        r2star = r2 + cells * r2_prime(chi, b0, dr)
+        own = {"chi_para": chi, "chi_dia": 0, "pd": pd, "t1": t1, "r2": r2, "r2star": r2star, "fat_fraction": 0}
+        return self.amount, in_order(own)
 
     def uses(self) -> Uses:
         """See `Uses`."""

@@ -15,7 +15,7 @@ from pydantic import Field, PositiveFloat
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.phantom.description.geometry import Share
-from qsmbench.phantom.properties import CHANNELS, PD
+from qsmbench.phantom.species import CHANNELS, in_order
 from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 
@@ -50,7 +50,7 @@ class Tissue:
     origins: dict[str, tuple[Origin, ...]]
 
     def values(self, b0: float, dr: float = DR_3T) -> np.ndarray:
-        """The properties at `b0` [T], (7,) in the order of `CHANNELS`.
+        """The properties at `b0` [T], (c,) in the order of `CHANNELS`.
 
         Between the table's fields they are interpolated linearly in B0, and held at its ends [assumed]: R2* is
         nearly linear in B0, T1 is smooth enough. A tissue without an R2* of its own follows
@@ -62,7 +62,7 @@ class Tissue:
         """
         found = {c: self.at(c, b0) for c in self.curves}
         found.setdefault("r2star", found["r2"] + r2_prime(found["chi_para"] + found["chi_dia"], b0, dr))
-        return np.array([found[c] for c in CHANNELS])
+        return in_order(found)
 
     def at(self, name: str, b0: float) -> float:
         """The property called `name` at `b0` [T], if the tissue states it."""
@@ -255,14 +255,7 @@ def changed(
 
 
 def material_values(material: Material) -> np.ndarray:
-    """The properties of a material given in place, (7,) in the order of `CHANNELS`."""
+    """The properties of a material given in place, (c,) in the order of `CHANNELS`."""
     r2 = material.r2star if material.r2 is None else material.r2
     para, dia = split(material.chi)
-    return np.array([para, dia, material.pd, material.t1, r2, material.r2star, material.fat_fraction])
-
-
-def weighted(values: np.ndarray) -> np.ndarray:
-    """Properties with those after proton density multiplied by it, as they mix."""
-    values = values.copy()
-    values[PD + 1 :] *= values[PD]
-    return values
+    return in_order({**material.model_dump(), "chi_para": para, "chi_dia": dia, "r2": r2})

@@ -7,6 +7,7 @@ from numba import njit
 
 from qsmbench.phantom.painting.canvas import Canvas
 from qsmbench.phantom.painting.fibres import SPACING, Course
+from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION
 from qsmbench.threads import over_planes
 
 
@@ -18,7 +19,7 @@ def apply(canvas: Canvas, courses: dict[int, Course], strength: np.ndarray) -> N
     doi:10.1016/j.neuroimage.2011.04.026, their sin⁴θ left out), and does not fall below R2.
 
     Args:
-        canvas: χ+, χ−, PD and PD times T1, R2, R2* and fat fraction.
+        canvas: of all channels.
         courses: where the fibres run, by label.
         strength: (256, 2) float32 for each label: δχ [ppm] and δR2* [1/s].
     """
@@ -69,9 +70,10 @@ def _orient(start, stop, stack, weight, labels, squares, places, strength, affin
                 high = (squares[t] * (1 - c) + squares[t + 1] * c) * (1 - b)
                 high += (squares[t + nz] * (1 - c) + squares[t + nz + 1] * c) * b
                 square = low * (1 - a) + high * a
-                dia = stack[1, i, j, k] - weight[i, j, k] * strength[label, 0] * square
-                stack[0, i, j, k] += max(-dia, 0.0)
-                stack[1, i, j, k] = max(dia, 0.0)
+                dia = stack[CHI_DIA, i, j, k] - weight[i, j, k] * strength[label, 0] * square
+                stack[CHI_PARA, i, j, k] += max(-dia, 0.0)
+                stack[CHI_DIA, i, j, k] = max(dia, 0.0)
                 # sin² − 2/3 = 1/3 − cos²
-                more = weight[i, j, k] * strength[label, 1] * (1 / 3 - square) * stack[2, i, j, k]
-                stack[5, i, j, k] = max(stack[5, i, j, k] + more, stack[4, i, j, k])
+                for pd, _, r2, r2star in RELAXATION:
+                    more = weight[i, j, k] * strength[label, 1] * (1 / 3 - square) * stack[pd, i, j, k]
+                    stack[r2star, i, j, k] = max(stack[r2star, i, j, k] + more, stack[r2, i, j, k])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.phantom.description.sources import Effect
+from qsmbench.phantom.description.sources import Amounts, Effect, Factors
 from qsmbench.phantom.painting.paint import affect, paint
 from qsmbench.phantom.painting.shapes import Program
 from qsmbench.phantom.warp import NO_WARP, Warp
@@ -102,8 +102,10 @@ class Canvas:
             warp: what leads to the space that the shape lies in.
         """
         if (place := self._place(compile_at, warp)) is not None:
-            scale, add = effect.scale.astype(np.float32), effect.add.astype(np.float32)
-            _run(affect, *place, ramp, scale, add, effect.relaxivity, label, self.stack, self.weight, self.labels)
+            factors = Factors(*np.array(effect.factors, np.float32))
+            amounts = Amounts(*np.array(effect.amounts, np.float32))
+            relaxivity = float(effect.relaxivity)
+            _run(affect, *place, ramp, factors, amounts, relaxivity, label, self.stack, self.weight, self.labels)
 
     def _place(self, compile_at: Compile, warp: Warp, most_parts: int | None = None) -> Any | None:
         """What both ways of painting need to know of a shape; None if it lies outside of the grid."""

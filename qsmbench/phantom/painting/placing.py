@@ -9,8 +9,9 @@ import numpy as np
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import sources as s
-from qsmbench.phantom.description.tissues import Tissue, weighted
+from qsmbench.phantom.description.tissues import Tissue
 from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
+from qsmbench.phantom.species import weight
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 WAVES = 1.3
@@ -101,6 +102,6 @@ def put(
     """
     if isinstance(source, s.Haemorrhage | s.Fat):
         amount, values = source.filling(tissues, b0, dr)
-        canvas.lay(compile_at, [Shell(0, amount, weighted(values), label)], warp)
+        canvas.lay(compile_at, [Shell(0, amount, weight(values), label)], warp)
     else:
         canvas.change(compile_at, source.effect(b0, dr), label, ramp, warp)

@@ -10,6 +10,7 @@ from qsmbench.grid import Grid
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.painting.canvas import Canvas
+from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.threads import over_planes
 
 
@@ -50,7 +51,7 @@ def apply(
     """Vary a painted canvas, in place; the mean over each region stays as it was.
 
     Args:
-        canvas: χ+, χ−, PD and PD times T1, R2, R2* and fat fraction.
+        canvas: of all channels.
         texture: how R1 and PD vary along.
         fields: (2, mx, my, mz) float32, from `noise`.
         origin: (3,) world mm of their first point.
@@ -110,16 +111,16 @@ def _vary(start, stop, stack, weight, labels, fields, affine, grains, means, cou
                         more_iron = value
                     else:
                         more_myelin = value
-                para, dia = stack[0, i, j, k] * more_iron, stack[1, i, j, k] * more_myelin
-                stack[0, i, j, k] += para
-                stack[1, i, j, k] += dia
-                pd = stack[2, i, j, k]
-                new = pd * (1 - coupling[2] * more_myelin)
+                para, dia = stack[CHI_PARA, i, j, k] * more_iron, stack[CHI_DIA, i, j, k] * more_myelin
+                stack[CHI_PARA, i, j, k] += para
+                stack[CHI_DIA, i, j, k] += dia
+                kept = 1 - coupling[2] * more_myelin  # of the proton density
                 r1 = 1 + coupling[0] * more_myelin + coupling[1] * more_iron
-                stack[2, i, j, k] = new
-                stack[3, i, j, k] *= (1 - coupling[2] * more_myelin) / r1
-                stack[4, i, j, k] *= 1 - coupling[2] * more_myelin
-                stack[5, i, j, k] *= 1 - coupling[2] * more_myelin
-                stack[6, i, j, k] *= 1 - coupling[2] * more_myelin
-                if grains[label, 2] > 0:
-                    stack[5, i, j, k] += new * dr * (para + dia)
+                for density, t1, _, r2star in RELAXATION:
+                    pd = stack[density, i, j, k] * kept
+                    stack[density, i, j, k] = pd
+                    for c in range(len(WEIGHTS)):
+                        if WEIGHTS[c] == density:
+                            stack[c, i, j, k] *= kept / r1 if c == t1 else kept
+                    if grains[label, 2] > 0:
+                        stack[r2star, i, j, k] += pd * dr * (para + dia)

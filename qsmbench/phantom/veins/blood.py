@@ -7,7 +7,7 @@ import numpy as np
 from qsmbench.phantom.description.models import Vessels
 from qsmbench.phantom.description.tissues import Tissue, blood_chi, blood_r2star, split
 from qsmbench.phantom.description.veins import SIDES, Veins
-from qsmbench.phantom.properties import CHANNELS
+from qsmbench.phantom.species import CHANNELS, in_order
 from qsmbench.phantom.veins.growth import Branch
 
 SINUS = "sinus"
@@ -33,7 +33,7 @@ def _key(side: str, name: str, region: str, vessels: Vessels) -> str:
 
 
 def blood(tissue: Tissue, b0: float, hct: float, oxygenation: float) -> np.ndarray:
-    """The table's venous blood at another haematocrit and oxygenation, (7,) in the order of `CHANNELS`.
+    """The table's venous blood at another haematocrit and oxygenation, (c,) in the order of `CHANNELS`.
 
     R2* follows Zhao's law at 3 T; at other fields it keeps its proportion to the table [assumed].
     """
@@ -42,5 +42,4 @@ def blood(tissue: Tissue, b0: float, hct: float, oxygenation: float) -> np.ndarr
     share = np.interp(b0, fields, values) / np.interp(3.0, fields, values)
     para, dia = split(blood_chi(hct, oxygenation))
     own = {"chi_para": para, "chi_dia": dia, "r2star": blood_r2star(hct, oxygenation) * float(share)}
-    known = {**dict(zip(CHANNELS, tissue.values(b0), strict=True)), **own}
-    return np.array([known[c] for c in CHANNELS])
+    return in_order({**dict(zip(CHANNELS, tissue.values(b0), strict=True)), **own})
