@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.errors import QsmbenchError, offer
+from qsmbench.errors import QsmbenchError, suggest
 
 CONSUMABLE = {
     "estimate": "(nx, ny, nz) float32, the reconstruction; 0 where the method did not reconstruct",
@@ -133,6 +133,16 @@ def names() -> list[str]:
     return [*own, *(n for n in _plugins() if n not in own)]
 
 
+def files() -> list[Path]:
+    """Return the files of the built-in metrics, and of what scores with them."""
+    return sorted(f for f in _FOLDER.glob("*.py") if f.name != "__init__.py")
+
+
+def modules() -> list[str]:
+    """Return the dotted names of the modules that hold the metrics of installed packages."""
+    return sorted({e.value.partition(":")[0] for e in _plugins().values()})
+
+
 @cache
 def find(name: str) -> Metric:
     """The metric called `name`.
@@ -141,7 +151,7 @@ def find(name: str) -> Metric:
         QsmbenchError: there is no such metric, or its file or entry point declares none of that name.
     """
     if name not in names():
-        raise QsmbenchError(f"unknown metric {name!r}; {offer(name, names())}")
+        raise QsmbenchError(f"unknown metric {name!r}; {suggest(name, names())}")
     if (_FOLDER / f"{name}.py").is_file():
         found = getattr(importlib.import_module(f"qsmbench.metrics.{name}"), name, None)
     else:
