@@ -149,6 +149,11 @@ def present(folder: Path) -> list[str]:
     return [name for name, artifact in ARTIFACTS.items() if (folder / artifact.file).is_file()]
 
 
+def orientation_folder(i: int) -> str:
+    """Return where the i-th orientation of a scan lies within the folder of the first."""
+    return f"orientation-{i}" if i else ""
+
+
 def make_folder(folder: Path) -> None:
     """Make `folder` and its parents.
 

@@ -51,6 +51,11 @@ def describe(name: str, *, container: Container = "none") -> Method:
     return importlib.import_module("qsmbench.run.describe").described(name)
 
 
+def is_folder(name: str) -> bool:
+    """Whether a method's name is the path of a folder of others' code, or of its `algorithm.yml`."""
+    return (Path(name).is_dir() and name not in names()) or Path(name).name == "algorithm.yml"
+
+
 def _is_trusted(name: str) -> bool:
     """Whether finding a method imports no Python but our own."""
     base = name.partition("+")[0] if not Path(name).exists() else name
@@ -86,10 +91,8 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))
-    if path.is_dir() and name not in names():
-        return _load_folder(path, container, memory_limit)
-    if path.name == "algorithm.yml":
-        return _load_folder(path.parent, container, memory_limit)
+    if is_folder(name):
+        return _load_folder(path if path.is_dir() else path.parent, container, memory_limit)
     if name.endswith((".yaml", ".yml")):
         return importlib.import_module("qsmbench.external.network").load(path)
     if name in _files():

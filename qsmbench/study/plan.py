@@ -17,7 +17,7 @@ import yaml
 
 from qsmbench import metrics
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE
+from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
 from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE
 from qsmbench.dependencies import PACKAGE, code_of
 from qsmbench.paths import share
@@ -312,7 +312,7 @@ class Plan:
         others = [registry.describe(v).source for v in named if v in registry.names()]
         settings = {
             "settings": spec.settings,
-            "container": spec.container if method.files else "none",
+            "container": spec.container if registry.is_folder(spec.method) else "none",
             "device": spec.device if method.portable else "numpy",
             "orientations": orientations if each or "orientations" in method.consumes else [],
             "each_orientation": each,
@@ -466,7 +466,7 @@ class Plan:
         if isinstance(source, Measured):
             return []
         protocol = load_protocol(source.protocol, source.set_protocol)
-        return [f"orientation-{i}" for i in range(1, len(source.orientations(protocol)))]
+        return [orientation_folder(i) for i in range(1, len(source.orientations(protocol)))]
 
 
 def _scans(source: Simulated | Measured) -> list[Dataset]:
@@ -481,8 +481,8 @@ def _scan_files() -> list[str]:
 
 def _in_all(files: list[str], orientations: list[int]) -> list[str]:
     """The files of a scan, and of each further orientation within its folder."""
-    folder = [("", f) for f in files] + [(f"orientation-{i}/", f) for i in range(1, len(orientations)) for f in files]
-    return [f"{f.partition('/')[0]}/{place}{f.partition('/')[2]}" for place, f in folder]
+    places = [orientation_folder(i) for i in range(len(orientations))]
+    return [str(Path(f).parent / place / Path(f).name) for place in places for f in files]
 
 
 def _limited(job: Job, record: Record) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions
-from qsmbench.run.specs import ScoreSpec
+from qsmbench.run.specs import ScoreSpec, read_record
+from qsmbench.run.step import RUN_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +87,13 @@ def load_truth(spec: ScoreSpec, artifact: str, params: Params) -> dict[str, Any]
         "labels": read(folder, "labels", params.grid),
         "regions": [r for r in read_regions(folder / REGIONS_FILE) if r[0] != 0],
     }
+
+
+def finished(scores: Sequence[Mapping[str, Any]]) -> list[ScoreSpec]:
+    """Return the specifications of those chains that have a result."""
+    specs = [ScoreSpec.from_json(s, "score") for s in scores]
+    records = {s.chain: read_record(Path(s.result) / RUN_FILE) for s in specs}
+    return [s for s in specs if (r := records[s.chain]) is not None and r.ok]
 
 
 def table(spec: ScoreSpec, artifact: str, rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from qsmbench.scan.protocol import Protocol, load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
 from qsmbench.study.datasets import Simulated
-from qsmbench.study.jobs.simulate import folder_of, save
+from qsmbench.study.jobs.simulate import save
 from qsmbench.study.tuned import SOURCE_FILE
 
 
@@ -41,7 +41,13 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
         choice, mask = protocol.mask, None
         if choice.of != "truth" or choice.erode or choice.holes:
             mask = acquired(choice, simulation.mask, np.abs(simulation.signal), grid)
-        save(simulation, phantom, out / "scan" / folder_of(i), out / "truth" / folder_of(i), mask=mask)
+        save(
+            simulation,
+            phantom,
+            out / "scan" / folders.orientation_folder(i),
+            out / "truth" / folders.orientation_folder(i),
+            mask=mask,
+        )
     if not bids:
         folders.write_json(out / "truth" / SOURCE_FILE, source.scans()[0])
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from qsmbench.data.volumes import save_volume
 from qsmbench.metrics import score
-from qsmbench.run.specs import CommonSpec, ScoreSpec, read_record
-from qsmbench.run.step import RUN_FILE
-from qsmbench.study.scoring import COLUMNS, Reconstruction, load_truth, table
+from qsmbench.run.specs import CommonSpec, ScoreSpec
+from qsmbench.study.scoring import COLUMNS, Reconstruction, finished, load_truth, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
 def run(spec: CommonSpec, out: Path) -> None:
     """Write the table and the mask of the common voxels below `out`."""
     scored(finished(spec.scores), out / "common.nii.gz").to_parquet(out / "common.parquet", index=False)
-
-
-def finished(scores: list[dict]) -> list[ScoreSpec]:
-    """Return the specifications of those chains that have a result."""
-    specs = [ScoreSpec.from_json(s, "score") for s in scores]
-    records = {s.chain: read_record(Path(s.result) / RUN_FILE) for s in specs}
-    return [s for s in specs if (r := records[s.chain]) is not None and r.ok]
 
 
 def scored(specs: list[ScoreSpec], mask_file: Path) -> pd.DataFrame:

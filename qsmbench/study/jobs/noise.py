@@ -11,14 +11,14 @@ from qsmbench.run.specs import NoiseSpec
 from qsmbench.scan.acquired_mask import acquired
 from qsmbench.scan.protocol import Protocol, load_protocol
 from qsmbench.scan.receive import received
-from qsmbench.study.jobs.simulate import folder_of
 
 
 def run(spec: NoiseSpec, out: Path) -> None:
     """Write the scan below `out`, in the folder `scan`."""
     protocol = load_protocol(spec.protocol, spec.set_protocol)
     for i, orientation in enumerate(spec.orientations):
-        noisy(protocol, Path(spec.noisefree) / folder_of(i), out / "scan" / folder_of(i), spec.seed, orientation)
+        place = folders.orientation_folder(i)
+        noisy(protocol, Path(spec.noisefree) / place, out / "scan" / place, spec.seed, orientation)
 
 
 def noisy(protocol: Protocol, noisefree: Path, out: Path, seed: int, orientation: int = 0) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.run.specs import PicturesSpec, ScoreSpec
-from qsmbench.study.jobs.common import finished
-from qsmbench.study.scoring import Reconstruction, load_truth
+from qsmbench.study.scoring import Reconstruction, finished, load_truth
 from qsmbench.view.picture import SCALES, draw
 
 

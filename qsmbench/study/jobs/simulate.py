@@ -22,16 +22,11 @@ def run(spec: SimulationSpec, out: Path) -> None:
     protocol = load_protocol(spec.protocol, spec.set_protocol)
     phantom = load(spec.phantom, spec.set)
     for i, orientation in enumerate(spec.orientations):
-        scan, truth = (out / name / folder_of(i) for name in (NOISEFREE, "truth"))
+        scan, truth = (out / name / folders.orientation_folder(i) for name in (NOISEFREE, "truth"))
         simulation = simulate(phantom, protocol, orientation)
         save(simulation, phantom, scan, truth)
         receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
         folders.write_json(scan / folders.RECEIVER_FILE, receiver)
-
-
-def folder_of(i: int) -> str:
-    """Where the i-th orientation of a scan lies within the folder of the first."""
-    return f"orientation-{i}" if i else ""
 
 
 def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, mask: np.ndarray | None = None) -> None:

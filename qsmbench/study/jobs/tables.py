@@ -32,7 +32,6 @@ def run(spec: TablesSpec, out: Path) -> None:
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Each column with one type: whole numbers, numbers, or text."""
-    import pandas as pd
 
     for name in table:
         values = table[name]
