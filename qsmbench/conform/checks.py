@@ -179,7 +179,7 @@ def translation(trial: Trial) -> Verdict:
 def zero_outside(trial: Trial) -> Verdict:
     """What it does not reconstruct is zero, and a mask it makes lies in the one it was given."""
     products, given = _base(trial), render().mask
-    masked = [n for n in products if n not in ("phase", "magnitude")]
+    masked = [n for n in products if ARTIFACTS[n].is_mask or not ARTIFACTS[n].in_scan]
     if "mask" not in (*trial.method.consumes, *trial.method.produces):
         raise NotApplicable("it takes no mask and makes none")
     inside = products.get("mask", given)
@@ -468,8 +468,8 @@ def _back(order: tuple[int, int, int]) -> Turn:
 
 
 def _littered(name: str, volume: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The volume with noise outside the mask, thrice as large as what is inside (phases and magnitudes: as large)."""
-    peak = float(np.abs(volume[mask]).max()) * (1 if name in ("phase", "magnitude") else 3)
+    """The volume with noise outside the mask, thrice as large as what is inside (what a scan measures: as large)."""
+    peak = float(np.abs(volume[mask]).max()) * (1 if ARTIFACTS[name].in_scan else 3)
     low = 0.0 if volume.min() >= 0 else -peak
     noise = rng.uniform(low, peak, volume.shape).astype(volume.dtype)
     return np.where(_like(mask, volume), volume, noise)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import label
 
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.grid import Grid
 from qsmbench.method import Method, Orientation
 from qsmbench.units import DR_3T, rad_per_ppm
@@ -186,7 +187,8 @@ def render(
         "water": magnitude[..., 0] * mask,
         "labels": mask.astype(np.uint8),
     }
-    measured |= {name: np.zeros(grid.shape) for name in ("fat", "fat_fraction", "ct")}
+    # of all other artifacts there is nothing in this body
+    measured |= {name: np.zeros(grid.shape, a.dtype) for name, a in ARTIFACTS.items() if name not in measured}
     others = (Grid(grid.shape, grid.voxel_size, b0_dir) for b0_dir in OTHERS)
     turned = tuple((g, ((_local_field(g) + field_error) * mask).astype(np.float32)) for g in others)
     return Scene(grid, times, b0, _as_stored(measured), _as_stored(truth), turned)

@@ -112,7 +112,7 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
         raise QsmbenchError(f"{path}: has {values.ndim} axes {values.shape}; {name} has {axes}")
     if grid is not None:
         check_grid(path, values.shape, affine, grid)
-    if name == "mask":
+    if artifact.is_mask:
         values = _not_empty(path, values != 0)
     if name == "phase":
         values, note = to_radians(values, str(path))

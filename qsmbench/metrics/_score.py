@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.metrics._declaration import Metric, find, names
@@ -86,6 +87,14 @@ def score(
             if where == "study" or "mask" in m.consumes:
                 rows += [{"metric": m.name, "support": where, **row} for row in _rows(m, given, artifact)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def not_scored(artifact: str) -> str | None:
+    """Return why an artifact is not scored, in words; None if it is."""
+    row = ARTIFACTS[artifact]
+    if row.truth == "never":
+        return row.unscored or "a simulation holds no truth of it"
+    return row.unscored or None
 
 
 def _mask(volume: np.ndarray) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qsmbench.analysis.results import Study
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.provenance import Basis
 
 NAMED = 8
 """Regions that a line names before it only counts the rest."""
 
-_BEHIND = {"r2star": "r2star", "r2prime": "r2star", "fat_fraction": "fat_fraction"}  # all other artifacts: χ
 _PARTS = {"chi_para": "χ+", "chi_dia": "χ−"}
 _SYMBOLS = {"chi": "χ", "pd": "PD", "t1": "T1", "r2": "R2", "r2star": "R2*", "fat_fraction": "fat fraction", **_PARTS}
 _WORDS = {
@@ -18,7 +18,6 @@ _WORDS = {
     "population": "age and person",
     "scenario": "the scenario's numbers",
 }
-_FIELDS = ("total_field", "local_field")
 
 
 @dataclass
@@ -66,7 +65,7 @@ def rests(study: Study, group: str, artifact: str) -> Rests | None:
     rows = study.basis(group)
     if not rows:
         return None
-    behind = _BEHIND.get(artifact, "chi")
+    behind = ARTIFACTS[artifact].tissue_property if artifact in ARTIFACTS else "chi"
     regions = _scored(study, group, artifact)
     assumed = [r for r in rows if r.assumed]
     assumed.sort(key=lambda r: regions.index(r.region) if r.region in regions else len(regions))
@@ -74,8 +73,8 @@ def rests(study: Study, group: str, artifact: str) -> Rests | None:
     found = {r.region for r in mine}
     beside = [r for r in assumed if not r.region and r.property in (behind, "shape")]
     return Rests(
-        symbol=_SYMBOLS[behind],
-        of_field=artifact in _FIELDS,
+        symbol=_SYMBOLS.get(behind, behind),
+        of_field=artifact in ARTIFACTS and ARTIFACTS[artifact].is_field,
         regions=regions,
         assumed=[r for r in regions if r in found],
         shares=_shares(mine),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qsmbench.data.artifacts import SCAN_ARTIFACTS, TRUE_ARTIFACTS
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import PARAMETERS, Container, Method
 from qsmbench.ops.arrays.device import split_device
@@ -14,8 +15,6 @@ from qsmbench.run import registry
 from qsmbench.run.settings import check_settings
 
 TRUTH = "truth"
-SCAN_ARTIFACTS = ("phase", "magnitude", "mask")
-TRUE_ARTIFACTS = ("chi", "chi_para", "chi_dia", "total_field", "local_field", "r2star", "r2prime", "labels")
 
 
 @dataclass(frozen=True)

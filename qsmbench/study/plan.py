@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS, TRUE_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, REGIONS_FILE
 from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE
 from qsmbench.dependencies import PACKAGE, sources
@@ -22,9 +22,9 @@ from qsmbench.scan.protocol import protocol_file
 from qsmbench.study.config import Study
 from qsmbench.study.datasets import Measured, Simulated
 
-SCAN_FILES = [*(ARTIFACTS[name].file for name in chains.SCAN_ARTIFACTS), PARAMS_FILE]
+SCAN_FILES = [*(ARTIFACTS[name].file for name in SCAN_ARTIFACTS), PARAMS_FILE]
 BASIS_FILES = [BASIS_FILE, SCENARIO_FILE]
-TRUTH_FILES = [*(ARTIFACTS[name].file for name in (*chains.TRUE_ARTIFACTS, "mask")), REGIONS_FILE, PARAMS_FILE]
+TRUTH_FILES = [*(ARTIFACTS[name].file for name in (*TRUE_ARTIFACTS, "mask")), REGIONS_FILE, PARAMS_FILE]
 
 
 @dataclass(frozen=True)
