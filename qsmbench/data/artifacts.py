@@ -185,6 +185,15 @@ ARTIFACTS = {
         made_from="magnitude",
         bids=Bids("anat/R2starmap"),
     ),
+    "r2": Artifact(
+        "r2.nii.gz",
+        "1/s",
+        "irreversible transverse relaxation rate",
+        truth="always",
+        scale=Scale((0.0, 40.0), 20.0),
+        tissue_property="r2",
+        bids=Bids("anat/R2map"),
+    ),
     "r2prime": Artifact(
         "r2prime.nii.gz",
         "1/s",
