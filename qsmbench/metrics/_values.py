@@ -1,4 +1,4 @@
-"""What the metrics share: values referenced to a mask, their norm, and volumes cut to a mask."""
+"""What the metrics share: values relative to their mean in a mask, their norm, and volumes cut to a mask."""
 
 from __future__ import annotations
 
@@ -31,13 +31,24 @@ def referenced(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return values
 
 
+def within(volume: np.ndarray, mask: np.ndarray, *, centred: bool) -> np.ndarray:
+    """Return a volume that holds the values in the mask, minus their mean if `centred`, and 0 elsewhere; float64.
+
+    Raises:
+        NotApplicable: the mask is empty.
+    """
+    if not mask.any():
+        raise NotApplicable("the mask is empty")
+    return scatter(referenced(volume, mask) if centred else volume[mask], mask)
+
+
 def norm(values: np.ndarray) -> float:
     """Euclidean norm, summed in one fixed order, so that equal values give equal norms to the last bit."""
     return float(np.sqrt(np.square(values).sum()))
 
 
 def truth_norm(truth: np.ndarray) -> float:
-    """Norm of the referenced truth, by which an error is divided.
+    """Norm of the true values, by which an error is divided.
 
     Raises:
         NotApplicable: it is zero.

@@ -8,14 +8,10 @@ from qsmbench.metrics._declaration import metric
 
 @metric(unit="%", best=100.0, higher_is_better=True, reference="qsmbench")
 def coverage(support, study_mask):
-    """Share of the voxels of the study mask that the method reconstructed.
+    """Share of the voxels of the study mask that the method reconstructed, or that its mask holds.
 
     A method that erodes the mask is spared the difficult edge; its other scores are to be read beside this
     one.
-
-    Args:
-        support: (nx, ny, nz) bool.
-        study_mask: (nx, ny, nz) bool.
 
     Returns:
         float, %.

@@ -20,6 +20,7 @@ from qsmbench.ops.kernels.dipole import dipole_kernel
     reference="Marques and Bowtell 2005, doi:10.1002/cmr.b.20034",
     label="data consistency",
     artifacts=("chi",),
+    centred=False,
 )
 def data_consistency(estimate, support, mask, field, grid):
     """Norm of the field that χ makes minus the field that χ was made from, over the norm of the latter.
@@ -27,13 +28,6 @@ def data_consistency(estimate, support, mask, field, grid):
     100 · ‖D∗χ − f‖ / ‖f‖ in the mask, both relative to their mean there; χ is relative to its mean in the
     support and 0 outside. It needs no truth, but is no accuracy: noise and streaks are consistent with the
     data too.
-
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        support: (nx, ny, nz) bool.
-        mask: (nx, ny, nz) bool.
-        field: (nx, ny, nz) float32, ppm of B0.
-        grid: the Grid.
 
     Returns:
         float, %.
