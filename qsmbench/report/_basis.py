@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from qsmbench.analysis.results import Study
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.provenance import Basis
+from qsmbench.data.provenance import SourcedValue
 
 NAMED = 8
 """Regions that a line names before it only counts the rest."""
@@ -91,15 +91,15 @@ def _scored(study: Study, group: str, artifact: str) -> list[str]:
     return sorted(dict.fromkeys(mine["region"]), key=lambda r: r not in nuclei)
 
 
-def _shares(rows: list[Basis]) -> list[tuple[str, str]]:
+def _shares(rows: list[SourcedValue]) -> list[tuple[str, str]]:
     """Who states the values, and the names of the regions, the first few of them."""
-    by: dict[str, list[Basis]] = {}
+    by: dict[str, list[SourcedValue]] = {}
     for row in rows:
         by.setdefault(row.by, []).append(row)
     return [(_words(who, its), _listed([r.region for r in its])) for who, its in by.items()]
 
 
-def _words(by: str, rows: list[Basis]) -> str:
+def _words(by: str, rows: list[SourcedValue]) -> str:
     return _WORDS.get(by) or "the phantom's " + " and ".join(dict.fromkeys(r.name.split(",")[0] for r in rows))
 
 
@@ -109,7 +109,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) if rest <= 1 else f"{', '.join(names[:NAMED])} and {rest} more"
 
 
-def _values(rows: list[Basis]) -> list[Value]:
+def _values(rows: list[SourcedValue]) -> list[Value]:
     """Each value once, with all that rests on it."""
     found: dict[tuple[str, ...], Value] = {}
     for row in rows:

@@ -12,7 +12,7 @@ import yaml
 
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS, TRUE_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, REGIONS_FILE
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
 from qsmbench.dependencies import PACKAGE, sources
 from qsmbench.paths import share
 from qsmbench.phantom.load import load
@@ -23,7 +23,7 @@ from qsmbench.study.config import Study
 from qsmbench.study.datasets import Measured, Simulated
 
 SCAN_FILES = [*(ARTIFACTS[name].file for name in SCAN_ARTIFACTS), PARAMS_FILE]
-BASIS_FILES = [BASIS_FILE, SCENARIO_FILE]
+BASIS_FILES = [PROVENANCE_FILE, SCENARIO_FILE]
 TRUTH_FILES = [*(ARTIFACTS[name].file for name in (*TRUE_ARTIFACTS, "mask")), REGIONS_FILE, PARAMS_FILE]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from qsmbench.data import folders
 from qsmbench.data.bids import write_megre, write_truth
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, write_basis
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, write_provenance
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.scan.acquired_mask import acquired
@@ -68,7 +68,7 @@ def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, m
         folders.write(scan, {name: part(simulation.signal)}, grid)
     folders.write_params(scan, simulation.params)
     folders.write_regions(truth / folders.REGIONS_FILE, simulation.regions)
-    write_basis(truth / BASIS_FILE, phantom.basis(simulation.params.b0))
+    write_provenance(truth / PROVENANCE_FILE, phantom.basis(simulation.params.b0))
     scenario = {"scenario": phantom.name, **phantom.case.told()} if phantom.case else {}
     folders.write_json(truth / SCENARIO_FILE, scenario)
 
