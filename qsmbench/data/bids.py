@@ -24,7 +24,7 @@ _WHOLE = {"SkullStripped": False}
 
 
 def is_bids(folder: Path) -> bool:
-    """Whether `folder` is the root of a BIDS dataset."""
+    """Return whether `folder` is the root of a BIDS dataset."""
     return (folder / "dataset_description.json").is_file()
 
 
@@ -110,7 +110,7 @@ def _echo_files(folder: Path, part: str) -> dict[int, Path]:
 
 
 def _sidecar(volume: Path, root: Path) -> dict[str, Any]:
-    """The keys of a volume, by BIDS inheritance: those of the folders above, then its own."""
+    """Return the keys of a volume, by BIDS inheritance: those of the folders above, then its own."""
     own = volume.with_name(volume.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     content: dict[str, Any] = {}
     for above in [root, *reversed([p for p in volume.parents if root in p.parents])]:

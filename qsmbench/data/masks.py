@@ -80,11 +80,11 @@ def deeper_than(mask: np.ndarray, grid: Grid, depth: float) -> np.ndarray:
 
 
 def _combined(magnitude: np.ndarray) -> np.ndarray:
-    """Root mean square of the echoes."""
+    """Return the root mean square of the echoes."""
     return np.sqrt(np.mean(np.square(magnitude, dtype=np.float32), axis=-1))
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part."""
+    """Return the largest connected part."""
     parts, count = ndimage.label(mask)
     return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]) if count else mask

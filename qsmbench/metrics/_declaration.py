@@ -18,7 +18,7 @@ from typing import Any
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError, offer
-from qsmbench.metrics._values import within
+from qsmbench.metrics._values import cut_to_mask
 
 CONSUMABLE = {
     "estimate": "(nx, ny, nz), the reconstruction, 0 where the method did not reconstruct; see `Metric.centred`",
@@ -75,39 +75,39 @@ class Metric:
         return re.split(r"\n(?:Args|Returns|Raises):", inspect.getdoc(self.function) or "")[0].strip()
 
     def unit_of(self, artifact: str) -> str:
-        """Unit of the value when `artifact` is scored."""
+        """Return the unit of the value when `artifact` is scored."""
         return ARTIFACTS[artifact].unit if self.unit is None else self.unit
 
     def can_score(self, artifact: str) -> bool:
-        """Whether it is defined for `artifact`; of a mask, which is no map, only what is declared for masks."""
+        """Return whether it is defined for `artifact`; a mask is no map, and needs what is declared for masks."""
         if self.artifacts:
             return artifact in self.artifacts
         return not ARTIFACTS[artifact].is_mask or "estimate" not in self.consumes
 
     def distance(self, value: float) -> float:
-        """How far `value` is from the best one; smaller is better for every metric."""
+        """Return how far `value` is from the best one; smaller is better for every metric."""
         return abs(value - self.best)
 
     def centres(self, artifact: str) -> bool | None:
-        """Whether the maps of an artifact are taken relative to their mean in the mask; None: as they are."""
+        """Return whether maps of an artifact are taken relative to their mean in the mask; None: as they are."""
         if self.centred is False or "mask" not in self.consumes:
             return None
         return self.centred or not ARTIFACTS[artifact].own_zero
 
     def __call__(self, *args: Any, artifact: str = "chi", **kwargs: Any) -> Any:
         """Compute the metric of `artifact`; the other arguments are those of its function, the maps as they are."""
-        given = inspect.signature(self.function).bind(*args, **kwargs).arguments
-        return self.function(**taken(given, self.centres(artifact)))
+        arguments = inspect.signature(self.function).bind(*args, **kwargs).arguments
+        return self.function(**apply_centring(arguments, self.centres(artifact)))
 
 
-def taken(given: Mapping[str, Any], centred: bool | None) -> dict[str, Any]:
-    """Return `given` with `estimate` and `truth` as a metric takes them, by what `Metric.centres` says.
+def apply_centring(arguments: Mapping[str, Any], centred: bool | None) -> dict[str, Any]:
+    """Return `arguments` with `estimate` and `truth` as a metric takes them, by what `Metric.centres` says.
 
     Raises:
         NotApplicable: the mask is empty.
     """
-    maps = [n for n in ("estimate", "truth") if centred is not None and given.get(n) is not None]
-    return {**given, **{n: within(given[n], given["mask"], centred=bool(centred)) for n in maps}}
+    maps = [n for n in ("estimate", "truth") if centred is not None and arguments.get(n) is not None]
+    return {**arguments, **{n: cut_to_mask(arguments[n], arguments["mask"], centred=bool(centred)) for n in maps}}
 
 
 def metric(
@@ -160,14 +160,14 @@ def _plugins() -> dict[str, Any]:
 
 @cache
 def names() -> list[str]:
-    """Names of all metrics: the built-in ones, then those of installed packages."""
+    """Return the names of all metrics: the built-in ones, then those of installed packages."""
     own = sorted(f.stem for f in _FOLDER.glob("[a-z]*.py"))
     return [*own, *(n for n in _plugins() if n not in own)]
 
 
 @cache
 def find(name: str) -> Metric:
-    """The metric called `name`.
+    """Find the metric called `name`.
 
     Raises:
         QsmbenchError: there is no such metric, or its file or entry point declares none of that name.

@@ -12,7 +12,7 @@ Regions = Sequence[tuple[int, str, str]]
 
 
 def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions) -> dict[str, float]:
-    """Mean of each region; regions without a voxel in the mask are left out.
+    """Compute the mean of each region; regions without a voxel in the mask are left out.
 
     Args:
         volume: (nx, ny, nz), any unit.
@@ -30,7 +30,7 @@ def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regio
 def dgm_line(
     estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions
 ) -> tuple[float, float, float]:
-    """Slope, intercept and R² of the least-squares line of reconstructed over true means of the group `dgm`.
+    """Fit a line to reconstructed over true means of the group `dgm`: its slope, intercept and R².
 
     Raises:
         NotApplicable: fewer than three such regions, or their true means are equal.

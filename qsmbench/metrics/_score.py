@@ -10,8 +10,8 @@ import numpy as np
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.metrics._declaration import Metric, find, names, taken
-from qsmbench.metrics._values import referenced, scatter
+from qsmbench.metrics._declaration import Metric, apply_centring, find, names
+from qsmbench.metrics._values import centred_values, scatter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,10 +83,10 @@ def score(
     rows: list[dict[str, Any]] = []
     for where in supports:
         mask = volumes["study_mask"] if where == "study" else volumes["common"] & volumes["study_mask"]
-        given = {**volumes, "grid": grid, "regions": list(regions), "mask": mask}
-        given |= _maps(artifact, estimate, truth, volumes["support"], mask)
+        available = {**volumes, "grid": grid, "regions": list(regions), "mask": mask}
+        available |= _maps(artifact, estimate, truth, volumes["support"], mask)
         here = [m for m in chosen if where == "study" or "mask" in m.consumes]
-        rows += [{"support": where, **row} for row in _on_support(here, given, artifact)]
+        rows += [{"support": where, **row} for row in _on_support(here, available, artifact)]
     return _frame(rows)
 
 
@@ -111,14 +111,14 @@ def _mask(volume: np.ndarray) -> np.ndarray:
 def _maps(
     artifact: str, estimate: np.ndarray, truth: np.ndarray | None, support: np.ndarray, mask: np.ndarray
 ) -> dict[str, np.ndarray | None]:
-    """The estimate and the truth as metrics are given them."""
+    """Return the estimate and the truth, the voxels that were not reconstructed filled."""
     if ARTIFACTS[artifact].is_mask:
         return {"estimate": _mask(estimate), "truth": None if truth is None else _mask(truth)}
     return {"estimate": _filled(estimate, support, mask, own_zero=ARTIFACTS[artifact].own_zero), "truth": truth}
 
 
 def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray, *, own_zero: bool) -> np.ndarray:
-    """The estimate in its support, and 0 elsewhere.
+    """Return the estimate in its support, and 0 elsewhere.
 
     If it has no zero of its own and leaves voxels of the mask out, it is relative to the mean of its support: else 0
     would mean nothing.
@@ -128,50 +128,50 @@ def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray, *, own_
         return np.zeros_like(estimate)
     if own_zero or np.array_equal(have, mask):
         return np.where(support, estimate, 0)  # as it is, so that the truth scores exactly 0
-    return scatter(referenced(estimate, have), have)
+    return scatter(centred_values(estimate, have), have)
 
 
-def _on_support(chosen: Sequence[Metric], given: dict[str, Any], artifact: str) -> Iterator[dict[str, Any]]:
-    """The rows of all metrics on one support. Metrics that take the maps alike share them: large ones take a while."""
+def _on_support(chosen: Sequence[Metric], available: dict[str, Any], artifact: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all metrics on one support. Metrics that take the maps alike share them: they are large."""
     ready: dict[bool | None, dict[str, Any]] = {}
     for m in chosen:
-        centred = m.centres(artifact) if given["mask"].any() else None
+        centred = m.centres(artifact) if available["mask"].any() else None
         if centred not in ready:
-            ready[centred] = taken(given, centred)
+            ready[centred] = apply_centring(available, centred)
         yield from ({"metric": m.name, **row} for row in _rows(m, ready[centred], artifact))
 
 
-def _rows(m: Metric, given: dict[str, Any], artifact: str) -> Iterator[dict[str, Any]]:
-    """The rows of one metric on one support: one, or one per region."""
+def _rows(m: Metric, available: dict[str, Any], artifact: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one metric on one support: one, or one per region."""
     unit = m.unit_of(artifact)
     try:
-        result = m.function(**_arguments(m, given, artifact))
+        result = m.function(**_arguments(m, available, artifact))
     except NotApplicable as e:
         yield {"region": "", "value": np.nan, "unit": unit, "reason": str(e)}
         return
     if not isinstance(result, dict):
         yield {"region": "", "unit": unit, **_checked(result, "the value is not finite")}
         return
-    for _, name, _ in given["regions"]:
+    for _, name, _ in available["regions"]:
         value = result.get(name, np.nan)
         yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
 
 
-def _arguments(m: Metric, given: dict[str, Any], artifact: str) -> dict[str, Any]:
-    """What the metric consumes.
+def _arguments(m: Metric, available: dict[str, Any], artifact: str) -> dict[str, Any]:
+    """Return what the metric consumes.
 
     Raises:
         NotApplicable: the artifact is not its, or something is missing.
     """
     if not m.can_score(artifact):
         raise NotApplicable(f"scores {', '.join(m.artifacts) or 'maps'}, not {artifact}")
-    missing = [n for n in m.consumes if given[n] is None or (n == "regions" and not given[n])]
+    missing = [n for n in m.consumes if available[n] is None or (n == "regions" and not available[n])]
     if missing:
         name = missing[0].replace("_", " ")
         raise NotApplicable(f"there are no {name}" if name.endswith("s") else f"there is no {name}")
-    if "mask" in m.consumes and not given["mask"].any():
+    if "mask" in m.consumes and not available["mask"].any():
         raise NotApplicable("the mask is empty")
-    return {n: given[n] for n in m.consumes}
+    return {n: available[n] for n in m.consumes}
 
 
 def _checked(value: float, reason: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def coverage(support, study_mask):
     Raises:
         NotApplicable: the study mask is empty.
     """
-    asked = np.count_nonzero(study_mask)
-    if asked == 0:
+    size = np.count_nonzero(study_mask)
+    if size == 0:
         raise NotApplicable("the mask is empty")
-    return 100 * (np.count_nonzero(support & study_mask) / asked)
+    return 100 * (np.count_nonzero(support & study_mask) / size)

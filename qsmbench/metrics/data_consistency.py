@@ -8,7 +8,7 @@ from scipy.fft import next_fast_len
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import box, norm, referenced, scatter
+from qsmbench.metrics._values import box, centred_values, norm, scatter
 from qsmbench.ops.arrays.fft import convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
 
@@ -37,18 +37,18 @@ def data_consistency(estimate, support, mask, field, grid):
     """
     if not support.any():
         raise NotApplicable("the method reconstructed no voxel")
-    given = referenced(field, mask)
-    size = norm(given)
+    measured = centred_values(field, mask)
+    size = norm(measured)
     if size == 0:
         raise NotApplicable("the field is constant within the mask")
     near = box(support | mask)
-    chi = scatter(referenced(estimate, support), support[near])
-    made = referenced(dipole_field(chi, grid), mask[near])
-    return 100 * (norm(made - given) / size)
+    chi = scatter(centred_values(estimate, support), support[near])
+    predicted = centred_values(dipole_field(chi, grid), mask[near])
+    return 100 * (norm(predicted - measured) / size)
 
 
 def dipole_field(chi: np.ndarray, grid: Grid) -> np.ndarray:
-    """Field of a susceptibility map: k-space dipole 1/3 − (k·b)²/k², 0 at k = 0, padded to twice the shape.
+    """Compute the field of a susceptibility map: k-space dipole 1/3 − (k·b)²/k², 0 at k = 0, padded to twice the shape.
 
     Args:
         chi: (nx, ny, nz), ppm; a box cut from a volume on `grid`.

@@ -47,7 +47,7 @@ def xsim(estimate, truth, mask):
 
 
 def similarity(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """The map of the structural similarity of two volumes in ppm, (nx, ny, nz) float64 each."""
+    """Compute the map of the structural similarity of two volumes in ppm, (nx, ny, nz) float64 each."""
     mean_x, mean_t = window(x), window(t)
     product, power = mean_x * mean_t, mean_x**2 + mean_t**2
     covariance = window(x * t) - product
@@ -56,7 +56,7 @@ def similarity(x: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def window(volume: np.ndarray) -> np.ndarray:
-    """Gaussian-weighted local mean over 7³ voxels, with replicated edges."""
+    """Compute the Gaussian-weighted local mean over 7³ voxels, with replicated edges."""
     g = np.exp(-(np.arange(-REACH, REACH + 1) ** 2) / (2 * SIGMA**2))
     g /= g.sum()
     for axis in range(3):
