@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from qsmbench.data.folders import REGIONS_FILE, read_json, read_regions
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, Basis, read_basis
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, read_provenance
 from qsmbench.errors import QsmbenchError
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ class Study:
         deep = {name for _, name, kind in read_regions(table) if kind == "dgm"} if table.is_file() else set()
         return [n for n in names if n in deep] or names
 
-    def basis(self, group: str) -> list[Basis]:
+    def basis(self, group: str) -> list[SourcedValue]:
         """What the truth of a group rests on; nothing where there is no truth."""
-        path = self.folder / group / "truth" / BASIS_FILE
-        return read_basis(path) if path.is_file() else []
+        path = self.folder / group / "truth" / PROVENANCE_FILE
+        return read_provenance(path) if path.is_file() else []
 
     def scenario(self, group: str) -> dict[str, Any]:
         """The scenario of a group; empty if it has none."""

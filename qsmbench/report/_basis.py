@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qsmbench.analysis.results import Study
-from qsmbench.data.provenance import Basis
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.provenance import SourcedValue
 
 NAMED = 8
 """Regions that a line names before it only counts the rest."""
 
-_BEHIND = {"r2star": "r2star", "r2prime": "r2star", "fat_fraction": "fat_fraction"}  # all other artifacts: χ
 _PARTS = {"chi_para": "χ+", "chi_dia": "χ−"}
 _SYMBOLS = {"chi": "χ", "pd": "PD", "t1": "T1", "r2": "R2", "r2star": "R2*", "fat_fraction": "fat fraction", **_PARTS}
 _WORDS = {
@@ -18,7 +18,6 @@ _WORDS = {
     "population": "age and person",
     "scenario": "the scenario's numbers",
 }
-_FIELDS = ("total_field", "local_field")
 
 
 @dataclass
@@ -66,7 +65,7 @@ def rests(study: Study, group: str, artifact: str) -> Rests | None:
     rows = study.basis(group)
     if not rows:
         return None
-    behind = _BEHIND.get(artifact, "chi")
+    behind = ARTIFACTS[artifact].tissue_property if artifact in ARTIFACTS else "chi"
     regions = _scored(study, group, artifact)
     assumed = [r for r in rows if r.assumed]
     assumed.sort(key=lambda r: regions.index(r.region) if r.region in regions else len(regions))
@@ -74,8 +73,8 @@ def rests(study: Study, group: str, artifact: str) -> Rests | None:
     found = {r.region for r in mine}
     beside = [r for r in assumed if not r.region and r.property in (behind, "shape")]
     return Rests(
-        symbol=_SYMBOLS[behind],
-        of_field=artifact in _FIELDS,
+        symbol=_SYMBOLS.get(behind, behind),
+        of_field=artifact in ARTIFACTS and ARTIFACTS[artifact].is_field,
         regions=regions,
         assumed=[r for r in regions if r in found],
         shares=_shares(mine),
@@ -92,15 +91,15 @@ def _scored(study: Study, group: str, artifact: str) -> list[str]:
     return sorted(dict.fromkeys(mine["region"]), key=lambda r: r not in nuclei)
 
 
-def _shares(rows: list[Basis]) -> list[tuple[str, str]]:
+def _shares(rows: list[SourcedValue]) -> list[tuple[str, str]]:
     """Who states the values, and the names of the regions, the first few of them."""
-    by: dict[str, list[Basis]] = {}
+    by: dict[str, list[SourcedValue]] = {}
     for row in rows:
         by.setdefault(row.by, []).append(row)
     return [(_words(who, its), _listed([r.region for r in its])) for who, its in by.items()]
 
 
-def _words(by: str, rows: list[Basis]) -> str:
+def _words(by: str, rows: list[SourcedValue]) -> str:
     return _WORDS.get(by) or "the phantom's " + " and ".join(dict.fromkeys(r.name.split(",")[0] for r in rows))
 
 
@@ -110,7 +109,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) if rest <= 1 else f"{', '.join(names[:NAMED])} and {rest} more"
 
 
-def _values(rows: list[Basis]) -> list[Value]:
+def _values(rows: list[SourcedValue]) -> list[Value]:
     """Each value once, with all that rests on it."""
     found: dict[tuple[str, ...], Value] = {}
     for row in rows:

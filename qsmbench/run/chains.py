@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qsmbench.data.artifacts import SCAN_ARTIFACTS, TRUE_ARTIFACTS
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import PARAMETERS, Container, Method
 from qsmbench.ops.arrays.device import split_device
@@ -20,11 +21,8 @@ TRUTH = "truth"
 SCAN, TRUTH_FOLDER = "<scan>", "<truth>"
 """Providers of artifacts beside the steps of a chain; no method can have such a name."""
 
-SCAN_ARTIFACTS = ("phase", "magnitude", "mask")
 ORIENTATION_ARTIFACTS = ("local_field", "mask", "magnitude")
 """What each orientation is made of for a method that takes `orientations`."""
-
-TRUE_ARTIFACTS = ("chi", "chi_para", "chi_dia", "total_field", "local_field", "r2star", "r2prime", "labels")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from qsmbench import metrics
-from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
 from qsmbench.dependencies import PACKAGE, code_of
 from qsmbench.paths import share
 from qsmbench.phantom.load import load
@@ -440,7 +440,7 @@ class Plan:
         inputs |= {f"pictures {d}": [str(self.pictures(d)), "*"] for d in self.datasets}
         for group in self.groups:
             record = str(self.simulation(group))
-            inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in (BASIS_FILE, SCENARIO_FILE, REGIONS_FILE)}
+            inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in (PROVENANCE_FILE, SCENARIO_FILE, REGIONS_FILE)}
         inputs |= {f"notes {d}": [str(self.scan(d)), "scan/notes.json"] for d in self.datasets}
         inputs |= {f"used {d} {s}": [str(self.step(d, s)), "details"] for d in self.datasets for s in self.steps}
         pages = sorted((PACKAGE / "report").glob("*.j2"))
@@ -476,7 +476,7 @@ def _scans(source: Simulated | Measured) -> list[Dataset]:
 
 
 def _scan_files() -> list[str]:
-    return [*(ARTIFACTS[name].file for name in chains.SCAN_ARTIFACTS), PARAMS_FILE]
+    return [*(ARTIFACTS[name].file for name in SCAN_ARTIFACTS), PARAMS_FILE]
 
 
 def _in_all(files: list[str], orientations: list[int]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from qsmbench.data.artifacts import SCALES, Scale, Span
+from qsmbench.data.artifacts import ARTIFACTS, Artifact, Span
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.view.planes import Centre, _axes, _bounds, _ras, _to_ras, default_centre
@@ -19,6 +19,11 @@ CONVENTION = "Radiological convention: the patient's right is on the left of the
 _WIDTH, _ROW, _GAP, _MARGIN = 860, 360, 8, 14  # pixels: of the three planes, of the tallest row, between, around
 _BAR = 92  # pixels: colour bar with its numbers
 _BACKGROUND, _INK, _FAINT = (13, 14, 17), (235, 235, 235), (150, 152, 158)
+
+
+def can_draw(artifact: str) -> bool:
+    """Whether `draw` has a colour scale for the artifact."""
+    return artifact in ARTIFACTS and ARTIFACTS[artifact].scale is not None
 
 
 def draw(
@@ -34,39 +39,44 @@ def draw(
     support: np.ndarray | None = None,
     centre: Centre | None = None,
 ) -> None:
-    """Draw truth, reconstruction and error in three planes into an image file.
+    """Draw truth, reconstruction and error in three planes into an image file, of a volume with echoes the first echo.
 
     The planes are those closest to axial, coronal and sagittal by the affine, in radiological convention, with the
     voxels' true proportions. The colour scale depends on the artifact only, so that all pictures can be compared.
 
     Args:
-        estimate: (nx, ny, nz) float32, in `unit`.
-        truth: (nx, ny, nz) float32, in `unit`; None draws the reconstruction alone.
+        estimate: (nx, ny, nz) or (nx, ny, nz, n_echoes), in `unit`.
+        truth: of the same shape, in `unit`; None draws the reconstruction alone.
         mask: (nx, ny, nz) bool; what lies outside is left dark.
         grid: of them all.
         unit: stands at the colour bars.
         path: the picture; its ending says the format (such as `.webp`).
         title: stands above.
-        artifact: a key of `SCALES`.
-        support: (nx, ny, nz) bool, voxels that were reconstructed (by default the mask); others are left dark.
+        artifact: what `estimate` is; one that `can_draw` knows.
+        support: (nx, ny, nz) bool, voxels that were reconstructed (by default the mask); others are left dark. An
+            `estimate` that is a mask itself is drawn in all voxels that it or `mask` holds.
         centre: voxel through which the planes go; by default `default_centre`.
 
     Raises:
         QsmbenchError: the mask is empty, or there is no colour scale for the artifact.
     """
-    if artifact not in SCALES:
-        raise QsmbenchError(f"no colour scale for {artifact!r}; there are {', '.join(SCALES)}")
-    mask = np.asarray(mask) != 0
+    row = ARTIFACTS.get(artifact)
+    if row is None or row.scale is None:
+        drawable = ", ".join(name for name in ARTIFACTS if can_draw(name))
+        raise QsmbenchError(f"no colour scale for {artifact!r}; there are {drawable}")
+    estimate, mask = _first_echo(estimate), np.asarray(mask) != 0
+    have = mask if support is None else mask & (np.asarray(support) != 0)
+    if row.is_mask:
+        have = mask = mask | (estimate != 0)
     if not mask.any():
         raise QsmbenchError(f"{path}: cannot draw a picture of an empty mask")
-    have = mask if support is None else mask & (np.asarray(support) != 0)
-    scale = SCALES[artifact]
-    shown = _shown(estimate, have, scale)
-    rows = [("reconstruction", shown, scale.values, "grey")]
+    span, far = row.scale.values, row.scale.error
+    shown = _shown(estimate, have, row)
+    rows = [("reconstruction", shown, span, "grey")]
     if truth is not None:
-        true = _shown(truth, mask, scale)
+        true = _shown(_first_echo(truth), mask, row)
         error = np.where(have, shown - true, np.nan)
-        rows = [("truth", true, scale.values, "grey"), *rows, ("error", error, (-scale.error, scale.error), "error")]
+        rows = [("truth", true, span, "grey"), *rows, ("error", error, (-far, far), "error")]
     box = _planes_box(mask, grid)
     point = _to_ras(np.array(centre if centre is not None else default_centre(mask, grid)), grid)
     panels = [[_panel(v, grid, box, point, plane, span, c) for plane in range(3)] for _, v, span, c in rows]
@@ -75,11 +85,15 @@ def draw(
     picture.save(path, quality=82, method=3) if path.suffix == ".webp" else picture.save(path)
 
 
-def _shown(volume: np.ndarray, mask: np.ndarray, scale: Scale) -> np.ndarray:
-    """The values in the mask (relative to their mean where only differences are known), NaN elsewhere."""
+def _first_echo(volume: np.ndarray) -> np.ndarray:
+    return volume[..., 0] if volume.ndim == 4 else volume
+
+
+def _shown(volume: np.ndarray, mask: np.ndarray, artifact: Artifact) -> np.ndarray:
+    """The values in the mask (relative to their mean if they are known up to a constant), NaN elsewhere."""
     values = volume[mask].astype(np.float64)
     shown = np.full(mask.shape, np.nan, np.float32)
-    shown[mask] = values - values.mean() if scale.referenced and values.size else values
+    shown[mask] = values - values.mean() if not artifact.own_zero and values.size else values
     return shown
 
 
@@ -194,7 +208,7 @@ def _bar(sheet: Image.Image, corner: tuple[int, int], height: int, span: Span, c
     for value in sorted({span[0], 0.0, span[1]}):
         at = y + (span[1] - value) / (span[1] - span[0]) * (tall - 1)
         pen.line((x + 15, at, x + 19, at), fill=_FAINT)
-        pen.text((x + 23, at), f"{value:+g}".replace("-", "−") if value else "0", _INK, _font(13), anchor="lm")
+        pen.text((x + 23, at), f"{value:+.3g}".replace("-", "−") if value else "0", _INK, _font(13), anchor="lm")
     pen.text((x, y - 8), unit, _FAINT, _font(13), anchor="lb")
 
 

@@ -8,18 +8,18 @@ from invented_study import CHAINS, GROUP, scores, write_study
 
 from qsmbench.analysis import results
 from qsmbench.data.folders import write_json
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, Basis, write_basis
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, write_provenance
 from qsmbench.report import build
 from qsmbench.report._basis import rests
 
 ROWS = [
-    Basis("caudate", "chi", "chi_para of caudate", "0.06", "ppm", "Smith 2001", "table", False),
-    Basis("putamen", "chi", "chi_para of putamen", "0.1", "ppm", "a <guess>", "table", True),
-    Basis("putamen", "r2star", "chi_para of putamen", "0.1", "ppm", "a <guess>", "table", True),
-    Basis("putamen", "chi", "chi_dia of putamen", "0.01", "ppm", "set anew", "user", False),
-    Basis("caudate", "r2star", "r2 of caudate", "12", "1/s", "another guess", "table", True),
-    Basis("vein", "chi", "haematocrit", "0.42", "", "head.yaml", "phantom", True),  # no voxel of it is scored
-    Basis("", "chi", "texture: iron in dgm", "0.1", "share of the mean", "assumed", "phantom", True),
+    SourcedValue("caudate", "chi", "chi_para of caudate", "0.06", "ppm", "Smith 2001", "table", False),
+    SourcedValue("putamen", "chi", "chi_para of putamen", "0.1", "ppm", "a <guess>", "table", True),
+    SourcedValue("putamen", "r2star", "chi_para of putamen", "0.1", "ppm", "a <guess>", "table", True),
+    SourcedValue("putamen", "chi", "chi_dia of putamen", "0.01", "ppm", "set anew", "user", False),
+    SourcedValue("caudate", "r2star", "r2 of caudate", "12", "1/s", "another guess", "table", True),
+    SourcedValue("vein", "chi", "haematocrit", "0.42", "", "head.yaml", "phantom", True),  # no voxel of it is scored
+    SourcedValue("", "chi", "texture: iron in dgm", "0.1", "share of the mean", "assumed", "phantom", True),
 ]
 SCENARIO = {
     "scenario": "parkinson",
@@ -38,7 +38,7 @@ def folder(tmp_path):
     study = write_study(tmp_path / "s", scores(CHAINS), pictures=False)
     truth = study / GROUP / "truth"
     truth.mkdir(parents=True)
-    write_basis(truth / BASIS_FILE, ROWS)
+    write_provenance(truth / PROVENANCE_FILE, ROWS)
     write_json(truth / SCENARIO_FILE, SCENARIO)
     return study
 
@@ -86,7 +86,7 @@ def test_scenario_stands_at_the_head(folder, tmp_path):
 
 
 def test_nothing_is_said_without_truth(folder, tmp_path):
-    for name in (BASIS_FILE, SCENARIO_FILE):
+    for name in (PROVENANCE_FILE, SCENARIO_FILE):
         (folder / GROUP / "truth" / name).unlink()
     html = page(folder, tmp_path)
     assert "†" not in html and "<details>" not in html and "scored region" not in html and "Question" not in html
@@ -118,8 +118,8 @@ def test_each_artifact_rests_on_its_property(folder, artifact, symbol, assumed, 
 def test_long_lists_are_cut(folder):
     study = results.read_study(folder)
     many = [f"region{i}" for i in range(12)]
-    rows = [Basis(name, "chi", "v", "1", "", "guess", "table", True) for name in many]
-    write_basis(folder / GROUP / "truth" / BASIS_FILE, rows)
+    rows = [SourcedValue(name, "chi", "v", "1", "", "guess", "table", True) for name in many]
+    write_provenance(folder / GROUP / "truth" / PROVENANCE_FILE, rows)
     one = study.scores[study.scores["metric"] == "mean"].iloc[:1]
     scored = results.Study("s", "", pd.concat([one.assign(region=name) for name in many]), "", {}, folder)
     ((_, listed),) = rests(scored, GROUP, "chi").shares

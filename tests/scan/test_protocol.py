@@ -87,7 +87,7 @@ ALL = {
 
 def test_the_two_ways_to_a_scan_are_one(tmp_path):
     """`qsmbench simulate` in one go, and a study's two jobs with files between, give the same volumes."""
-    from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, read_basis
+    from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, read_provenance
 
     source = Simulated(phantom="sphere", protocol="brain-3t", seeds=[7], set={"voxel_size": 6}, set_protocol=ALL)
     simulated(source, tmp_path / "one")
@@ -100,9 +100,9 @@ def test_the_two_ways_to_a_scan_are_one(tmp_path):
         difference = np.abs(np.exp(1j * a) - np.exp(1j * b)) if name == "phase" else np.abs(a - b) / b.max()
         assert np.median(difference) < 1e-5
         assert difference.max() < 1e-2
-    told = [(tmp_path / way / "truth" / BASIS_FILE).read_bytes() for way in ("one", "two")]
+    told = [(tmp_path / way / "truth" / PROVENANCE_FILE).read_bytes() for way in ("one", "two")]
     assert told[0] == told[1]
-    assert read_basis(tmp_path / "one" / "truth" / BASIS_FILE) == sphere.basis(3.0)
+    assert read_provenance(tmp_path / "one" / "truth" / PROVENANCE_FILE) == sphere.basis(3.0)
     assert folders.read_json(tmp_path / "one" / "truth" / SCENARIO_FILE) == {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmbench.data import folders
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, write_basis
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, write_provenance
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.run.specs import SimulationSpec
@@ -52,6 +52,6 @@ def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, m
         folders.write(scan, {name: part(simulation.signal)}, grid)
     folders.write_params(scan, simulation.params)
     folders.write_regions(truth / folders.REGIONS_FILE, simulation.regions)
-    write_basis(truth / BASIS_FILE, phantom.basis(simulation.params.b0))
+    write_provenance(truth / PROVENANCE_FILE, phantom.basis(simulation.params.b0))
     scenario = {"scenario": phantom.name, **phantom.case.told()} if phantom.case else {}
     folders.write_json(truth / SCENARIO_FILE, scenario)
