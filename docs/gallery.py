@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from planes import HEAD, Box, Plane, radiological
-from sheet import Note, Panel, Row, draw
 
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.base import Phantom
@@ -27,11 +25,17 @@ from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
+from qsmbench.view.planes import Box, Plane, radiological
+from qsmbench.view.volumes import Note, Panel, Row, compose, save
 
 DOCS = Path(__file__).parent
 CHI, R2STAR, WRAPPED = (-0.1, 0.2), (0.0, 60.0), (-np.pi, np.pi)
 TE = 0.025
 """s, of the echo that is shown."""
+
+BRAIN: Box = ((-74, 74), (-110, 76), (-54, 84))
+HEAD: Box = ((-90, 90), (-124, 102), (-76, 98))
+"""Boxes [mm] about the brain and about the head."""
 
 REVIEW = "Harada et al. 2022, doi:10.1148/rg.210054"
 
@@ -54,9 +58,10 @@ def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 2, par
 
 
 def chi(name: str, plane: Plane, pixel: float = 1, thickness: float | None = None, **overrides: object) -> np.ndarray:
-    """True χ of a phantom, or of a scenario's `case`, in a plane; NaN outside of the brain."""
-    found = plane.render(phantom(name, **overrides), pixel, thickness)
-    return plane.image(np.where(found.mask, found.chi, np.nan))
+    """Render true χ of a phantom, or of a scenario's `case`, in a plane; NaN outside of the brain."""
+    grid = plane.grid(pixel, thickness)
+    found = phantom(name, **overrides).render(grid, 3.0)
+    return plane.cut(np.where(found.mask, found.chi, np.nan), grid)
 
 
 def phantom(name: str, **overrides: object) -> Phantom:
@@ -75,6 +80,16 @@ def phantom(name: str, **overrides: object) -> Phantom:
 def atlas(name: str) -> Atlas:
     """The atlas of a phantom, or of the last case of a scenario."""
     return load(name).atlas
+
+
+def brain_plane(name: str, at: float) -> Plane:
+    """Return a plane through the brain."""
+    return Plane(name, at, BRAIN)
+
+
+def draw(rows: list[Row], path: Path, width: int) -> None:
+    """Draw rows of panels into a file."""
+    save(compose(rows, width), path)
 
 
 def scan_panel(voxel: float, plane: Plane, volume: np.ndarray, span: tuple[float, float], title: str = "") -> Panel:
@@ -111,7 +126,7 @@ def series(voxel: float, path: Path) -> None:
     """
     s = scan(voxel)
     brain = np.where(s.mask, s.truth["chi"], np.nan)
-    panels = [scan_panel(voxel, Plane("axial", z), brain, CHI, f"{z:+d} mm") for z in range(-44, 72, 5)]
+    panels = [scan_panel(voxel, brain_plane("axial", z), brain, CHI, f"{z:+d} mm") for z in range(-44, 72, 5)]
     draw([Row(tuple(panels[i : i + 8])) for i in (0, 8, 16)], path, width=1300)
 
 
@@ -129,7 +144,7 @@ def fields(voxel: float, path: Path) -> None:
         (total - local, (-0.5, 0.5), "background"),
         (local, (-0.05, 0.05), "local"),
     ]
-    planes = [Plane("axial", 2), Plane("coronal", -13), Plane("sagittal", 6)]
+    planes = [brain_plane("axial", 2), brain_plane("coronal", -13), brain_plane("sagittal", 6)]
     rows = [Row(tuple(scan_panel(voxel, p, v, span, t) for v, span, t in volumes), p.title, "ppm") for p in planes]
     draw(rows, path, width=800)
 
@@ -207,7 +222,7 @@ def venogram(voxel: float, path: Path) -> None:
         Note("internal cerebral", (2.3, -20, 20), (-120, 20)),
         Note("direct lateral", (-10, -20, 20), (110, 30)),
     )
-    planes = [(Plane("axial", 17), 13), (Plane("coronal", -14), 13), (Plane("sagittal", 6), 12)]
+    planes = [(brain_plane("axial", 17), 13), (brain_plane("coronal", -14), 13), (brain_plane("sagittal", 6), 12)]
     panels = [
         Panel(p, veins(p, t), (0.0, 0.4), f"{p.title}, {t} mm", notes=notes if p.name == "axial" else ())
         for p, t in planes
@@ -267,7 +282,7 @@ def iron(voxel: float, path: Path) -> None:
         compared("msa-p", basal, "control patient", difference=0.1),
         compared("msa-c", dentate, "control patient", difference=0.05),
     ]
-    whole = compared("fahr", Plane("axial", -3), "control patient", difference=0.5)
+    whole = compared("fahr", brain_plane("axial", -3), "control patient", difference=0.5)
     draw([*(beside(*rows[i : i + 2]) for i in range(0, 8, 2)), whole], path, width=1300)
 
 
@@ -284,7 +299,7 @@ def shifts(voxel: float, path: Path) -> None:
     difference. Nobody sees these in one map.
     """
     basal = Plane("axial", 2, BASAL)
-    motor, temporal = Plane("axial", 55), Plane("axial", -20)
+    motor, temporal = brain_plane("axial", 55), brain_plane("axial", -20)
     rows = [
         compared(s, basal, "control patient", difference=0.03) for s in ("wilson", "cirrhosis", "lupus", "depression")
     ]
@@ -302,7 +317,7 @@ def lesions(voxel: float, path: Path) -> None:
     bleeds on the right against calcifications on the left; microbleeds. In kind as Figures 4, 14 and 15 of
     {review}.
     """
-    plane = Plane("axial", 4)
+    plane = brain_plane("axial", 4)
     rows = [
         compared("haemorrhage", plane, "control hyperacute acute early-subacute late-subacute chronic"),
         compared("multiple-sclerosis", replace(plane, at=MS), "control acute young rim chronic"),
@@ -327,7 +342,7 @@ def tumours(voxel: float, path: Path) -> None:
     """
     planes = {"oligodendroglioma": 21, "meningioma": 50, "glioblastoma-treated": 11}
     cases = {"glioblastoma-treated": "control before treated"}
-    rows = [compared(n, Plane("axial", z), cases.get(n, "control tumour")) for n, z in planes.items()]
+    rows = [compared(n, brain_plane("axial", z), cases.get(n, "control tumour")) for n, z in planes.items()]
     draw([beside(*rows[:2]), rows[2]], path, width=900)
 
 
