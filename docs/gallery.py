@@ -3,7 +3,7 @@
     make gallery          or: python docs/gallery.py [--voxel-size 2] [PICTURE …]
 
 Each picture is a function below; its docstring is its heading and its caption. Truth is rendered in single planes;
-magnitude, phase and field need the whole head, which is simulated once, in voxels of 1 mm unless told otherwise
+magnitude, phase and field need the whole head, which is simulated once, in voxels of 1 mm by default
 (then it takes 7 GB).
 """
 
@@ -26,7 +26,7 @@ from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
 from qsmbench.view.planes import Box, Plane, radiological
-from qsmbench.view.volumes import Note, Panel, Row, compose, save
+from qsmbench.view.volumes import BLACK, Note, Panel, Row, compose, save
 
 DOCS = Path(__file__).parent
 CHI, R2STAR, WRAPPED = (-0.1, 0.2), (0.0, 60.0), (-np.pi, np.pi)
@@ -45,12 +45,12 @@ REVIEW = "Harada et al. 2022, doi:10.1148/rg.210054"
 
 @cache
 def scan(voxel: float) -> Simulation:
-    """The head as `brain-3t` sees it, one echo of it, with noise."""
+    """Simulate the head by `brain-3t`, one echo, with noise."""
     return acquired_as({"te": [TE]}, voxel=voxel, parts=2)
 
 
 def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 2, parts: int = 1) -> Simulation:
-    """The head by a protocol with changes, with its noise."""
+    """Simulate the head by a protocol with changes, with noise."""
     chosen = load_protocol(protocol, changes)
     s = simulate(phantom("head", voxel_size=voxel, supersampling=parts), chosen)
     s.signal = received(s.signal, chosen, s.params.grid, s.place.isocentre, s.sigma, seed=0)
@@ -65,7 +65,7 @@ def chi(name: str, plane: Plane, pixel: float = 1, thickness: float | None = Non
 
 
 def phantom(name: str, **overrides: object) -> Phantom:
-    """A phantom or a case of a scenario, with an atlas that others have, too.
+    """Load a phantom or a case of a scenario, with an atlas that others have, too.
 
     An atlas takes much longer than a plane. It says where things are scattered, so that cases of one age may share it;
     where nothing is, it only sets where texture lies, and the atlas of the head serves people of all ages.
@@ -78,7 +78,7 @@ def phantom(name: str, **overrides: object) -> Phantom:
 
 @cache
 def atlas(name: str) -> Atlas:
-    """The atlas of a phantom, or of the last case of a scenario."""
+    """Return the atlas of a phantom, or of the last case of a scenario."""
     return load(name).atlas
 
 
@@ -89,11 +89,11 @@ def brain_plane(name: str, at: float) -> Plane:
 
 def draw(rows: list[Row], path: Path, width: int) -> None:
     """Draw rows of panels into a file."""
-    save(compose(rows, width), path)
+    save(compose(rows, width, background=BLACK), path)
 
 
 def scan_panel(voxel: float, plane: Plane, volume: np.ndarray, span: tuple[float, float], title: str = "") -> Panel:
-    """A plane out of a volume on the scan's grid."""
+    """Return the panel of a plane of a volume on the scan's grid."""
     return Panel(plane, plane.cut(volume, scan(voxel).params.grid), span, title)
 
 
@@ -202,7 +202,7 @@ def anatomy(voxel: float, path: Path) -> None:
 
 
 def veins(plane: Plane, thickness: float) -> np.ndarray:
-    """Greatest χ of the veins (χ of the head minus that of the head without them) through `thickness` mm."""
+    """Return the greatest χ of the veins (χ of the head minus that of the head without them) through `thickness` mm."""
     grid = plane.grid(0.4, 0.5, round(thickness / 0.5))
     full, bare = (load("head", changes).render(grid, 3.0) for changes in ({}, {"vessels": None}))
     return radiological(np.where(full.mask, full.chi - bare.chi, 0).max(plane.normal))
@@ -253,7 +253,7 @@ BASAL: Box = ((-56, 56), (-58, 54), (-30, 60))
 
 
 def compared(scenario: str, plane: Plane, cases: str, *, difference: float = 0, pixel: float = 1) -> Row:
-    """A scenario's `cases` at one scale, and the last minus the first in ± `difference` [ppm] unless 0."""
+    """Return a scenario's `cases` at one scale, and the last minus the first in ± `difference` [ppm] unless 0."""
     names = cases.split()
     images = [chi(scenario, plane, pixel, 1, case=c, vessels=None) for c in names]
     panels = [Panel(plane, i, CHI, c) for i, c in zip(images, names, strict=True)]
@@ -287,7 +287,7 @@ def iron(voxel: float, path: Path) -> None:
 
 
 def beside(*rows: Row) -> Row:
-    """Rows as one."""
+    """Join rows to one."""
     labels = dict.fromkeys(row.label for row in rows)
     return Row(tuple(panel for row in rows for panel in row.panels), "  |  ".join(labels))
 
@@ -385,14 +385,14 @@ BIPOLAR = {"axis": "y", "bandwidth": 500, "polarity": "bipolar", "eddy": [0.2, 0
 
 
 def magnitude_panel(plane: Plane, title: str, s: Simulation) -> Panel:
-    """The magnitude of the first echo, white at the brightest of the brain."""
+    """Return the panel of the first echo's magnitude, white at the brightest of the brain."""
     magnitude = np.abs(s.signal[..., 0])
     top = float(np.quantile(magnitude[s.mask], 0.99))
     return Panel(plane, plane.cut(magnitude, s.params.grid), (0, top), title)
 
 
 def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
-    """Twice the first echo's phase less that of the second, at twice the echo time."""
+    """Return the panel of twice the first echo's phase less that of the second, at twice the echo time."""
     s = acquired_as({**changes, "snr": None})
     offset = np.angle(s.signal[..., 0] ** 2 * np.conj(s.signal[..., 1]))
     shown = np.where(s.mask, offset, np.nan)
@@ -411,7 +411,7 @@ def population(voxel: float, path: Path) -> None:
 
 
 def person(plane: Plane, subject: int) -> Panel:
-    """A subject of the population."""
+    """Return the panel of a subject of the population."""
     person = phantom("head", subject=subject, vessels=None)
     assert isinstance(person, ShapePhantom) and person.person
     image = chi("head", plane, subject=subject, vessels=None)
@@ -423,7 +423,7 @@ PICTURES += (population,)
 
 
 def page(voxel: float) -> str:
-    """The gallery's page, from the docstrings of the pictures."""
+    """Return the gallery's page, from the docstrings of the pictures."""
     lines = ["# Gallery", "", "Made by `make gallery`; do not edit. " + CONVENTION, ""]
     for picture in PICTURES:
         title, _, caption = inspect.getdoc(picture).partition("\n")  # type: ignore[union-attr]

@@ -13,13 +13,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from qsmbench.view.planes import SIDES, Plane, Point
 
-BACKGROUND, INK, FAINT, ACCENT = (13, 14, 17), (235, 235, 235), (150, 152, 158), (255, 180, 84)
+DARK, BLACK = (13, 14, 17), (0, 0, 0)
+"""Backgrounds: one that differs from the lowest value, and one that does not."""
+INK, FAINT, ACCENT = (235, 235, 235), (150, 152, 158), (255, 180, 84)
 GAP, MARGIN, BAR = 8, 14, 92
 """Pixels: between panels, around the sheet, of a colour bar with its numbers."""
 NARROWEST, LOWEST = 640, 120
 """Pixels: width of a sheet with a title, and height of a row with a colour bar, at the least."""
 
 Span = tuple[float, float]
+Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,10 @@ def compose(
     width: int,
     *,
     tallest: float = np.inf,
-    letters: int = 11,
+    letters: int = 10,
     title: str = "",
     footer: str = "",
+    background: Colour = DARK,
 ) -> Image.Image:
     """Compose rows of panels to a sheet.
 
@@ -93,9 +97,13 @@ def compose(
         letters: pixels, size of the letters.
         title: stands above; it is cut where it is too long.
         footer: stands below.
+        background: colour of what holds nothing.
+
+    Returns:
+        the sheet.
     """
     zoom = min(min((width - _beside(r, letters)) / r.extent[0], tallest / r.extent[1]) for r in rows)
-    sheet = _Sheet(rows, zoom, letters, title, footer)
+    sheet = _Sheet(rows, zoom, letters, title, footer, background)
     top = sheet.top
     for row in rows:
         sheet.draw_row(row, top)
@@ -125,18 +133,22 @@ class _Sheet:
         letters: pixels, size of the letters.
         title: stands above.
         footer: stands below.
+        background: colour of what holds nothing.
     """
 
-    def __init__(self, rows: Sequence[Row], zoom: float, letters: int, title: str, footer: str) -> None:
-        self.zoom, self.letters = zoom, letters
+    def __init__(
+        self, rows: Sequence[Row], zoom: float, letters: int, title: str, footer: str, background: Colour
+    ) -> None:
+        self.zoom, self.letters, self.background = zoom, letters, background
         self.lines: list[list[tuple[float, float]]] = []  # leaders and outlines [pixel]
+        self.names: list[tuple[float, float, str, str]] = []  # of notes: place [pixel], text and anchor
         size = round(1.5 * letters)
         self.top = MARGIN + (size + GAP if title else 0)
         width = max(round(zoom * r.extent[0]) + _beside(r, letters) for r in rows)
         width = max(width, NARROWEST if title else 0)
         height = self.top + sum(self.height(r) + GAP for r in rows) - GAP + MARGIN
         height += letters + GAP if footer else 0
-        self.image = Image.new("RGB", (width, height), BACKGROUND)
+        self.image = Image.new("RGB", (width, height), background)
         self.pen = ImageDraw.Draw(self.image)
         left = MARGIN + _label_width(rows[0], letters)
         self.pen.text((left, MARGIN), _fitted(title, width - left - MARGIN, _font(size)), INK, _font(size))
@@ -166,7 +178,7 @@ class _Sheet:
     def _draw_label(self, text: str, corner: tuple[int, int], height: int) -> None:
         """Write the name of a row upwards along its left edge."""
         width = _label_width(Row((), text), self.letters)
-        strip = Image.new("RGB", (height, width), BACKGROUND)
+        strip = Image.new("RGB", (height, width), self.background)
         ImageDraw.Draw(strip).text((height / 2, width / 2), text, INK, _font(self.letters), anchor="mm")
         self.image.paste(strip.rotate(90, expand=True), corner)
 
@@ -174,7 +186,7 @@ class _Sheet:
         """Draw a panel with its title, sides, names and outline; return its width."""
         x, y = corner
         width, height = (max(round(self.zoom * e), 1) for e in panel.plane.extent)
-        image = Image.fromarray(_coloured(panel.image, panel.span, panel.colours))
+        image = Image.fromarray(_coloured(panel.image, panel.span, panel.colours, self.background))
         self.image.paste(image.resize((width, height), Image.Resampling.BILINEAR), corner)
         font = _font(self.letters)
         self.pen.text((x + width / 2, y - GAP // 2), panel.title, INK, font, anchor="ms")
@@ -185,7 +197,7 @@ class _Sheet:
             point = x + across * width, y + down * height
             name = point[0] + note.away[0], point[1] + note.away[1]
             self.lines.append([point, name])
-            self.pen.text(name, note.text, ACCENT, font, anchor="lm" if note.away[0] > 0 else "rm")
+            self.names.append((*name, note.text, "lm" if note.away[0] > 0 else "rm"))
         if panel.outline is not None:
             steps = width / panel.outline.shape[1], height / panel.outline.shape[0]
             for line in _outlines(panel.outline):
@@ -196,7 +208,7 @@ class _Sheet:
         """Draw a colour bar with its ends, its zero and its unit."""
         (x, y), (low, high) = corner, panel.span
         ramp = np.linspace(high, low, height)[:, None].repeat(14, axis=1)
-        self.image.paste(Image.fromarray(_coloured(ramp, panel.span, panel.colours)), (x, y))
+        self.image.paste(Image.fromarray(_coloured(ramp, panel.span, panel.colours, self.background)), (x, y))
         self.pen.rectangle((x - 1, y - 1, x + 14, y + height), outline=FAINT)
         for value in sorted({low, high} | ({0.0} if low < 0 < high else set())):
             at = y + (high - value) / (high - low) * (height - 1)
@@ -206,7 +218,7 @@ class _Sheet:
         self.pen.text((x, y - GAP), unit, FAINT, _font(self.letters), anchor="lb")
 
     def finished(self) -> Image.Image:
-        """Return the sheet, with its lines, which are smooth."""
+        """Return the sheet with its notes and outlines, which may reach beyond their panels; lines are smooth."""
         if self.lines:
             fine = 4
             cover = Image.new("L", (self.image.width * fine, self.image.height * fine))
@@ -214,6 +226,8 @@ class _Sheet:
             for line in self.lines:
                 pen.line([(fine * x, fine * y) for x, y in line], fill=255, width=fine)
             self.image.paste(ACCENT, mask=cover.reduce(fine))
+        for x, y, text, anchor in self.names:
+            self.pen.text((x, y), text, ACCENT, _font(self.letters), anchor=anchor)
         return self.image
 
 
@@ -234,12 +248,12 @@ def _outlines(shape: np.ndarray) -> list[np.ndarray]:
     return list(find_contours(np.asarray(shape, float), 0.5))
 
 
-def _coloured(values: np.ndarray, span: Span, colours: str) -> np.ndarray:
+def _coloured(values: np.ndarray, span: Span, colours: str, background: Colour) -> np.ndarray:
     """Return values on a colour scale as RGB, uint8; NaN becomes background."""
     level = np.clip((values - span[0]) / (span[1] - span[0]), 0, 1)
     index = np.where(np.isnan(level), 0, level * 255).round().astype(np.uint8)
     rgb = _colour_table(colours)[index]
-    rgb[np.isnan(values)] = BACKGROUND
+    rgb[np.isnan(values)] = background
     return rgb
 
 
