@@ -31,7 +31,7 @@ from qsmbench.view.volumes import BLACK, Note, Panel, Row, compose, save
 DOCS = Path(__file__).parent
 CHI, R2STAR, WRAPPED = (-0.1, 0.2), (0.0, 60.0), (-np.pi, np.pi)
 TE = 0.025
-"""s, of the echo that is shown."""
+"""s, of the echo in the pictures."""
 
 BRAIN: Box = ((-74, 74), (-110, 76), (-54, 84))
 HEAD: Box = ((-90, 90), (-124, 102), (-76, 98))

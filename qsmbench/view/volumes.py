@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from qsmbench.data.artifacts import Span
 from qsmbench.view.planes import SIDES, Plane, Point
 
 DARK, BLACK = (13, 14, 17), (0, 0, 0)
@@ -21,7 +22,6 @@ GAP, MARGIN, BAR = 8, 14, 92
 NARROWEST, LOWEST = 640, 120
 """Pixels: width of a sheet with a title, and height of a row with a colour bar, at the least."""
 
-Span = tuple[float, float]
 Colour = tuple[int, int, int]
 
 
@@ -183,7 +183,7 @@ class _Sheet:
         self.image.paste(strip.rotate(90, expand=True), corner)
 
     def _draw_panel(self, panel: Panel, corner: tuple[int, int]) -> int:
-        """Draw a panel with its title, sides, names and outline; return its width."""
+        """Draw a panel with its title, its sides, its notes and its outline; return its width."""
         x, y = corner
         width, height = (max(round(self.zoom * e), 1) for e in panel.plane.extent)
         image = Image.fromarray(_coloured(panel.image, panel.span, panel.colours, self.background))
@@ -192,6 +192,12 @@ class _Sheet:
         self.pen.text((x + width / 2, y - GAP // 2), panel.title, INK, font, anchor="ms")
         for side, at, anchor in zip(SIDES[panel.plane.name], (x + 3, x + width - 3), ("lt", "rt"), strict=True):
             self.pen.text((at, y + GAP), side, INK, font, anchor=anchor)
+        self._note(panel, corner, (width, height))
+        return width
+
+    def _note(self, panel: Panel, corner: tuple[int, int], size: tuple[int, int]) -> None:
+        """Keep the notes and the outline of a panel for the end, when all panels are drawn."""
+        (x, y), (width, height) = corner, size
         for note in panel.notes:
             across, down = panel.plane.position(note.at)
             point = x + across * width, y + down * height
@@ -199,10 +205,9 @@ class _Sheet:
             self.lines.append([point, name])
             self.names.append((*name, note.text, "lm" if note.away[0] > 0 else "rm"))
         if panel.outline is not None:
-            steps = width / panel.outline.shape[1], height / panel.outline.shape[0]
+            rows, columns = panel.outline.shape
             for line in _outlines(panel.outline):
-                self.lines.append([(x + (c + 0.5) * steps[0], y + (r + 0.5) * steps[1]) for r, c in line])
-        return width
+                self.lines.append([(x + (c + 0.5) * width / columns, y + (r + 0.5) * height / rows) for r, c in line])
 
     def _draw_bar(self, panel: Panel, unit: str, corner: tuple[int, int], height: int) -> None:
         """Draw a colour bar with its ends, its zero and its unit."""
