@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qsmbench.analysis.replicates import Cell, over_replicates
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.score_table import CONTROLS
+from qsmbench.data.artifacts import ARTIFACTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +25,23 @@ class RegionalRow:
 
 @dataclass
 class Regional:
-    """The regional means of one artifact of one group of replicates, on one support."""
+    """The regional means of one artifact of one group of replicates, on one support.
+
+    Attributes:
+        group: of replicates.
+        artifact: what was scored.
+        support: on which.
+        unit: of the means.
+        relative: whether they are relative to the mean of the mask.
+        truth: true means, by region.
+        rows: of the chains.
+    """
 
     group: str
     artifact: str
     support: str
     unit: str
+    relative: bool
     truth: dict[str, Cell]
     rows: list[RegionalRow]
 
@@ -55,6 +67,7 @@ def regional(study: Study, group: str, artifact: str, support: str, chains: Sequ
         artifact=artifact,
         support=support,
         unit=next(iter(mine.loc[mine["metric"] == "mean", "unit"]), ""),
+        relative=artifact in ARTIFACTS and not ARTIFACTS[artifact].own_zero,
         truth=_by_region(_true(means, bias), regions),
         rows=[RegionalRow(c, _by_region(own, regions)) for c, own in rows.items() if len(own)],
     )
