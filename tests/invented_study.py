@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from qsmbench.analysis.score_table import COLUMNS, FACTORS
+from qsmbench.data.score_table import COLUMNS, FACTORS
 from qsmbench.grid import Grid
 from qsmbench.view.picture import draw
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from qsmbench import metrics
-from qsmbench.analysis.score_table import COSTS
+from qsmbench.data.score_table import COSTS
 
 _ORDER = (
     *("coverage", "dice", "nrmse", "detrended_nrmse", "detrended_slope", "correlation", "xsim", "hfen"),

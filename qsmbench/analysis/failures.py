@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qsmbench.analysis.results import Study
-from qsmbench.analysis.score_table import KINDS, NOT_SCORED, STATUS
+from qsmbench.data.score_table import KINDS, NOT_SCORED, STATUS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from itertools import product
 
 from qsmbench.analysis.columns import Column
 from qsmbench.analysis.replicates import Cell
-from qsmbench.analysis.score_table import CONTROLS, SUPPORTS
+from qsmbench.data.score_table import CONTROLS, SUPPORTS
 
 
 @dataclass

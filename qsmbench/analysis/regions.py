@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from qsmbench.analysis.replicates import Cell, over_replicates
 from qsmbench.analysis.results import Study
-from qsmbench.analysis.score_table import CONTROLS
 from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.score_table import CONTROLS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qsmbench.analysis.columns import Column
-from qsmbench.analysis.score_table import SUPPORTS
+from qsmbench.data.score_table import SUPPORTS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from qsmbench.analysis.score_table import COLUMNS, STATUS
 from qsmbench.data.folders import REGIONS_FILE, read_json, read_regions
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, read_provenance
+from qsmbench.data.score_table import COLUMNS, STATUS
 from qsmbench.errors import QsmbenchError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from qsmbench.analysis.columns import Column, column, in_reading_order
 from qsmbench.analysis.ranking import Row, mark_best, ranked
 from qsmbench.analysis.replicates import cells
 from qsmbench.analysis.results import Study
-from qsmbench.analysis.score_table import COSTS, NOT_SCORED, RUN_ROWS, STATUS
+from qsmbench.data.score_table import COSTS, NOT_SCORED, RUN_ROWS, STATUS
 
 if TYPE_CHECKING:
     import pandas as pd

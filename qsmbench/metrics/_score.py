@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.score_table import METRIC_COLUMNS as COLUMNS
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.metrics._declaration import Metric, apply_centring, find, names
@@ -15,9 +16,6 @@ from qsmbench.metrics._values import centred_values, scatter
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = ("metric", "region", "support", "value", "unit", "reason")
-"""Columns of the table; `region` is empty for a score of the whole mask, `reason` where there is a value."""
 
 
 def score(

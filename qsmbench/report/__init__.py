@@ -10,9 +10,9 @@ from markupsafe import Markup
 from qsmbench.analysis.failures import failures, not_scored
 from qsmbench.analysis.regions import regional
 from qsmbench.analysis.results import Study, read_study
-from qsmbench.analysis.score_table import SUPPORTS
 from qsmbench.analysis.summary import Table, tables
 from qsmbench.data.folders import make_folder
+from qsmbench.data.score_table import SUPPORTS
 from qsmbench.report._charts import cost_chart, regional_chart, scores_chart
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used

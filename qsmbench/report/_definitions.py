@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from qsmbench import metrics
 from qsmbench.analysis.columns import in_reading_order
 from qsmbench.analysis.results import Study
-from qsmbench.analysis.score_table import RUN_ROWS
 from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.score_table import RUN_ROWS
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbench.data.folders import read_json
-from qsmbench.run.chains import prefixes
-from qsmbench.run.step import RUN_FILE
+from qsmbench.run.specs import RUN_FILE, prefixes, read_record
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,9 @@ def methods_used(
     runs: dict[str, list[dict[str, Any]]] = {}
     for chain in dict.fromkeys(p for c in chains for p in prefixes(c)):
         for file in (folder / dataset / "chains" / chain / RUN_FILE for dataset in datasets):
-            record = read_json(file) if file.is_file() else {}
-            if "used" in record:
-                runs.setdefault(chain.rpartition(".")[2], []).append(record)
+            record = read_record(file)
+            if record is not None and "used" in record.details:
+                runs.setdefault(chain.rpartition(".")[2], []).append(record.details)
     return [_method_use(name, records, origins.get(name, "set")) for name, records in runs.items()]
 
 

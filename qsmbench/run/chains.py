@@ -13,7 +13,7 @@ from qsmbench.method import PARAMETERS, Container, Method
 from qsmbench.ops.arrays.device import split_device
 from qsmbench.run import registry
 from qsmbench.run.settings import check_settings
-from qsmbench.run.specs import ScoreSpec, StepSpec
+from qsmbench.run.specs import ScoreSpec, StepSpec, prefixes
 
 TRUTH = "truth"
 """The control that opens the truth to its chain."""
@@ -158,12 +158,6 @@ class Places:
 
 
 Resolve = Callable[[str], Use]
-
-
-def prefixes(chain: str) -> list[str]:
-    """Return the chain after each of its steps: `a.b.c` → `a`, `a.b`, `a.b.c`."""
-    names = chain.split(".")
-    return [".".join(names[: i + 1]) for i in range(len(names))]
 
 
 def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") -> list[Step]:

@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Self
 
 from qsmbench.errors import QsmbenchError
 
+RUN_FILE = "run.json"
+"""The record of a step, beside its products."""
+
 VERSION = 2
 """Of the format; a record of another version is made again."""
 
@@ -184,6 +187,7 @@ class TablesSpec(Spec):
         chains: names of the chains.
         steps: of each chain, the chain after each of its steps.
         artifacts: what each chain is scored by.
+        not_scored: of the artifacts that are not scored, why.
     """
 
     kind: ClassVar[str] = "tables"
@@ -192,6 +196,7 @@ class TablesSpec(Spec):
     chains: list[str]
     steps: dict[str, list[str]]
     artifacts: dict[str, list[str]]
+    not_scored: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -320,3 +325,9 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")
     return content
+
+
+def prefixes(chain: str) -> list[str]:
+    """Return the chain after each of its steps: `a.b.c` → `a`, `a.b`, `a.b.c`."""
+    names = chain.split(".")
+    return [".".join(names[: i + 1]) for i in range(len(names))]

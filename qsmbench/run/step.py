@@ -23,10 +23,7 @@ from typing import Any
 
 import psutil
 
-from qsmbench.run.specs import Record, StepSpec, write_spec
-
-RUN_FILE = "run.json"
-"""The record of a step, beside its products."""
+from qsmbench.run.specs import RUN_FILE, Record, StepSpec, write_spec
 
 OUTCOME_FILE = "outcome.json"
 """What the worker says of its run, in its TMPDIR."""

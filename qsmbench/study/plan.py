@@ -19,12 +19,14 @@ from qsmbench import metrics
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
+from qsmbench.data.score_table import FACTORS
 from qsmbench.dependencies import PACKAGE, code_of
 from qsmbench.paths import share
 from qsmbench.phantom.load import load
 from qsmbench.run import chains, registry
 from qsmbench.run.chains import Places, Step
 from qsmbench.run.specs import (
+    RUN_FILE,
     CommonSpec,
     Job,
     MeasureSpec,
@@ -37,16 +39,13 @@ from qsmbench.run.specs import (
     Spec,
     StepSpec,
     TablesSpec,
+    prefixes,
 )
-from qsmbench.run.step import RUN_FILE
 from qsmbench.scan.protocol import load_protocol, protocol_file
 from qsmbench.study import freshness
 from qsmbench.study.config import Study
 from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
-
-FACTORS = ("phantom", "scenario", "case", "subject", "protocol", "orientation")
-"""What every scan has beside its seed: the columns of `datasets.csv`, before those of the keys that are overridden."""
 
 JOBS = ".jobs"
 """Folder of the jobs' specifications."""
@@ -72,7 +71,7 @@ class Dataset:
     @property
     def factors(self) -> dict[str, Any]:
         """What distinguishes the scan from others, a column each; texts are empty where they say nothing."""
-        row = {"dataset": self.name, "group": self.group, **dict.fromkeys(FACTORS, ""), "seed": self.seed}
+        row = {**dict.fromkeys(FACTORS, ""), "dataset": self.name, "group": self.group, "seed": self.seed}
         source = self.source
         if isinstance(source, Measured):
             return {**row, "subject": source.subject or ""}
@@ -188,7 +187,7 @@ class Plan:
             rerun: chains whose steps are run again.
         """
         freshness.remove_leftovers(self.folder)
-        again = {str(self.step(d, p)) for d in self.datasets for c in rerun for p in chains.prefixes(c)}
+        again = {str(self.step(d, p)) for d in self.datasets for c in rerun for p in prefixes(c)}
         waiting = freshness.prepare(
             self._jobs.values(),
             self.contents,
@@ -412,8 +411,9 @@ class Plan:
             study=str(self.folder),
             datasets=[d.factors for d in self.datasets.values()],
             chains=self.study.chains,
-            steps={c: chains.prefixes(c) for c in self.study.chains},
+            steps={c: prefixes(c) for c in self.study.chains},
             artifacts={c: self.steps[c].artifacts for c in self.study.chains},
+            not_scored={a: why for a in ARTIFACTS if (why := metrics.not_scored(a))},
         )
         made = [self.scan(d) for d in self.datasets] + [self.simulation(g) for g in self.groups]
         scored = [self.score(d, c) for d in self.datasets for c in self.study.chains]

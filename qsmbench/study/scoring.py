@@ -11,14 +11,11 @@ import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions
-from qsmbench.run.specs import ScoreSpec, read_record
-from qsmbench.run.step import RUN_FILE
+from qsmbench.data.score_table import COLUMNS
+from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = ("dataset", "chain", "artifact", "metric", "region", "support", "value", "unit", "reason")
-"""Columns of a study's table. `support` is study, common, or run (time, memory, status)."""
 
 
 @dataclass
@@ -49,15 +46,11 @@ class Reconstruction:
         Raises:
             QsmbenchError: a volume is missing or damaged.
         """
-        scan = Path(spec.scan)
-        params = read_params(scan)
-        mask = read(scan, "mask", params.grid)
-        true = Path(spec.truth) if spec.truth else scan
-        study_mask = read(true, "mask", params.grid) if (true / ARTIFACTS["mask"].file).is_file() else mask
-        support = mask & read(Path(spec.support), "mask", params.grid) if spec.support != spec.scan else mask
+        params = read_params(Path(spec.scan))
+        support, study_mask = _masks(spec, params)
         return cls(
             estimate=read(Path(spec.result), artifact, params.grid),
-            support=support & study_mask,
+            support=support,
             study_mask=study_mask,
             field=read(Path(spec.field), "local_field", params.grid) if spec.field else None,
             params=params,
@@ -74,6 +67,21 @@ class Reconstruction:
             "grid": self.params.grid,
             "artifact": self.artifact,
         }
+
+
+def _masks(spec: ScoreSpec, params: Params) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels that a chain reconstructed, and those that it is judged on."""
+    scan = Path(spec.scan)
+    mask = read(scan, "mask", params.grid)
+    true = Path(spec.truth) if spec.truth else scan
+    study_mask = read(true, "mask", params.grid) if (true / ARTIFACTS["mask"].file).is_file() else mask
+    support = mask & read(Path(spec.support), "mask", params.grid) if spec.support != spec.scan else mask
+    return support & study_mask, study_mask
+
+
+def load_support(spec: ScoreSpec) -> np.ndarray:
+    """Read the voxels that a chain reconstructed, (nx, ny, nz) bool."""
+    return _masks(spec, read_params(Path(spec.scan)))[0]
 
 
 def load_truth(spec: ScoreSpec, artifact: str, params: Params) -> dict[str, Any]:

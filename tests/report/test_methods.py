@@ -6,6 +6,7 @@ from invented_study import CHAINS, scores, write_study
 
 from qsmbench.report import build
 from qsmbench.report._methods import Setting, methods_used
+from qsmbench.run.specs import Record, write_spec
 
 
 def run(folder, dataset, chain, **record):
@@ -13,7 +14,7 @@ def run(folder, dataset, chain, **record):
     out.mkdir(parents=True)
     method = chain.rpartition(".")[2]
     defaults = {"chain": chain, "method": method, "settings": {}, "used": {}, "notes": {}, "reference": "control"}
-    (out / "run.json").write_text(json.dumps(defaults | record))
+    write_spec(out / "run.json", Record(f"step {dataset} {chain}", "ok", details=defaults | record))
 
 
 def test_settings_and_their_origin(tmp_path):

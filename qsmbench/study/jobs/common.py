@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qsmbench.data.folders import read_params
+from qsmbench.data.score_table import COLUMNS
 from qsmbench.data.volumes import save_volume
-from qsmbench.metrics import score
+from qsmbench.metrics import not_scored, score
 from qsmbench.run.specs import CommonSpec, ScoreSpec
-from qsmbench.study.scoring import COLUMNS, Reconstruction, finished, load_truth, table
+from qsmbench.study.scoring import Reconstruction, finished, load_support, load_truth, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,16 +29,16 @@ def scored(specs: list[ScoreSpec], mask_file: Path) -> pd.DataFrame:
 
     shared: np.ndarray | None = None
     for spec in specs:
-        support = Reconstruction.load(spec, spec.artifacts[0]).support
+        support = load_support(spec)
         shared = support if shared is None else shared & support
     if shared is None:
         return pd.DataFrame(columns=list(COLUMNS))
+    save_volume(mask_file, shared, read_params(Path(specs[0].scan)).grid.affine)
+    scored = [(s, a) for s in specs for a in s.artifacts if not not_scored(a)]
     tables = []
-    for spec in specs:  # read again rather than kept: a study may have hundreds of chains
-        for artifact in spec.artifacts:
-            reconstruction = Reconstruction.load(spec, artifact)
-            truth = load_truth(spec, artifact, reconstruction.params)
-            rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
-            tables.append(table(spec, artifact, rows))
-    save_volume(mask_file, shared, reconstruction.params.grid.affine)
-    return pd.concat(tables, ignore_index=True)
+    for spec, artifact in scored:  # read again rather than kept: a study may have hundreds of chains
+        reconstruction = Reconstruction.load(spec, artifact)
+        truth = load_truth(spec, artifact, reconstruction.params)
+        rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
+        tables.append(table(spec, artifact, rows))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))

@@ -8,7 +8,7 @@ from typing import Any
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.run.specs import PicturesSpec, ScoreSpec
 from qsmbench.study.scoring import Reconstruction, finished, load_truth
-from qsmbench.view.picture import SCALES, draw
+from qsmbench.view.picture import can_draw, draw
 
 
 def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
     (out / "pictures").mkdir()
     left_out = {}
     for score in finished(spec.scores):
-        if score.artifacts[0] in SCALES:
+        if can_draw(score.artifacts[0]):
             picture(score, out / "pictures" / f"{score.chain}.webp")
         else:
             left_out[score.chain] = f"{score.artifacts[0]} has no colour scale"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qsmbench.metrics import score
+from qsmbench.data.score_table import COLUMNS
+from qsmbench.metrics import not_scored, score
 from qsmbench.run.specs import ScoreSpec
-from qsmbench.study.scoring import COLUMNS, Reconstruction, load_truth, table
+from qsmbench.study.scoring import Reconstruction, load_truth, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,11 +20,13 @@ def run(spec: ScoreSpec, out: Path) -> None:
 
 
 def scored(spec: ScoreSpec) -> pd.DataFrame:
-    """Return the scores of all artifacts of a chain on the study mask, in the columns of a study's table."""
+    """Return the scores of those artifacts of a chain that can be scored, on the study mask."""
     import pandas as pd
 
     tables = []
     for artifact in spec.artifacts:
+        if not_scored(artifact):
+            continue
         reconstruction = Reconstruction.load(spec, artifact)
         truth = load_truth(spec, artifact, reconstruction.params)
         rows = score(**reconstruction.arguments(), **truth, supports=("study",))

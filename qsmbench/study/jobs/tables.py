@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qsmbench.run.specs import Record, TablesSpec, read_record
-from qsmbench.run.step import RUN_FILE
-from qsmbench.study.scoring import COLUMNS
+from qsmbench.data.score_table import COLUMNS, NOT_SCORED
+from qsmbench.run.specs import RUN_FILE, Record, TablesSpec, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +66,8 @@ def _run_rows(study: Path, spec: TablesSpec) -> list[dict[str, Any]]:
             scores = read_record(folder / "scores" / f"{chain}.json")
             for artifact in spec.artifacts[chain] or [""]:
                 rows += [_row(row["dataset"], chain, artifact, *r) for r in _of_chain(steps, scores)]
+                if reason := spec.not_scored.get(artifact):
+                    rows.append(_row(row["dataset"], chain, artifact, NOT_SCORED, np.nan, "", reason))
     return rows
 
 

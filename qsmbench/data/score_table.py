@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qsmbench import metrics
+METRIC_COLUMNS = ("metric", "region", "support", "value", "unit", "reason")
+"""Columns of the scores of one map; `region` is empty for the whole mask, `reason` where there is a value."""
 
-COLUMNS = ("dataset", "chain", "artifact", *metrics.COLUMNS)
-"""Columns of a score. `support` is study, common, or run (see `RUN_ROWS`)."""
+COLUMNS = ("dataset", "chain", "artifact", *METRIC_COLUMNS)
+"""Columns of the scores of a study. `support` is study, common, or run (see `RUN_ROWS`)."""
 
 FACTORS = ("dataset", "group", "phantom", "scenario", "case", "subject", "protocol", "seed", "orientation")
 """Columns that say what a dataset is; crossed keys follow. Datasets of one `group` differ by their `seed` alone."""
