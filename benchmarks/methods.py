@@ -29,7 +29,7 @@ from qsmbench.ops.arrays.fft import irfftn, rfftn
 from qsmbench.run import registry
 from qsmbench.run.worker import gather, on_device
 from qsmbench.study.datasets import Simulated
-from qsmbench.study.jobs.simulate import simulated
+from qsmbench.study.simulate import simulated
 from qsmbench.threads import n_threads
 
 OUT = Path("results/benchmarks")
@@ -103,10 +103,10 @@ def memory(field):
 def measure(name, folder, repeat, device):
     """One method in this process: a row of the table."""
     inputs = folder / "inputs"
-    params = folders.read_params(inputs)
     name, _, echoes = name.partition(":")
     method = registry.find(name)
-    given = gather(method, [inputs], params)
+    turned = sorted(f.name for f in inputs.glob("orientation-*"))
+    given, params = gather(method, dict.fromkeys(folders.present(inputs), inputs), inputs, turned)
     if echoes:
         kept = [n for n in given if n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes)]
         given |= {n: given[n][..., : int(echoes)] for n in kept}

@@ -3,7 +3,7 @@
     make gallery          or: python docs/gallery.py [--voxel-size 2] [PICTURE …]
 
 Each picture is a function below; its docstring is its heading and its caption. Truth is rendered in single planes;
-magnitude, phase and field need the whole head, which is simulated once, in voxels of 1 mm unless told otherwise
+magnitude, phase and field need the whole head, which is simulated once, in voxels of 1 mm by default
 (then it takes 7 GB).
 """
 
@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from planes import HEAD, Box, Plane, radiological
-from sheet import Note, Panel, Row, draw
 
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.base import Phantom
@@ -27,11 +25,17 @@ from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
+from qsmbench.view.planes import Box, Plane, radiological
+from qsmbench.view.volumes import BLACK, Note, Panel, Row, compose, save
 
 DOCS = Path(__file__).parent
 CHI, R2STAR, WRAPPED = (-0.1, 0.2), (0.0, 60.0), (-np.pi, np.pi)
 TE = 0.025
-"""s, of the echo that is shown."""
+"""s, of the echo in the pictures."""
+
+BRAIN: Box = ((-74, 74), (-110, 76), (-54, 84))
+HEAD: Box = ((-90, 90), (-124, 102), (-76, 98))
+"""Boxes [mm] about the brain and about the head."""
 
 REVIEW = "Harada et al. 2022, doi:10.1148/rg.210054"
 
@@ -41,12 +45,12 @@ REVIEW = "Harada et al. 2022, doi:10.1148/rg.210054"
 
 @cache
 def scan(voxel: float) -> Simulation:
-    """The head as `brain-3t` sees it, one echo of it, with noise."""
+    """Simulate the head by `brain-3t`, one echo, with noise."""
     return acquired_as({"te": [TE]}, voxel=voxel, parts=2)
 
 
 def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 2, parts: int = 1) -> Simulation:
-    """The head by a protocol with changes, with its noise."""
+    """Simulate the head by a protocol with changes, with noise."""
     chosen = load_protocol(protocol, changes)
     s = simulate(phantom("head", voxel_size=voxel, supersampling=parts), chosen)
     s.signal = received(s.signal, chosen, s.params.grid, s.place.isocentre, s.sigma, seed=0)
@@ -54,13 +58,14 @@ def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 2, par
 
 
 def chi(name: str, plane: Plane, pixel: float = 1, thickness: float | None = None, **overrides: object) -> np.ndarray:
-    """True χ of a phantom, or of a scenario's `case`, in a plane; NaN outside of the brain."""
-    found = plane.render(phantom(name, **overrides), pixel, thickness)
-    return plane.image(np.where(found.mask, found.chi, np.nan))
+    """Render true χ of a phantom, or of a scenario's `case`, in a plane; NaN outside of the brain."""
+    grid = plane.grid(pixel, thickness)
+    found = phantom(name, **overrides).render(grid, 3.0)
+    return plane.cut(np.where(found.mask, found.chi, np.nan), grid)
 
 
 def phantom(name: str, **overrides: object) -> Phantom:
-    """A phantom or a case of a scenario, with an atlas that others have, too.
+    """Load a phantom or a case of a scenario, with an atlas that others have, too.
 
     An atlas takes much longer than a plane. It says where things are scattered, so that cases of one age may share it;
     where nothing is, it only sets where texture lies, and the atlas of the head serves people of all ages.
@@ -73,12 +78,22 @@ def phantom(name: str, **overrides: object) -> Phantom:
 
 @cache
 def atlas(name: str) -> Atlas:
-    """The atlas of a phantom, or of the last case of a scenario."""
+    """Return the atlas of a phantom, or of the last case of a scenario."""
     return load(name).atlas
 
 
+def brain_plane(name: str, at: float) -> Plane:
+    """Return a plane through the brain."""
+    return Plane(name, at, BRAIN)
+
+
+def draw(rows: list[Row], path: Path, width: int) -> None:
+    """Draw rows of panels into a file."""
+    save(compose(rows, width, background=BLACK), path)
+
+
 def scan_panel(voxel: float, plane: Plane, volume: np.ndarray, span: tuple[float, float], title: str = "") -> Panel:
-    """A plane out of a volume on the scan's grid."""
+    """Return the panel of a plane of a volume on the scan's grid."""
     return Panel(plane, plane.cut(volume, scan(voxel).params.grid), span, title)
 
 
@@ -111,7 +126,7 @@ def series(voxel: float, path: Path) -> None:
     """
     s = scan(voxel)
     brain = np.where(s.mask, s.truth["chi"], np.nan)
-    panels = [scan_panel(voxel, Plane("axial", z), brain, CHI, f"{z:+d} mm") for z in range(-44, 72, 5)]
+    panels = [scan_panel(voxel, brain_plane("axial", z), brain, CHI, f"{z:+d} mm") for z in range(-44, 72, 5)]
     draw([Row(tuple(panels[i : i + 8])) for i in (0, 8, 16)], path, width=1300)
 
 
@@ -129,7 +144,7 @@ def fields(voxel: float, path: Path) -> None:
         (total - local, (-0.5, 0.5), "background"),
         (local, (-0.05, 0.05), "local"),
     ]
-    planes = [Plane("axial", 2), Plane("coronal", -13), Plane("sagittal", 6)]
+    planes = [brain_plane("axial", 2), brain_plane("coronal", -13), brain_plane("sagittal", 6)]
     rows = [Row(tuple(scan_panel(voxel, p, v, span, t) for v, span, t in volumes), p.title, "ppm") for p in planes]
     draw(rows, path, width=800)
 
@@ -187,7 +202,7 @@ def anatomy(voxel: float, path: Path) -> None:
 
 
 def veins(plane: Plane, thickness: float) -> np.ndarray:
-    """Greatest χ of the veins (χ of the head minus that of the head without them) through `thickness` mm."""
+    """Return the greatest χ of the veins (χ of the head minus that of the head without them) through `thickness` mm."""
     grid = plane.grid(0.4, 0.5, round(thickness / 0.5))
     full, bare = (load("head", changes).render(grid, 3.0) for changes in ({}, {"vessels": None}))
     return radiological(np.where(full.mask, full.chi - bare.chi, 0).max(plane.normal))
@@ -207,7 +222,7 @@ def venogram(voxel: float, path: Path) -> None:
         Note("internal cerebral", (2.3, -20, 20), (-120, 20)),
         Note("direct lateral", (-10, -20, 20), (110, 30)),
     )
-    planes = [(Plane("axial", 17), 13), (Plane("coronal", -14), 13), (Plane("sagittal", 6), 12)]
+    planes = [(brain_plane("axial", 17), 13), (brain_plane("coronal", -14), 13), (brain_plane("sagittal", 6), 12)]
     panels = [
         Panel(p, veins(p, t), (0.0, 0.4), f"{p.title}, {t} mm", notes=notes if p.name == "axial" else ())
         for p, t in planes
@@ -238,7 +253,7 @@ BASAL: Box = ((-56, 56), (-58, 54), (-30, 60))
 
 
 def compared(scenario: str, plane: Plane, cases: str, *, difference: float = 0, pixel: float = 1) -> Row:
-    """A scenario's `cases` at one scale, and the last minus the first in ± `difference` [ppm] unless 0."""
+    """Return a scenario's `cases` at one scale, and the last minus the first in ± `difference` [ppm] unless 0."""
     names = cases.split()
     images = [chi(scenario, plane, pixel, 1, case=c, vessels=None) for c in names]
     panels = [Panel(plane, i, CHI, c) for i, c in zip(images, names, strict=True)]
@@ -267,12 +282,12 @@ def iron(voxel: float, path: Path) -> None:
         compared("msa-p", basal, "control patient", difference=0.1),
         compared("msa-c", dentate, "control patient", difference=0.05),
     ]
-    whole = compared("fahr", Plane("axial", -3), "control patient", difference=0.5)
+    whole = compared("fahr", brain_plane("axial", -3), "control patient", difference=0.5)
     draw([*(beside(*rows[i : i + 2]) for i in range(0, 8, 2)), whole], path, width=1300)
 
 
 def beside(*rows: Row) -> Row:
-    """Rows as one."""
+    """Join rows to one."""
     labels = dict.fromkeys(row.label for row in rows)
     return Row(tuple(panel for row in rows for panel in row.panels), "  |  ".join(labels))
 
@@ -284,7 +299,7 @@ def shifts(voxel: float, path: Path) -> None:
     difference. Nobody sees these in one map.
     """
     basal = Plane("axial", 2, BASAL)
-    motor, temporal = Plane("axial", 55), Plane("axial", -20)
+    motor, temporal = brain_plane("axial", 55), brain_plane("axial", -20)
     rows = [
         compared(s, basal, "control patient", difference=0.03) for s in ("wilson", "cirrhosis", "lupus", "depression")
     ]
@@ -302,7 +317,7 @@ def lesions(voxel: float, path: Path) -> None:
     bleeds on the right against calcifications on the left; microbleeds. In kind as Figures 4, 14 and 15 of
     {review}.
     """
-    plane = Plane("axial", 4)
+    plane = brain_plane("axial", 4)
     rows = [
         compared("haemorrhage", plane, "control hyperacute acute early-subacute late-subacute chronic"),
         compared("multiple-sclerosis", replace(plane, at=MS), "control acute young rim chronic"),
@@ -327,7 +342,7 @@ def tumours(voxel: float, path: Path) -> None:
     """
     planes = {"oligodendroglioma": 21, "meningioma": 50, "glioblastoma-treated": 11}
     cases = {"glioblastoma-treated": "control before treated"}
-    rows = [compared(n, Plane("axial", z), cases.get(n, "control tumour")) for n, z in planes.items()]
+    rows = [compared(n, brain_plane("axial", z), cases.get(n, "control tumour")) for n, z in planes.items()]
     draw([beside(*rows[:2]), rows[2]], path, width=900)
 
 
@@ -370,14 +385,14 @@ BIPOLAR = {"axis": "y", "bandwidth": 500, "polarity": "bipolar", "eddy": [0.2, 0
 
 
 def magnitude_panel(plane: Plane, title: str, s: Simulation) -> Panel:
-    """The magnitude of the first echo, white at the brightest of the brain."""
+    """Return the panel of the first echo's magnitude, white at the brightest of the brain."""
     magnitude = np.abs(s.signal[..., 0])
     top = float(np.quantile(magnitude[s.mask], 0.99))
     return Panel(plane, plane.cut(magnitude, s.params.grid), (0, top), title)
 
 
 def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
-    """Twice the first echo's phase less that of the second, at twice the echo time."""
+    """Return the panel of twice the first echo's phase less that of the second, at twice the echo time."""
     s = acquired_as({**changes, "snr": None})
     offset = np.angle(s.signal[..., 0] ** 2 * np.conj(s.signal[..., 1]))
     shown = np.where(s.mask, offset, np.nan)
@@ -396,7 +411,7 @@ def population(voxel: float, path: Path) -> None:
 
 
 def person(plane: Plane, subject: int) -> Panel:
-    """A subject of the population."""
+    """Return the panel of a subject of the population."""
     person = phantom("head", subject=subject, vessels=None)
     assert isinstance(person, ShapePhantom) and person.person
     image = chi("head", plane, subject=subject, vessels=None)
@@ -408,7 +423,7 @@ PICTURES += (population,)
 
 
 def page(voxel: float) -> str:
-    """The gallery's page, from the docstrings of the pictures."""
+    """Return the gallery's page, from the docstrings of the pictures."""
     lines = ["# Gallery", "", "Made by `make gallery`; do not edit. " + CONVENTION, ""]
     for picture in PICTURES:
         title, _, caption = inspect.getdoc(picture).partition("\n")  # type: ignore[union-attr]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from typer import Abort
 
-from qsmbench.errors import QsmbenchError
+from qsmbench import supervise
+from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,23 +40,28 @@ def main() -> None:
     """Entry point: an error of the user's making is one line and exit code 2."""
     _show_notes()
     try:
-        sys.exit(app(prog_name="qsmbench", standalone_mode=False))
+        code = app(prog_name="qsmbench", standalone_mode=False)
+        supervise.done(code or 0)
+        sys.exit(code)
     except QsmbenchError as error:
-        _refuse(str(error))
+        _refuse(str(error), error.exit_code)
+    except supervise.Interrupted as error:
+        _refuse("stopped; what was done is kept", supervise.exit_code_of(error.number))
     except OSError as error:
         _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except MemoryError as error:
         _refuse(f"there is not enough memory ({' '.join(str(error).split()) or 'no more could be had'})")
     except Abort:
-        _refuse("stopped", code=1)
+        _refuse("stopped", supervise.exit_code_of(signal.SIGINT))
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer makes of arguments that cannot be used
             raise
         _refuse(_usage(error))
 
 
-def _refuse(message: str, code: int = 2) -> NoReturn:
+def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {_plain(message)}")
+    supervise.done(code)
     sys.exit(code)
 
 
@@ -93,26 +100,48 @@ def run(
     device: Annotated[
         str | None, typer.Option(help="where portable methods compute, instead of the configuration's")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="run everything again")] = False,
+    rerun: Annotated[
+        list[str] | None, typer.Option(metavar="CHAIN", help="run the steps of a chain again; repeatable")
+    ] = None,
 ) -> None:
-    """Run a study: simulate, reconstruct, score, report. What is there already and still true is kept."""
+    """Run a study: simulate, reconstruct, score, report. Up-to-date results are reused.
+
+    Exit code 0 if all is well, 4 if chains or datasets failed or are missing: their reasons stand in the report.
+    """
+    if not supervise.is_child():
+        supervise.run_in_child(sys.argv[1:])
     from qsmbench.data.folders import read_json
     from qsmbench.study import config as configuration
     from qsmbench.study import workflow
 
     given = {"results": str(results) if results else None, "device": device}
-    instead = {key: value for key, value in given.items() if value is not None}
-    study = configuration.load(config, instead)
-    complete = workflow.run(config, study, cores=cores, instead=instead)
-    page = study.folder / "report" / "index.html"
+    overrides = {key: value for key, value in given.items() if value is not None}
+    study = configuration.load(config, overrides)
+    outcome = workflow.run(config, study, cores=cores, overrides=overrides, force=force, rerun=rerun or ())
     for notes in sorted(study.folder.glob("*/scan/notes.json")):
         for note in read_json(notes)["notes"]:
             console.print(f"Note: {_plain(note)}", soft_wrap=True)
-    if complete:
+    if (study.folder / "scores.parquet").is_file():
         _show_scores(study.folder / "scores.parquet")
+    page = study.folder / "report" / "index.html"
     if page.is_file():
         console.print(f"Report: {page.resolve()}", soft_wrap=True)
-    if not complete:
-        raise QsmbenchError(f"{study.study}: not everything could be made; what was made is in {study.folder}")
+    if not outcome.complete:
+        raise FailedError(_incomplete(study.study, outcome))
+
+
+def _incomplete(name: str, outcome: Any) -> str:
+    """What is missing of a study, in one line: how many of each, and the first reason."""
+    counted = []
+    for what, found in (("datasets", outcome.datasets), ("chains", outcome.chains), ("jobs", outcome.broken)):
+        if found:
+            first, reason = next(iter(found.items()))
+            where = " on ".join(reversed(first)) if isinstance(first, tuple) else first
+            counted.append(
+                f"{len(found)} {what if len(found) > 1 else what[:-1]} failed or missing ({where}: {reason})"
+            )
+    return f"{name}: {'; '.join(counted)}"
 
 
 @app.command(epilog=_example("qsmbench simulate head scan --protocol brain-3t --seed 1 --set voxel_size=1"))
@@ -133,7 +162,7 @@ def simulate(
     Of a protocol with several orientations, the further ones lie within both, in orientation-1, orientation-2, …
     """
     from qsmbench.study.datasets import Simulated
-    from qsmbench.study.jobs.simulate import simulated
+    from qsmbench.study.simulate import simulated
     from qsmbench.typed_yaml import check
 
     if format_ not in ("artifacts", "bids"):
@@ -265,6 +294,8 @@ def conform(
 
     It runs on small scenes with a known answer. OUT receives a page with pictures, and conform.json.
     """
+    if not supervise.is_child():
+        supervise.run_in_child(sys.argv[1:], time_limit=time_limit + 60)
     from rich.table import Table
 
     from qsmbench.conform import FAIL, PASS, page
@@ -307,9 +338,12 @@ def _methods() -> list[tuple[str, str]]:
     rows = []
     for name in registry.names():
         try:
-            m = registry.find(name)
+            m = registry.describe(name)
         except QsmbenchError as e:  # another package's; ours are there
             rows.append((name, f"cannot be used: {e}"))
+            continue
+        if m.broken:
+            rows.append((name, f"cannot be used: {m.broken}"))
             continue
         settings = ", ".join(f"{k}={v}" for k, v in m.settings.items()) or "no settings"
         rows.append(

@@ -1,43 +1,265 @@
-"""Which files of the package a module rests on, so that a change of code reruns what it concerns and no more."""
+"""Which code a result rests on: files by what they mean, installed packages by their version.
+
+A file of Python rests on what it imports, directly or through others, at its top or within functions. Imports are read
+off the source, nothing is executed. A module of an installed distribution counts by the distribution's version;
+everything else (this package, editable installs, modules beside the file) by its content.
+"""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import importlib.util
+import json
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
+import yaml
+
 PACKAGE = Path(__file__).parent
+_ROOT = PACKAGE / "__init__.py"  # holds the version, which changes no number
 
 
-def sources(*files: Path) -> list[Path]:
-    """`files` and every file of qsmbench that they import, directly or through others, sorted."""
-    found: set[Path] = set()
-    waiting = list(files)
-    while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting += _imported(file)
-    return sorted(found)
+@dataclass(frozen=True)
+class Code:
+    """The code that something rests on.
+
+    Attributes:
+        files: all files that count by their content, sorted.
+        digest: of the content of the files.
+        versions: of the distributions that the files import, and of Python.
+    """
+
+    files: tuple[Path, ...]
+    digest: str
+    versions: dict[str, str]
+
+
+def code_of(
+    files: Iterable[Path],
+    data: Iterable[Path] = (),
+    *,
+    modules: Iterable[str] = (),
+    without: Iterable[Path] = (),
+) -> Code:
+    """Return the code that some files of Python rest on.
+
+    Args:
+        files: of Python; what they import is followed.
+        data: further files whose content counts, such as templates or a network's weights.
+        modules: dotted names of further modules; what they import is followed, too.
+        without: files that do not count, nor what they alone import.
+    """
+    return _code_of(tuple(files), tuple(data), tuple(modules), frozenset(without))
 
 
 @cache
-def _imported(file: Path) -> list[Path]:
-    names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text())):
+def _code_of(
+    files: tuple[Path, ...], data: tuple[Path, ...], modules: tuple[str, ...], without: frozenset[Path]
+) -> Code:
+    named = [_locate(name, _ROOT) for name in modules]
+    found, distributions = _follow([*files, *(f for places, _ in named for f in places)], without)
+    distributions |= {d for _, d in named if d}
+    every = (*found, *sorted(set(data) - set(found)))
+    digest = hashlib.sha256()
+    for file in every:
+        digest.update(f"{_label(file)}\0{meaning(file)}\n".encode())
+    versions = {name: version(name) for name in sorted(distributions)}
+    return Code(every, digest.hexdigest(), {"python": platform.python_version(), **versions})
+
+
+def sources(*files: Path) -> list[Path]:
+    """Return `files` and every file that they import and that counts by its content, sorted."""
+    return list(_follow(files)[0])
+
+
+def _label(file: Path) -> str:
+    """The name under which a file enters a digest: the same wherever the package or the study lies."""
+    return str(file.relative_to(PACKAGE.parent)) if file.is_relative_to(PACKAGE) else file.name
+
+
+def _follow(files: Iterable[Path], without: frozenset[Path] = frozenset()) -> tuple[tuple[Path, ...], set[str]]:
+    """All files by content, sorted, and the names of the distributions that they import."""
+    found: set[Path] = set()
+    distributions: set[str] = set()
+    waiting = [Path(f) for f in files]
+    while waiting:
+        file = waiting.pop()
+        if file in found or file in without:
+            continue
+        found.add(file)
+        modules, packages = _imported(file)
+        distributions |= packages
+        waiting += modules
+    return tuple(sorted(found)), distributions
+
+
+def meaning(file: Path) -> str:
+    """Return a digest of what a file means: comments, docstrings and layout of code and YAML do not count.
+
+    A missing file has the digest "missing".
+    """
+    try:
+        content = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    return _meaning(content, file.suffix)
+
+
+@cache
+def _meaning(content: bytes, suffix: str) -> str:
+    if suffix == ".py":
+        content = _normalised_python(content)
+    elif suffix in (".yaml", ".yml", ".json"):
+        content = _normalised_yaml(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _normalised_python(content: bytes) -> bytes:
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return content
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [s for s in body if not _is_text(s)]  # type: ignore[attr-defined]
+    return ast.dump(tree).encode()
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a docstring, or a text after a constant: it computes nothing."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _normalised_yaml(content: bytes) -> bytes:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return json.dumps(yaml.load(content, loader), sort_keys=True, default=str).encode()
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
+        return content
+
+
+@cache
+def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
+    """Files by content that a file imports, and distributions."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return (), frozenset()
+    files: set[Path] = set()
+    distributions: set[str] = set()
+    for name in _names(tree, file):
+        modules, distribution = _locate(name, file)
+        files |= set(modules)
+        distributions |= {distribution} if distribution else set()
+    return tuple(sorted(files - {file, _ROOT})), frozenset(distributions)
+
+
+def _names(tree: ast.Module, file: Path) -> Iterator[str]:
+    """Dotted names of all that is imported; a name from a module is given with the module and alone."""
+    unread = {id(n) for block in ast.walk(tree) if _only_for_types(block) for n in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in unread:
+            continue
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [found for name in names if (found := _file(name))]
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(node, file)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def _file(module: str) -> Path | None:
-    top, *rest = module.split(".")
-    if top != PACKAGE.name:
-        return None
-    place = PACKAGE.joinpath(*rest)
-    for candidate in (place.with_suffix(".py"), place / "__init__.py"):
-        if rest and candidate.is_file():
-            return candidate
-    return None
+def _only_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _absolute(node: ast.ImportFrom, file: Path) -> str:
+    """The module that a statement names; of a relative one, with the packages that the file lies in."""
+    if not node.level:
+        return node.module or ""
+    folder = file.parent
+    for _ in range(node.level - 1):
+        folder = folder.parent
+    package = []
+    while (folder / "__init__.py").is_file():
+        package.append(folder.name)
+        folder = folder.parent
+    return ".".join([*reversed(package), *([node.module] if node.module else [])])
+
+
+def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
+    """The files of a module and of the packages around it, or the distribution that holds it."""
+    top, *rest = name.split(".")
+    if not top or top in sys.stdlib_module_names:
+        return (), None
+    if top == PACKAGE.name:
+        return _within(PACKAGE, rest), None
+    for folder in _beside(file):
+        if (folder / f"{top}.py").is_file():
+            return (folder / f"{top}.py",), None
+        if (folder / top).is_dir():
+            return _within(folder / top, rest), None
+    place, distribution = _installed(top)
+    if distribution or place is None:
+        return (), distribution
+    return ((place,), None) if place.is_file() else (_within(place, rest), None)
+
+
+def _beside(file: Path) -> list[Path]:
+    """Where a file that belongs to no installed package finds others: its own folder, or that of its package."""
+    if file.is_relative_to(PACKAGE):
+        return []
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return [folder, *([file.parent] if file.parent != folder else [])]
+
+
+def _within(package: Path, rest: list[str]) -> tuple[Path, ...]:
+    """The files that `package.rest…` executes: of each package on the way, and of the module."""
+    found = [package / "__init__.py"]
+    for part in rest:
+        if (package / f"{part}.py").is_file():
+            found.append(package / f"{part}.py")
+            break
+        package = package / part
+        found.append(package / "__init__.py")
+    return tuple(f for f in found if f.is_file() and f != _ROOT)
+
+
+@cache
+def _installed(top: str) -> tuple[Path | None, str | None]:
+    """Where a top-level module lies, and its distribution unless that is installed to be edited."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return None, None
+    if spec is None:
+        return None, None
+    origin = Path(spec.origin) if spec.origin and spec.origin not in ("built-in", "frozen") else None
+    folder = Path(next(iter(spec.submodule_search_locations))) if spec.submodule_search_locations else None
+    place = folder or origin
+    if place is None:
+        return None, None
+    if any(place.is_relative_to(p) for p in _site_packages()):
+        names = _distributions().get(top)
+        return place, names[0] if names else None
+    return place, None
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return {top: list(names) for top, names in packages_distributions().items()}
+
+
+@cache
+def _site_packages() -> tuple[Path, ...]:
+    return tuple({Path(sysconfig.get_path(p)) for p in ("purelib", "platlib", "stdlib")})

@@ -1,12 +1,37 @@
-"""The errors that qsmbench shows to its users: one line each, no traceback."""
+"""The errors that qsmbench shows to its users, one line each, and the exit codes of its commands."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import IntEnum
 
 
-def offer(name: object, legal: Iterable[str], lead: str = "there are") -> str:
-    """All that there is in place of a name that is unknown, and what could have been meant by it."""
-    known = list(legal)
+class ExitCode(IntEnum):
+    """How a command ended; the same for all commands."""
+
+    OK = 0
+    WORSE = 1
+    """A verdict: a method broke a check, or a result is worse than it has to be."""
+    USAGE = 2
+    """The description, an option or a file of the user's cannot be used; nothing was computed."""
+    SLOWER = 3
+    """A result is as good as before, but takes more time or memory than it may."""
+    FAILED = 4
+    """Something failed or is missing: chains or datasets of a study, a step, a method that cannot be loaded."""
+
+
+PRECEDENCE = (ExitCode.USAGE, ExitCode.FAILED, ExitCode.WORSE, ExitCode.SLOWER)
+"""Which code is returned where several hold."""
+
+
+def combined_exit_code(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the code that stands for several, by `PRECEDENCE`."""
+    found = set(codes)
+    return next((code for code in PRECEDENCE if code in found), ExitCode.OK)
+
+
+def suggest(name: object, choices: Iterable[str], lead: str = "there are") -> str:
+    """Return the choices in place of an unknown name, and the one that was probably meant."""
+    known = list(choices)
     close = get_close_matches(str(name), known, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     return f"{lead} {', '.join(known) or 'none'}{meant}"
@@ -15,9 +40,17 @@ def offer(name: object, legal: Iterable[str], lead: str = "there are") -> str:
 class QsmbenchError(ValueError):
     """Something the user gave cannot be used.
 
-    The message is one line: the file or key, the offending value, and what is legal.
-    The command line prints it and exits with code 2.
+    The message is one line: the file or key, the offending value, and the choices. The command line prints it and
+    exits with `exit_code`.
     """
+
+    exit_code = ExitCode.USAGE
+
+
+class FailedError(QsmbenchError):
+    """What the user gave can be used, but the work on it failed or is incomplete."""
+
+    exit_code = ExitCode.FAILED
 
 
 class NotApplicable(Exception):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,6 +64,8 @@ class Method:
     """Files beside its source that it rests on, such as a network's weights."""
     watched: bool = True
     """Whether all that it starts are children of ours; docker and podman start a container elsewhere."""
+    broken: str = ""
+    """Why it cannot be loaded; empty if it can."""
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -89,6 +91,45 @@ class Method:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class ExternalMethod(Method):
+    """A method that is described elsewhere than in the signature of a function of this process.
+
+    Its function takes the artifacts and the settings as keywords; a setting may have any name, such as `lambda`.
+
+    Attributes:
+        inputs: names of the artifacts (and of `grid`, `te`, `b0`) that it takes.
+        defaults: its settings and their defaults.
+        description: what it is, in a line.
+        file: the file that holds it; None where its function's file does.
+    """
+
+    inputs: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    file: Path | None = None
+
+    @property
+    def consumes(self) -> tuple[str, ...]:
+        """As described."""
+        return self.inputs
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As described."""
+        return dict(self.defaults)
+
+    @property
+    def summary(self) -> str:
+        """As described."""
+        return self.description
+
+    @property
+    def source(self) -> Path:
+        """The file that holds it."""
+        return self.file or super().source
 
 
 def method(

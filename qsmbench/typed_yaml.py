@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qsmbench.errors import QsmbenchError, offer
+from qsmbench.errors import QsmbenchError, suggest
 
 
 class Model(BaseModel):
@@ -92,7 +92,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         innermost = next(iter(_models(inner.annotation)), innermost) if inner else innermost
     key = ".".join(path) or "the file"
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {offer(path[-1], innermost.model_fields, 'legal are')}"
+        return f"unknown key {key!r}; {suggest(path[-1], innermost.model_fields, 'legal are')}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     return refused(key, problem["input"], problem["msg"])

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
+from qsmbench.data.score_table import COLUMNS, FACTORS
 from qsmbench.grid import Grid
 from qsmbench.view.picture import draw
 
@@ -28,22 +29,31 @@ def rows_of(chain, seed, shift=0.0):
                 ("mean", region, support, found, "ppm", ""),
                 ("bias", region, support, found - true, "ppm", ""),
             ]
-    run = [("time", "", "", 3.0 + shift, "s", ""), ("peak_memory", "", "", 512.0, "MiB", "")]
+    run = [("time", "", "run", 3.0 + shift, "s", ""), ("peak_memory", "", "run", 512.0, "MiB", "")]
     return [("chi", *v) for v in values] + [("", *v) for v in run]
 
 
-def scores(chains, seeds=2, group=GROUP, failed=()):
-    """The tidy table; `failed` holds (chain, seed or None for all, reason)."""
+def scores(chains, seeds=2, group=GROUP, failed=(), not_scored=()):
+    """The tidy table.
+
+    Args:
+        chains: that have scores.
+        seeds: number of replicates.
+        group: that they belong to.
+        failed: (chain, seed or None for all, reason); an empty chain stands for the data set itself.
+        not_scored: (chain, artifact, reason).
+    """
     table = []
     for seed in range(seeds):
-        dataset = f"{group}_seed-{seed}"
+        factors = (f"{group}_seed-{seed}", group, "head", "", "", "", "brain-3t", seed, "")
         for i, chain in enumerate(chains):
-            table += [(dataset, chain, *row) for row in rows_of(chain, seed, 5.0 * i)]
+            table += [(*factors, chain, *row) for row in rows_of(chain, seed, 5.0 * i)]
         for chain, only, reason in failed:
             if only in (None, seed):
-                table.append((dataset, chain, "", "status", "", "", np.nan, "", reason))
-    columns = ["dataset", "chain", "artifact", "metric", "region", "support", "value", "unit", "reason"]
-    return pd.DataFrame(table, columns=columns)
+                table.append((*factors, chain, "", "status", "", "run", np.nan, "", reason))
+        for chain, artifact, reason in not_scored:
+            table.append((*factors, chain, artifact, "not_scored", "", "run", np.nan, "", reason))
+    return pd.DataFrame(table, columns=[*FACTORS, *COLUMNS[1:]])
 
 
 def write_study(folder, table, pictures=True, config="study: quick\ndescription: A first look.\n"):

@@ -1,1 +1,1 @@
-"""Score tables → means, intervals, ranks, regional values: pure functions on tidy tables."""
+"""Tables of scores → means, intervals, ranks, regional values: functions of tables, without any picture or page."""

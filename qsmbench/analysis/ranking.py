@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING
 
-from qsmbench.analysis.replicates import SUPPORTS, Cell, Column, column
-from qsmbench.analysis.results import CONTROLS
-
-if TYPE_CHECKING:
-    pass
+from qsmbench.analysis.columns import Column
+from qsmbench.analysis.replicates import Cell
+from qsmbench.data.score_table import CONTROLS, SUPPORTS
 
 
 @dataclass
 class Row:
-    """A chain: its cells by support and metric, or the reasons why it has none."""
+    """A chain: its cells by support and metric, and the reasons why it has none or only some."""
 
     chain: str
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
@@ -29,29 +27,37 @@ class Row:
 
     @property
     def isolated(self) -> bool:
-        """Whether it was fed a true artifact in place of the result of a method."""
+        """Whether it got a true artifact in place of the result of a method."""
         return not self.control and self.chain.startswith("truth.")
 
 
-def _mark_best(methods: list[Row], columns: list[Column]) -> None:
-    """Mark, for each column and support, the methods whose mean is closest to the best value.
+def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """Return the rows in order of the first rating on the study mask, those without a value last."""
+    first = next(iter(_judged(columns)), None)
 
-    Chains that were fed the truth, and those that were not, compete among themselves.
+    def key(row: Row) -> tuple[bool, float, str]:
+        distance = abs(row.cells["study"][first.metric].mean - first.best) if first else math.nan
+        unknown = math.isnan(distance)
+        return unknown, 0.0 if unknown else distance, row.chain
+
+    return sorted(rows, key=key)
+
+
+def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    """Mark, for each column and support, the rows whose mean is closest to the best value.
+
+    Isolated chains compete among themselves, and so do the others.
     """
-    judged = [c for c in columns if c.metric != "coverage"]  # the condition under which others are read, not a merit
-    for c, support, isolated in product(judged, SUPPORTS, (True, False)):
-        cells = [r.cells[support][c.metric] for r in methods if r.isolated is isolated]
-        away = [abs(cell.mean - c.best) for cell in cells]
-        finite = [a for a in away if not math.isnan(a)]
+    for c, support, isolated in product(_judged(columns), SUPPORTS, (True, False)):
+        cells = [r.cells[support][c.metric] for r in rows if r.isolated is isolated]
+        distances = [abs(cell.mean - c.best) for cell in cells]
+        finite = [d for d in distances if not math.isnan(d)]
         if len(finite) < 2 or max(finite) == min(finite):
             continue
-        for cell, a in zip(cells, away, strict=True):
-            cell.best = a == min(finite)
+        for cell, distance in zip(cells, distances, strict=True):
+            cell.best = distance == min(finite)
 
 
-def _rank(row: Row, metric: str) -> tuple[bool, float, str]:
-    """Order of the rows before a reader sorts them: by the first metric on the study mask."""
-    cell = row.cells["study"].get(metric, Cell())
-    known = metric and not math.isnan(cell.mean)
-    away = abs(cell.mean - column(metric, "").best) if known else math.nan
-    return (math.isnan(away), 0.0 if math.isnan(away) else away, row.chain)
+def _judged(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns that rate a chain. Coverage is the condition under which others are read, not a merit."""
+    return [c for c in columns if c.metric != "coverage"]

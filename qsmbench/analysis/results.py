@@ -1,29 +1,26 @@
-"""What the report reads: a study folder, and its scores averaged over the seeds."""
+"""A study folder in memory."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from qsmbench.data.folders import REGIONS_FILE, read_json, read_regions
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, Basis, read_basis
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, read_provenance
+from qsmbench.data.score_table import COLUMNS, STATUS
 from qsmbench.errors import QsmbenchError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("dataset", "chain", "artifact", "metric", "region", "support", "value", "unit", "reason")
-"""Columns of `scores.parquet`."""
+ORIGINS_FILE = "origins.json"
+"""In a study folder: where the settings of its methods come from, by the methods' names in the chains."""
 
-CONTROLS = ("truth", "zero")
-"""Chains that are no method: they bound every table."""
-
-RUN_ROWS = ("time", "peak_memory", "status")
-"""Metrics that describe the run of a chain, not its result; a failed chain has `status` with its reason."""
+NEEDED = (*COLUMNS, "group", "seed")
+"""Columns without which there is no analysis."""
 
 
 @dataclass(frozen=True)
@@ -33,54 +30,62 @@ class Study:
     Attributes:
         name: that of the study.
         phrase: what it is about.
-        scores: tidy table with the columns `COLUMNS` and `group`, the dataset's name without its seed.
+        scores: tidy table with the columns `NEEDED`, of the datasets that could be made.
+        unmade: rows of the datasets that could not be made, with the same columns.
+        folder: path of the study.
         config: text of `config.yaml`.
         versions: content of `versions.json`.
-        folder: where it lies.
+        origins: content of `origins.json`.
     """
 
     name: str
     phrase: str
     scores: pd.DataFrame
-    config: str
-    versions: dict[str, Any]
+    unmade: pd.DataFrame
     folder: Path
+    config: str = ""
+    versions: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[str]:
-        """Datasets without their seeds, in the order of the table."""
+        """Groups of replicates, in the order of the table."""
         return list(dict.fromkeys(self.scores["group"]))
 
+    @property
+    def chains(self) -> list[str]:
+        """Chains, in the order of the table."""
+        return list(dict.fromkeys(self.scores["chain"]))
+
     def datasets(self, group: str) -> list[str]:
-        """The replicates of a group."""
+        """Return the replicates of a group."""
         return list(dict.fromkeys(self.scores.loc[self.scores["group"] == group, "dataset"]))
 
     def nuclei(self, group: str) -> list[str]:
-        """Names of the deep grey regions, or of all regions where no `dseg.tsv` tells which they are."""
+        """Return the deep grey regions, or all regions where no `dseg.tsv` says which they are."""
         mine = self.scores[self.scores["group"] == group]
         names = [r for r in dict.fromkeys(mine["region"]) if r]
         table = self.folder / group / "truth" / REGIONS_FILE
         deep = {name for _, name, kind in read_regions(table) if kind == "dgm"} if table.is_file() else set()
         return [n for n in names if n in deep] or names
 
-    def basis(self, group: str) -> list[Basis]:
-        """What the truth of a group rests on; nothing where there is no truth."""
-        path = self.folder / group / "truth" / BASIS_FILE
-        return read_basis(path) if path.is_file() else []
+    def provenance(self, group: str) -> list[SourcedValue]:
+        """Return the values behind the truth of a group; none where there is no truth."""
+        path = self.folder / group / "truth" / PROVENANCE_FILE
+        return read_provenance(path) if path.is_file() else []
 
     def scenario(self, group: str) -> dict[str, Any]:
-        """The scenario of a group; empty if it has none."""
-        path = self.folder / group / "truth" / SCENARIO_FILE
-        return read_json(path) if path.is_file() else {}
+        """Return the scenario of a group; empty if it has none."""
+        return _json(self.folder / group / "truth" / SCENARIO_FILE)
 
     @property
     def notes(self) -> list[str]:
         """What was rescaled or assumed as measured scans were read."""
-        files = [self.folder / dataset / "scan" / "notes.json" for dataset in self.scores["dataset"].unique()]
-        return [f"{f.parts[-3]}: {note}" for f in files if f.is_file() for note in read_json(f)["notes"]]
+        notes = {d: _json(self.folder / d / "scan" / "notes.json") for d in self.scores["dataset"].unique()}
+        return [f"{dataset}: {note}" for dataset, content in notes.items() for note in content.get("notes", [])]
 
     def picture(self, dataset: str, chain: str) -> Path | None:
-        """The picture of a chain's result, if there is one."""
+        """Return the picture of a chain's result, if there is one."""
         path = self.folder / dataset / "pictures" / f"{chain}.webp"
         return path if path.is_file() else None
 
@@ -88,42 +93,52 @@ class Study:
 def read_study(folder: Path) -> Study:
     """Read a study folder.
 
+    Args:
+        folder: holds `scores.parquet`, and may hold `config.yaml`, `versions.json` and `origins.json`.
+
+    Returns:
+        the study.
+
     Raises:
         QsmbenchError: `scores.parquet` is missing, damaged, empty or lacks a column.
     """
+    table = _read_table(folder / "scores.parquet")
+    unmade = table[(table["metric"] == STATUS) & (table["chain"] == "")]
+    config = (folder / "config.yaml").read_text() if (folder / "config.yaml").is_file() else ""
+    settings = yaml.safe_load(config)
+    settings = settings if isinstance(settings, dict) else {}
+    return Study(
+        name=str(settings.get("study") or folder.name),
+        phrase=str(settings.get("description") or ""),
+        scores=table[~table["dataset"].isin(unmade["dataset"])],
+        unmade=unmade,
+        folder=folder,
+        config=config,
+        versions=_json(folder / "versions.json"),
+        origins=_json(folder / ORIGINS_FILE),
+    )
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read the scores; text that is missing becomes empty."""
     import pandas as pd
 
-    path = folder / "scores.parquet"
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file; a report is made of a study that has run")
     try:
-        scores = pd.read_parquet(path)
+        table = pd.read_parquet(path)
     except (OSError, ValueError) as e:
         raise QsmbenchError(f"{path}: cannot be read as Parquet ({' '.join(str(e).split())[:200]})") from e
-    missing = [c for c in COLUMNS if c not in scores]
+    missing = [c for c in NEEDED if c not in table]
     if missing:
-        raise QsmbenchError(f"{path}: has no column {missing[0]!r}; needed are {', '.join(COLUMNS)}")
-    if scores.empty:
+        raise QsmbenchError(f"{path}: has no column {missing[0]!r}; needed are {', '.join(NEEDED)}")
+    if table.empty:
         raise QsmbenchError(f"{path}: holds no scores")
-    text = [c for c in COLUMNS if c != "value"]
-    scores = scores.astype(dict.fromkeys(text, object)).fillna(dict.fromkeys(text, ""))
-    scores = scores.assign(group=[seedless(d) for d in scores["dataset"]], value=scores["value"].astype(float))
-    config = _text(folder / "config.yaml")
-    settings = _settings(config)
-    name, phrase = str(settings.get("study") or folder.name), str(settings.get("description") or "")
-    versions = json.loads(_text(folder / "versions.json") or "{}")
-    return Study(name, phrase, scores, config, versions, folder)
+    text = [c for c in NEEDED if c not in ("value", "seed")]
+    table = table.astype(dict.fromkeys(text, object)).fillna(dict.fromkeys(text, ""))
+    return table.assign(value=table["value"].astype(float), seed=table["seed"].astype(float))
 
 
-def seedless(dataset: str) -> str:
-    """Name of a dataset without its seed: what its replicates share."""
-    return dataset.split("_seed-")[0]
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""
-
-
-def _settings(config: str) -> dict[str, Any]:
-    content = yaml.safe_load(config)
-    return content if isinstance(content, dict) else {}
+def _json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; empty if there is none."""
+    return read_json(path) if path.is_file() else {}

@@ -76,7 +76,7 @@ def conform(
 
 
 def _tried(check: Any, trial: Trial, time_limit: float) -> tuple[str, Verdict]:
-    """The status and verdict of one check, whatever the method raises."""
+    """Return the status and verdict of one check, whatever the method raises."""
     try:
         verdict = check(trial)
     except NotApplicable as reason:

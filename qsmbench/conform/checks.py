@@ -112,8 +112,8 @@ def position(trial: Trial) -> Verdict:
         raise NotApplicable(f"{' and '.join(trial.method.produces)} has no small structure to place")
     found = {n: best_shift(n, _base(trial), render()) for n in names}
     wrong = [n for n, shift in found.items() if any(shift)]
-    told = ", ".join(f"{n} fits best moved by {shift} voxels" for n, shift in found.items())
-    return Verdict(not wrong, told, _against_truth(_base(trial), render(), wrong))
+    summary = ", ".join(f"{n} fits best moved by {shift} voxels" for n, shift in found.items())
+    return Verdict(not wrong, summary, _against_truth(_base(trial), render(), wrong))
 
 
 def echo_order(trial: Trial) -> Verdict:
@@ -122,12 +122,12 @@ def echo_order(trial: Trial) -> Verdict:
     if not names:
         raise NotApplicable("its products have no echoes")
     scene, products = render(), _base(trial)
-    told, wrong = [], []
+    summary, wrong = [], []
     for name in names:
         slopes = [a.slope for a in agreement(name, products, scene)]
-        told.append(f"{name}: slopes {', '.join(f'{s:.2f}' for s in slopes)}")
+        summary.append(f"{name}: slopes {', '.join(f'{s:.2f}' for s in slopes)}")
         wrong += [name] if not all(1 / BANDS[name].slope <= s <= BANDS[name].slope for s in slopes) else []
-    return Verdict(not wrong, "; ".join(told), _against_truth(products, scene, wrong))
+    return Verdict(not wrong, "; ".join(summary), _against_truth(products, scene, wrong))
 
 
 def b0_strength(trial: Trial) -> Verdict:
@@ -179,15 +179,15 @@ def translation(trial: Trial) -> Verdict:
 def zero_outside(trial: Trial) -> Verdict:
     """What it does not reconstruct is zero, and a mask it makes lies in the one it was given."""
     products, given = _base(trial), render().mask
-    masked = [n for n in products if n not in ("phase", "magnitude")]
+    masked = [n for n in products if ARTIFACTS[n].is_mask or not ARTIFACTS[n].in_scan]
     if "mask" not in (*trial.method.consumes, *trial.method.produces):
         raise NotApplicable("it takes no mask and makes none")
     inside = products.get("mask", given)
     found = {n: np.count_nonzero(products[n][~inside]) for n in masked}
     if "mask" in products and "mask" in trial.method.consumes:
         found["mask"] = np.count_nonzero(products["mask"] & ~given)
-    told = ", ".join(f"{n}: {count} voxels" for n, count in found.items())
-    return Verdict(not any(found.values()), f"not zero outside: {told}")
+    summary = ", ".join(f"{n}: {count} voxels" for n, count in found.items())
+    return Verdict(not any(found.values()), f"not zero outside: {summary}")
 
 
 def outside(trial: Trial) -> Verdict:
@@ -351,7 +351,7 @@ def _anisotropic() -> Scene:
 
 
 def _true(trial: Trial) -> list[str]:
-    """The products that can be held against the truth."""
+    """Return the products that can be compared with the truth."""
     names = [n for n in trial.method.produces if n in BANDS]
     if not names:
         raise NotApplicable(f"there is no truth to hold {' and '.join(trial.method.produces)} against")
@@ -366,7 +366,7 @@ def _scaled(trial: Trial) -> list[str]:
 
 
 def _measured(trial: Trial, *, masked: bool = True) -> list[str]:
-    """The measured volumes that the method takes.
+    """Return the measured volumes that the method takes.
 
     Raises:
         NotApplicable: there are none; or no mask either, if it matters that they are `masked`.
@@ -406,19 +406,19 @@ def _last_echo(volume: np.ndarray) -> np.ndarray:
 
 
 def _echoes_hold(trial: Trial, te: tuple[float, ...]) -> Verdict:
-    """Against the truth of a scene of other echoes, the products do as well as on the plain one."""
+    """Check that against the truth of a scene of other echoes, the products do as well as on the plain one."""
     if not any(n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes) for n in trial.method.consumes):
         raise NotApplicable("nothing that it takes has echoes")
     return _near_truth(trial, render(te=te))
 
 
 def _near_truth(trial: Trial, scene: Scene, *, whole: bool = True) -> Verdict:
-    """Slope and correlation of the products on a scene, against those on the plain one.
+    """Compare slope and correlation of the products on a scene with those on the plain one.
 
     Where a part of the scene is missing, it is not `whole`: masks may shrink, and slopes are not compared.
     """
     products = trial.products(scene)
-    told, wrong = [], []
+    summary, wrong = [], []
     for name in _true(trial):
         if name == "mask" and not whole and len(products) > 1:
             continue
@@ -431,14 +431,14 @@ def _near_truth(trial: Trial, scene: Scene, *, whole: bool = True) -> Verdict:
         same_truth = correlation * np.sign(least) >= max(abs(least) - (band.fall if whole else PART), 1e-3)
         wrong += [] if same_scale and same_truth else [name]
         scale = f"slope {size:.3g} (plain {usual:.3g}), " if whole and not np.isnan(size) else ""
-        told.append(f"{name}: {scale}correlation {correlation:.3g} ({least:.3g})")
-    return Verdict(not wrong, "; ".join(told), _against_truth(products, scene, wrong))
+        summary.append(f"{name}: {scale}correlation {correlation:.3g} ({least:.3g})")
+    return Verdict(not wrong, "; ".join(summary), _against_truth(products, scene, wrong))
 
 
 def _turns(
     trial: Trial, scene: Scene, other: Scene, back: Turn, *, inside_only: bool = False, limit: float = TURNED
 ) -> Verdict:
-    """The products on `other`, turned `back`, are those on `scene`."""
+    """Check that the products on `other`, turned `back`, are those on `scene`."""
     expected = trial.products(scene)
     found = {n: back(v) for n, v in trial.products(other).items()}
     region = support(expected, scene) & support(found, scene)
@@ -449,12 +449,12 @@ def _turns(
             pair = found[name] & scene.mask, expected[name] & scene.mask
         changes[name] = difference(name, *pair, region)
     wrong = [n for n, change in changes.items() if not change <= limit]
-    told = f"{_figures('relative difference', changes)}; at most {limit:g}"
-    return Verdict(not wrong, told, _pictures(found, expected, scene, region, wrong))
+    summary = f"{_figures('relative difference', changes)}; at most {limit:g}"
+    return Verdict(not wrong, summary, _pictures(found, expected, scene, region, wrong))
 
 
 def _together(verdicts: Iterator[Verdict]) -> Verdict:
-    """The first that failed, or the last."""
+    """Return the first that failed, or the last."""
     for verdict in verdicts:
         if not verdict.passed:
             break
@@ -462,14 +462,14 @@ def _together(verdicts: Iterator[Verdict]) -> Verdict:
 
 
 def _back(order: tuple[int, int, int]) -> Turn:
-    """Undoes a renaming of the axes."""
+    """Return what undoes a renaming of the axes."""
     inverse = tuple(int(a) for a in np.argsort(order))
     return lambda v: v.transpose((*inverse, 3)[: v.ndim])
 
 
 def _littered(name: str, volume: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The volume with noise outside the mask, thrice as large as what is inside (phases and magnitudes: as large)."""
-    peak = float(np.abs(volume[mask]).max()) * (1 if name in ("phase", "magnitude") else 3)
+    """Add noise outside the mask, thrice as large as what is inside, or as large if it is what a scan measures."""
+    peak = float(np.abs(volume[mask]).max()) * (1 if ARTIFACTS[name].in_scan else 3)
     low = 0.0 if volume.min() >= 0 else -peak
     noise = rng.uniform(low, peak, volume.shape).astype(volume.dtype)
     return np.where(_like(mask, volume), volume, noise)
@@ -490,7 +490,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _through_file(name: str, volume: np.ndarray, grid: Grid, *, integers: bool = False) -> np.ndarray:
-    """The volume as it is read from a NIfTI file, of float32 or of 16-bit integers and a scale factor."""
+    """Return the volume as it is read from a NIfTI file, of float32 or of 16-bit integers and a scale factor."""
     with tempfile.TemporaryDirectory() as folder:
         image = nib.Nifti1Image(volume, grid.affine)
         if integers:
@@ -502,7 +502,7 @@ def _through_file(name: str, volume: np.ndarray, grid: Grid, *, integers: bool =
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Notes on the units of phases are for people's files."""
+    """Silence notes on the units of phases, which concern the files of users."""
     logger = logging.getLogger("qsmbench")
     level = logger.level
     logger.setLevel(logging.ERROR)

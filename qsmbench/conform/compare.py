@@ -68,22 +68,22 @@ BANDS = {
     "r2star": Band(*RATE, 0.8),
     "r2prime": Band(*RATE, 0.8),
 }
-"""The products that can be held against the truth."""
+"""The products that can be compared with the truth."""
 
 
 def support(products: Volumes, scene: Scene) -> np.ndarray:
-    """The voxels that the method says it reconstructed, among those it was asked for."""
+    """Return the voxels that the method says it reconstructed, among those that it should."""
     return products["mask"].astype(bool) & scene.mask if "mask" in products else scene.mask
 
 
 def core(region: np.ndarray) -> np.ndarray:
-    """The region without its outermost voxels, which hold part of what is outside; or all of it if it is thin."""
+    """Return the region without its outermost voxels, which are partly outside; or all of it if it is thin."""
     inner = binary_erosion(region)
     return inner if inner.sum() > 0.2 * region.sum() else region
 
 
 def agreement(name: str, products: Volumes, scene: Scene) -> list[Agreement]:
-    """The product `name` against the truth of the scene, over the core of its support: one for each echo."""
+    """Compare a product with the truth of the scene, over the core of its support: one agreement for each echo."""
     region, measure = core(support(products, scene)), _MEASURES.get(name, _linear)
     pairs = zip(_echoes(products[name]), _echoes(scene.truth[name]), strict=True)
     return [measure(estimate, truth, region) for estimate, truth in pairs]
@@ -94,7 +94,7 @@ def _echoes(volume: np.ndarray) -> list[np.ndarray]:
 
 
 def _linear(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Regression over the region, each connected part without its mean: that is a reference, and free."""
+    """Regress over the region, each connected part without its mean, which is a free reference."""
     e, t = (_referred(v, region)[region] for v in (estimate, truth))
     norms = float(np.linalg.norm(e)), float(np.linalg.norm(t))
     product = float(e @ t)
@@ -102,13 +102,13 @@ def _linear(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agre
 
 
 def _near(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Regression without the neighbourhood's mean: unwrapping may leave out what is harmonic in the mask."""
+    """Regress without the neighbourhood's mean: unwrapping may leave out what is harmonic in the mask."""
     inner = binary_erosion(region, np.ones((3, 3, 3)))
     return _linear(_without_mean(estimate), _without_mean(truth), inner if inner.any() else region)
 
 
 def _without_mean(volume: np.ndarray) -> np.ndarray:
-    """Minus the mean over 3 × 3 × 3 voxels, which a harmonic field equals."""
+    """Subtract the mean over 3 × 3 × 3 voxels, which a harmonic field equals."""
     return volume - uniform_filter(volume.astype(float), 3)
 
 
@@ -120,7 +120,7 @@ def _referred(volume: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def _wrapped(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Of two wrapped phases: the coherence of their difference. The scale is right if the values span ±π."""
+    """Compute the coherence of the difference of two wrapped phases. The scale is right if the values span ±π."""
     apart = estimate[region].astype(float) - truth[region]
     against = estimate[region].astype(float) + truth[region]
     same, opposite = (float(abs(np.exp(1j * a).mean())) for a in (apart, against))
@@ -129,14 +129,14 @@ def _wrapped(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agr
 
 
 def _overlap(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Of a mask: its share that lies in the true one, if it holds a tenth of that at least (it may be eroded)."""
+    """Compute the share of a mask in the true one, if it holds a tenth of that at least, since it may be eroded."""
     inside, size, true_size = (int(np.count_nonzero(m)) for m in (estimate & truth, estimate, truth))
     found = inside / true_size
     return Agreement(np.nan, inside / max(size, 1) if found > 0.1 else found)
 
 
 def _level(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Of a noise map: the ratio of the medians."""
+    """Compute the ratio of the medians of two noise maps."""
     return Agreement(float(np.median(estimate[region]) / np.median(truth[region])), 1.0)
 
 
@@ -149,7 +149,7 @@ _MEASURES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Agreement]] 
 
 
 def best_shift(name: str, products: Volumes, scene: Scene) -> tuple[int, int, int]:
-    """By how many voxels (−1, 0 or 1 along each axis) the truth must be moved to look most like the product."""
+    """Find by how many voxels (−1, 0 or 1 along each axis) the truth must be moved to look most like the product."""
     region = binary_erosion(support(products, scene), iterations=2)
     region = region if region.any() else support(products, scene)
     estimate, truth = (v[..., -1] if v.ndim == 4 else v for v in (products[name], scene.truth[name]))
@@ -162,7 +162,7 @@ def best_shift(name: str, products: Volumes, scene: Scene) -> tuple[int, int, in
 
 
 def difference(name: str, one: np.ndarray, other: np.ndarray, region: np.ndarray) -> float:
-    """How far two products differ over the region, as a fraction of the second.
+    """Compute how far two products differ over the region, as a fraction of the second.
 
     Masks: voxels that differ. Wrapped phases: modulo 2π, as a fraction of 1 rad. Unwrapped phases: without the
     neighbourhood's mean, since whole turns are free, and what is harmonic in the mask. All others: root mean square.

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from qsmbench.conform import FAIL, NOT_APPLICABLE, PASS, Check
 from qsmbench.conform.checks import Picture
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import make_folder, write_json
+from qsmbench.grid import Grid
 from qsmbench.method import Method
+from qsmbench.view.page import data_uri, render
+from qsmbench.view.planes import CONVENTION, Voxel, location, mask_box, orthogonal
+from qsmbench.view.volumes import Panel, Row, compose, png
 
 PAGE, TABLE = "index.html", "conform.json"
 
-_ZOOM, _GAP = 3.0, 6  # pixels per mm, and between planes
+WIDTH = 600
+"""Pixels, of a figure."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """Three planes of one volume: what it is, in which span of grey, and the image as a data URI."""
+class Figure:
+    """Three planes of one volume: what it is, in which span of grey, and the picture as a data URI."""
 
     label: str
     span: str
@@ -75,65 +77,41 @@ def counted(checks: Sequence[Check]) -> str:
 
 
 def _html(method: Method, settings: Mapping[str, Any], checks: Sequence[Check]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(
+    return render(
+        Path(__file__).with_name("page.html.j2"),
         method=method,
         settings={**method.settings, **settings},
         checks=checks,
         summary=counted(checks),
         passed=passed(checks),
-        figures={c.name: [(p.name, _rows(p)) for p in c.pictures] for c in checks},
+        figures={c.name: [(p.name, _figures(p)) for p in c.pictures] for c in checks},
+        convention=CONVENTION,
     )
 
 
-def _rows(picture: Picture) -> list[Row]:
-    """Expected, found and their difference, on one scale: that of what was expected."""
-    inside = picture.support
-    expected, found = (np.where(inside, v.astype(float), np.nan) for v in (picture.expected, picture.found))
+def _figures(picture: Picture) -> list[Figure]:
+    """Return expected, found and their difference, on one scale: that of what was expected."""
+    expected, found = (np.where(picture.support, v.astype(float), np.nan) for v in (picture.expected, picture.found))
     low, high = float(np.nanmin(expected)), float(np.nanmax(expected))
     low, high = (low, high) if high > low else (low - 1, low + 1)
     half = (high - low) / 2
-    centre = _centre(expected)
+    grid = Grid(expected.shape, picture.voxel_size)
+    planes = orthogonal(location(_centre(expected), grid), mask_box(np.ones(grid.shape, bool), grid))
+    rows = {
+        "expected": (expected, (low, high)),
+        "found": (found, (low, high)),
+        "difference": (found - expected, (-half, half)),
+    }
     unit = ARTIFACTS[picture.name].unit
-    rows = (
-        ("expected", expected, low, high),
-        ("found", found, low, high),
-        ("difference", found - expected, -half, half),
-    )
-    return [
-        Row(label, f"{a:.3g} to {b:.3g} {unit}".strip(), _uri(volume, centre, picture.voxel_size, a, b))
-        for label, volume, a, b in rows
-    ]
+    figures = []
+    for label, (volume, (black, white)) in rows.items():
+        panels = tuple(Panel(plane, plane.cut(volume, grid), (black, white)) for plane in planes)
+        uri = data_uri(png(compose([Row(panels)], WIDTH)), "png")
+        figures.append(Figure(label, f"{black:.3g} to {white:.3g} {unit}".strip(), uri))
+    return figures
 
 
-def _centre(volume: np.ndarray) -> tuple[int, ...]:
-    """The voxel that stands out most: planes through it show something."""
-    return tuple(int(i) for i in np.unravel_index(np.nanargmax(np.abs(volume - np.nanmean(volume))), volume.shape))
-
-
-def _uri(volume: np.ndarray, centre: tuple[int, ...], size: tuple[float, float, float], low: float, high: float) -> str:
-    """The planes through `centre` across the last, the second and the first axis, side by side."""
-    level = np.nan_to_num((volume - low) / (high - low) * 223 + 32, nan=0).clip(0, 255)  # black is outside
-    planes = []
-    for normal in (2, 1, 0):
-        across, up = (a for a in range(3) if a != normal)
-        pixels = np.take(level, centre[normal], normal).T[::-1].astype(np.uint8)
-        extent = [max(round(volume.shape[a] * size[a] * _ZOOM), 1) for a in (across, up)]
-        planes.append(Image.fromarray(pixels).resize((extent[0], extent[1]), Image.Resampling.NEAREST))
-    width = sum(p.width for p in planes) + _GAP * (len(planes) - 1)
-    sheet = Image.new("L", (width, max(p.height for p in planes)))
-    x = 0
-    for plane in planes:
-        sheet.paste(plane, (x, (sheet.height - plane.height) // 2))
-        x += plane.width + _GAP
-    packed = io.BytesIO()
-    sheet.save(packed, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode()
+def _centre(volume: np.ndarray) -> Voxel:
+    """Return the voxel that stands out most: planes through it show something."""
+    x, y, z = np.unravel_index(np.nanargmax(np.abs(volume - np.nanmean(volume))), volume.shape)
+    return int(x), int(y), int(z)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import label
 
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.grid import Grid
 from qsmbench.method import Method, Orientation
 from qsmbench.units import DR_3T, rad_per_ppm
@@ -80,7 +81,7 @@ class Scene:
         return self.volumes["mask"]
 
     def arguments(self, method: Method) -> dict[str, Any]:
-        """What `method` consumes, each array a copy of its own; what is optional and not in the scene is left out."""
+        """Return what `method` consumes, each array a copy; what is optional and not in the scene is left out."""
         plain = {"grid": self.grid, "te": self.te.copy(), "b0": self.b0, "orientations": self._orientations()}
         volumes = {n: self.volumes[n].copy(order="K") for n in method.consumes if n in self.volumes}
         return {n: (plain | volumes)[n] for n in method.consumes if n in plain or n in volumes}
@@ -90,7 +91,7 @@ class Scene:
         return tuple(Orientation(field.copy(order="K"), self.mask.copy(), grid) for grid, field in fields)
 
     def changed(self, names: list[str], change: Change) -> Scene:
-        """The same scene with the volumes `names` measured otherwise, the local field in all orientations."""
+        """Return the same scene with the volumes `names` measured otherwise, the local field in all orientations."""
         volumes = self.volumes | {n: change(n, self.volumes[n]) for n in names}
         others = self.others
         if "local_field" in names:
@@ -98,7 +99,7 @@ class Scene:
         return replace(self, volumes=volumes, others=others)
 
     def turned(self, place: Callable[[Grid], Grid], turn: Turn) -> Scene:
-        """The scene with `turn` applied to each volume; `place` gives the grid that goes with it."""
+        """Return the scene with `turn` applied to each volume; `place` gives the grid that goes with it."""
         others = tuple((place(grid), np.ascontiguousarray(turn(field))) for grid, field in self.others)
         return replace(
             self,
@@ -109,7 +110,7 @@ class Scene:
         )
 
     def permuted(self, order: tuple[int, int, int]) -> Scene:
-        """The axes renamed: those of the volumes, the voxel size and B0 together."""
+        """Rename the axes: those of the volumes, the voxel size and B0 together."""
 
         def place(g: Grid) -> Grid:
             shape, size, b0_dir = (tuple(v[a] for a in order) for v in (g.shape, g.voxel_size, g.b0_dir))
@@ -118,7 +119,7 @@ class Scene:
         return self.turned(place, lambda v: v.transpose((*order, 3)[: v.ndim]))
 
     def mirrored(self) -> Scene:
-        """The first axis turned round, and B0 with it."""
+        """Reverse the first axis, and B0 with it."""
 
         def place(g: Grid) -> Grid:
             x, y, z = g.b0_dir
@@ -127,7 +128,7 @@ class Scene:
         return self.turned(place, lambda v: v[::-1])
 
     def moved(self, shift: tuple[int, int, int]) -> Scene:
-        """Everything moved by whole voxels; what leaves at one side comes in at the other."""
+        """Move everything by whole voxels; what leaves at one side comes in at the other."""
         return self.turned(lambda g: g, lambda v: np.roll(v, shift, (0, 1, 2)))
 
 
@@ -139,7 +140,7 @@ def _each(turn: Turn, volumes: Volumes) -> Volumes:
 def render(
     grid: Grid = ISOTROPIC, te: tuple[float, ...] = ECHOES, b0: float = 3.0, offset: bool = False, gap: bool = False
 ) -> Scene:
-    """The scene on `grid`.
+    """Render the scene on `grid`.
 
     Args:
         grid: its centre is that of the body.
@@ -186,7 +187,8 @@ def render(
         "water": magnitude[..., 0] * mask,
         "labels": mask.astype(np.uint8),
     }
-    measured |= {name: np.zeros(grid.shape) for name in ("fat", "fat_fraction", "ct")}
+    # of all other artifacts there is nothing in this body
+    measured |= {name: np.zeros(grid.shape, a.dtype) for name, a in ARTIFACTS.items() if name not in measured}
     others = (Grid(grid.shape, grid.voxel_size, b0_dir) for b0_dir in OTHERS)
     turned = tuple((g, ((_local_field(g) + field_error) * mask).astype(np.float32)) for g in others)
     return Scene(grid, times, b0, _as_stored(measured), _as_stored(truth), turned)
@@ -197,13 +199,13 @@ def _as_stored(volumes: Volumes) -> Volumes:
 
 
 def _field_noise(magnitude: np.ndarray, te: np.ndarray, b0: float) -> np.ndarray:
-    """Standard deviation [ppm] of the best fit of the phase without offset, at most 1 where there is no signal."""
+    """Compute the standard deviation [ppm] of the best fit of the phase without offset, at most 1 without signal."""
     information = (magnitude**2) @ te**2
     return np.minimum(NOISE / (rad_per_ppm(b0, 1.0) * np.sqrt(np.maximum(information, 1e-12))), 1.0)
 
 
 def _averaged(grid: Grid) -> Volumes:
-    """χ, its two signs, the fields and the share of the body, averaged over sub-voxels."""
+    """Compute χ, its two signs, the fields and the share of the body, averaged over sub-voxels."""
     names = ("chi_para", "chi_dia", "background", "inside")
     total = {name: np.zeros(grid.shape) for name in names}
     for x, y, z in _sub_voxels(grid):
@@ -220,7 +222,7 @@ def _averaged(grid: Grid) -> Volumes:
 
 
 def _local_field(grid: Grid) -> np.ndarray:
-    """The field of the spheres in the body, averaged over sub-voxels."""
+    """Compute the field of the spheres in the body, averaged over sub-voxels."""
     field = np.zeros(grid.shape)
     for x, y, z in _sub_voxels(grid):
         for centre, radius, chi in SOURCES:
@@ -229,7 +231,7 @@ def _local_field(grid: Grid) -> np.ndarray:
 
 
 def _sub_voxels(grid: Grid) -> Iterator[tuple[np.ndarray, ...]]:
-    """The positions of the first sub-voxel of all voxels, then of the second, … [mm]."""
+    """Yield the positions of the first sub-voxel of all voxels, then of the second, … [mm]."""
     centres = (np.arange(_SUB) + 0.5) / _SUB - 0.5
     for steps in itertools.product(centres, repeat=3):
         yield tuple(a + s * d for a, s, d in zip(grid.axes(), steps, grid.voxel_size, strict=True))
@@ -243,7 +245,7 @@ def sphere(
     centre: tuple[float, float, float],
     radius: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Field per χ of a uniform sphere: zero inside, (a/r)³(3cos²θ − 1)/3 outside; and which points lie inside.
+    """Compute the field per χ of a uniform sphere, zero inside and (a/r)³(3cos²θ − 1)/3 outside, and its inside.
 
     Args:
         x: positions [mm]; likewise `y` and `z`, broadcastable.
@@ -265,6 +267,6 @@ def sphere(
 
 
 def parts(mask: np.ndarray) -> list[np.ndarray]:
-    """The connected parts of a mask, each as a boolean volume."""
+    """Return the connected parts of a mask, each as a boolean volume."""
     labels, count = label(mask)
     return [labels == i for i in range(1, count + 1)]

@@ -43,7 +43,7 @@ class Trial:
         self._known: dict[int, tuple[Scene, Volumes]] = {}
 
     def products(self, scene: Scene, *, again: bool = False) -> Volumes:
-        """The products by name, finite and of the right shape; those of a scene seen before are kept.
+        """Return the products by name, finite and of the right shape; those of a scene seen before are kept.
 
         Args:
             scene: to run on.
@@ -83,7 +83,7 @@ class Trial:
 
 
 def _arrays(arguments: Mapping[str, Any]) -> Volumes:
-    """The arrays among a method's arguments."""
+    """Return the arrays among a method's arguments."""
     fields = {f"orientation {i}": o.local_field for i, o in enumerate(arguments.get("orientations", ()))}
     return {n: v for n, v in arguments.items() if isinstance(v, np.ndarray)} | fields
 

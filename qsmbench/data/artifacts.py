@@ -1,64 +1,239 @@
-"""The artifact table: everything that is known about an artifact."""
+"""The artifact table: everything that is known about an artifact stands in its row, and nowhere else.
+
+Reading and writing, scoring, drawing, the provenance in the report, conformance, scaffolding and BIDS derive from it. A
+new map of the truth is a row here and the line of `scan.simulate` that makes it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import pi
+from typing import Any, Literal
 
 import numpy as np
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """One kind of volume: its file, unit, whether it has an echo axis, and what it is."""
-
-    file: str
-    unit: str
-    meaning: str
-    echoes: bool = False
-    dtype: type = np.float32
-
-
-ARTIFACTS = {
-    "phase": Artifact("phase.nii.gz", "rad", "wrapped phase, growing with the field", echoes=True),
-    "magnitude": Artifact("magnitude.nii.gz", "a.u.", "magnitude", echoes=True),
-    "mask": Artifact("mask.nii.gz", "", "voxels to reconstruct", dtype=np.bool_),
-    "unwrapped": Artifact("unwrapped.nii.gz", "rad", "unwrapped phase", echoes=True),
-    "total_field": Artifact("totalfield.nii.gz", "ppm", "field of all sources, ppm of B0"),
-    "field_noise": Artifact("fieldnoise.nii.gz", "ppm", "standard deviation of the total field's noise"),
-    "local_field": Artifact("localfield.nii.gz", "ppm", "field of the sources in the mask, ppm of B0"),
-    "chi": Artifact("chimap.nii.gz", "ppm", "magnetic susceptibility relative to water (SI)"),
-    "chi_para": Artifact("chi-para.nii.gz", "ppm", "paramagnetic part of χ"),
-    "chi_dia": Artifact("chi-dia.nii.gz", "ppm", "diamagnetic part of χ, as a positive magnitude"),
-    "r2star": Artifact("r2star.nii.gz", "1/s", "effective transverse relaxation rate"),
-    "r2prime": Artifact("r2prime.nii.gz", "1/s", "reversible transverse relaxation rate"),
-    "water": Artifact("water.nii.gz", "a.u.", "water signal"),
-    "fat": Artifact("fat.nii.gz", "a.u.", "fat signal"),
-    "fat_fraction": Artifact("fat-fraction.nii.gz", "0–1", "proton-density fat fraction"),
-    "ct": Artifact("ct.nii.gz", "HU", "what calcified mineral adds to the density on CT"),
-    "labels": Artifact("dseg.nii.gz", "", "index into dseg.tsv", dtype=np.uint8),
-}
-
 
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Colour scale of an artifact, in its unit: the span of its values, that of errors, and if it has no zero."""
+    """Colour scale of an artifact, in its unit: the span of its values, and the largest error either way."""
 
     values: Span
     error: float
-    referenced: bool = False
 
 
-SCALES = {
-    "chi": Scale((-0.1, 0.2), 0.1, referenced=True),
-    "chi_para": Scale((0.0, 0.2), 0.1),
-    "chi_dia": Scale((0.0, 0.1), 0.05),
-    "total_field": Scale((-1.0, 1.0), 0.1, referenced=True),
-    "local_field": Scale((-0.05, 0.05), 0.02, referenced=True),
-    "r2star": Scale((0.0, 60.0), 20.0),
-    "r2prime": Scale((0.0, 40.0), 20.0),
-    "fat_fraction": Scale((0.0, 1.0), 0.2),
+@dataclass(frozen=True)
+class Bids:
+    """Where the truth of an artifact stands in a BIDS derivative.
+
+    Attributes:
+        name: folder, entities and suffix, such as `anat/R2map`.
+        sidecar: keys of its JSON beside `Units` and `SkullStripped`.
+    """
+
+    name: str
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One kind of volume.
+
+    Attributes:
+        file: its name in a folder of artifacts; without `.nii.gz`, it is what the QSM-CI contract calls the artifact.
+        unit: of its values; empty for none.
+        meaning: what it is.
+        echoes: whether it has a fourth axis, of echoes.
+        dtype: of the array; bool makes it a mask.
+        own_zero: whether its zero means something. Else it is known up to a constant, as χ is, so that it is scored and
+            drawn relative to its mean in the mask.
+        is_field: whether it is a field, which the sources of the whole object make. BIDS stores fields in Hz.
+        in_scan: whether it is part of every scan.
+        truth: whether the truth of a simulation holds it: always, sometimes (with what it is about), or never.
+        unscored: why it is not scored, whether or not a truth is known; empty if it is.
+        scale: its colour scale, if it can be drawn.
+        tissue_property: the property of the tissues that its truth follows from; or shape.
+        made_from: what a new method that makes it starts from, if nobody says.
+        bids: where its truth stands in BIDS; None: nowhere.
+    """
+
+    file: str
+    unit: str
+    meaning: str
+    echoes: bool = False
+    dtype: type = np.float32
+    own_zero: bool = True
+    is_field: bool = False
+    in_scan: bool = False
+    truth: Literal["always", "sometimes", "never"] = "never"
+    unscored: str = ""
+    scale: Scale | None = None
+    tissue_property: str = ""
+    made_from: str | None = None
+    bids: Bids | None = None
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it is a set of voxels, not a map of values."""
+        return self.dtype is np.bool_
+
+
+ARTIFACTS = {
+    "phase": Artifact(
+        "phase.nii.gz",
+        "rad",
+        "wrapped phase, growing with the field",
+        echoes=True,
+        in_scan=True,
+        unscored="the phase at TE = 0 is free; a field that is fitted to it can be scored",
+        scale=Scale((-pi, pi), pi),
+    ),
+    "magnitude": Artifact(
+        "magnitude.nii.gz",
+        "a.u.",
+        "magnitude",
+        echoes=True,
+        in_scan=True,
+        unscored="its unit is arbitrary",
+    ),
+    "mask": Artifact(
+        "mask.nii.gz",
+        "",
+        "voxels to reconstruct",
+        dtype=np.bool_,
+        in_scan=True,
+        truth="always",
+        scale=Scale((0.0, 1.0), 1.0),
+        tissue_property="shape",
+        made_from="magnitude",
+        bids=Bids("anat/desc-brain_mask", {"Type": "Brain"}),
+    ),
+    "unwrapped": Artifact(
+        "unwrapped.nii.gz",
+        "rad",
+        "unwrapped phase",
+        echoes=True,
+        unscored="whole turns and the phase at TE = 0 are free; a field that is fitted to it can be scored",
+        scale=Scale((-2 * pi, 2 * pi), pi),
+        made_from="phase",
+    ),
+    "total_field": Artifact(
+        "totalfield.nii.gz",
+        "ppm",
+        "field of all sources, ppm of B0",
+        own_zero=False,
+        is_field=True,
+        truth="always",
+        scale=Scale((-1.0, 1.0), 0.1),
+        tissue_property="chi",
+        made_from="phase",
+        bids=Bids("fmap/desc-total_fieldmap"),
+    ),
+    "field_noise": Artifact("fieldnoise.nii.gz", "ppm", "standard deviation of the total field's noise"),
+    "local_field": Artifact(
+        "localfield.nii.gz",
+        "ppm",
+        "field of the sources in the mask, ppm of B0",
+        own_zero=False,
+        is_field=True,
+        truth="always",
+        scale=Scale((-0.05, 0.05), 0.02),
+        tissue_property="chi",
+        made_from="total_field",
+        bids=Bids("fmap/desc-local_fieldmap"),
+    ),
+    "chi": Artifact(
+        "chimap.nii.gz",
+        "ppm",
+        "magnetic susceptibility relative to water (SI)",
+        own_zero=False,
+        truth="always",
+        scale=Scale((-0.1, 0.2), 0.1),
+        tissue_property="chi",
+        made_from="local_field",
+        bids=Bids("anat/Chimap"),
+    ),
+    "chi_para": Artifact(
+        "chi-para.nii.gz",
+        "ppm",
+        "paramagnetic part of χ",
+        truth="always",
+        scale=Scale((0.0, 0.2), 0.1),
+        tissue_property="chi",
+        made_from="chi",
+        bids=Bids("anat/desc-paramagnetic_Chimap"),
+    ),
+    "chi_dia": Artifact(
+        "chi-dia.nii.gz",
+        "ppm",
+        "diamagnetic part of χ, as a positive magnitude",
+        truth="always",
+        scale=Scale((0.0, 0.1), 0.05),
+        tissue_property="chi",
+        made_from="chi",
+        bids=Bids("anat/desc-diamagnetic_Chimap", {"Description": "as |χ−|"}),
+    ),
+    "r2star": Artifact(
+        "r2star.nii.gz",
+        "1/s",
+        "effective transverse relaxation rate",
+        truth="always",
+        scale=Scale((0.0, 60.0), 20.0),
+        tissue_property="r2star",
+        made_from="magnitude",
+        bids=Bids("anat/R2starmap"),
+    ),
+    "r2": Artifact(
+        "r2.nii.gz",
+        "1/s",
+        "irreversible transverse relaxation rate",
+        truth="always",
+        scale=Scale((0.0, 40.0), 20.0),
+        tissue_property="r2",
+        bids=Bids("anat/R2map"),
+    ),
+    "r2prime": Artifact(
+        "r2prime.nii.gz",
+        "1/s",
+        "reversible transverse relaxation rate",
+        truth="always",
+        scale=Scale((0.0, 40.0), 20.0),
+        tissue_property="r2star",
+        made_from="magnitude",
+    ),
+    "water": Artifact("water.nii.gz", "a.u.", "water signal", tissue_property="pd"),
+    "fat": Artifact("fat.nii.gz", "a.u.", "fat signal", tissue_property="fat_fraction"),
+    "fat_fraction": Artifact(
+        "fat-fraction.nii.gz",
+        "0–1",
+        "proton-density fat fraction",
+        scale=Scale((0.0, 1.0), 0.2),
+        tissue_property="fat_fraction",
+    ),
+    "ct": Artifact(
+        "ct.nii.gz",
+        "HU",
+        "what calcified mineral adds to the density on CT",
+        truth="sometimes",
+        scale=Scale((0.0, 1000.0), 500.0),
+        tissue_property="chi",
+    ),
+    "labels": Artifact(
+        "dseg.nii.gz",
+        "",
+        "index into dseg.tsv",
+        dtype=np.uint8,
+        truth="always",
+        unscored="its values are names",
+        tissue_property="shape",
+        bids=Bids("anat/dseg", {"Manual": False}),
+    ),
 }
-"""The colour scales. Those that are `referenced` are drawn relative to their mean in the mask."""
+
+SCAN_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.in_scan)
+"""What every scan holds."""
+
+TRUE_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.truth == "always" and not a.in_scan)
+"""What the truth of every simulation holds, beside its mask."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qsmbench import __version__
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import Params, make_folder, read_json, write_json, write_regions
 from qsmbench.data.phase_units import to_radians
 from qsmbench.data.volumes import check_grid, open_grid, open_volume, save_volume
@@ -19,10 +20,11 @@ from qsmbench.units import hz_per_ppm
 
 BIDS_VERSION = "1.11.0"
 GENERATED = [{"Name": "qsmbench", "Version": __version__}]
+_WHOLE = {"SkullStripped": False}
 
 
 def is_bids(folder: Path) -> bool:
-    """Whether `folder` is the root of a BIDS dataset."""
+    """Return whether `folder` is the root of a BIDS dataset."""
     return (folder / "dataset_description.json").is_file()
 
 
@@ -108,7 +110,7 @@ def _echo_files(folder: Path, part: str) -> dict[int, Path]:
 
 
 def _sidecar(volume: Path, root: Path) -> dict[str, Any]:
-    """The keys of a volume, by BIDS inheritance: those of the folders above, then its own."""
+    """Return the keys of a volume, by BIDS inheritance: those of the folders above, then its own."""
     own = volume.with_name(volume.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     content: dict[str, Any] = {}
     for above in [root, *reversed([p for p in volume.parents if root in p.parents])]:
@@ -159,7 +161,7 @@ def write_megre(
     """
     folder = root / f"sub-{subject}" / "anat"
     make_folder(folder)
-    _describe(root, {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": "raw", "GeneratedBy": GENERATED})
+    _describe(root, name, "raw")
     for e, te in enumerate(params.te):
         sidecar: dict[str, Any] = {
             "EchoTime": round(float(te), 9),
@@ -189,9 +191,9 @@ def write_truth(
     *,
     subject: str = "01",
 ) -> Path:
-    """Write the truth of a simulation as a BIDS derivative: χ and its parts [ppm], R2* and R2 [1/s], fields [Hz].
+    """Write the truth of a simulation as a BIDS derivative: what has a place there by the artifact table.
 
-    Mask and labels go with them. The diamagnetic part is written as a positive magnitude.
+    Fields are written in Hz, each with a magnitude, and all else in the unit of the table.
 
     Args:
         root: folder of the derivative.
@@ -205,41 +207,32 @@ def write_truth(
     Returns:
         the subject's folder, with the maps in `anat` and the fields in `fmap`.
     """
-    folder, affine = root / f"sub-{subject}", params.grid.affine
-    _describe(
-        root,
-        {
-            "Name": "truth",
-            "BIDSVersion": BIDS_VERSION,
-            "DatasetType": "derivative",
-            "GeneratedBy": GENERATED,
-        },
-    )
-    whole, brain = {"SkullStripped": False}, {"Type": "Brain"}
-    hz = {"Units": "Hz", **whole}
-    maps: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
-        "anat/Chimap": (truth["chi"], {"Units": "ppm", **whole}),
-        "anat/desc-paramagnetic_Chimap": (truth["chi_para"], {"Units": "ppm", **whole}),
-        "anat/desc-diamagnetic_Chimap": (truth["chi_dia"], {"Units": "ppm", "Description": "as |χ−|", **whole}),
-        "anat/R2starmap": (truth["r2star"], {"Units": "1/s", **whole}),
-        "anat/R2map": (truth["r2star"] - truth["r2prime"], {"Units": "1/s", **whole}),
-        "anat/desc-brain_mask": (mask, brain),
-        "anat/dseg": (truth["labels"], {"Manual": False}),
-    }
-    for name in ("total", "local"):
-        field = truth[f"{name}_field"] * np.float32(hz_per_ppm(params.b0))
-        maps[f"fmap/desc-{name}_fieldmap"] = (field, hz)
-        maps[f"fmap/desc-{name}_magnitude"] = (magnitude, whole)
-    for place, (volume, sidecar) in maps.items():
-        kind, name = place.split("/")
-        make_folder(folder / kind)
-        save_volume(folder / kind / f"sub-{subject}_{name}.nii.gz", volume, affine)
-        if sidecar:
-            write_json(folder / kind / f"sub-{subject}_{name}.json", sidecar)
+    folder = root / f"sub-{subject}"
+    _describe(root, "truth", "derivative")
+    for name, volume in {**truth, "mask": mask}.items():
+        artifact = ARTIFACTS[name]
+        if artifact.bids is None:
+            continue
+        unit, place = artifact.unit, artifact.bids.name
+        if artifact.is_field:
+            unit, volume = "Hz", volume * np.float32(hz_per_ppm(params.b0))
+            _write_derivative(folder, place.replace("fieldmap", "magnitude"), magnitude, _WHOLE, params.grid)
+        sidecar = {"Units": unit, **artifact.bids.sidecar, **_WHOLE} if unit else artifact.bids.sidecar
+        _write_derivative(folder, place, volume, sidecar, params.grid)
     write_regions(folder / "anat" / f"sub-{subject}_dseg.tsv", regions)
     return folder
 
 
-def _describe(root: Path, description: dict[str, Any]) -> None:
+def _write_derivative(folder: Path, place: str, volume: np.ndarray, sidecar: Mapping[str, Any], grid: Grid) -> None:
+    """Write a volume of a subject and its JSON; `place` is the kind of the image and its name, as in `anat/dseg`."""
+    kind, name = place.split("/")
+    make_folder(folder / kind)
+    stem = f"{folder.name}_{name}"
+    save_volume(folder / kind / f"{stem}.nii.gz", volume, grid.affine)
+    write_json(folder / kind / f"{stem}.json", sidecar)
+
+
+def _describe(root: Path, name: str, kind: str) -> None:
     make_folder(root)
+    description = {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": kind, "GeneratedBy": GENERATED}
     write_json(root / "dataset_description.json", description)

@@ -13,7 +13,7 @@ import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.phase_units import to_radians
-from qsmbench.data.volumes import _not_empty, check_grid, open_grid, open_volume, save_volume
+from qsmbench.data.volumes import check_grid, check_not_empty, open_grid, open_volume, save_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 
@@ -112,8 +112,8 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
         raise QsmbenchError(f"{path}: has {values.ndim} axes {values.shape}; {name} has {axes}")
     if grid is not None:
         check_grid(path, values.shape, affine, grid)
-    if name == "mask":
-        values = _not_empty(path, values != 0)
+    if artifact.is_mask:
+        values = check_not_empty(path, values != 0)
     if name == "phase":
         values, note = to_radians(values, str(path))
         if note:
@@ -145,8 +145,13 @@ def write(folder: Path, values: Mapping[str, np.ndarray], grid: Grid) -> None:
 
 
 def present(folder: Path) -> list[str]:
-    """Names of the artifacts that lie in `folder`."""
+    """Return the names of the artifacts that lie in `folder`."""
     return [name for name, artifact in ARTIFACTS.items() if (folder / artifact.file).is_file()]
+
+
+def orientation_folder(i: int) -> str:
+    """Return where the i-th orientation of a scan lies within the folder of the first."""
+    return f"orientation-{i}" if i else ""
 
 
 def make_folder(folder: Path) -> None:
@@ -165,7 +170,7 @@ def make_folder(folder: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Read the object in a JSON file.
 
     Raises:
         QsmbenchError: no such file, or not a JSON object.

@@ -10,7 +10,7 @@ TOLERANCE = 1.01  # rounding of stored values
 
 
 def to_radians(phase: np.ndarray, where: str) -> tuple[np.ndarray, str | None]:
-    """Phase in −π…π, from radians or from the integer units of the common scanners.
+    """Convert phase to −π…π, from radians or from the integer units of the common scanners.
 
     Recognised, by their range (the volume must use more than half of it): radians (−π…π or 0…2π), Siemens
     (0…4095, or −4096…4095 as some converters write it), and milliradians as GE stores them (−3142…3142).

@@ -1,4 +1,4 @@
-"""What the truth rests on: each value behind the properties of each region, its source, and whether it is assumed."""
+"""The provenance of a truth: the values that the properties of each region follow from, and their sources."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 from qsmbench.errors import QsmbenchError
 
-BASIS_FILE = "basis.tsv"
-"""Beside a truth: one row for each `Basis`."""
+PROVENANCE_FILE = "basis.tsv"
+"""Beside a truth: one row for each `SourcedValue`."""
 
 SCENARIO_FILE = "scenario.json"
 """Beside a truth: its scenario, case, question, endpoint, regions, source and `assumed`; empty if it has none."""
 
 
 @dataclass(frozen=True)
-class Basis:
-    """A value that a property of a region rests on.
+class SourcedValue:
+    """A value that a property of a region follows from, and where it comes from.
 
     Attributes:
         region: its name; empty for what concerns the whole object, or a place that no region is named after.
@@ -29,7 +29,7 @@ class Basis:
         unit: of the number, if it has one.
         source: where the value comes from.
         by: who states it: table, phantom, scenario, population or user.
-        assumed: whether it is ours, not measured or published, nor stated by the user.
+        assumed: whether it is ours, neither measured nor published, nor stated by the user.
     """
 
     region: str
@@ -42,19 +42,19 @@ class Basis:
     assumed: bool
 
 
-COLUMNS = tuple(f.name for f in fields(Basis))
+COLUMNS = tuple(f.name for f in fields(SourcedValue))
 
 
-def write_basis(path: Path, rows: Iterable[Basis]) -> None:
-    """Write a tab-separated table with a column for each attribute of `Basis`; `assumed` is yes or no."""
+def write_provenance(path: Path, rows: Iterable[SourcedValue]) -> None:
+    """Write a tab-separated table with a column for each attribute of `SourcedValue`; `assumed` is yes or no."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, "excel-tab", lineterminator="\n")
         table.writerow(COLUMNS)
         table.writerows([*(getattr(row, c) for c in COLUMNS[:-1]), "yes" if row.assumed else "no"] for row in rows)
 
 
-def read_basis(path: Path) -> list[Basis]:
-    """Read what `write_basis` wrote.
+def read_provenance(path: Path) -> list[SourcedValue]:
+    """Read what `write_provenance` wrote.
 
     Raises:
         QsmbenchError: no such file, or it has other columns.
@@ -66,4 +66,4 @@ def read_basis(path: Path) -> list[Basis]:
         if tuple(table.fieldnames or ()) != COLUMNS:
             raise QsmbenchError(f"{path}: columns are {table.fieldnames}; legal are {', '.join(COLUMNS)}")
         rows: list[dict[str, Any]] = [{**row, "assumed": row["assumed"] == "yes"} for row in table]
-    return [Basis(**row) for row in rows]
+    return [SourcedValue(**row) for row in rows]

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def _open(path: Path, take: Callable[[Any], T]) -> T:
-    """What `take` reads off the NIfTI image in a file; anything that is wrong with the file is one line."""
+    """Return what `take` reads off the NIfTI image in a file; anything that is wrong with the file is one line."""
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file")
     try:
@@ -38,7 +38,7 @@ def _values(image: Any) -> np.ndarray:
 
 
 def open_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """The shape and the affine of a NIfTI file.
+    """Read the shape and the affine of a NIfTI file.
 
     Raises:
         QsmbenchError: no such file, or not a NIfTI file.
@@ -47,7 +47,7 @@ def open_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
 
 
 def open_volume(path: Path, *, finite: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """The values (scaled, float32 or integer as stored) and the affine of a NIfTI file.
+    """Read the values (scaled, float32 or integer as stored) and the affine of a NIfTI file.
 
     Args:
         path: of the file.
@@ -88,10 +88,15 @@ def read_mask(path: Path, grid: Grid) -> np.ndarray:
     """
     values, affine = open_volume(path)
     check_grid(path, values.shape, affine, grid)
-    return _not_empty(path, values != 0)
+    return check_not_empty(path, values != 0)
 
 
-def _not_empty(path: Path, mask: np.ndarray) -> np.ndarray:
+def check_not_empty(path: Path, mask: np.ndarray) -> np.ndarray:
+    """Return the mask unless it is empty.
+
+    Raises:
+        QsmbenchError: it is.
+    """
     if not mask.any():
         raise QsmbenchError(f"{path}: the mask is empty; at least one voxel must be non-zero")
     return mask

@@ -72,7 +72,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the `algorithm.yml` of a folder. Keys that the contract does not use are its author's own affair.
+    """Read the `algorithm.yml` of a folder. Keys that the contract does not use are ignored.
 
     Raises:
         QsmbenchError: no such folder or file, an unknown stage or input, or a value of the wrong kind.
@@ -102,7 +102,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _inputs(path: Path, content: Mapping[str, Any], stage: Stage) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is read in any case, and what if it is there."""
+    """Return what is read in any case, and what is read if it is there."""
     named = {key: _names(path, key, content.get(key)) for key in ("inputs", "optional_inputs")}
     for key, names in named.items():
         own = [n for n in names if n in stage.produces]

@@ -25,9 +25,8 @@ from qsmbench.data.volumes import check_grid, open_grid, open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.external.container import ON_THIS_MACHINE, Call, contained, native
 from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
-from qsmbench.external.described import Described
 from qsmbench.grid import Grid
-from qsmbench.method import Container
+from qsmbench.method import Container, ExternalMethod
 
 CONFIG_FILE = "config.json"
 
@@ -41,7 +40,7 @@ _OUT_OF_MEMORY = 137
 """Exit code of a container whose process was killed, which its engine does when the memory limit is reached."""
 
 
-def load(folder: Path, container: Container = "none", memory_limit: float | None = None) -> Described:
+def load(folder: Path, container: Container = "none", memory_limit: float | None = None) -> ExternalMethod:
     """The method in a folder that keeps the QSM-CI contract.
 
     Args:
@@ -62,7 +61,7 @@ def load(folder: Path, container: Container = "none", memory_limit: float | None
     def reconstruct(**values: Any) -> tuple[np.ndarray, ...]:
         return _reconstruct(folder.resolve(), manifest, container, memory_limit, values)
 
-    return Described(
+    return ExternalMethod(
         name=manifest.name,
         function=reconstruct,
         produces=manifest.produces,

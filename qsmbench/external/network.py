@@ -11,8 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.external.described import Described
 from qsmbench.external.patches import Patches
+from qsmbench.method import ExternalMethod
 from qsmbench.threads import n_threads
 from qsmbench.typed_yaml import Model, load_yaml
 
@@ -76,7 +76,7 @@ class Description(Model):
         return outputs
 
 
-def load(path: Path) -> Described:
+def load(path: Path) -> ExternalMethod:
     """The network that a YAML file describes; see `Description` for its keys.
 
     Raises:
@@ -94,7 +94,7 @@ def load(path: Path) -> Described:
 
     inputs = [channel.artifact for channel in description.inputs]
     produces = tuple(channel.artifact for channel in description.outputs)
-    return Described(
+    return ExternalMethod(
         name=path.stem,
         function=reconstruct,
         produces=produces,

@@ -3,7 +3,7 @@
 To add one, put a function decorated with `@metric` into a file of its own name in this folder.
 """
 
-from qsmbench.metrics._declaration import Metric, find, metric, names
-from qsmbench.metrics._score import COLUMNS, score
+from qsmbench.metrics._declaration import Metric, files, find, metric, modules, names
+from qsmbench.metrics._score import COLUMNS, not_scored, score
 
-__all__ = ["COLUMNS", "Metric", "find", "metric", "names", "score"]
+__all__ = ["COLUMNS", "Metric", "files", "find", "metric", "modules", "names", "not_scored", "score"]

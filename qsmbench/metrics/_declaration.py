@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.errors import QsmbenchError, offer
+from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.metrics._values import cut_to_mask
 
 CONSUMABLE = {
-    "estimate": "(nx, ny, nz) float32, the reconstruction; 0 where the method did not reconstruct",
-    "truth": "(nx, ny, nz) float32, the truth, in the unit of the estimate",
+    "estimate": "(nx, ny, nz), the reconstruction, 0 where the method did not reconstruct; see `Metric.centred`",
+    "truth": "(nx, ny, nz), the truth, in the unit of the estimate; see `Metric.centred`",
     "mask": "(nx, ny, nz) bool, the voxels to score",
     "study_mask": "(nx, ny, nz) bool, the voxels that the study asks for",
     "support": "(nx, ny, nz) bool, the voxels that the method reconstructed",
@@ -29,7 +31,7 @@ CONSUMABLE = {
     "field": "(nx, ny, nz) float32, ppm of B0, the field that the inversion was fed",
     "grid": "the Grid",
 }
-"""What a metric may consume."""
+"""What a metric may consume, and what each of it is."""
 
 _FOLDER = Path(__file__).parent
 
@@ -47,6 +49,9 @@ class Metric:
         reference: where the definition comes from.
         label: what a table calls it.
         artifacts: the artifacts that it can score; empty for all.
+        centred: how it takes `estimate` and `truth`. None: float64, 0 outside the mask, and relative to their mean in
+            it if the artifact is known up to a constant, as χ and fields are. True: relative to their mean whatever
+            the artifact. False: as they are. A metric that takes no mask gets them as they are.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Metric:
     reference: str
     label: str
     artifacts: tuple[str, ...] = ()
+    centred: bool | None = None
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -65,19 +71,43 @@ class Metric:
 
     @property
     def definition(self) -> str:
-        """The docstring up to its `Args`: what the metric computes."""
-        return (inspect.getdoc(self.function) or "").split("\nArgs:")[0].strip()
+        """The docstring without its sections `Returns` and `Raises`: what the metric computes."""
+        return re.split(r"\n(?:Args|Returns|Raises):", inspect.getdoc(self.function) or "")[0].strip()
 
     def unit_of(self, artifact: str) -> str:
-        """Unit of the value when `artifact` is scored."""
+        """Return the unit of the value when `artifact` is scored."""
         return ARTIFACTS[artifact].unit if self.unit is None else self.unit
 
+    def can_score(self, artifact: str) -> bool:
+        """Return whether it is defined for `artifact`; a mask is no map, and needs what is declared for masks."""
+        if self.artifacts:
+            return artifact in self.artifacts
+        return not ARTIFACTS[artifact].is_mask or "estimate" not in self.consumes
+
     def distance(self, value: float) -> float:
-        """How far `value` is from the best one; smaller is better for every metric."""
+        """Return how far `value` is from the best one; smaller is better for every metric."""
         return abs(value - self.best)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
+    def centres(self, artifact: str) -> bool | None:
+        """Return whether maps of an artifact are taken relative to their mean in the mask; None: as they are."""
+        if self.centred is False or "mask" not in self.consumes:
+            return None
+        return self.centred or not ARTIFACTS[artifact].own_zero
+
+    def __call__(self, *args: Any, artifact: str = "chi", **kwargs: Any) -> Any:
+        """Compute the metric of `artifact`; the other arguments are those of its function, the maps as they are."""
+        arguments = inspect.signature(self.function).bind(*args, **kwargs).arguments
+        return self.function(**apply_centring(arguments, self.centres(artifact)))
+
+
+def apply_centring(arguments: Mapping[str, Any], centred: bool | None) -> dict[str, Any]:
+    """Return `arguments` with `estimate` and `truth` as a metric takes them, by what `Metric.centres` says.
+
+    Raises:
+        NotApplicable: the mask is empty.
+    """
+    maps = [n for n in ("estimate", "truth") if centred is not None and arguments.get(n) is not None]
+    return {**arguments, **{n: cut_to_mask(arguments[n], arguments["mask"], centred=bool(centred)) for n in maps}}
 
 
 def metric(
@@ -88,6 +118,7 @@ def metric(
     reference: str,
     label: str = "",
     artifacts: tuple[str, ...] = (),
+    centred: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Declare a function to be a metric; the arguments are the attributes of `Metric`.
 
@@ -109,6 +140,7 @@ def metric(
             reference,
             label or name.replace("_", " "),
             artifacts,
+            centred,
         )
         unknown = [n for n in declared.consumes if n not in CONSUMABLE]
         if unknown:
@@ -128,20 +160,30 @@ def _plugins() -> dict[str, Any]:
 
 @cache
 def names() -> list[str]:
-    """Names of all metrics: the built-in ones, then those of installed packages."""
+    """Return the names of all metrics: the built-in ones, then those of installed packages."""
     own = sorted(f.stem for f in _FOLDER.glob("[a-z]*.py"))
     return [*own, *(n for n in _plugins() if n not in own)]
 
 
+def files() -> list[Path]:
+    """Return the files of the built-in metrics, and of what scores with them."""
+    return sorted(f for f in _FOLDER.glob("*.py") if f.name != "__init__.py")
+
+
+def modules() -> list[str]:
+    """Return the dotted names of the modules that hold the metrics of installed packages."""
+    return sorted({e.value.partition(":")[0] for e in _plugins().values()})
+
+
 @cache
 def find(name: str) -> Metric:
-    """The metric called `name`.
+    """Find the metric called `name`.
 
     Raises:
         QsmbenchError: there is no such metric, or its file or entry point declares none of that name.
     """
     if name not in names():
-        raise QsmbenchError(f"unknown metric {name!r}; {offer(name, names())}")
+        raise QsmbenchError(f"unknown metric {name!r}; {suggest(name, names())}")
     if (_FOLDER / f"{name}.py").is_file():
         found = getattr(importlib.import_module(f"qsmbench.metrics.{name}"), name, None)
     else:

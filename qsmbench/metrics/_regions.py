@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.metrics._values import referenced
 
 Regions = Sequence[tuple[int, str, str]]
 
 
 def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions) -> dict[str, float]:
-    """Mean of each region relative to the mean of the mask; regions without a voxel in the mask are left out.
+    """Compute the mean of each region; regions without a voxel in the mask are left out.
 
     Args:
         volume: (nx, ny, nz), any unit.
@@ -21,7 +20,7 @@ def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regio
         labels: (nx, ny, nz) integer.
         regions: (index, name, group) each.
     """
-    values, inside = referenced(volume, mask), labels[mask].astype(np.intp)
+    values, inside = volume[mask], labels[mask].astype(np.intp)
     count = np.bincount(inside)
     total = np.bincount(inside, weights=values)
     present = [(index, name) for index, name, _ in regions if index < count.size and count[index]]
@@ -31,7 +30,7 @@ def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regio
 def dgm_line(
     estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions
 ) -> tuple[float, float, float]:
-    """Slope, intercept and R² of the least-squares line of reconstructed over true means of the group `dgm`.
+    """Fit a line to reconstructed over true means of the group `dgm`: its slope, intercept and R².
 
     Raises:
         NotApplicable: fewer than three such regions, or their true means are equal.

@@ -1,4 +1,4 @@
-"""What the metrics share: values referenced to a mask, their norm, and volumes cut to a mask."""
+"""What the metrics share: values relative to their mean in a mask, their norm, and volumes cut to a mask."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from qsmbench.errors import NotApplicable
 
 
-def referenced(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The values in the mask minus their mean.
+def centred_values(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the values in the mask minus their mean.
 
     QSM knows χ up to a constant, so that every comparison is made relative to the mean of the mask
     (Bilgic 2024, doi:10.1002/mrm.30006). A constant volume gives exact zeros.
@@ -31,13 +31,24 @@ def referenced(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return values
 
 
+def cut_to_mask(volume: np.ndarray, mask: np.ndarray, *, centred: bool) -> np.ndarray:
+    """Return a volume that holds the values in the mask, minus their mean if `centred`, and 0 elsewhere; float64.
+
+    Raises:
+        NotApplicable: the mask is empty.
+    """
+    if not mask.any():
+        raise NotApplicable("the mask is empty")
+    return scatter(centred_values(volume, mask) if centred else volume[mask], mask)
+
+
 def norm(values: np.ndarray) -> float:
-    """Euclidean norm, summed in one fixed order, so that equal values give equal norms to the last bit."""
+    """Compute the Euclidean norm, summed in one fixed order, so that equal values give equal norms to the last bit."""
     return float(np.sqrt(np.square(values).sum()))
 
 
 def truth_norm(truth: np.ndarray) -> float:
-    """Norm of the referenced truth, by which an error is divided.
+    """Compute the norm of the true values, by which an error is divided.
 
     Raises:
         NotApplicable: it is zero.
@@ -49,7 +60,7 @@ def truth_norm(truth: np.ndarray) -> float:
 
 
 def box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
-    """The smallest box that holds the mask, grown by `margin` voxels within the array.
+    """Return the smallest box that holds the mask, grown by `margin` voxels within the array.
 
     Raises:
         NotApplicable: the mask is empty.
@@ -64,7 +75,7 @@ def box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
 
 
 def scatter(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A volume that holds `values` in the mask and 0 elsewhere, float64."""
+    """Return a volume that holds `values` in the mask and 0 elsewhere, float64."""
     volume = np.zeros(mask.shape)
     volume[mask] = values
     return volume

@@ -12,17 +12,13 @@ from qsmbench.metrics._regions import region_means
     label="regional bias",
 )
 def bias(estimate, truth, mask, labels, regions):
-    """Reconstructed minus true mean of each region, both relative to their mean in the mask.
+    """Reconstructed minus true mean of each region.
 
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
-        labels: (nx, ny, nz) integer.
-        regions: list of (index, name, group).
+    Of χ and fields, which are known up to a constant, both are relative to their mean in the mask; a map with a zero
+    of its own, such as R2*, counts as it is.
 
     Returns:
-        dict from region to float, ppm.
+        dict from region to float, in the unit of the artifact.
     """
     true = region_means(truth, mask, labels, regions)
     found = region_means(estimate, mask, labels, regions)

@@ -8,14 +8,10 @@ from qsmbench.metrics._declaration import metric
 
 @metric(unit="%", best=100.0, higher_is_better=True, reference="qsmbench")
 def coverage(support, study_mask):
-    """Share of the voxels of the study mask that the method reconstructed.
+    """Share of the voxels of the study mask that the method reconstructed, or that its mask holds.
 
     A method that erodes the mask is spared the difficult edge; its other scores are to be read beside this
     one.
-
-    Args:
-        support: (nx, ny, nz) bool.
-        study_mask: (nx, ny, nz) bool.
 
     Returns:
         float, %.
@@ -23,7 +19,7 @@ def coverage(support, study_mask):
     Raises:
         NotApplicable: the study mask is empty.
     """
-    asked = np.count_nonzero(study_mask)
-    if asked == 0:
+    size = np.count_nonzero(study_mask)
+    if size == 0:
         raise NotApplicable("the mask is empty")
-    return 100 * (np.count_nonzero(support & study_mask) / asked)
+    return 100 * (np.count_nonzero(support & study_mask) / size)

@@ -8,7 +8,7 @@ from scipy.fft import next_fast_len
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import box, norm, referenced, scatter
+from qsmbench.metrics._values import box, centred_values, norm, scatter
 from qsmbench.ops.arrays.fft import convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
 
@@ -20,6 +20,7 @@ from qsmbench.ops.kernels.dipole import dipole_kernel
     reference="Marques and Bowtell 2005, doi:10.1002/cmr.b.20034",
     label="data consistency",
     artifacts=("chi",),
+    centred=False,
 )
 def data_consistency(estimate, support, mask, field, grid):
     """Norm of the field that χ makes minus the field that χ was made from, over the norm of the latter.
@@ -27,13 +28,6 @@ def data_consistency(estimate, support, mask, field, grid):
     100 · ‖D∗χ − f‖ / ‖f‖ in the mask, both relative to their mean there; χ is relative to its mean in the
     support and 0 outside. It needs no truth, but is no accuracy: noise and streaks are consistent with the
     data too.
-
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        support: (nx, ny, nz) bool.
-        mask: (nx, ny, nz) bool.
-        field: (nx, ny, nz) float32, ppm of B0.
-        grid: the Grid.
 
     Returns:
         float, %.
@@ -43,18 +37,18 @@ def data_consistency(estimate, support, mask, field, grid):
     """
     if not support.any():
         raise NotApplicable("the method reconstructed no voxel")
-    given = referenced(field, mask)
-    size = norm(given)
+    measured = centred_values(field, mask)
+    size = norm(measured)
     if size == 0:
         raise NotApplicable("the field is constant within the mask")
     near = box(support | mask)
-    chi = scatter(referenced(estimate, support), support[near])
-    made = referenced(dipole_field(chi, grid), mask[near])
-    return 100 * (norm(made - given) / size)
+    chi = scatter(centred_values(estimate, support), support[near])
+    predicted = centred_values(dipole_field(chi, grid), mask[near])
+    return 100 * (norm(predicted - measured) / size)
 
 
 def dipole_field(chi: np.ndarray, grid: Grid) -> np.ndarray:
-    """Field of a susceptibility map: k-space dipole 1/3 − (k·b)²/k², 0 at k = 0, padded to twice the shape.
+    """Compute the field of a susceptibility map: k-space dipole 1/3 − (k·b)²/k², 0 at k = 0, padded to twice the shape.
 
     Args:
         chi: (nx, ny, nz), ppm; a box cut from a volume on `grid`.

@@ -1,7 +1,7 @@
 """Error that is left after the best straight line from reconstruction to truth."""
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import norm, referenced, truth_norm
+from qsmbench.metrics._values import norm, truth_norm
 
 
 @metric(
@@ -16,20 +16,16 @@ def detrended_nrmse(estimate, truth, mask):
 
     It forgives a wrong scale, such as that of regularisation, which `detrended_slope` reports. Because a = 1,
     c = 0 is one of the lines, it never exceeds the plain NRMSE. (Fitting the reconstruction on the truth and
-    inverting the line divides by a slope that regularisation makes small, and raises the error.)
-
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
+    inverting the line divides by a slope that regularisation makes small, and raises the error.) Of a map with a zero
+    of its own, c is 0: the line goes through it, and a wrong offset is not forgiven.
 
     Returns:
         float, %.
 
     Raises:
-        NotApplicable: the truth is constant within the mask.
+        NotApplicable: the truth is constant within the mask, or zero if it has a zero of its own.
     """
-    t, x = referenced(truth, mask), referenced(estimate, mask)
+    t, x = truth[mask], estimate[mask]
     size, power = truth_norm(t), float((x * x).sum())
     slope = float((x * t).sum()) / power if power > 0 else 0.0
     return 100 * (norm(slope * x - t) / size)

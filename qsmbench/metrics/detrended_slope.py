@@ -2,7 +2,6 @@
 
 from qsmbench.errors import NotApplicable
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import referenced
 
 
 @metric(
@@ -15,20 +14,15 @@ from qsmbench.metrics._values import referenced
 def detrended_slope(estimate, truth, mask):
     """The slope a of the least-squares line t ≈ a·x + c through all voxels of the mask.
 
-    Above 1 the reconstruction x is damped; below 1 it is exaggerated or noisy.
-
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
+    Above 1 the reconstruction x is damped; below 1 it is exaggerated or noisy. Of a map with a zero of its own, c is 0.
 
     Returns:
         float, dimensionless.
 
     Raises:
-        NotApplicable: the reconstruction is constant within the mask.
+        NotApplicable: the reconstruction is constant within the mask, or zero if it has a zero of its own.
     """
-    t, x = referenced(truth, mask), referenced(estimate, mask)
+    t, x = truth[mask], estimate[mask]
     power = float((x * x).sum())
     if power == 0:
         raise NotApplicable("the reconstruction is constant within the mask")

@@ -18,13 +18,6 @@ def dgm_intercept(estimate, truth, mask, labels, regions):
     Both are relative to the mean of the mask, so it is the offset that the nuclei show at a true mean of
     zero.
 
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
-        labels: (nx, ny, nz) integer.
-        regions: list of (index, name, group).
-
     Returns:
         float, ppm.
 

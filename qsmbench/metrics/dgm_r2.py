@@ -17,13 +17,6 @@ def dgm_r2(estimate, truth, mask, labels, regions):
 
     The square of their correlation; 0 where the reconstruction does not tell the nuclei apart.
 
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
-        labels: (nx, ny, nz) integer.
-        regions: list of (index, name, group).
-
     Returns:
         float, 0…1.
 

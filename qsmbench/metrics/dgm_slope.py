@@ -17,13 +17,6 @@ def dgm_slope(estimate, truth, mask, labels, regions):
 
     Below 1, iron is underestimated.
 
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
-        labels: (nx, ny, nz) integer.
-        regions: list of (index, name, group).
-
     Returns:
         float, dimensionless.
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import correlate1d, uniform_filter
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import box, norm, referenced, scatter, truth_norm
+from qsmbench.metrics._values import box, norm, truth_norm
 
 SIGMA = 1.5
 """Width of the Gaussian [voxels]."""
@@ -21,18 +21,15 @@ REACH = 7
     higher_is_better=False,
     reference="Langkammer 2018, doi:10.1002/mrm.26830",
     label="HFEN",
+    centred=True,
 )
 def hfen(estimate, truth, mask):
     """Norm of the Laplacian of Gaussian of the error over that of the truth, within the mask.
 
-    Both volumes are referenced to the mask and cut to it before they are filtered (15³ voxels, σ = 1.5
+    Both volumes are relative to their mean in the mask and cut to it before they are filtered (15³ voxels, σ = 1.5
     voxels, sum zero, zeros around): sources outside the mask, such as air, would leak through the kernel into
-    both norms. An error that ends at the border of the mask counts as an edge.
-
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
+    both norms. An error that ends at the border of the mask counts as an edge. An offset of the whole map does
+    not, even if the map has a zero of its own: the border would outweigh all structure.
 
     Returns:
         float, %.
@@ -40,13 +37,11 @@ def hfen(estimate, truth, mask):
     Raises:
         NotApplicable: the truth is constant within the mask.
     """
-    t = referenced(truth, mask)
+    near = box(mask)  # everything outside the mask is zero, so the filter needs to see no more than this
+    t, inside = truth[near], mask[near]
     truth_norm(t)
-    error = referenced(estimate, mask) - t
-    # Everything outside the mask is zero, so the filter needs to see no more than the mask's box.
-    inside = mask[box(mask)]
-    reference = norm(laplacian_of_gaussian(scatter(t, inside))[inside])
-    return 100 * (norm(laplacian_of_gaussian(scatter(error, inside))[inside]) / reference)
+    reference = norm(laplacian_of_gaussian(t)[inside])
+    return 100 * (norm(laplacian_of_gaussian(estimate[near] - t)[inside]) / reference)
 
 
 def laplacian_of_gaussian(volume: np.ndarray) -> np.ndarray:

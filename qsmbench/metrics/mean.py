@@ -12,15 +12,12 @@ from qsmbench.metrics._regions import region_means
     label="regional mean",
 )
 def mean(estimate, mask, labels, regions):
-    """Mean of the reconstruction in each region, relative to its mean in the mask.
+    """Mean of the reconstruction in each region.
 
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
-        labels: (nx, ny, nz) integer.
-        regions: list of (index, name, group).
+    Of χ and fields, which are known up to a constant, it is relative to the mean in the mask; a map with a zero of its
+    own, such as R2*, counts as it is.
 
     Returns:
-        dict from region to float, ppm.
+        dict from region to float, in the unit of the artifact.
     """
     return region_means(estimate, mask, labels, regions)

@@ -1,7 +1,7 @@
 """Normalised root-mean-square error."""
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import norm, referenced, truth_norm
+from qsmbench.metrics._values import norm, truth_norm
 
 
 @metric(
@@ -12,22 +12,19 @@ from qsmbench.metrics._values import norm, referenced, truth_norm
     label="NRMSE",
 )
 def nrmse(estimate, truth, mask):
-    """Norm of the error over the norm of the truth, both relative to their mean in the mask.
+    """Norm of the error over the norm of the truth.
 
-    100 · ‖(x − x̄) − (t − t̄)‖ / ‖t − t̄‖. The truth scores 0, an empty map exactly 100.
-
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
+    100 · ‖x − t‖ / ‖t‖ over the mask. Of χ and fields, which are known up to a constant, x and t are relative to their
+    mean in the mask; a map with a zero of its own, such as R2*, counts as it is. The truth scores 0, an empty map
+    exactly 100.
 
     Returns:
         float, %.
 
     Raises:
-        NotApplicable: the truth is constant within the mask.
+        NotApplicable: the truth is constant within the mask, or zero if it has a zero of its own.
     """
-    t = referenced(truth, mask)
+    t = truth[mask]
     size = truth_norm(t)
     # The ratio comes first: 100·(a/a) is exactly 100, (100·a)/a need not be.
-    return 100 * (norm(referenced(estimate, mask) - t) / size)
+    return 100 * (norm(estimate[mask] - t) / size)

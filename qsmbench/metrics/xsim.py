@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import box, referenced, scatter
+from qsmbench.metrics._values import box
 
 C1 = 0.01**2
 """(K1·L)² with K1 = 0.01 and L = 1 ppm [ppm²]."""
@@ -33,12 +33,7 @@ def xsim(estimate, truth, mask):
     """Structural similarity in ppm (luminance × contrast × structure in a 7³ window), mean over the mask.
 
     K1 = 0.01, K2 = 0.001, L = 1 ppm; Gaussian window of σ = 1.5 voxels; edges of the volume are replicated.
-    Both maps are referenced to the mask, since χ has no absolute zero, and set to 0 outside.
-
-    Args:
-        estimate: (nx, ny, nz) float32, ppm.
-        truth: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool.
+    Both maps are relative to their mean in the mask, since χ has no absolute zero, and 0 outside.
 
     Returns:
         float, at most 1.
@@ -48,12 +43,11 @@ def xsim(estimate, truth, mask):
     """
     near = box(mask, REACH)  # beyond the window's reach of the mask nothing matters
     inside = mask[near]
-    x, t = (scatter(referenced(v, mask), inside) for v in (estimate, truth))
-    return float(similarity(x, t)[inside].mean())
+    return float(similarity(estimate[near], truth[near])[inside].mean())
 
 
 def similarity(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """The map of the structural similarity of two volumes in ppm, (nx, ny, nz) float64 each."""
+    """Compute the map of the structural similarity of two volumes in ppm, (nx, ny, nz) float64 each."""
     mean_x, mean_t = window(x), window(t)
     product, power = mean_x * mean_t, mean_x**2 + mean_t**2
     covariance = window(x * t) - product
@@ -62,7 +56,7 @@ def similarity(x: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def window(volume: np.ndarray) -> np.ndarray:
-    """Gaussian-weighted local mean over 7³ voxels, with replicated edges."""
+    """Compute the Gaussian-weighted local mean over 7³ voxels, with replicated edges."""
     g = np.exp(-(np.arange(-REACH, REACH + 1) ** 2) / (2 * SIGMA**2))
     g /= g.sum()
     for axis in range(3):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmbench.data.provenance import Basis
+from qsmbench.data.provenance import SourcedValue
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import origins
@@ -149,7 +149,7 @@ class Phantom(ABC):
             anisotropy.apply(canvas, self.fibres, self._oriented(b0))
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
 
-    def basis(self, b0: float) -> list[Basis]:
+    def basis(self, b0: float) -> list[SourcedValue]:
         """The values that the properties of each region rest on at `b0` [T], and which of them are assumed.
 
         Where a source changes what is there, its region rests on both; what lies below a source that is placed by
@@ -167,10 +167,10 @@ class Phantom(ABC):
         return [replace(row, region=name) for name, found in rows.items() for row in dict.fromkeys(found)]
 
     @abstractmethod
-    def _basis_of(self, region: str, b0: float) -> list[Basis]:
+    def _basis_of(self, region: str, b0: float) -> list[SourcedValue]:
         """What a region of the anatomy rests on, without its sources."""
 
-    def _general_basis(self, b0: float) -> list[Basis]:
+    def _general_basis(self, b0: float) -> list[SourcedValue]:
         """What the whole object rests on, and what is around its regions."""
         return [] if self.description.texture is None else origins.of_texture(self.description.texture)
 

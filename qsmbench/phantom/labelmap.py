@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from qsmbench.data.provenance import Basis
+from qsmbench.data.provenance import SourcedValue
 from qsmbench.data.volumes import open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
@@ -100,7 +100,7 @@ class LabelPhantom(Phantom):
     def _tissue_of(self, region: str) -> str | None:
         return next((row.get("tissue") for row in self._rows.values() if row["name"] == region), None)
 
-    def _basis_of(self, region: str, b0: float) -> list[Basis]:
+    def _basis_of(self, region: str, b0: float) -> list[SourcedValue]:
         where = locate(self.description.table, self.path.parent)
         row = next(row for row in self._rows.values() if row["name"] == region)
         if name := row.get("tissue"):

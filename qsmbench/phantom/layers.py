@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qsmbench.data.provenance import Basis
+from qsmbench.data.provenance import SourcedValue
 from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
@@ -155,7 +155,7 @@ class ShapePhantom(Phantom):
             parts: list[d.Layer | d.Shell] = [layer, *layer.shells]
             yield from (part for part in parts if (part.region or part.tissue) == region)
 
-    def _basis_of(self, region: str, b0: float) -> list[Basis]:
+    def _basis_of(self, region: str, b0: float) -> list[SourcedValue]:
         rows = []
         for part in self._fillings_of(region):
             if part.tissue is not None:
@@ -167,7 +167,7 @@ class ShapePhantom(Phantom):
             rows += self._blood_basis(region, b0)
         return rows
 
-    def _blood_basis(self, region: str, b0: float) -> list[Basis]:
+    def _blood_basis(self, region: str, b0: float) -> list[SourcedValue]:
         """What the veins of a region rest on: their blood, beside their tissue."""
         stated, blood = self.description.vessels, self._blood
         assert stated is not None and blood is not None
@@ -184,7 +184,7 @@ class ShapePhantom(Phantom):
             values = {name: (value, self._drawn(origin)) for name, (value, origin) in values.items()}
         return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
 
-    def _general_basis(self, b0: float) -> list[Basis]:
+    def _general_basis(self, b0: float) -> list[SourcedValue]:
         around = find_tissue(self.tissues, self.description.background, self.path)
         rows = [*super()._general_basis(b0), *origins.of_tissue(around, b0)]
         if self._population is None or self.person is None:
@@ -192,7 +192,7 @@ class ShapePhantom(Phantom):
         if self.person.is_template and self.person.age == self._population.age.reference:
             return rows
         who = f"subject {self.person.seed}, {self.person.age:.0f} years"
-        return [Basis(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
+        return [SourcedValue(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])

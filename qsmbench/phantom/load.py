@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 
-from qsmbench.errors import QsmbenchError, offer
+from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.paths import share
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description.files import locate
@@ -100,7 +100,7 @@ def _path(name: str) -> Path:
         if path.is_file():
             return path
         raise QsmbenchError(f"{path}: no such file")
-    known = offer(name, [*names(), *scenarios()])
+    known = suggest(name, [*names(), *scenarios()])
     raise QsmbenchError(f"phantom {name!r} is unknown; {known}, or give a path to a YAML")
 
 
@@ -146,7 +146,7 @@ def _first(error: ValidationError, content: dict[str, Any]) -> str:
         if "." in key:
             return f"{told}; see the other phantoms for the legal keys"
         description = LabelDescription if content.get("kind") == "labelmap" else ShapesDescription
-        return f"{told}; {offer(key, [*description.model_fields, *(content.get('parameters') or {})], 'legal are')}"
+        return f"{told}; {suggest(key, [*description.model_fields, *(content.get('parameters') or {})], 'legal are')}"
     if first["type"] == "missing":
         return f"{key} is missing"
     return refused(key, first["input"], first["msg"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from qsmbench.data.provenance import Basis
+from qsmbench.data.provenance import SourcedValue
 from qsmbench.phantom.description import sources as s
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.description.tissues import Origin, Tissue
@@ -21,7 +21,7 @@ ANYWHERE = ""
 """In place of a region: the whole object, or a place that no region is named after."""
 
 
-def of_tissue(tissue: Tissue, b0: float) -> list[Basis]:
+def of_tissue(tissue: Tissue, b0: float) -> list[SourcedValue]:
     """What a region rests on that is made of `tissue`, at `b0` [T]."""
     behind = {"chi": WATER.chi, "r2star": ("r2", *WATER.chi) if tissue.follows_chi else ("r2star",)}
     return [
@@ -31,12 +31,12 @@ def of_tissue(tissue: Tissue, b0: float) -> list[Basis]:
     ]
 
 
-def of_material(values: Mapping[str, float], origin: Origin) -> list[Basis]:
+def of_material(values: Mapping[str, float], origin: Origin) -> list[SourcedValue]:
     """What a region rests on whose properties are given in place."""
     return [_basis(name, name, value, UNITS[name], origin) for name, value in values.items()]
 
 
-def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0: float) -> list[Basis]:
+def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0: float) -> list[SourcedValue]:
     """What a place rests on because a source lies there.
 
     Args:
@@ -55,7 +55,7 @@ def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0:
 
 def of_blood(
     tissue: Tissue, values: Mapping[str, tuple[float, Origin]], constants: Iterable[str], b0: float
-) -> list[Basis]:
+) -> list[SourcedValue]:
     """What veins rest on: χ and R2* on their blood's `values` and `constants`, R2* on the table's law, all else on it.
 
     See `veins.blood`: the law holds at 3 T, and follows the table at other fields.
@@ -68,13 +68,13 @@ def of_blood(
     return rows
 
 
-def of_constant(name: str, constant: str) -> Basis:
+def of_constant(name: str, constant: str) -> SourcedValue:
     """The property `name`, as it rests on a `constant` of `phantoms/sources.csv`."""
     known = s.constant_table()[constant]
     return _basis(name, constant, known.value, known.unit, known.origin)
 
 
-def of_texture(texture: Texture) -> list[Basis]:
+def of_texture(texture: Texture) -> list[SourcedValue]:
     """What the spread within tissues rests on; their means do not depend on it."""
     origin = Origin(texture.source, "assumed" in texture.source, "phantom")
     return [
@@ -91,6 +91,6 @@ def lies_in(source: s.InPlace) -> tuple[str, ...]:
     return (inside,) if isinstance(inside, str) else inside or (ANYWHERE,)
 
 
-def _basis(name: str, value_of: str, value: Any, unit: str, origin: Origin) -> Basis:
+def _basis(name: str, value_of: str, value: Any, unit: str, origin: Origin) -> SourcedValue:
     shown = f"{value + 0:.4g}" if isinstance(value, float) else str(value)  # no -0
-    return Basis(ANYWHERE, name, value_of, shown, unit, origin.source, origin.by, origin.assumed)
+    return SourcedValue(ANYWHERE, name, value_of, shown, unit, origin.source, origin.by, origin.assumed)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qsmbench.analysis.columns import Column
 from qsmbench.analysis.regions import Regional
-from qsmbench.analysis.replicates import Column
+from qsmbench.analysis.replicates import whole_mask
 from qsmbench.analysis.results import Study
-from qsmbench.report._summary import Table
+from qsmbench.analysis.summary import Table
+from qsmbench.report._summary import direction
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -43,7 +46,7 @@ _STYLE = {
 
 
 def scores_chart(study: Study, table: Table, support: str, name: str) -> str:
-    """Strip plots, one panel a metric and one line a chain: a point per seed, and a box from five seeds on.
+    """Draw strip plots, one panel a metric and one line a chain: a point per seed, and a box from five seeds on.
 
     Points far beyond the others are drawn as arrows at the border.
     """
@@ -51,21 +54,17 @@ def scores_chart(study: Study, table: Table, support: str, name: str) -> str:
     columns = table.measured
     if not chains or not columns:
         return ""
-    mine = study.scores[(study.scores["group"] == table.group) & (study.scores["artifact"] == table.artifact)]
-    mine = mine[(mine["region"] == "") & mine["value"].notna()]
+    mine = study.scores[(study.scores["group"] == table.group) & study.scores["value"].notna()]
     figure, panels = _panels(len(columns), 3, (3.1, 0.21 * len(chains) + 0.3), _names_width(chains), sharey=True)
     for axes, c in zip(panels, columns, strict=False):
-        rows = mine[mine["metric"] == c.metric]
-        if rows["support"].isin(["common"]).any():  # otherwise it is scored once, for both
-            rows = rows[rows["support"] == support]
-        _strips(axes, [rows.loc[rows["chain"] == chain, "value"].to_numpy() for chain in chains], c)
+        _strips(axes, _values(whole_mask(mine, table.artifact, c, support), chains), c)
         axes.set_yticks(range(len(chains)), chains)
     panels[0].invert_yaxis()  # the others share its axis
     return _svg(figure, name, f"{table.group}: scores of every seed on {support}")
 
 
 def cost_chart(study: Study, table: Table, name: str) -> str:
-    """Run time and peak memory of every chain: the mean as a bar, a point per seed."""
+    """Draw run time and peak memory of every chain: the mean as a bar, a point per seed."""
     columns = table.costs
     chains = [r.chain for r in table.methods]
     if not chains or not columns:
@@ -73,8 +72,7 @@ def cost_chart(study: Study, table: Table, name: str) -> str:
     mine = study.scores[(study.scores["group"] == table.group) & study.scores["value"].notna()]
     figure, panels = _panels(len(columns), 2, (4.8, 0.21 * len(chains) + 0.3), _names_width(chains), sharey=True)
     for axes, c in zip(panels, columns, strict=False):
-        rows = mine[mine["metric"] == c.metric]
-        values = [rows.loc[rows["chain"] == chain, "value"].to_numpy() for chain in chains]
+        values = _values(whole_mask(mine, table.artifact, c, "run"), chains)
         axes.barh(range(len(chains)), [v.mean() if v.size else 0 for v in values], 0.6, color=_METHOD, alpha=0.45)
         _points(axes, values, _METHOD)
         axes.set_yticks(range(len(chains)), chains)
@@ -84,7 +82,7 @@ def cost_chart(study: Study, table: Table, name: str) -> str:
 
 
 def regional_chart(regional: Regional, name: str) -> str:
-    """Reconstructed over true regional means, one panel a chain, on the line of identity."""
+    """Draw reconstructed over true regional means, one panel a chain, with the line of identity."""
     if not regional.rows or not any(np.isfinite(t.mean) for t in regional.truth.values()):
         return ""
     figure, panels = _panels(len(regional.rows), 4, (2.35, 2.1), 0.75, head=0.45, sharex=True, sharey=True)
@@ -107,6 +105,11 @@ def regional_chart(regional: Regional, name: str) -> str:
     return _svg(figure, name, f"{regional.group}: reconstructed over true regional means")
 
 
+def _values(rows: pd.DataFrame, chains: Sequence[str]) -> list[np.ndarray]:
+    """Return the values of each chain."""
+    return [rows.loc[rows["chain"] == chain, "value"].to_numpy() for chain in chains]
+
+
 def _panels(
     count: int,
     across: int,
@@ -117,7 +120,7 @@ def _panels(
     sharex: bool = False,
     sharey: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels of `size` [inch], `across` in a row, with room to their left and above them."""
+    """Return a figure of `count` panels of `size` [inch], `across` in a row, with room to their left and above them."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -140,12 +143,12 @@ def _panels(
 
 
 def _names_width(names: Sequence[str]) -> float:
-    """Room for the names beside an axis [inch]."""
+    """Return the width of the names beside an axis [inch]."""
     return 0.2 + 0.072 * max(map(len, names))
 
 
 def _strips(axes: Axes, values: Sequence[np.ndarray], c: Column) -> None:
-    """The values of each chain on a line, within a range that lone outliers do not stretch."""
+    """Draw the values of each chain on a line, within a range that lone outliers do not stretch."""
     inliers = _range(np.concatenate(values)) if any(v.size for v in values) else (0.0, 1.0)
     for y, v in enumerate(values):
         if v.size >= _BOX_FROM:
@@ -162,7 +165,7 @@ def _strips(axes: Axes, values: Sequence[np.ndarray], c: Column) -> None:
 
 
 def _box(axes: Axes, values: np.ndarray, y: float) -> None:
-    """Quartiles and whiskers behind the points."""
+    """Draw quartiles and whiskers behind the points."""
     ink: dict[str, Any] = {"color": _FAINT}
     axes.boxplot(
         values,
@@ -179,13 +182,13 @@ def _box(axes: Axes, values: np.ndarray, y: float) -> None:
 
 
 def _points(axes: Axes, values: Sequence[np.ndarray], colour: str) -> None:
-    """One point per seed."""
+    """Draw one point per seed."""
     for y, v in enumerate(values):
         axes.plot(v, np.full(v.size, y), "o", color=colour, markersize=4.2, alpha=0.75, markeredgewidth=0)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """The range of the values within three interquartile ranges of the quartiles."""
+    """Return the range of the values within three interquartile ranges of the quartiles."""
     low, high = np.quantile(values, [0.25, 0.75])
     reach = 3 * (high - low) or np.inf
     near = values[(values >= low - reach) & (values <= high + reach)]
@@ -193,7 +196,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _clip(panels: Sequence[Axes], values: Sequence[float], ends: np.ndarray) -> None:
-    """Show the line of identity, and keep a chain that went astray from squeezing the panels of the others."""
+    """Show the line of identity, and keep outliers of one chain from squeezing the panels of the others."""
     low, high = _range(np.array([v for v in values if np.isfinite(v)]))
     low, high = min(low, float(ends[0])), max(high, float(ends[1]))
     margin = 0.08 * (high - low) or 0.01
@@ -201,9 +204,9 @@ def _clip(panels: Sequence[Axes], values: Sequence[float], ends: np.ndarray) -> 
 
 
 def _head(axes: Axes, c: Column) -> None:
-    """Name, unit and direction of a panel."""
+    """Write name, unit and direction of a panel."""
     axes.set_title(c.label + (f" [{c.unit}]" if c.unit else ""), fontsize=9, loc="left", color=INK)
-    axes.set_title(c.arrow, fontsize=7.5, loc="right", color=_FAINT)
+    axes.set_title(direction(c), fontsize=7.5, loc="right", color=_FAINT)
     axes.grid(axis="both", color=_FAINT, alpha=0.25, linewidth=0.5)
     axes.tick_params(length=2)
     axes.locator_params(axis="x", nbins=5)
@@ -216,7 +219,7 @@ def _legend_point(colour: str, label: str) -> Line2D:
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:
-    """The figure as an SVG element: no metadata, own ids, ink of the page, a label for readers of the screen."""
+    """Return the figure as an SVG element: no metadata, own ids, ink of the page, a label for screen readers."""
     import matplotlib
 
     buffer = io.StringIO()

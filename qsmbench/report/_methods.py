@@ -1,35 +1,41 @@
-"""What the steps of the chains were: each method, its settings, where they come from, and its source."""
+"""The methods of a study: their settings, where those come from, and their references."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbench.data.folders import read_json
-from qsmbench.run.chains import prefixes
-from qsmbench.run.step import RUN_FILE
+from qsmbench.run.specs import RUN_FILE, prefixes, read_record
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting as it was used.
+    """A setting of a method.
 
     Attributes:
         name: its name.
-        value: its value as text; the range over the datasets where the data decided.
-        how: empty for a default; otherwise set, the file that it was tuned in, or what it was chosen by.
+        value: its value as text; the range over the datasets where a method of parameter choice set it.
+        origin: where the value comes from; empty for a default.
     """
 
     name: str
     value: str
-    how: str
+    origin: str
 
 
 @dataclass(frozen=True)
-class Used:
-    """A method as the study used it: its name in the chains, its settings, and its reference."""
+class MethodUse:
+    """A method in a study.
+
+    Attributes:
+        name: its name in the chains.
+        method: its own name.
+        settings: all of them.
+        reference: author and year.
+        doi: of the reference, if it has one.
+    """
 
     name: str
     method: str
@@ -38,43 +44,49 @@ class Used:
     doi: str
 
 
-def methods_used(folder: Path, datasets: Sequence[str], chains: Iterable[str]) -> list[Used]:
-    """The methods of a study, in the order in which its chains name them.
+def methods_used(
+    folder: Path, datasets: Sequence[str], chains: Iterable[str], origins: Mapping[str, str]
+) -> list[MethodUse]:
+    """Return the methods of a study, in the order in which its chains name them.
 
     Args:
         folder: of the study.
         datasets: names of its datasets.
         chains: names of its chains.
+        origins: where the settings of a method come from, by its name in the chains; "set" for others.
+
+    Returns:
+        the methods of which there is a record.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for chain in dict.fromkeys(p for c in chains for p in prefixes(c)):
         for file in (folder / dataset / "chains" / chain / RUN_FILE for dataset in datasets):
-            record = read_json(file) if file.is_file() else {}
-            if "used" in record:
-                runs.setdefault(chain.rpartition(".")[2], []).append(record)
-    return [_used(name, records) for name, records in runs.items()]
+            record = read_record(file)
+            if record is not None and "used" in record.details:
+                runs.setdefault(chain.rpartition(".")[2], []).append(record.details)
+    return [_method_use(name, records, origins.get(name, "set")) for name, records in runs.items()]
 
 
-def _used(name: str, records: list[dict[str, Any]]) -> Used:
+def _method_use(name: str, records: Sequence[dict[str, Any]], origin: str) -> MethodUse:
     first = records[0]
     author, _, doi = first.get("reference", "").partition(", doi:")
     chosen = [r["notes"]["chosen"] for r in records if "chosen" in r.get("notes", {})]
     settings = []
     for key, value in first["used"].items():
-        mine = [c for c in chosen if c["setting"] == key]
-        if mine:
-            ends = sum(c.get("at_end", False) for c in mine)
-            how = f"by {mine[0]['by']}" + (f", at the end of its span on {ends} of {len(mine)} scans" if ends else "")
-            settings.append(Setting(key, _range([c["value"] for c in mine]), how))
-        else:
-            settings.append(Setting(key, _shown(value), first.get("origin", "set") if key in first["settings"] else ""))
-    return Used(name, first["method"], settings, author, doi)
+        choices = [c for c in chosen if c["setting"] == key]
+        plain = Setting(key, _text(value), origin if key in first["settings"] else "")
+        settings.append(_chosen(key, choices) if choices else plain)
+    return MethodUse(name, first["method"], settings, author, doi)
 
 
-def _range(values: list[float]) -> str:
-    low, high = _shown(min(values)), _shown(max(values))
-    return low if low == high else f"{low} – {high}"
+def _chosen(key: str, choices: Sequence[dict[str, Any]]) -> Setting:
+    """Return a setting that the data of each scan decided."""
+    ends = sum(c.get("at_end", False) for c in choices)
+    values = [c["value"] for c in choices]
+    low, high = _text(min(values)), _text(max(values))
+    origin = f"by {choices[0]['by']}" + (f", at the end of its span on {ends} of {len(choices)} scans" if ends else "")
+    return Setting(key, low if low == high else f"{low} – {high}", origin)
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

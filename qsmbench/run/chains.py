@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qsmbench.data.artifacts import SCAN_ARTIFACTS, TRUE_ARTIFACTS
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import PARAMETERS, Container, Method
 from qsmbench.ops.arrays.device import split_device
 from qsmbench.run import registry
 from qsmbench.run.settings import check_settings
+from qsmbench.run.specs import ScoreSpec, StepSpec, prefixes
 
 TRUTH = "truth"
-SCAN_ARTIFACTS = ("phase", "magnitude", "mask")
-TRUE_ARTIFACTS = ("chi", "chi_para", "chi_dia", "total_field", "local_field", "r2star", "r2prime", "labels")
+"""The control that opens the truth to its chain."""
+
+SCAN, TRUTH_FOLDER = "<scan>", "<truth>"
+"""Providers of artifacts beside the steps of a chain; no method can have such a name."""
+
+ORIENTATION_ARTIFACTS = ("local_field", "mask", "magnitude")
+"""What each orientation is made of for a method that takes `orientations`."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +64,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Step:
-    """The last step of a (part of a) chain, such as `vsharp` of `romeo.fit.vsharp`."""
+    """The last step of a (part of a) chain, such as `vsharp` of `romeo.fit.vsharp`.
+
+    Attributes:
+        chain: names of the methods up to this one.
+        method: what runs.
+        use: how the study uses it.
+        providers: for each artifact that is known at this step, what provides it: `scan`, `truth`, or the chain whose
+            last step produced it.
+    """
 
     chain: str
     method: Method
     use: Use
+    providers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parent(self) -> str | None:
@@ -69,61 +85,96 @@ class Step:
         return self.chain.rpartition(".")[0] or None
 
     @property
+    def name(self) -> str:
+        """The name of the method in the chain."""
+        return self.chain.rpartition(".")[2]
+
+    @property
     def artifacts(self) -> list[str]:
         """What the chain is scored by: the first product of its last step, and its other maps of which a truth exists.
 
         The first is what is drawn.
         """
-        first, *rest = self.method.produces
-        return [first, *(name for name in rest if name in TRUE_ARTIFACTS)]
+        first, *rest = self.method.produces or ("",)
+        return [first, *(name for name in rest if name in TRUE_ARTIFACTS)] if first else []
 
-    def spec(
-        self, chains: Path, scan: Path, truth: Path | None, limits: Limits, *, orientations: bool
-    ) -> dict[str, Any]:
-        """The step as `qsmbench.run.step.run` takes it.
+    @property
+    def inputs(self) -> dict[str, str]:
+        """For each artifact that the method takes and that is known, what provides it."""
+        wanted = list(self.method.consumes)
+        if "orientations" in wanted:
+            wanted += ORIENTATION_ARTIFACTS
+        return {name: self.providers[name] for name in dict.fromkeys(wanted) if name in self.providers}
+
+    def spec(self, places: Places, limits: Limits, *, orientations: Sequence[str], each: bool) -> StepSpec:
+        """Return the step as `run.step.run` takes it.
 
         Args:
-            chains: folder that holds a folder for each step.
-            scan: folder of the scan.
-            truth: folder of the truth, if there is one.
+            places: where scan, truth and the products of steps lie.
             limits: of the step.
-            orientations: whether it runs on every orientation of the head that the scan has, or on the first alone.
+            orientations: folders of the further orientations of the scan.
+            each: whether it runs on every orientation, since a later step takes them all.
         """
-        return {
-            "chain": self.chain,
-            "orientations": orientations,
-            "method": self.use.method,
-            "settings": dict(self.use.settings),
-            "origin": self.use.origin,
-            "out": str(chains / self.chain),
-            "inputs": [str(f) for f in folders(self.chain, chains, scan, truth)],
-            "parent": str(chains / self.parent) if self.parent else None,
+        return StepSpec(
+            chain=self.chain,
+            method=self.use.method,
+            settings=dict(self.use.settings),
+            inputs={n: str(places.of(p)) for n, p in self.inputs.items() if places.has(p, n)},
+            scan=str(places.scan),
+            out=str(places.of(self.chain)),
+            orientations=list(orientations),
+            each_orientation=each,
+            broken=self.method.broken,
             **asdict(limits),
-        }
+        )
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a chain finds its artifacts.
+
+    Attributes:
+        chains: folder that holds a folder for each step.
+        scan: folder of the scan.
+        truth: folder of the truth, or None.
+        absent: what scan or truth lack, as pairs of provider and artifact.
+    """
+
+    chains: Path
+    scan: Path
+    truth: Path | None
+    absent: frozenset[tuple[str, str]] = frozenset()
+
+    def has(self, provider: str, artifact: str) -> bool:
+        """Whether a provider has an artifact; steps have all that they produce."""
+        there = provider != TRUTH_FOLDER or self.truth is not None
+        return there and (provider, artifact) not in self.absent
+
+    def of(self, provider: str) -> Path:
+        """Return the folder of a provider."""
+        if provider == TRUTH_FOLDER and self.truth is not None:
+            return self.truth
+        return self.scan if provider == SCAN else self.chains / provider
 
 
 Resolve = Callable[[str], Use]
 
 
-def prefixes(chain: str) -> list[str]:
-    """`a.b.c` → `a`, `a.b`, `a.b.c`."""
-    names = chain.split(".")
-    return [".".join(names[: i + 1]) for i in range(len(names))]
-
-
 def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") -> list[Step]:
-    """The steps of a chain, each checked to find what it consumes.
+    """Return the steps of a chain, each checked to find what it consumes.
+
+    A method that cannot be loaded is a step like any other (`Method.broken` says why); what follows it is not checked.
 
     Args:
         chain: names joined by dots.
         resolve: the Use of a name (by default the method of that name with its default settings).
-        container: where folders of others' code are to run; see `registry.find`.
+        container: where folders of others' code are to run; see `method.Container`.
 
     Raises:
         QsmbenchError: a method is unknown, does not know a setting, or lacks an artifact at its place in the chain.
     """
-    available = set(SCAN_ARTIFACTS)
-    found = []
+    providers = dict.fromkeys(SCAN_ARTIFACTS, SCAN)
+    found: list[Step] = []
     for prefix in prefixes(chain):
         name = prefix.rpartition(".")[2]
         if not name:
@@ -131,34 +182,49 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
         if name == TRUTH:
             if prefix != TRUTH:
                 raise QsmbenchError(f"chain {chain!r}: truth can only be the first step")
-            available |= set(TRUE_ARTIFACTS)
+            providers = {**dict.fromkeys(TRUE_ARTIFACTS, TRUTH_FOLDER), **providers}
         use = resolve(name)
-        method = registry.find(use.method, container=container)
-        check_settings(name, method, use.settings)
-        known = {*available, *method.optional, *PARAMETERS}
-        missing = [n for n in method.consumes if n not in known]
-        if missing:
-            raise QsmbenchError(
-                f"chain {chain!r}: {name} needs {missing[0]}, which no step before it produces; "
-                f"available there are {', '.join(sorted(available))}"
-            )
-        available |= set(method.produces)
-        found.append(Step(prefix, method, use))
+        method = registry.describe(use.method, container=container)
+        found.append(Step(prefix, method, use, dict(providers)))
+        if not any(step.method.broken for step in found):
+            check_settings(name, method, use.settings)
+            _check_inputs(chain, found[-1])
+        providers |= dict.fromkeys(method.produces, prefix)
     return found
+
+
+def _check_inputs(chain: str, step: Step) -> None:
+    known = {*step.providers, *step.method.optional, *PARAMETERS}
+    missing = [n for n in step.method.consumes if n not in known]
+    if missing:
+        raise QsmbenchError(
+            f"chain {chain!r}: {step.name} needs {missing[0]}, which no step before it produces; "
+            f"available there are {', '.join(sorted(step.providers))}"
+        )
 
 
 def over_orientations(steps: Iterable[Step]) -> set[str]:
-    """The chains whose last step runs on every orientation, since a step after it takes them all."""
+    """Return the chains whose last step runs on every orientation, since a step after it takes them all."""
     return {p for s in steps if "orientations" in s.method.consumes for p in prefixes(s.chain)[:-1]}
 
 
-def folders(chain: str, chains: Path, scan: Path, truth: Path | None) -> list[Path]:
-    """Where a step of `chain` looks for its artifacts: the steps before it, the nearest first, then the scan.
+def score_spec(step: Step, places: Places, dataset: str) -> ScoreSpec:
+    """Return what the result of a chain is scored by.
 
-    The truth comes last, and only for chains that begin with it.
+    Args:
+        step: the last of the chain.
+        places: where scan, truth and the products of steps lie.
+        dataset: name of the scan.
     """
-    found = [chains / prefix for prefix in reversed(prefixes(chain)[:-1])]
-    found.append(scan)
-    if chain.split(".")[0] == TRUTH and truth is not None:
-        found.append(truth)
-    return found
+    providers = {**step.providers, **dict.fromkeys(step.method.produces, step.chain)}
+    field = providers.get("local_field")
+    return ScoreSpec(
+        dataset=dataset,
+        chain=step.chain,
+        artifacts=step.artifacts,
+        result=str(places.of(step.chain)),
+        support=str(places.of(providers["mask"])),
+        field=str(places.of(field)) if field and places.has(field, "local_field") else None,
+        scan=str(places.scan),
+        truth=str(places.truth) if places.truth else None,
+    )

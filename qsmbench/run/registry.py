@@ -1,28 +1,30 @@
-"""How methods are found.
+"""How methods are found, by name or by path.
 
-A method is a function in a file of the same name: `methods/<stage>/tkd.py` holds `tkd`. Its parameter names say
-which artifacts it consumes; its keyword-only parameters are its settings.
+`find` loads a method, to run it in this process. `describe` tells all about it without running any of its code here:
+others' Python is imported in a process of its own (`run.describe`), since it may do anything as it is imported.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
-from qsmbench.errors import QsmbenchError, offer
+from qsmbench.errors import FailedError, QsmbenchError, suggest
 from qsmbench.method import STAGES, Container, Method
 
-_FOLDER = Path(__file__).parents[1] / "methods"
+FOLDER = Path(__file__).parents[1] / "methods"
+"""Where the built-in methods are: `<stage>/<name>.py` holds the function `<name>`."""
 
 
 @cache
 def _files() -> dict[str, Path]:
-    return {f.stem: f for stage in STAGES for f in sorted((_FOLDER / stage).glob("[a-z]*.py"))}
+    return {f.stem: f for stage in STAGES for f in sorted((FOLDER / stage).glob("[a-z]*.py"))}
 
 
 @cache
@@ -31,12 +33,45 @@ def _entry_points() -> dict[str, Any]:
 
 
 def names() -> list[str]:
-    """Names of all methods: the built-in ones in the order of the pipeline's folders, then installed packages'."""
+    """Return the names of all methods: the built-in ones in the order of the pipeline, then installed packages'."""
     return [*_files(), *(n for n in _entry_points() if n not in _files())]
 
 
+def describe(name: str, *, container: Container = "none") -> Method:
+    """Return what the method called `name` consumes, produces and can be set to, see `find`.
+
+    Others' Python is not executed in this process. If it cannot be imported, `broken` of the returned method says why.
+
+    Raises:
+        QsmbenchError: there is no such method or container.
+    """
+    if _is_trusted(name):
+        return find(name, container=container)
+    _check_there(name)
+    return importlib.import_module("qsmbench.run.describe").described(name)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a method's name is the path of a folder of others' code, or of its `algorithm.yml`."""
+    return (Path(name).is_dir() and name not in names()) or Path(name).name == "algorithm.yml"
+
+
+def _is_trusted(name: str) -> bool:
+    """Whether finding a method imports no Python but our own."""
+    base = name.partition("+")[0] if not Path(name).exists() else name
+    if base in _files():
+        return True
+    return base not in _entry_points() and not base.endswith(".py")
+
+
+def _check_there(name: str) -> None:
+    base = name if Path(name).exists() else name.partition("+")[0]
+    if base.endswith(".py") and not Path(base).is_file():
+        raise QsmbenchError(f"{base}: no such file; a method's path must name a Python file")
+
+
 def find(name: str, *, container: Container = "none", memory_limit: float | None = None) -> Method:
-    """The method called `name`, or the one that `name` is the path of.
+    """Load the method called `name`, or the one that `name` is the path of.
 
     `tv+lcurve` is the method `tv`, wrapped by a choice of its regularisation (see `choice.choose`).
     Only the file that holds it is imported.
@@ -44,47 +79,49 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     Args:
         name: of a method; or the path of a Python file (`….py`), of a folder with an `algorithm.yml`, or of the
             description of a network (`….yaml`).
-        container: for a folder: where it runs; see `Container`.
+        container: for a folder: where it runs; see `method.Container`.
         memory_limit: for a folder: MiB that its container may take.
 
     Raises:
-        QsmbenchError: there is no such method or container, or its file declares no method of that name.
+        QsmbenchError: there is no such method or container.
+        FailedError: it cannot be imported, or its file declares no method of that name.
     """
     if container not in get_args(Container):
         raise QsmbenchError(f"container is {container!r}; legal are {', '.join(get_args(Container))}")
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))
-    if path.is_dir() and name not in names():
-        return _folder(path, container, memory_limit)
-    if path.name == "algorithm.yml":
-        return _folder(path.parent, container, memory_limit)
+    if is_folder(name):
+        return _load_folder(path if path.is_dir() else path.parent, container, memory_limit)
     if name.endswith((".yaml", ".yml")):
         return importlib.import_module("qsmbench.external.network").load(path)
     if name in _files():
         file = _files()[name]
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
     if "+" in name:
-        from qsmbench.choice.choose import wrapped
-
         inner, _, how = name.rpartition("+")
-        return wrapped(find(inner), how)
+        return importlib.import_module("qsmbench.choice.choose").wrapped(find(inner), how)
     if name in _entry_points():
-        try:
-            loaded = _entry_points()[name].load()
-        except (Exception, SystemExit) as e:  # another package's module may raise anything as it is imported
-            raise QsmbenchError(f"entry point qsmbench.methods:{name} cannot be loaded: {type(e).__name__}: {e}") from e
-        if not isinstance(loaded, Method):
-            raise QsmbenchError(f"entry point qsmbench.methods:{name} is {loaded!r}; it must be a @method function")
-        return loaded
+        return _load_entry_point(name)
     if "/" in name:
         raise QsmbenchError(f"{name}: no such folder; a method's path must name a folder with an algorithm.yml")
-    raise QsmbenchError(f"unknown method {name!r}; {offer(name, names())}")
+    raise QsmbenchError(f"unknown method {name!r}; {suggest(name, names())}")
 
 
-def _folder(path: Path, container: Container, memory_limit: float | None) -> Method:
-    # by its name, so that a change of it is a change of methods that are folders alone; see `sources`
+def _load_folder(path: Path, container: Container, memory_limit: float | None) -> Method:
+    # by its name, so that a change of it is a change of methods that are folders alone; see `dependencies`
     return importlib.import_module("qsmbench.external.folder").load(path, container, memory_limit)
+
+
+def _load_entry_point(name: str) -> Method:
+    where = f"entry point qsmbench.methods:{name}"
+    try:
+        loaded = _entry_points()[name].load()
+    except (Exception, SystemExit, KeyboardInterrupt) as e:  # another package's module may raise anything
+        raise FailedError(f"{where} cannot be loaded: {type(e).__name__}: {e}") from e
+    if not isinstance(loaded, Method):
+        raise FailedError(f"{where} is {loaded!r}; it must be a @method function")
+    return loaded
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -93,10 +130,13 @@ def _load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    beside = str(path.parent.resolve())
+    if beside not in sys.path:  # modules beside the file can be imported
+        sys.path.insert(0, beside)
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as e:  # a user's file may raise anything as it is imported
-        raise QsmbenchError(f"{path}: cannot be imported: {type(e).__name__}: {' '.join(str(e).split())}") from e
+    except (Exception, SystemExit, KeyboardInterrupt) as e:  # a user's file may raise anything as it is imported
+        raise FailedError(f"{path}: cannot be imported: {type(e).__name__}: {' '.join(str(e).split())}") from e
     return module
 
 
@@ -105,7 +145,5 @@ def _declared(module: ModuleType, name: str, where: str) -> Method:
     if not isinstance(found, Method):
         others = [n for n, value in vars(module).items() if isinstance(value, Method)]
         there = f"; it declares {', '.join(others)}" if others else ""
-        raise QsmbenchError(
-            f"{where}: declares no method {name!r}{there}; decorate a function of that name with @method"
-        )
+        raise FailedError(f"{where}: declares no method {name!r}{there}; decorate a function of that name with @method")
     return found

@@ -1,12 +1,13 @@
 """Run one step of a chain in a process of its own, within limits of time and memory, and record how it went.
 
-`python -m qsmbench.run.step SPEC.json` never fails because of a method: what went wrong stands in `run.json`, so that
-one failing method does not stop a study. This file imports next to nothing, since it runs once per step.
+`run` never fails because of a method: what went wrong stands in the record, so that one failing method does not stop
+a study. This file imports next to nothing, since it runs once per step.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import resource
@@ -16,71 +17,59 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-RUN_FILE = "run.json"
+from qsmbench.run.specs import RUN_FILE, Record, StepSpec, write_spec
+
 OUTCOME_FILE = "outcome.json"
+"""What the worker says of its run, in its TMPDIR."""
 
 WATCH = 0.05
 """How often memory is looked at [s]: a method fills some 100 MiB in that time."""
 
 
-def run(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the step that `spec` describes and write `run.json` into its folder.
-
-    Args:
-        spec: `chain`, `method` (name or path), `settings`, `out` (folder), `inputs` (folders, searched in order),
-            `parent` (folder of the step before, or null), `time_limit` [s], and perhaps `memory_limit` [MiB] and
-            `container` (where others' code runs; see `registry.find`).
-
-    Returns:
-        what `run.json` holds: `status` (ok, skipped, failed, timeout, memory), `reason`, `seconds` (of the method
-        alone), `peak_memory` [MiB, of its whole process; null where that ran in another's care, in a container of
-        docker or podman], and the specification.
-    """
-    out = Path(spec["out"])
+def run(spec: StepSpec) -> Record:
+    """Run the step that `spec` describes, and write its products and its record, `run.json`, into its folder."""
+    out = Path(spec.out)
     out.mkdir(parents=True, exist_ok=True)
     for old in out.iterdir():
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    record = {**spec, **_inherited(spec.get("parent"))}
-    if "status" not in record:
-        record |= _watch(spec, out)
-        record["reason"] = one_line(record["reason"])
-    partial = out / (RUN_FILE + ".part")
-    partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    partial.replace(out / RUN_FILE)
+    outcome: dict[str, Any] = {"status": "failed", "reason": spec.broken} if spec.broken else _watch(spec, out)
+    outcome["reason"] = one_line(outcome["reason"])
+    limits = {"time_limit": spec.time_limit, "memory_limit": spec.memory_limit}
+    details = {"chain": spec.chain, "method": spec.method, "settings": spec.settings, "limits": limits}
+    details |= {"wall": outcome.pop("wall", None), **outcome.pop("details", {})}
+    files = outcome.pop("files", []) if outcome["status"] == "ok" else []
+    products = {str(Path(f).relative_to(out)): digest(Path(f)) for f in files}
+    record = Record(name=f"step {spec.chain}", products=products, details=details, **outcome)
+    write_spec(out / RUN_FILE, record)
     return record
 
 
+def digest(file: Path) -> str:
+    """Return a digest of the content of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def one_line(text: str, longest: int = 500) -> str:
-    """A text that others wrote, as a table or a terminal bears it: without line breaks and control characters."""
+    """Return a text that others wrote as a table or a terminal bears it: no line breaks, no control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
 
 
-def _inherited(parent: str | None) -> dict[str, Any]:
-    """A step whose predecessor gave nothing is skipped, for the predecessor's reason."""
-    if parent is None:
-        return {}
-    before = json.loads((Path(parent) / RUN_FILE).read_text())
-    if before["status"] == "ok":
-        return {}
-    origin = before["reason"] if before["status"] == "skipped" else f"{before['chain']}: {before['reason']}"
-    return {"status": "skipped", "reason": origin, "seconds": None, "peak_memory": None}
-
-
-def _watch(spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def _watch(spec: StepSpec, out: Path) -> dict[str, Any]:
     """Run the worker, end it at its limits, and say how it ended. Nothing of it is left, on disk or running."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as scratch:
-        command = [sys.executable, "-m", "qsmbench.run.worker", json.dumps(dict(spec)), str(os.getpid()), scratch]
+        command = [sys.executable, "-P", "-m", "qsmbench.run.worker", json.dumps(spec.to_json()), str(os.getpid())]
         environment = {**os.environ, "TMPDIR": scratch}
         with (out / "log.txt").open("wb") as log:
             worker = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+                [*command, scratch], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
             )
         family = Family(worker.pid, scratch)
         try:
@@ -89,40 +78,39 @@ def _watch(spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
             family.kill()
             worker.wait()
             contained = _end_containers(spec, Path(scratch))
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_memory": None if contained else _peak(), **_told(end, out)}
+        outcome = _outcome(end, Path(scratch), out / "log.txt")
+    wall = time.perf_counter() - start
+    return {"wall": wall, "seconds": wall, "peak_memory": None if contained else _peak(), **outcome}
 
 
-def _told(end: int | tuple[str, str], out: Path) -> dict[str, Any]:
+def _outcome(end: int | tuple[str, str], scratch: Path, log: Path) -> dict[str, Any]:
     """Status and reason, and what else the worker knows if it left an account."""
     if isinstance(end, tuple):
         return {"status": end[0], "reason": end[1]}
-    outcome_file = out / OUTCOME_FILE
-    if end == 0 and outcome_file.is_file():
-        outcome: dict[str, Any] = json.loads(outcome_file.read_text())
-        outcome_file.unlink()
-        return outcome
+    if end == 0:
+        with contextlib.suppress(OSError, ValueError):
+            outcome: dict[str, Any] = json.loads((scratch / OUTCOME_FILE).read_text())
+            return outcome
     reason = f"crashed: killed by {signal.Signals(-end).name}" if end < 0 else f"crashed: exit code {end}"
-    last = (out / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
     return {"status": "failed", "reason": f"{reason} ({last[0][:200]})" if last else reason}
 
 
-def _wait(worker: subprocess.Popen[bytes], family: Family, spec: Mapping[str, Any]) -> int | tuple[str, str]:
+def _wait(worker: subprocess.Popen[bytes], family: Family, spec: StepSpec) -> int | tuple[str, str]:
     """The worker's exit code, or status and reason where it broke a limit. A killed study leaves nothing running."""
-    time_limit, memory_limit = spec["time_limit"], spec.get("memory_limit")
-    parent, end = os.getppid(), time.perf_counter() + time_limit
-    pause = 1.0 if memory_limit is None else WATCH
+    parent, end = os.getppid(), time.perf_counter() + spec.time_limit
+    pause = 1.0 if spec.memory_limit is None else WATCH
     while (left := end - time.perf_counter()) > 0:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return worker.wait(timeout=min(left, pause))
-        if memory_limit is not None:
+        if spec.memory_limit is not None:
             before = time.perf_counter()
-            if family.exceeds(memory_limit):
-                return "memory", f"took more memory than its limit of {memory_limit:g} MiB"
+            if family.exceeds(spec.memory_limit):
+                return "memory", f"took more memory than its limit of {spec.memory_limit:g} MiB"
             pause = max(WATCH, 20 * (time.perf_counter() - before))  # where many processes run, looking takes time
         if os.getppid() != parent:
             raise SystemExit("the study that asked for this step has ended")
-    return "timeout", f"took longer than its limit of {time_limit:g} s"
+    return "timeout", f"took longer than its limit of {spec.time_limit:g} s"
 
 
 class Family:
@@ -182,11 +170,11 @@ class Family:
         return answers
 
 
-def _end_containers(spec: Mapping[str, Any], scratch: Path) -> bool:
+def _end_containers(spec: StepSpec, scratch: Path) -> bool:
     """End what docker or podman still runs for this step: killing their client does not. Whether it ran any."""
     files = list(scratch.rglob("*.cid"))
     for file in files:
-        command = [spec["container"], "rm", "--force", file.read_text().strip()]
+        command = [spec.container, "rm", "--force", file.read_text().strip()]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(command, check=False, capture_output=True, timeout=60)
     return bool(files)
@@ -196,7 +184,3 @@ def _peak() -> float:
     """The most memory that one process of the worker's took [MiB]."""
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
-
-
-if __name__ == "__main__":
-    run(json.loads(sys.argv[1]))

@@ -19,57 +19,55 @@ from typing import Any
 import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import PARAMS_FILE, Params, read_of, read_params, write, write_json
+from qsmbench.data.folders import Params, read_of, read_params, write
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.method import Method, Orientation, collected
 from qsmbench.ops.arrays.array import to_device, to_numpy
 from qsmbench.ops.solvers.weight import field_weight
 from qsmbench.run import registry
+from qsmbench.run.specs import StepSpec
 from qsmbench.run.step import OUTCOME_FILE
 
 CONTROL = "control"
 """The reference of a method that bounds the tables, and is asked for no reconstruction."""
 
 
-def gather(method: Method, inputs: Sequence[Path], params: Params) -> dict[str, Any]:
-    """What `method` consumes, each artifact from the first of the `inputs` folders that holds it.
+def gather(
+    method: Method, folders: Mapping[str, Path], scan: Path, orientations: Sequence[str] = ()
+) -> tuple[dict[str, Any], Params]:
+    """Read what `method` consumes; return it by name, and the acquisition parameters.
+
+    Args:
+        method: the method.
+        folders: for each artifact that is to be had, the folder that holds it.
+        scan: folder of the scan.
+        orientations: names of the folders of the further orientations, within each of `folders` and the scan.
 
     Raises:
-        NotApplicable: an artifact is nowhere.
-        QsmbenchError: an artifact is damaged or lies on another grid.
+        NotApplicable: an artifact is not to be had.
+        QsmbenchError: an artifact is missing in its folder, damaged, or lies on another grid.
     """
+    params = read_params(scan)
     values: dict[str, Any] = {"grid": params.grid, "te": params.te, "b0": params.b0}
     for name in method.consumes:
         if name == "orientations":
-            values[name] = (_orientation(inputs), *(_orientation(turned) for turned in _turned(inputs).values()))
+            values[name] = tuple(_orientation(folders, scan, place) for place in ("", *orientations))
         elif name not in values:
-            folder = _holder(inputs, name)
-            if folder is not None:
-                values[name] = read_of(folder, name, params)
+            if name in folders:
+                values[name] = read_of(folders[name], name, params)
             elif name not in method.optional:
                 raise NotApplicable(f"this dataset has no {name}")
-    return {name: values[name] for name in method.consumes if name in values}
+    return {name: values[name] for name in method.consumes if name in values}, params
 
 
-def _holder(inputs: Sequence[Path], name: str) -> Path | None:
-    return next((f for f in inputs if (f / ARTIFACTS[name].file).is_file()), None)
-
-
-def _turned(inputs: Sequence[Path]) -> dict[str, list[Path]]:
-    """The folders of each further orientation of the head, below those of the first."""
-    names = {f.name for folder in inputs for f in folder.glob("orientation-*")}
-    ordered = sorted(names, key=lambda name: int(name.rpartition("-")[2]))
-    return {name: [folder / name for folder in inputs] for name in ordered}
-
-
-def _orientation(inputs: Sequence[Path]) -> Orientation:
+def _orientation(folders: Mapping[str, Path], scan: Path, place: str) -> Orientation:
     """The local field of one orientation, where it is known, and how well."""
-    params = find_params(inputs)
-    found = {name: _holder(inputs, name) for name in ("local_field", "mask", "magnitude")}
-    read = {name: read_of(f, name, params) for name, f in found.items() if f is not None}
-    if "local_field" not in read or "mask" not in read:
+    if "local_field" not in folders or "mask" not in folders:
         raise NotApplicable("an orientation of this dataset has no local_field")
+    params = read_params(scan / place)
+    names = [n for n in ("local_field", "mask", "magnitude") if n in folders]
+    read = {name: read_of(folders[name] / place, name, params) for name in names}
     weight = field_weight(read["magnitude"], params.te, read["mask"]) if "magnitude" in read else None
     return Orientation(read["local_field"], read["mask"], params.grid, weight)
 
@@ -83,18 +81,6 @@ def on_device(method: Method, arguments: Mapping[str, Any], device: str) -> dict
     if not method.portable:
         return dict(arguments)
     return {n: to_device(v, device) if n in ARTIFACTS else v for n, v in arguments.items()}
-
-
-def find_params(inputs: Sequence[Path]) -> Params:
-    """The acquisition parameters of the first of the `inputs` folders that has any.
-
-    Raises:
-        QsmbenchError: none has, or they are illegal.
-    """
-    folder = next((f for f in inputs if (f / PARAMS_FILE).is_file()), None)
-    if folder is None:
-        raise QsmbenchError(f"{inputs[-1]}: holds no {PARAMS_FILE}")
-    return read_params(folder)
 
 
 def checked(method: Method, result: Any, grid: Grid) -> dict[str, np.ndarray]:
@@ -143,46 +129,48 @@ def refuse_constant(method: Method, products: Mapping[str, np.ndarray], argument
         raise ValueError(f"{' and '.join(products)}: the same everywhere ({products[name][mask].flat[0]:.3g})")
 
 
-def _once(method: Method, spec: Mapping[str, Any], place: str, inputs: Sequence[Path]) -> float:
-    """Run the method on what lies in `inputs`, write its products to that place in its folder, and say how long [s]."""
-    params = find_params(inputs)
-    arguments = gather(method, inputs, params)
-    moved = on_device(method, arguments, spec.get("device", "numpy"))
+def _once(method: Method, spec: StepSpec, place: str) -> tuple[float, dict[str, Path]]:
+    """Run the method on one orientation; return how long it took [s], and its products' files by artifact."""
+    folders = {name: Path(folder) / place for name, folder in spec.inputs.items()}
+    arguments, params = gather(method, folders, Path(spec.scan) / place, () if place else spec.orientations)
+    moved = on_device(method, arguments, spec.device)
     start = time.perf_counter()
-    result = method(**moved, **spec["settings"])
+    result = method(**moved, **spec.settings)
     products = checked(method, result, params.grid)
     seconds = time.perf_counter() - start  # a device has done its work when the products are here
     refuse_constant(method, products, arguments)
-    write(Path(spec["out"]) / place, products, params.grid)
-    return seconds
+    out = Path(spec.out) / place
+    write(out, products, params.grid)
+    return seconds, {f"{place}/{name}": out / ARTIFACTS[name].file for name in products}
 
 
-def run(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the method that `spec` names and write its products; see `qsmbench.run.step.run`.
+def run(spec: StepSpec) -> dict[str, Any]:
+    """Run the method that `spec` names and write its products; see `run.step.run`.
 
     Returns:
-        `status`, `reason` and `seconds` of the method alone; `used`, its settings with the defaults, and
-        `reference`; `notes`, what it wants known; and `peak_memory` if that cannot be known.
+        `status`, `reason` and `seconds` of the method alone; `files`, its products; `details`: its settings with the
+        defaults (`used`), its `reference`, and `notes`; and `peak_memory` if that cannot be known.
     """
-    inputs = [Path(f) for f in spec["inputs"]]
-    told: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
+    outcome: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
+    details: dict[str, Any] = {}
     try:
-        limits = {"container": spec.get("container", "none"), "memory_limit": spec.get("memory_limit")}
-        method = registry.find(spec["method"], **limits)
-        told |= {} if method.watched else {"peak_memory": None}
-        told |= {"used": {**method.settings, **spec["settings"]}, "reference": method.reference}
-        places = {"": inputs} | (_turned(inputs) if spec.get("orientations") else {})
+        method = registry.find(spec.method, container=spec.container, memory_limit=spec.memory_limit)  # type: ignore[arg-type]  # it checks
+        outcome |= {} if method.watched else {"peak_memory": None}
+        details |= {"used": {**method.settings, **spec.settings}, "reference": method.reference}
+        places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
-            seconds = [_once(method, spec, place, folders) for place, folders in places.items()]
-        told |= {"seconds": sum(seconds), "notes": notes}
+            done = [_once(method, spec, place) for place in places]
+        details["notes"] = notes
+        outcome |= {"seconds": sum(seconds for seconds, _ in done)}
+        outcome["files"] = [str(f) for _, files in done for f in files.values()]
     except NotApplicable as e:
-        told |= {"status": "skipped", "reason": f"{spec['chain']}: {e}"}
+        outcome |= {"status": "skipped", "reason": f"{spec.chain}: {e}"}
     except MemoryError as e:
-        told |= {"status": "memory", "reason": str(e) or "there is not enough"}
+        outcome |= {"status": "memory", "reason": str(e) or "there is not enough"}
     except Exception as e:  # a method may raise anything; its row says what
         kind = "" if isinstance(e, QsmbenchError) else f"{type(e).__name__}: "
-        told |= {"status": "failed", "reason": f"{kind}{e}"}
-    return told
+        outcome |= {"status": "failed", "reason": f"{kind}{e}"}
+    return {**outcome, "details": details}
 
 
 def _die_with(parent: int, scratch: str) -> None:
@@ -197,9 +185,9 @@ def _die_with(parent: int, scratch: str) -> None:
 
 def main() -> None:
     """Entry point of the worker process: the specification as JSON, the process that it serves, and its TMPDIR."""
-    spec = json.loads(sys.argv[1])
+    spec = StepSpec.from_json(json.loads(sys.argv[1]), "step")
     threading.Thread(target=_die_with, args=(int(sys.argv[2]), sys.argv[3]), daemon=True).start()
-    write_json(Path(spec["out"]) / OUTCOME_FILE, run(spec))
+    (Path(sys.argv[3]) / OUTCOME_FILE).write_text(json.dumps(run(spec)))
 
 
 if __name__ == "__main__":

@@ -16,19 +16,6 @@ from qsmbench.run import registry
 
 LANGUAGES = ("python", "shell")
 
-SOURCES = {
-    "mask": "magnitude",
-    "unwrapped": "phase",
-    "total_field": "phase",
-    "local_field": "total_field",
-    "chi": "local_field",
-    "chi_para": "chi",
-    "chi_dia": "chi",
-    "r2star": "magnitude",
-    "r2prime": "magnitude",
-}
-"""What a method starts from if nobody says."""
-
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -52,9 +39,9 @@ def write_start(name: str, folder: Path, *, produces: str, source: str | None = 
     for option, artifact in (("--produces", produces), ("--from", source or "chi")):
         if artifact not in ARTIFACTS:
             raise QsmbenchError(f"{option} is {artifact!r}; legal are {', '.join(ARTIFACTS)}")
-    if source is None and produces not in SOURCES:
+    source = source or ARTIFACTS[produces].made_from
+    if source is None:
         raise QsmbenchError(f"--produces {produces}: say with --from what it is made of")
-    source = source or SOURCES[produces]
     if source == produces:
         raise QsmbenchError(f"--from is {source!r}, which is what it produces")
     if ARTIFACTS[produces].echoes and not ARTIFACTS[source].echoes:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from qsmbench.data.masks import brain, eroded
+from qsmbench.data.masks import brain, deeper_than
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.typed_yaml import Model
@@ -63,7 +63,7 @@ def acquired(choice: AcquiredMask, truth: np.ndarray, magnitude: np.ndarray, gri
     """
     mask = truth if choice.of == "truth" else brain(magnitude, grid)
     if choice.erode:
-        mask = eroded(mask, grid, choice.erode)
+        mask = deeper_than(mask, grid, choice.erode)
     if choice.holes and mask.any():
         last = magnitude[..., -1]
         mask = mask & (last > HOLE * np.median(last[mask]))

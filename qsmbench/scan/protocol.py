@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from qsmbench.errors import QsmbenchError, offer
+from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.paths import share
 from qsmbench.scan.acquired_mask import AcquiredMask
 from qsmbench.scan.b1 import B1
@@ -108,7 +108,7 @@ def protocol_file(name_or_path: str) -> Path:
     """
     path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else protocols().get(name_or_path)
     if path is None:
-        raise QsmbenchError(f"unknown protocol {name_or_path!r}; {offer(name_or_path, protocols())}")
+        raise QsmbenchError(f"unknown protocol {name_or_path!r}; {suggest(name_or_path, protocols())}")
     return path
 
 

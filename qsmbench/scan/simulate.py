@@ -134,6 +134,7 @@ def _truth(
         "total_field": slice_mean(field, factor, weight),
         "local_field": np.where(mask, local, np.float32(0)),
         "r2star": slice_mean(properties.r2star, factor, weight),
+        "r2": slice_mean(properties.r2, factor, weight),
         "r2prime": slice_mean(properties.r2star - properties.r2, factor, weight),
         "labels": majority(properties.labels, factor),
     }

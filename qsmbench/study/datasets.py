@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,12 @@ class Simulated(Model):
         return [{**same, "seed": seed} for seed in self.seeds]
 
     @property
+    def overridden(self) -> dict[str, Any]:
+        """The keys that are overridden, as cells of a table; case and subject have columns of their own."""
+        chosen = {k: v for k, v in self.set.items() if k not in ("case", "subject")}
+        return {key: _cell(value) for key, value in {**chosen, **self.set_protocol}.items()}
+
+    @property
     def group(self) -> str:
         """What the datasets that differ by their seed alone have in common."""
         what = [Path(self.phantom).stem]
@@ -66,6 +73,11 @@ class Measured(Model):
     def group(self) -> str:
         """Name of the dataset without its subject."""
         return self.name or self.bids.name
+
+
+def _cell(value: Any) -> Any:
+    """A value as a table holds it."""
+    return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
 
 def _kind(dataset: Any) -> str:

@@ -1,30 +1,57 @@
-"""What a study consists of: its datasets, its steps, their folders. The Snakefile asks this and does the rest."""
+"""What a study consists of: its datasets, its jobs, and the files that each reads and writes.
+
+Every path below a study's folder stands here. The Snakefile asks for the records of jobs and does the rest.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import PARAMS_FILE, REGIONS_FILE
-from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE
-from qsmbench.dependencies import PACKAGE, sources
+from qsmbench import metrics
+from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
+from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
+from qsmbench.data.score_table import FACTORS
+from qsmbench.dependencies import PACKAGE, code_of
 from qsmbench.paths import share
 from qsmbench.phantom.load import load
 from qsmbench.run import chains, registry
-from qsmbench.run.chains import Step
-from qsmbench.scan.protocol import protocol_file
+from qsmbench.run.chains import Places, Step
+from qsmbench.run.specs import (
+    RUN_FILE,
+    CommonSpec,
+    Job,
+    MeasureSpec,
+    NoiseSpec,
+    PicturesSpec,
+    Record,
+    ReportSpec,
+    ScoreSpec,
+    SimulationSpec,
+    Spec,
+    StepSpec,
+    TablesSpec,
+    prefixes,
+)
+from qsmbench.scan.protocol import load_protocol, protocol_file
+from qsmbench.study import freshness
 from qsmbench.study.config import Study
+from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
 
-SCAN_FILES = [*(ARTIFACTS[name].file for name in chains.SCAN_ARTIFACTS), PARAMS_FILE]
-BASIS_FILES = [BASIS_FILE, SCENARIO_FILE]
-TRUTH_FILES = [*(ARTIFACTS[name].file for name in (*chains.TRUE_ARTIFACTS, "mask")), REGIONS_FILE, PARAMS_FILE]
+JOBS = ".jobs"
+"""Folder of the jobs' specifications."""
+
+MACHINERY = {PACKAGE / "run" / "specs.py", PACKAGE / "run" / "step.py"}
+"""What passes on what a job is to do, which stands in its record, and so changes no result."""
 
 
 @dataclass(frozen=True)
@@ -41,102 +68,431 @@ class Dataset:
         """Whether the scan was simulated."""
         return isinstance(self.source, Simulated)
 
+    @property
+    def factors(self) -> dict[str, Any]:
+        """What distinguishes the scan from others, a column each; texts are empty where they say nothing."""
+        row = {**dict.fromkeys(FACTORS, ""), "dataset": self.name, "group": self.group, "seed": self.seed}
+        source = self.source
+        if isinstance(source, Measured):
+            return {**row, "subject": source.subject or ""}
+        phantom = load(source.phantom, source.set)
+        case = {"scenario": phantom.name, "case": phantom.case.name} if phantom.case else {}
+        row |= {"phantom": phantom.path.stem, "protocol": Path(source.protocol).stem, **case}
+        row |= {"subject": str(source.set.get("subject", 0)), "orientation": str(source.orientation or 0)}
+        return {**row, **source.overridden}
+
 
 class Plan:
-    """The datasets and steps of a study, by name, and the folders that they are written to."""
+    """The datasets and jobs of a study, by name."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self.folder = study.folder
         self.datasets = {d.name: d for source in study.datasets for d in _scans(source)}
         self.steps: dict[str, Step] = {s.chain: s for chain in study.chains for s in study.steps(chain)}
+        self.contents = Contents(self.folder / JOBS / "contents.json")
+
+    @property
+    def groups(self) -> dict[str, Dataset]:
+        """One of the datasets of each group that is simulated."""
+        return {d.group: d for d in self.datasets.values() if d.has_truth}
+
+    # Records: what each job leaves, and what others wait for.
+
+    def simulation(self, group: str) -> Path:
+        """Return the record of a group's noise-free scan and truth."""
+        return self.folder / group / "simulation.json"
 
     def scan(self, dataset: str) -> Path:
-        """What methods read."""
-        return self.folder / dataset / "scan"
+        """Return the record of a scan."""
+        return self.folder / dataset / "scan.json"
 
-    def truth(self, dataset: str) -> Path | None:
-        """What no method reads, unless its chain begins with truth; None for a measured scan."""
+    def step(self, dataset: str, chain: str) -> Path:
+        """Return the record of a step."""
+        return self.folder / dataset / "chains" / chain / RUN_FILE
+
+    def score(self, dataset: str, chain: str) -> Path:
+        """Return the record of the scores of a chain."""
+        return self.folder / dataset / "scores" / f"{chain}.json"
+
+    def common(self, dataset: str) -> Path:
+        """Return the record of the scores on the voxels that all chains share."""
+        return self.folder / dataset / "common.json"
+
+    def pictures(self, dataset: str) -> Path:
+        """Return the record of the pictures of a dataset."""
+        return self.folder / dataset / "pictures.json"
+
+    @property
+    def tables(self) -> Path:
+        """The record of the study's tables."""
+        return self.folder / "tables.json"
+
+    @property
+    def report(self) -> Path:
+        """The record of the study's report."""
+        return self.folder / "report.json"
+
+    # Folders
+
+    def places(self, dataset: str) -> Places:
+        """Return where the chains on a dataset find their artifacts."""
         d = self.datasets[dataset]
-        return self.folder / d.group / "truth" if d.has_truth else None
+        folder = self.folder / dataset
+        return Places(folder / "chains", folder / "scan", self.folder / d.group / "truth" if d.has_truth else None)
 
-    def run(self, dataset: str, chain: str) -> Path:
-        """The record of a step."""
-        return self.folder / dataset / "chains" / chain / "run.json"
+    # Jobs
 
-    def before(self, dataset: str, chain: str) -> list[Path]:
-        """What a step waits for: the step before it, or the scan (and the truth)."""
-        parent = self.steps[chain].parent
-        if parent:
-            return [self.run(dataset, parent)]
-        files = [self.scan(dataset) / f for f in SCAN_FILES]
-        truth = self.truth(dataset)
-        return files + ([truth / f for f in TRUTH_FILES] if truth and chain == chains.TRUTH else [])
+    @staticmethod
+    def pattern(names: Iterable[str]) -> str:
+        """Return a regular expression of some names; of none, one that no name matches."""
+        return "|".join(re.escape(n) for n in names) or r"(?!)"
 
-    def spec(self, dataset: str, chain: str) -> str:
-        """The specification of a step, as JSON; see `qsmbench.run.step.run`."""
-        folder = self.folder / dataset / "chains"
-        turned = chain in chains.over_orientations(self.steps.values())
-        scan, truth, limits = self.scan(dataset), self.truth(dataset), self.study.limits
-        spec = self.steps[chain].spec(folder, scan, truth, limits, orientations=turned)
-        return json.dumps(spec, sort_keys=True)
+    def before(self, record: Path) -> list[str]:
+        """Return the records that a job waits for."""
+        return self._jobs[str(record)].before
 
-    def score_spec(self, dataset: str, chain: str) -> dict[str, Any]:
-        """Where the reconstruction of a chain, its truth and its picture lie; see `scoring.Reconstruction`."""
-        folder = self.folder / dataset / "chains"
-        truth = self.truth(dataset)
-        return {
-            "dataset": dataset,
-            "chain": chain,
-            "artifacts": self.steps[chain].artifacts,
-            "folders": [
-                str(folder / chain),
-                *(str(f) for f in chains.folders(chain, folder, self.scan(dataset), truth)),
-            ],
-            "scan": str(self.scan(dataset)),
-            "truth": str(truth) if truth else None,
-            "picture": str(self.folder / dataset / "pictures" / f"{chain}.webp"),
-        }
+    @cached_property
+    def _jobs(self) -> dict[str, Job]:
+        return {job.record: job for job in self.jobs()}
 
-    def source_spec(self, group: str) -> str:
-        """The entry of the configuration that a group of datasets comes from, as JSON."""
-        return self._source(group).model_dump_json(exclude={"seeds"})
+    def jobs(self) -> Iterator[Job]:
+        """Yield all jobs of the study, each after those that it needs."""
+        for group in self.groups:
+            yield self._simulate_job(group)
+        for dataset in self.datasets.values():
+            yield self._noise_job(dataset) if dataset.has_truth else self._measure_job(dataset)
+            for step in self.steps.values():
+                yield self._step_job(dataset, step)
+            scores = [self._score_job(dataset, chain) for chain in self.study.chains]
+            yield from scores
+            yield self._for_all_chains(dataset, "common", CommonSpec, ["common.parquet", "common.nii.gz"], scores)
+            yield self._for_all_chains(dataset, "pictures", PicturesSpec, ["pictures"], scores)
+        yield self._tables_job()
+        yield self._report_job()
 
-    def _source(self, group: str) -> Simulated | Measured:
-        return next(d.source for d in self.datasets.values() if d.group == group)
+    def job_file(self, job: Job) -> Path:
+        """Return the file of a job's specification."""
+        return self.job_file_of(Path(job.record))
 
-    def phantom_files(self, group: str) -> list[Path]:
-        """The files that the phantom and its protocol are described in."""
-        source = self._source(group)
-        assert isinstance(source, Simulated)
-        tables = [share() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
-        return sorted({*load(source.phantom, source.set).files, *tables, protocol_file(source.protocol)})
+    def job_file_of(self, record: Path) -> Path:
+        """Return the file of the specification of the job that writes a record."""
+        return self.folder / JOBS / record.relative_to(self.folder)
 
-    def measured_files(self, group: str) -> list[Path]:
-        """The files of a measured scan."""
-        source = self._source(group)
-        assert isinstance(source, Measured)
-        files = sorted(source.bids.rglob("*_MEGRE.*"))
-        return files + ([source.mask] if source.mask else [])
+    def prepare(self, *, force: bool = False, rerun: Sequence[str] = ()) -> list[Job]:
+        """Find out what is out of date, and write down each job; return those that are to be run.
+
+        Args:
+            force: run everything again.
+            rerun: chains whose steps are run again.
+        """
+        freshness.remove_leftovers(self.folder)
+        again = {str(self.step(d, p)) for d in self.datasets for c in rerun for p in prefixes(c)}
+        waiting = freshness.prepare(
+            self._jobs.values(),
+            self.contents,
+            rerun=lambda job: force or job.record in again,
+            limited=_limited,
+            place=self.job_file,
+        )
+        self.contents.save()
+        return waiting
+
+    def records(self) -> dict[str, Record | None]:
+        """Return the record of each job, by its path; None for one that has none."""
+        return {path: freshness.read_record(Path(path)) for path in self._jobs}
 
     def config_text(self) -> str:
-        """The whole configuration, defaults included, as YAML."""
+        """Return the whole configuration, defaults included, as YAML."""
         return yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
-    def code(self, chain: str) -> list[Path]:
-        """The files whose change reruns a step, those of methods that its settings name among them."""
-        step = self.steps[chain]
-        settings = {**step.method.settings, **step.use.settings}.values()
-        named = [registry.find(v).source for v in settings if isinstance(v, str) and v in registry.names()]
-        found = sources(step.method.source, *named, PACKAGE / "run" / "step.py", PACKAGE / "run" / "worker.py")
-        return [*found, *step.method.files]
+    def _job(
+        self,
+        rule: str,
+        what: str,
+        spec: Spec,
+        record: Path,
+        targets: Iterable[str],
+        *,
+        settings: dict[str, Any],
+        inputs: dict[str, Any],
+        code: Iterable[Path],
+        data: Iterable[Path] = (),
+        modules: Iterable[str] = (),
+    ) -> Job:
+        found = code_of(code, data, modules=modules, without=MACHINERY)
+        return Job(
+            name=f"{rule} {what}".strip(),
+            spec=spec.to_json(),
+            settings=settings,
+            record=str(record),
+            targets=[str(record.parent / t) for t in targets],
+            before=list(dict.fromkeys(value[0] for value in inputs.values() if isinstance(value, list))),
+            inputs=inputs,
+            code={"code": found.digest, "versions": found.versions},
+        )
 
-    def chain_pattern(self) -> str:
-        """Regular expression of all steps' names."""
-        return "|".join(re.escape(c) for c in self.steps)
+    def _simulate_job(self, group: str) -> Job:
+        source = self.groups[group].source
+        assert isinstance(source, Simulated)
+        protocol = load_protocol(source.protocol, source.set_protocol)
+        spec = SimulationSpec(
+            phantom=source.phantom,
+            set=source.set,
+            protocol=source.protocol,
+            set_protocol=source.set_protocol,
+            orientations=source.orientations(protocol),
+        )
+        tables = [share() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
+        files = sorted({*load(source.phantom, source.set).files, *tables, protocol_file(source.protocol)})
+        settings = {**asdict(spec), "phantom": Path(source.phantom).stem, "protocol": Path(source.protocol).stem}
+        return self._job(
+            "simulate",
+            group,
+            spec,
+            self.simulation(group),
+            ["noisefree", "truth"],
+            settings=settings,
+            inputs={f"{i} {f.name}": self.contents.meaning(f) for i, f in enumerate(files)},
+            code=[PACKAGE / "study" / "jobs" / "simulate.py"],
+        )
+
+    def _noise_job(self, dataset: Dataset) -> Job:
+        source, simulation = dataset.source, self.simulation(dataset.group)
+        assert isinstance(source, Simulated) and dataset.seed is not None
+        protocol = load_protocol(source.protocol, source.set_protocol)
+        spec = NoiseSpec(
+            noisefree=str(self.folder / dataset.group / "noisefree"),
+            seed=dataset.seed,
+            protocol=source.protocol,
+            set_protocol=source.set_protocol,
+            orientations=source.orientations(protocol),
+        )
+        names = [f"noisefree/{f}" for f in (*_scan_files(), RECEIVER_FILE)]
+        inputs: dict[str, Any] = {f: [str(simulation), f] for f in _in_all(names, spec.orientations)}
+        inputs["protocol"] = self.contents.meaning(protocol_file(source.protocol))
+        return self._job(
+            "noise",
+            dataset.name,
+            spec,
+            self.scan(dataset.name),
+            ["scan"],
+            settings={"seed": spec.seed, "set_protocol": spec.set_protocol, "orientations": spec.orientations},
+            inputs=inputs,
+            code=[PACKAGE / "study" / "jobs" / "noise.py"],
+        )
+
+    def _measure_job(self, dataset: Dataset) -> Job:
+        source = dataset.source
+        assert isinstance(source, Measured)
+        content = source.model_dump(mode="json", exclude={"name"})
+        files = {str(f.relative_to(source.bids)): f for f in sorted(source.bids.rglob("*_MEGRE.*"))}
+        inputs: dict[str, Any] = {label: self.contents.digest(f) for label, f in files.items()}
+        if source.mask:
+            inputs["mask"] = self.contents.digest(source.mask)
+        return self._job(
+            "measure",
+            dataset.name,
+            MeasureSpec(content),
+            self.scan(dataset.name),
+            ["scan"],
+            settings={**content, "bids": "", "mask": ""},
+            inputs=inputs,
+            code=[PACKAGE / "study" / "jobs" / "measure.py"],
+        )
+
+    def _step_job(self, dataset: Dataset, step: Step) -> Job:
+        places = self.places(dataset.name)
+        orientations = self._further_orientations(dataset)
+        each = step.chain in chains.over_orientations(self.steps.values())
+        spec = step.spec(places, self.study.limits, orientations=orientations, each=each)
+        method = step.method
+        named = [v for v in {**method.settings, **step.use.settings}.values() if isinstance(v, str)]
+        others = [registry.describe(v).source for v in named if v in registry.names()]
+        settings = {
+            "settings": spec.settings,
+            "container": spec.container if registry.is_folder(spec.method) else "none",
+            "device": spec.device if method.portable else "numpy",
+            "orientations": orientations if each or "orientations" in method.consumes else [],
+            "each_orientation": each,
+            "broken": spec.broken,
+            "method": method.name,
+        }
+        return self._job(
+            "step",
+            f"{dataset.name} {step.chain}",
+            spec,
+            self.step(dataset.name, step.chain),
+            [],  # the whole folder is its own
+            settings=settings,
+            inputs=self._step_inputs(dataset, step, spec),
+            code=[method.source, *others, PACKAGE / "run" / "worker.py"],
+            data=method.files,
+        )
+
+    def _step_inputs(self, dataset: Dataset, step: Step, spec: StepSpec) -> dict[str, Any]:
+        """The products of earlier jobs that a step reads, by label; those of the step before it in any case."""
+        scan = self.scan(dataset.name)
+        inputs: dict[str, Any] = {"params": [str(scan), f"scan/{PARAMS_FILE}"]}
+        if step.parent:
+            inputs["before"] = [str(self.step(dataset.name, step.parent)), "status"]
+        places = ["", *spec.orientations] if spec.each_orientation or "orientations" in step.method.consumes else [""]
+        for name, provider in step.inputs.items():
+            for place in places:
+                source = self._product(dataset, provider, f"{place}/{ARTIFACTS[name].file}".lstrip("/"))
+                if source:
+                    inputs[f"{name} {place}".strip()] = source
+        return inputs
+
+    def _product(self, dataset: Dataset, provider: str, file: str) -> list[str] | None:
+        """The record of the job that made a file, and the file's path within the record's products."""
+        if provider == chains.SCAN:
+            return [str(self.scan(dataset.name)), f"scan/{file}"]
+        if provider == chains.TRUTH_FOLDER:
+            return [str(self.simulation(dataset.group)), f"truth/{file}"] if dataset.has_truth else None
+        return [str(self.step(dataset.name, provider)), file]
+
+    def _score_spec(self, dataset: Dataset, chain: str) -> ScoreSpec:
+        return chains.score_spec(self.steps[chain], self.places(dataset.name), dataset.name)
+
+    def _score_inputs(self, dataset: Dataset, chain: str) -> dict[str, Any]:
+        """The products of earlier jobs that the scores of a chain are made from, by label."""
+        step, scan = self.steps[chain], str(self.scan(dataset.name))
+        mask = ARTIFACTS["mask"].file
+        providers = {**step.providers, **dict.fromkeys(step.method.produces, chain)}
+        run = str(self.step(dataset.name, chain))
+        inputs: dict[str, Any] = {"run": [run, "status"], "params": [scan, f"scan/{PARAMS_FILE}"]}
+        inputs |= {f"result {a}": [run, ARTIFACTS[a].file] for a in step.artifacts}
+        inputs["mask"] = [scan, f"scan/{mask}"]
+        for label, name in (("support", "mask"), ("field", "local_field")):
+            if name in providers:
+                inputs[label] = self._product(dataset, providers[name], ARTIFACTS[name].file)
+        if dataset.has_truth:
+            truth = str(self.simulation(dataset.group))
+            files = {"labels": ARTIFACTS["labels"].file, "regions": REGIONS_FILE, "study mask": mask}
+            files |= {f"true {a}": ARTIFACTS[a].file for a in step.artifacts}
+            inputs |= {label: [truth, f"truth/{file}"] for label, file in files.items()}
+        return {label: source for label, source in inputs.items() if source is not None}
+
+    def _score_job(self, dataset: Dataset, chain: str) -> Job:
+        spec = self._score_spec(dataset, chain)
+        return self._job(
+            "score",
+            f"{dataset.name} {chain}",
+            spec,
+            self.score(dataset.name, chain),
+            [f"{chain}.parquet"],
+            settings={"dataset": dataset.name, "chain": chain, "artifacts": spec.artifacts},
+            inputs=self._score_inputs(dataset, chain),
+            code=[PACKAGE / "study" / "jobs" / "score.py", *metrics.files()],
+            modules=metrics.modules(),
+        )
+
+    def _for_all_chains(
+        self, dataset: Dataset, rule: str, kind: type[CommonSpec | PicturesSpec], targets: list[str], scores: list[Job]
+    ) -> Job:
+        inputs = {f"{s.spec['chain']}: {label}": source for s in scores for label, source in s.inputs.items()}
+        specs = [s.spec for s in scores]
+        scores_again = rule == "common"
+        return self._job(
+            rule,
+            dataset.name,
+            kind(specs),
+            self.folder / dataset.name / f"{rule}.json",
+            targets,
+            settings={"dataset": dataset.name, "chains": [[s["chain"], s["artifacts"]] for s in specs]},
+            inputs=inputs,
+            code=[PACKAGE / "study" / "jobs" / f"{rule}.py", *(metrics.files() if scores_again else [])],
+            modules=metrics.modules() if scores_again else (),
+        )
+
+    def _tables_job(self) -> Job:
+        spec = TablesSpec(
+            study=str(self.folder),
+            datasets=[d.factors for d in self.datasets.values()],
+            chains=self.study.chains,
+            steps={c: prefixes(c) for c in self.study.chains},
+            artifacts={c: self.steps[c].artifacts for c in self.study.chains},
+            not_scored={a: why for a in ARTIFACTS if (why := metrics.not_scored(a))},
+        )
+        made = [self.scan(d) for d in self.datasets] + [self.simulation(g) for g in self.groups]
+        scored = [self.score(d, c) for d in self.datasets for c in self.study.chains]
+        scored += [self.common(d) for d in self.datasets]
+        ran = [self.step(d, s) for d in self.datasets for s in self.steps]
+        inputs: dict[str, Any] = {f"made {self._label(r)}": [str(r), "status"] for r in made}
+        inputs |= {f"scored {self._label(r)}": [str(r), "*"] for r in scored}
+        inputs |= {f"ran {self._label(r)}": [str(r), "run"] for r in ran}
+        return self._job(
+            "tables",
+            "",
+            spec,
+            self.tables,
+            ["scores.parquet", "scores.csv", "datasets.csv"],
+            settings={k: v for k, v in asdict(spec).items() if k != "study"},
+            inputs=inputs,
+            code=[PACKAGE / "study" / "jobs" / "tables.py"],
+        )
+
+    def _report_job(self) -> Job:
+        origins = {s.name: s.use.origin for s in self.steps.values() if s.use.settings}
+        spec = ReportSpec(study=str(self.folder), config=self.config_text(), origins=origins)
+        inputs: dict[str, Any] = {"tables": [str(self.tables), "*"]}
+        inputs |= {f"pictures {d}": [str(self.pictures(d)), "*"] for d in self.datasets}
+        for group in self.groups:
+            record = str(self.simulation(group))
+            inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in (PROVENANCE_FILE, SCENARIO_FILE, REGIONS_FILE)}
+        inputs |= {f"notes {d}": [str(self.scan(d)), "scan/notes.json"] for d in self.datasets}
+        inputs |= {f"used {d} {s}": [str(self.step(d, s)), "details"] for d in self.datasets for s in self.steps}
+        pages = sorted((PACKAGE / "report").glob("*.j2"))
+        settings = {"config": re.sub(r"(?m)^results: .*$", "", spec.config), "origins": origins}
+        return self._job(
+            "report",
+            "",
+            spec,
+            self.report,
+            ["report", "config.yaml", "versions.json", "origins.json"],
+            settings=settings,
+            inputs=inputs,
+            code=[PACKAGE / "study" / "jobs" / "report.py", *metrics.files()],
+            modules=metrics.modules(),
+            data=pages,
+        )
+
+    def _label(self, record: Path) -> str:
+        return str(record.relative_to(self.folder))
+
+    def _further_orientations(self, dataset: Dataset) -> list[str]:
+        source = dataset.source
+        if isinstance(source, Measured):
+            return []
+        protocol = load_protocol(source.protocol, source.set_protocol)
+        return [orientation_folder(i) for i in range(1, len(source.orientations(protocol)))]
 
 
 def _scans(source: Simulated | Measured) -> list[Dataset]:
     if isinstance(source, Measured):
         return [Dataset(source.group, source.group, None, source)]
     return [Dataset(f"{source.group}_seed-{seed}", source.group, seed, source) for seed in source.seeds]
+
+
+def _scan_files() -> list[str]:
+    return [*(ARTIFACTS[name].file for name in SCAN_ARTIFACTS), PARAMS_FILE]
+
+
+def _in_all(files: list[str], orientations: list[int]) -> list[str]:
+    """The files of a scan, and of each further orientation within its folder."""
+    places = [orientation_folder(i) for i in range(len(orientations))]
+    return [str(Path(f).parent / place / Path(f).name) for place in places for f in files]
+
+
+def _limited(job: Job, record: Record) -> bool:
+    """Whether a step ended as it did because of limits other than those of now."""
+    spec, limits = job.spec, record.details.get("limits")
+    if spec["kind"] != StepSpec.kind or not limits:
+        return False
+    if record.status in ("timeout", "memory"):
+        return json.dumps(limits) != json.dumps({k: spec[k] for k in ("time_limit", "memory_limit")})
+    took, memory = record.details.get("wall"), record.peak_memory
+    slow = took is not None and took > spec["time_limit"]
+    large = memory is not None and spec["memory_limit"] is not None and memory > spec["memory_limit"]
+    return record.status == "ok" and (slow or large)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.bids import is_bids
-from qsmbench.data.folders import PARAMS_FILE, make_folder, present, read_json, read_of, read_params, write_json
-from qsmbench.errors import QsmbenchError
+from qsmbench.data.folders import PARAMS_FILE, make_folder, present, read_json, read_of, read_params
+from qsmbench.errors import FailedError, QsmbenchError
 from qsmbench.run import chains, step
-from qsmbench.run.chains import Limits, Use
-from qsmbench.study.datasets import Measured
+from qsmbench.run.chains import Limits, Places, Use
+from qsmbench.run.specs import ScoreSpec, write_spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,18 +64,24 @@ def reconstruct(
     make_folder(out)
     scan = _as_artifacts(scan, out, note)
     _check_scan(scan)
-    folder = out / "steps"
+    places = _places(out / "steps", scan, truth)
+    turned = chains.over_orientations(steps)
+    further = sorted((f.name for f in scan.glob("orientation-*")), key=lambda name: int(name.rpartition("-")[2]))
     for s in steps:
-        turned = s.chain in chains.over_orientations(steps)
-        record = step.run(s.spec(folder, scan, truth, limits, orientations=turned))
-        if record["status"] != "ok":
-            raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
-        note(f"{s.chain}: {record['seconds']:.2f} s")
-    for name in present(folder / chain):
-        shutil.copyfile(folder / chain / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
-    folders = [folder / chain, *chains.folders(chain, folder, scan, truth)]
-    found = {"chain": chain, "artifacts": steps[-1].artifacts, "folders": [str(f.resolve()) for f in folders]}
-    write_json(out / CHAIN_FILE, {**found, "scan": str(scan.resolve())})
+        record = step.run(s.spec(places, limits, orientations=further, each=s.chain in turned))
+        if not record.ok:
+            raise FailedError(f"{s.chain}: {record.status}: {record.reason}")
+        note(f"{s.chain}: {record.seconds:.2f} s")
+    for name in present(places.of(chain)):
+        shutil.copyfile(places.of(chain) / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
+    write_spec(out / CHAIN_FILE, chains.score_spec(steps[-1], places, ""))
+
+
+def _places(steps: Path, scan: Path, truth: Path | None) -> Places:
+    """Where the steps find their artifacts, by absolute paths, and what the scan and the truth lack."""
+    providers = {chains.SCAN: scan, **({chains.TRUTH_FOLDER: truth} if truth else {})}
+    absent = {(p, name) for p, f in providers.items() for name in ARTIFACTS if name not in present(f)}
+    return Places(steps.resolve(), scan.resolve(), truth.resolve() if truth else None, frozenset(absent))
 
 
 def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
@@ -84,7 +91,7 @@ def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
         return scan
     from qsmbench.study.jobs.measure import convert
 
-    for line in convert(Measured(bids=scan), out / "scan"):
+    for line in convert(scan, out / "scan"):
         note(line)
     return out / "scan"
 
@@ -124,9 +131,9 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     if not truth.is_dir():
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     made_here = (out / CHAIN_FILE).is_file()
-    spec = {**(read_json(out / CHAIN_FILE) if made_here else _foreign(out, truth)), "truth": str(truth)}
+    spec = _made_here(out, truth) if made_here else _foreign(out, truth)
     tables = []
-    for artifact in spec["artifacts"]:
+    for artifact in spec.artifacts:
         reconstruction = Reconstruction.load(spec, artifact)
         if not made_here and "mask" not in present(out):
             reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
@@ -138,12 +145,27 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _foreign(out: Path, truth: Path) -> dict[str, Any]:
-    """Maps that something else made: where `scoring.Reconstruction` finds them."""
+def _made_here(out: Path, truth: Path) -> ScoreSpec:
+    """What `reconstruct` wrote; an isolated chain is told of the truth that it is scored against."""
+    return replace(ScoreSpec.from_json(read_json(out / CHAIN_FILE), str(out / CHAIN_FILE)), truth=str(truth))
+
+
+def _foreign(out: Path, truth: Path) -> ScoreSpec:
+    """Maps that something else made."""
     sources, others = ("chi", "chi_para", "chi_dia"), ("local_field", "total_field", "r2star")
     here = [name for name in (*sources, *others) if (out / ARTIFACTS[name].file).is_file()]
     if not here:
         names = ", ".join(ARTIFACTS[name].file for name in (*sources, *others))
         raise QsmbenchError(f"{out}: holds neither {CHAIN_FILE} nor a map to score; legal are {names}")
     scored = [name for name in here if name in sources] or here[:1]
-    return {"artifacts": scored, "folders": [str(out)], "scan": str(truth)}
+    found = present(out)
+    return ScoreSpec(
+        dataset="",
+        chain="",
+        artifacts=scored,
+        result=str(out),
+        support=str(out if "mask" in found else truth),
+        field=str(out) if "local_field" in found else None,
+        scan=str(truth),
+        truth=str(truth),
+    )

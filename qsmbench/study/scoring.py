@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import REGIONS_FILE, Params, read, read_json, read_params, read_regions
-from qsmbench.run.step import RUN_FILE
+from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions
+from qsmbench.data.score_table import COLUMNS
+from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = ("dataset", "chain", "artifact", "metric", "region", "support", "value", "unit", "reason")
-"""Columns of a study's table. `support` is study, common, or run (time, memory, status)."""
 
 
 @dataclass
@@ -42,33 +40,19 @@ class Reconstruction:
     artifact: str
 
     @classmethod
-    def load(cls, spec: Mapping[str, Any], artifact: str) -> Reconstruction:
-        """Read it from its folders.
-
-        Args:
-            spec: `folders` (of the chain's last step, the steps before it, the scan, and the truth if it may be
-                read; in this order), `scan`, `truth` (or None).
-            artifact: which of its products.
+    def load(cls, spec: ScoreSpec, artifact: str) -> Reconstruction:
+        """Read one of the chain's products, and what it is scored with.
 
         Raises:
             QsmbenchError: a volume is missing or damaged.
         """
-        scan, folders = Path(spec["scan"]), [Path(f) for f in spec["folders"]]
-        params = read_params(scan)
-
-        def nearest(name: str) -> np.ndarray | None:
-            folder = next((f for f in folders if (f / ARTIFACTS[name].file).is_file()), None)
-            return None if folder is None else read(folder, name, params.grid)
-
-        mask = read(scan, "mask", params.grid)
-        support = nearest("mask")
-        true = Path(spec["truth"]) if spec.get("truth") else scan
-        study_mask = read(true, "mask", params.grid) if (true / ARTIFACTS["mask"].file).is_file() else mask
+        params = read_params(Path(spec.scan))
+        support, study_mask = _masks(spec, params)
         return cls(
-            estimate=read(folders[0], artifact, params.grid),
-            support=(mask if support is None else support & mask) & study_mask,
+            estimate=read(Path(spec.result), artifact, params.grid),
+            support=support,
             study_mask=study_mask,
-            field=nearest("local_field"),
+            field=read(Path(spec.field), "local_field", params.grid) if spec.field else None,
             params=params,
             artifact=artifact,
         )
@@ -85,11 +69,26 @@ class Reconstruction:
         }
 
 
-def load_truth(spec: Mapping[str, Any], artifact: str, params: Params) -> dict[str, Any]:
+def _masks(spec: ScoreSpec, params: Params) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels that a chain reconstructed, and those that it is judged on."""
+    scan = Path(spec.scan)
+    mask = read(scan, "mask", params.grid)
+    true = Path(spec.truth) if spec.truth else scan
+    study_mask = read(true, "mask", params.grid) if (true / ARTIFACTS["mask"].file).is_file() else mask
+    support = mask & read(Path(spec.support), "mask", params.grid) if spec.support != spec.scan else mask
+    return support & study_mask, study_mask
+
+
+def load_support(spec: ScoreSpec) -> np.ndarray:
+    """Read the voxels that a chain reconstructed, (nx, ny, nz) bool."""
+    return _masks(spec, read_params(Path(spec.scan)))[0]
+
+
+def load_truth(spec: ScoreSpec, artifact: str, params: Params) -> dict[str, Any]:
     """Truth of the artifact, labels and regions as keywords of `metrics.score`; all empty for a measured scan."""
-    if spec["truth"] is None:
+    if spec.truth is None:
         return {"truth": None, "labels": None, "regions": ()}
-    folder = Path(spec["truth"])
+    folder = Path(spec.truth)
     known = (folder / ARTIFACTS[artifact].file).is_file()
     return {
         "truth": read(folder, artifact, params.grid) if known else None,
@@ -98,30 +97,14 @@ def load_truth(spec: Mapping[str, Any], artifact: str, params: Params) -> dict[s
     }
 
 
-def records(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How each step of a chain went (see `step.run`), the last first."""
-    files = [Path(f) / RUN_FILE for f in spec["folders"]]
-    return [read_json(f) for f in files if f.is_file()]
+def finished(scores: Sequence[Mapping[str, Any]]) -> list[ScoreSpec]:
+    """Return the specifications of those chains that have a result."""
+    specs = [ScoreSpec.from_json(s, "score") for s in scores]
+    records = {s.chain: read_record(Path(s.result) / RUN_FILE) for s in specs}
+    return [s for s in specs if (r := records[s.chain]) is not None and r.ok]
 
 
-def run_rows(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Time of all steps of a chain and the most memory that one took; or, if it gave nothing, why."""
-    import pandas as pd
-
-    if runs[0]["status"] != "ok":
-        rows = [("status", np.nan, "", f"{runs[0]['status']}: {runs[0]['reason']}")]
-    else:
-        peaks = [r["peak_memory"] for r in runs]
-        known = None not in peaks
-        rows = [
-            ("time", sum(r["seconds"] for r in runs), "s", ""),
-            ("peak_memory", max(peaks) if known else np.nan, "MiB", "" if known else "not known of a container"),
-        ]
-    frame = pd.DataFrame(rows, columns=["metric", "value", "unit", "reason"])
-    return frame.assign(region="", support="run")
-
-
-def table(spec: Mapping[str, Any], artifact: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the dataset, chain and artifact that they are about, in the columns of a study's table."""
-    named = rows.assign(dataset=spec["dataset"], chain=spec["chain"], artifact=artifact)
+def table(spec: ScoreSpec, artifact: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the dataset, chain and artifact that they are about, in the columns of a study's table."""
+    named = rows.assign(dataset=spec.dataset, chain=spec.chain, artifact=artifact)
     return named[list(COLUMNS)]

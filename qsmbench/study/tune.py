@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from scipy.optimize import minimize_scalar
 
 from qsmbench import metrics
 from qsmbench.data.folders import present, read_json
-from qsmbench.errors import QsmbenchError, offer
+from qsmbench.errors import FailedError, QsmbenchError, suggest
 from qsmbench.run import chains, step
-from qsmbench.run.chains import Limits, Step, Use
+from qsmbench.run.chains import Limits, Places, Step, Use
 from qsmbench.study.tuned import SOURCE_FILE, Development, Tuned
 
 
@@ -48,11 +49,11 @@ def tune(
     """
     name, _, key = setting.partition(".")
     steps = chains.steps(chain)
-    at = next((i for i, s in enumerate(steps) if s.chain.rpartition(".")[2] == name), None)
+    at = next((i for i, s in enumerate(steps) if s.name == name), None)
     if at is None or key not in steps[at].method.settings:
         known = [f"{s.chain.rpartition('.')[2]}.{k}" for s in steps for k in s.method.settings]
         raise QsmbenchError(
-            f"setting {setting!r}: chain {chain!r} has no such step and setting; {offer(setting, known, 'legal are')}"
+            f"setting {setting!r}: chain {chain!r} has no such step and setting; {suggest(setting, known, 'legal are')}"
         )
     default = steps[at].method.settings[key]
     if isinstance(default, bool) or not isinstance(default, int | float) or default <= 0:
@@ -103,32 +104,30 @@ class _Development:
     """One scan that a chain is run on, again and again."""
 
     def __init__(self, work: Path, folder: Path, steps: Sequence[Step], limits: Limits) -> None:
-        self.work, self.scan, self.truth = work, folder / "scan", folder / "truth"
+        self.places = Places(work, folder / "scan", folder / "truth")
         self.last, self.limits = steps[-1], limits
         self.turned = chains.over_orientations(steps)
+        self.further = sorted(f.name for f in self.places.scan.glob("orientation-*"))
 
     def run(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]]) -> None:
         for s in steps:
-            use = Use(s.use.method, settings.get(s.chain.rpartition(".")[2], {}))
-            chosen = Step(s.chain, s.method, use)
-            orientations = s.chain in self.turned
-            record = step.run(chosen.spec(self.work, self.scan, self.truth, self.limits, orientations=orientations))
-            if record["status"] != "ok":
-                raise QsmbenchError(f"{s.chain}: {record['status']}: {record['reason']}")
+            chosen = replace(s, use=Use(s.use.method, settings.get(s.name, {})))
+            spec = chosen.spec(self.places, self.limits, orientations=self.further, each=s.chain in self.turned)
+            record = step.run(spec)
+            if not record.ok:
+                raise FailedError(f"{s.chain}: {record.status}: {record.reason}")
 
     def score(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]], metric: str) -> float:
         """The metric over the whole mask after these steps."""
         from qsmbench.study.scoring import Reconstruction, load_truth
 
         self.run(steps, settings)
-        chain = self.last.chain
-        folders = [self.work / chain, *chains.folders(chain, self.work, self.scan, self.truth)]
-        spec = {"folders": [str(f) for f in folders], "scan": str(self.scan), "truth": str(self.truth)}
+        spec = chains.score_spec(self.last, self.places, "")
         artifact = self.last.artifacts[0]
         reconstruction = Reconstruction.load(spec, artifact)
         truth = load_truth(spec, artifact, reconstruction.params)
         table = metrics.score(**reconstruction.arguments(), **truth, supports=("study",))
         rows = table[(table["metric"] == metric) & (table["region"] == "")]
         if rows.empty or not np.isfinite(rows["value"].iloc[0]):
-            raise QsmbenchError(f"{chain}: has no {metric}; it gives {artifact}")
+            raise FailedError(f"{spec.chain}: has no {metric}; it gives {artifact}")
         return float(rows["value"].iloc[0])

@@ -3,68 +3,178 @@
 from __future__ import annotations
 
 import fcntl
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from qsmbench.data.folders import make_folder
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
-from qsmbench.study.config import Study
+from qsmbench.study.config import Study, parse
+from qsmbench.study.plan import Plan
+
+BECAUSE_OF_FAILURE = ("failed", "timeout", "memory", "missing")
 
 
-def run(config: Path, study: Study, *, cores: int, instead: Mapping[str, str]) -> bool:
-    """Bring a study up to date: what is there already, and still true to its code and settings, is kept.
+@dataclass
+class Outcome:
+    """What came of a study.
+
+    Attributes:
+        ran: jobs that were run.
+        datasets: names of the datasets that could not be made, with the reason.
+        chains: chains that gave nothing because something failed, as pairs of dataset and chain, with the reason.
+        skipped: the same, of those that were left out for a stated reason.
+        broken: other jobs that failed or left no record, with the reason.
+    """
+
+    ran: int = 0
+    datasets: dict[str, str] = field(default_factory=dict)
+    chains: dict[tuple[str, str], str] = field(default_factory=dict)
+    skipped: dict[tuple[str, str], str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing failed and nothing is missing."""
+        return not (self.datasets or self.chains or self.broken)
+
+
+_prepared: dict[str, Plan] = {}  # by the configuration as JSON: the plan of this process's run
+
+
+def planned(config: dict[str, Any], where: str, *, prepare: bool) -> Plan:
+    """Return the plan of a study for the Snakefile, with what is out of date moved aside if `prepare` is set.
+
+    Raises:
+        QsmbenchError: the configuration cannot be used, or another run is at work on the study.
+    """
+    study = parse(config, where)
+    key = _key(study)
+    if key not in _prepared:
+        plan = _prepared[key] = Plan(study)
+        if prepare:
+            make_folder(study.folder)
+            _hold(study.folder)
+            plan.prepare()
+    return _prepared[key]
+
+
+def run(
+    config: Path,
+    study: Study,
+    *,
+    cores: int,
+    overrides: Mapping[str, str],
+    force: bool = False,
+    rerun: Sequence[str] = (),
+) -> Outcome:
+    """Bring a study up to date; results that are still true are kept.
 
     Args:
         config: the YAML of the study.
         study: what it holds.
         cores: how many processors to use.
-        instead: values of keys of the configuration that are replaced.
-
-    Returns:
-        whether all of it could be made.
+        overrides: values of keys of the configuration that are replaced.
+        force: run everything again.
+        rerun: chains whose steps are run again.
 
     Raises:
-        QsmbenchError: the results folder cannot be written to, or another run is at work on the study.
+        QsmbenchError: the results folder cannot be written to, another run is at work on the study, or a chain to
+            rerun is not in the study.
     """
+    unknown = [chain for chain in rerun if chain not in study.chains]
+    if unknown:
+        raise QsmbenchError(f"--rerun {unknown[0]}: the study has no such chain; there are {', '.join(study.chains)}")
+    make_folder(study.folder)
+    with _alone(study.folder):
+        plan = Plan(study)
+        _prepared[_key(study)] = plan
+        waiting = plan.prepare(force=force, rerun=rerun)
+        if waiting:
+            _snakemake(config, study, cores, overrides)
+        return outcome(plan, len(waiting))
+
+
+def _key(study: Study) -> str:
+    return json.dumps(study.model_dump(mode="json"), sort_keys=True)
+
+
+def _snakemake(config: Path, study: Study, cores: int, overrides: Mapping[str, str]) -> None:
+    """Run what is missing. Whether it was made is told by the records, not by Snakemake."""
+    from snakemake.cli import main
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
     from qsmbench.study import progress
 
-    make_folder(study.folder)
     progress.LogHandler.parallel = cores
     progress.LogHandler.history = study.folder / ".durations.json"
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_qsmbench", progress)
     arguments = ["--snakefile", str(share() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
-    arguments += ["--config", *(f"{key}={value}" for key, value in instead.items())] if instead else []
-    with _alone(study.folder):
-        if any(Path(".snakemake/locks").glob("*")):  # left by a run that was killed: we hold the study now
-            # in a process of its own, since Snakemake runs once in a process
-            subprocess.run(
-                [sys.executable, "-m", "snakemake", *arguments, "--unlock"], check=False, capture_output=True
-            )
-        return _snakemake([*arguments, "--rerun-incomplete", "--keep-going", "--logger", "qsmbench"])
-
-
-def _snakemake(arguments: list[str]) -> bool:
-    from snakemake.cli import main
-
+    arguments += ["--config", *(f"{key}={value}" for key, value in overrides.items())] if overrides else []
+    # the records say what is done: Snakemake's own marks and locks, left by a run that was killed, would mislead it
+    arguments += ["--ignore-incomplete", "--nolock", "--drop-metadata", "--keep-going", "--logger", "qsmbench"]
     try:
         main(arguments)
-    except SystemExit as e:
-        return not e.code
-    return True
+    except SystemExit:
+        return
+
+
+def outcome(plan: Plan, ran: int) -> Outcome:
+    """Read off the records what came of a study."""
+    found = Outcome(ran)
+    records = plan.records()
+    for dataset in plan.datasets:
+        scan = records[str(plan.scan(dataset))]
+        if scan is None or not scan.ok:
+            found.datasets[dataset] = "no record was left" if scan is None else scan.reason
+            continue
+        for chain in plan.study.chains:
+            last = records[str(plan.step(dataset, chain))]
+            scores = records[str(plan.score(dataset, chain))]
+            key = (dataset, chain)
+            if last is None or scores is None:
+                found.chains[key] = "missing: no record was left"
+            elif last.status == "skipped" and last.details.get("because", "skipped") not in BECAUSE_OF_FAILURE:
+                found.skipped[key] = last.reason
+            elif not last.ok:
+                found.chains[key] = f"{last.status}: {last.reason}"
+            elif not scores.ok:
+                found.chains[key] = f"scoring {scores.status}: {scores.reason}"
+    gathering = [p(d) for d in plan.datasets for p in (plan.common, plan.pictures)] + [plan.tables, plan.report]
+    for path in gathering:
+        record = records[str(path)]
+        if record is None or not record.ok:
+            found.broken[path.stem] = "no record was left" if record is None else record.reason
+    return found
+
+
+_locks: list[Any] = []  # held as long as this process lives
+
+
+def _hold(folder: Path) -> None:
+    lock = _lock(folder)
+    _locks.append(lock)
+
+
+def _lock(folder: Path) -> Any:
+    lock = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        lock.close()
+        raise QsmbenchError(f"{folder}: another run is at work on this study; wait for it, or stop it") from e
+    return lock
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold a study; the hold ends with this process, however it ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise QsmbenchError(f"{folder}: another run is at work on this study; wait for it, or stop it") from e
+    lock = _lock(folder)
+    try:
         yield
+    finally:
+        lock.close()

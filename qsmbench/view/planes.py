@@ -1,61 +1,164 @@
-"""Planes of a volume as a radiologist sees them."""
+"""Planes of a volume as a radiologist sees them: the patient's right on the left, front or head on top."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from qsmbench.grid import Grid
 
-Centre = tuple[int, int, int]
+NORMAL = {"axial": 2, "coronal": 1, "sagittal": 0}
+"""The axis of the patient that each plane is normal to: 0 from left to right, 1 from back to front, 2 upwards."""
+
+SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
+"""Sides of the patient at the left and the right of each plane."""
+
+CONVENTION = "Radiological convention: the patient's right is on the left of the picture."
+
+Voxel = tuple[int, int, int]
+Point = tuple[float, float, float]
+Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""Limits [mm] along the axes of the patient."""
 
 
-def default_centre(mask: np.ndarray, grid: Grid) -> Centre:
-    """The voxel through which the planes go: the middle of the mask's box, moved to the right by an eighth of it.
+@dataclass(frozen=True)
+class Plane:
+    """A plane through a patient.
 
-    In a head these planes meet the deep grey nuclei, which the midline misses.
+    Attributes:
+        name: sagittal, coronal or axial.
+        at: mm, where it cuts the axis that it is normal to.
+        box: mm, its extent; the limits along its own normal do not matter.
     """
-    low, high = _bounds(_ras(mask, grid))
-    point = (low + high) / 2
-    point[0] += (high[0] - low[0]) / 8
-    # back from the axes of the patient to those of the array
-    flip, order = _signs(grid), _axes(grid)
-    index = np.empty(3, int)
-    for ras, axis in enumerate(order):
-        i = int(point[ras])
-        index[axis] = i if flip[ras] else grid.shape[axis] - 1 - i
-    return int(index[0]), int(index[1]), int(index[2])
+
+    name: str
+    at: float
+    box: Box
+
+    @property
+    def normal(self) -> int:
+        """Axis that it is normal to."""
+        return NORMAL[self.name]
+
+    @property
+    def title(self) -> str:
+        """Name and place."""
+        return f"{self.name}, {'xyz'[self.normal]} = {self.at:g} mm".replace("-", "−")
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Width and height [mm]."""
+        width, height = (high - low for axis, (low, high) in enumerate(self.box) if axis != self.normal)
+        return width, height
+
+    def grid(self, pixel: float, thickness: float | None = None, count: int = 1) -> Grid:
+        """Return the grid of slices about the plane.
+
+        Args:
+            pixel: mm, side of a voxel within the plane.
+            thickness: mm, of a slice; by default `pixel`.
+            count: number of slices.
+        """
+        size = np.full(3, float(pixel))
+        size[self.normal] = thickness or pixel
+        lower, upper = (np.array(ends, float) for ends in zip(*self.box, strict=True))
+        half = count * size[self.normal] / 2
+        lower[self.normal], upper[self.normal] = self.at - half, self.at + half
+        nx, ny, nz = (int(n) for n in np.maximum(np.round((upper - lower) / size), 1))
+        affine = np.diag([*size, 1.0])
+        affine[:3, 3] = lower + size / 2
+        return Grid.from_affine((nx, ny, nz), affine)
+
+    def cut(self, volume: np.ndarray, grid: Grid) -> np.ndarray:
+        """Return the plane of a volume as an image, without interpolation: rows run from top to bottom."""
+        cuts: list[slice | int] = []
+        for axis, places in enumerate(coordinates(grid)):
+            if axis == self.normal:
+                cuts.append(int(np.abs(places - self.at).argmin()))
+            else:
+                inside = np.flatnonzero((places > self.box[axis][0]) & (places < self.box[axis][1]))
+                cuts.append(slice(inside[0], inside[-1] + 1))
+        return radiological(along_patient(volume, grid)[tuple(cuts)])
+
+    def position(self, point: Point) -> tuple[float, float]:
+        """Return where a point [mm] lies in an image of the plane, as shares of its width and height."""
+        across, up = (axis for axis in range(3) if axis != self.normal)
+        (left, right), (low, high) = self.box[across], self.box[up]
+        return (right - point[across]) / (right - left), (high - point[up]) / (high - low)
 
 
-def _axes(grid: Grid) -> list[int]:
-    """The array axis that runs closest to the patient's left–right, posterior–anterior and inferior–superior."""
+def orthogonal(point: Point, box: Box) -> tuple[Plane, Plane, Plane]:
+    """Return the axial, coronal and sagittal planes of a box through a point."""
+    axial, coronal, sagittal = (Plane(name, point[normal], box) for name, normal in NORMAL.items())
+    return axial, coronal, sagittal
+
+
+def radiological(plane: np.ndarray) -> np.ndarray:
+    """Turn a plane, whose axes grow towards right, front or head, into an image in radiological convention."""
+    return plane.T[::-1, ::-1]
+
+
+def along_patient(volume: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return the volume with axes that grow towards the patient's right, front and head."""
+    flips = tuple(slice(None) if grows else slice(None, None, -1) for _, grows in _directions(grid))
+    return volume.transpose([axis for axis, _ in _directions(grid)])[flips]
+
+
+def coordinates(grid: Grid) -> list[np.ndarray]:
+    """Return where the voxels lie [mm] along the axes of the patient, ascending.
+
+    The axes of an oblique grid count as those of the patient that they are closest to.
+    """
+    centre = grid.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + grid.affine[:3, 3]
+    steps = ((np.arange(grid.shape[a]) - (grid.shape[a] - 1) / 2) * grid.voxel_size[a] for a, _ in _directions(grid))
+    return [c + step for c, step in zip(centre, steps, strict=True)]
+
+
+def location(voxel: Voxel, grid: Grid) -> Point:
+    """Return where a voxel lies [mm], as `coordinates` do."""
+    indices = [voxel[a] if grows else grid.shape[a] - 1 - voxel[a] for a, grows in _directions(grid)]
+    x, y, z = (float(places[i]) for places, i in zip(coordinates(grid), indices, strict=True))
+    return x, y, z
+
+
+def mask_box(mask: np.ndarray, grid: Grid, rim: int = 0) -> Box:
+    """Return the box of a mask, with a rim of `rim` voxels where the grid has them."""
+    box = []
+    for places, (low, high), (axis, _) in zip(coordinates(grid), _bounds(mask, grid), _directions(grid), strict=True):
+        half = grid.voxel_size[axis] / 2
+        first, last = places[max(low - rim, 0)], places[min(high + rim, len(places) - 1)]
+        box.append((float(first - half), float(last + half)))
+    x, y, z = box
+    return x, y, z
+
+
+def default_centre(mask: np.ndarray, grid: Grid) -> Voxel:
+    """Return the middle of the mask's box, moved to the right by an eighth of it.
+
+    In a head, the planes through this voxel meet the deep grey nuclei, which the midline misses.
+    """
+    bounds = _bounds(mask, grid)
+    point = [(low + high) / 2 for low, high in bounds]
+    point[0] += (bounds[0][1] - bounds[0][0]) / 8
+    voxel = [0, 0, 0]
+    for place, (axis, grows) in zip(point, _directions(grid), strict=True):
+        voxel[axis] = int(place) if grows else grid.shape[axis] - 1 - int(place)
+    x, y, z = voxel
+    return x, y, z
+
+
+def _directions(grid: Grid) -> list[tuple[int, bool]]:
+    """Return, for each axis of the patient, the array axis closest to it and whether that grows the same way."""
     from nibabel.orientations import io_orientation
 
-    runs_along = io_orientation(grid.affine)[:, 0].astype(int).tolist()
-    return [runs_along.index(direction) for direction in range(3)]
+    directions = io_orientation(grid.affine).tolist()
+    along = [int(axis) for axis, _ in directions]
+    return [(along.index(axis), directions[along.index(axis)][1] > 0) for axis in range(3)]
 
 
-def _signs(grid: Grid) -> list[bool]:
-    """Whether that array axis grows towards right, anterior, superior."""
-    from nibabel.orientations import io_orientation
-
-    signs = io_orientation(grid.affine)[:, 1]
-    return [bool(signs[axis] > 0) for axis in _axes(grid)]
-
-
-def _ras(volume: np.ndarray, grid: Grid) -> np.ndarray:
-    """The volume with axes that grow towards the patient's right, anterior, superior."""
-    turned = volume.transpose(_axes(grid))
-    flips = tuple(slice(None) if grows else slice(None, None, -1) for grows in _signs(grid))
-    return turned[flips]
-
-
-def _to_ras(index: np.ndarray, grid: Grid) -> np.ndarray:
-    """The voxel `index` of the array, counted along the axes of the patient."""
-    pairs = zip(_axes(grid), _signs(grid), strict=True)
-    return np.array([index[a] if grows else grid.shape[a] - 1 - index[a] for a, grows in pairs])
-
-
-def _bounds(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last index of the mask along each axis."""
-    hits = [np.flatnonzero(mask.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
-    return np.array([h[0] for h in hits]), np.array([h[-1] for h in hits])
+def _bounds(mask: np.ndarray, grid: Grid) -> list[tuple[int, int]]:
+    """Return the first and the last index of a mask along each axis of the patient."""
+    along = along_patient(mask, grid)
+    hits = [np.flatnonzero(along.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
+    return [(int(h[0]), int(h[-1])) for h in hits]

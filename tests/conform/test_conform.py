@@ -265,7 +265,7 @@ def test_the_time_is_limited(where):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
+def command(monkeypatch, capfd, tmp_path):
     """Run `qsmbench conform` in an empty folder; returns exit code, standard output and standard error."""
 
     def run(*arguments):
@@ -276,7 +276,7 @@ def command(monkeypatch, capsys, tmp_path):
             code = 0
         except SystemExit as e:
             code = e.code or 0
-        return (code, *capsys.readouterr())
+        return (code, *capfd.readouterr())
 
     return run
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from qsmbench import metrics
@@ -23,7 +24,7 @@ def test_every_metric_declares_itself(name):
 
 def test_all_metrics_are_there():
     expected = {"nrmse", "detrended_nrmse", "detrended_slope", "correlation", "hfen", "xsim", "mean", "bias"}
-    expected |= {"dgm_slope", "dgm_intercept", "dgm_r2", "coverage", "data_consistency"}
+    expected |= {"dgm_slope", "dgm_intercept", "dgm_r2", "coverage", "data_consistency", "dice"}
     assert set(metrics.names()) >= expected
 
 
@@ -58,3 +59,33 @@ def test_distance_and_unit():
 def test_import_is_cheap():
     code = "import sys, qsmbench.metrics as m; m.names(); sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def rms(estimate, truth, mask):
+    """Root mean square of the error.
+
+    Returns:
+        float.
+    """
+    return float(np.sqrt(np.mean((estimate[mask] - truth[mask]) ** 2)))
+
+
+@pytest.mark.parametrize(("artifact", "expected"), [("chi", 0.0), ("total_field", 0.0), ("r2star", 7.0)])
+def test_a_metric_of_others_need_not_know_which_maps_have_a_zero_of_their_own(head, artifact, expected):
+    declared = metrics.metric(unit=None, best=0.0, higher_is_better=False, reference="")(rms)
+    found = declared(head.truth.astype(float) + 7, head.truth, head.mask, artifact=artifact)
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert declared.definition == "Root mean square of the error."
+
+
+@pytest.mark.parametrize(("centred", "expected"), [(None, 7.0), (True, 0.0), (False, 7.0)])
+def test_a_metric_may_say_how_it_takes_maps(head, centred, expected):
+    declared = metrics.metric(unit=None, best=0.0, higher_is_better=False, reference="", centred=centred)(rms)
+    found = declared(head.truth.astype(float) + 7, head.truth, head.mask, artifact="r2star")
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", metrics.names())
+def test_the_definition_is_all_that_is_said_before_the_sections(name):
+    definition = metrics.find(name).definition
+    assert definition and not re.search(r"^(Args|Returns|Raises):", definition, re.MULTILINE)

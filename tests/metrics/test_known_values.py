@@ -167,3 +167,31 @@ def test_the_dipole_field_of_a_ball(b0_dir):
     expected = np.where(r > radius, (radius / r) ** 3 * (3 * cosine**2 - 1) / 3, 0)
     far = np.abs(r - radius) > 3
     assert np.sqrt(np.mean((field - field[far].mean() - expected + expected[far].mean())[far] ** 2)) < 0.012
+
+
+def test_a_map_with_a_zero_of_its_own_counts_as_it_is():
+    truth, estimate = line(1, 2, 3, 4), line(2, 3, 4, 5)
+    labels, regions = np.array([1, 1, 2, 2]).reshape(-1, 1, 1), [(1, "a", ""), (2, "b", "")]
+    by = {"artifact": "r2star"}
+    assert find("nrmse")(estimate, truth, LINE, **by) == pytest.approx(100 * np.sqrt(4 / 30))
+    # the line through zero: Σxt / Σx² = 40 / 54
+    assert find("detrended_slope")(estimate, truth, LINE, **by) == pytest.approx(40 / 54)
+    assert find("detrended_nrmse")(estimate, truth, LINE, **by) == pytest.approx(100 * np.sqrt(1 - 40**2 / 54 / 30))
+    assert find("bias")(estimate, truth, LINE, labels, regions, **by) == pytest.approx({"a": 1, "b": 1})
+    assert find("mean")(estimate, LINE, labels, regions, **by) == pytest.approx({"a": 2.5, "b": 4.5})
+    assert find("correlation")(estimate, truth, LINE, **by) == pytest.approx(1)
+
+
+def test_detrending_forgives_the_scale_of_a_map_with_a_zero_of_its_own_but_no_offset():
+    truth, by = line(1, 2, 3, 4), {"artifact": "r2star"}
+    assert find("detrended_nrmse")(truth / 4, truth, LINE, **by) == pytest.approx(0, abs=1e-9)
+    assert find("detrended_nrmse")(truth / 4 + 7, truth, LINE, **by) > 30
+
+
+def test_dice():
+    both, one, none = line(1, 1, 0, 0) > 0, line(1, 0, 0, 0) > 0, line(0, 0, 0, 0) > 0
+    assert find("dice")(both, one) == pytest.approx(2 / 3)
+    assert find("dice")(one, both) == pytest.approx(2 / 3)
+    assert (find("dice")(both, both), find("dice")(both, ~both)) == (1, 0)
+    with pytest.raises(NotApplicable, match="both masks are empty"):
+        find("dice")(none, none)

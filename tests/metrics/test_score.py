@@ -23,16 +23,19 @@ def test_columns_and_rows(head):
     scores = table(head, head.estimate)
     assert tuple(scores.columns) == metrics.COLUMNS
     assert len(scores) == len(scores.drop_duplicates(["metric", "region", "support"]))
-    assert set(scores.metric) == set(metrics.names())
+    assert set(scores.metric) == set(metrics.names()) - {"dice"}  # which is of masks
     assert (scores.reason == "").eq(scores.value.notna()).all()
     assert set(scores[scores.metric == "bias"].region) == {"caudate", "putamen", "pallidum", "vein"}
 
 
+@pytest.mark.parametrize("artifact", ["chi", "local_field", "r2star", "chi_dia"])
 @pytest.mark.parametrize("support", ["study", "common"])
 @pytest.mark.parametrize("name", ["nrmse", "detrended_nrmse", "hfen"])
-def test_the_controls_bound_the_table_to_the_last_bit(head, name, support):
-    assert cell(table(head, head.truth), name, support).value == 0.0
-    assert cell(table(head, np.zeros_like(head.truth)), name, support).value == 100.0
+def test_the_controls_bound_the_table_to_the_last_bit(head, name, support, artifact):
+    truth = head.truth + np.float32(0.3)  # a zero of its own would count
+    given = {"truth": truth, "artifact": artifact}
+    assert cell(table(head, truth, **given), name, support).value == 0.0
+    assert cell(table(head, np.zeros_like(truth), **given), name, support).value == 100.0
 
 
 def test_a_zero_map_without_support_is_the_zero_control(head):
@@ -133,3 +136,68 @@ def test_one_support_at_a_time_gives_the_same_rows(head):
 def test_common_without_its_mask_is_refused(head):
     with pytest.raises(QsmbenchError, match="common: the mask of the voxels that all methods reconstructed is needed"):
         metrics.score(head.estimate, head.mask, head.mask, truth=head.truth, grid=head.grid)
+
+
+def test_an_offset_of_a_map_with_a_zero_of_its_own_is_an_error(head):
+    """R2* + 30/s: an NRMSE of 30·√n over the norm of the truth, a bias of 30/s; χ + 30 ppm is χ."""
+    rates = 20 + 100 * head.truth
+    found = table(head, rates + 30, truth=rates, artifact="r2star")
+    expected = 100 * 30 * np.sqrt(head.mask.sum()) / np.linalg.norm(rates[head.mask].astype(float))
+    assert expected > 100
+    assert cell(found, "nrmse", "study").value == pytest.approx(expected, rel=1e-6)
+    assert cell(found, "detrended_nrmse", "study").value > 5
+    assert cell(found, "bias", "common", "putamen").value == pytest.approx(30, rel=1e-6)
+    assert cell(found, "mean", "study", "putamen").value == pytest.approx(20 + 9 + 30, abs=2)
+    # both look at structure alone
+    assert cell(found, "correlation", "study").value == pytest.approx(1)
+    assert cell(found, "hfen", "study").value == pytest.approx(0, abs=1e-3)
+    chi = table(head, rates + 30, truth=rates, artifact="chi")
+    assert cell(chi, "nrmse", "study").value == pytest.approx(0, abs=1e-4)
+    assert cell(chi, "bias", "common", "putamen").value == pytest.approx(0, abs=1e-5)
+
+
+def test_missing_voxels_of_a_map_with_a_zero_of_its_own_are_zero(head):
+    """Nothing is shifted: the error is the truth where voxels are missing, and nothing elsewhere."""
+    rates = 20 + 100 * head.truth
+    found = table(head, np.where(head.eroded, rates, 123.0), truth=rates, support=head.eroded, artifact="r2star")
+    missing, all_of_it = (np.linalg.norm(rates[m].astype(float)) for m in (head.mask & ~head.eroded, head.mask))
+    assert cell(found, "nrmse", "study").value == pytest.approx(100 * missing / all_of_it, rel=1e-9)
+    assert cell(found, "nrmse", "common").value == 0.0
+
+
+def test_a_mask_is_scored_against_the_true_one(head):
+    """An eroded mask lies in the true one: its Dice is 2n/(n + N), its coverage n/N."""
+    found = metrics.score(
+        head.eroded, head.eroded, head.mask, truth=head.mask, grid=head.grid, artifact="mask", supports=("study",)
+    )
+    n, of = head.eroded.sum(), head.mask.sum()
+    assert set(found.metric) == {"dice", "coverage"}
+    assert cell(found, "dice", "study").value == pytest.approx(2 * n / (n + of))
+    assert cell(found, "coverage", "study").value == pytest.approx(100 * n / of)
+
+
+def test_a_mask_that_is_too_large_is_told_by_dice_alone(head):
+    everywhere = np.ones_like(head.mask)
+    found = metrics.score(
+        everywhere, everywhere, head.mask, head.mask, truth=head.mask, grid=head.grid, artifact="mask"
+    )
+    assert cell(found, "coverage", "study").value == 100
+    assert cell(found, "dice", "study").value == pytest.approx(2 / (1 + head.mask.size / head.mask.sum()))
+    assert set(found.support) == {"study"}
+
+
+def test_a_mask_without_truth_or_by_a_metric_of_maps_has_its_reason(head):
+    asked = metrics.score(
+        head.mask, head.mask, head.mask, grid=head.grid, artifact="mask", metrics=["dice", "nrmse"], supports=("study",)
+    )
+    assert cell(asked, "dice", "study").reason == "there is no truth"
+    assert cell(asked, "nrmse", "study").reason == "scores maps, not mask"
+
+
+@pytest.mark.parametrize("artifact", ["unwrapped", "phase", "magnitude", "labels", "field_noise"])
+def test_what_is_not_scored_has_no_rows_but_a_reason(head, artifact):
+    echoes = np.zeros((*head.grid.shape, 3), np.float32)
+    found = metrics.score(echoes, head.mask, head.mask, grid=head.grid, artifact=artifact)
+    assert found.empty and tuple(found.columns) == metrics.COLUMNS and found.value.dtype == float
+    assert metrics.not_scored(artifact)
+    assert metrics.not_scored("chi") is None and metrics.not_scored("mask") is None

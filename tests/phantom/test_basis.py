@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from objects import layer, write
 
-from qsmbench.data.provenance import read_basis, write_basis
+from qsmbench.data.provenance import read_provenance, write_provenance
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.description.tissues import read_tissues
 from qsmbench.phantom.load import load
@@ -187,13 +187,13 @@ def test_labels_by_tissue_and_by_numbers(tmp_path):
 
 def test_what_is_written_is_read(handmade, tmp_path):
     rows = handmade().basis(3.0)
-    write_basis(tmp_path / "basis.tsv", rows)
-    assert read_basis(tmp_path / "basis.tsv") == rows
+    write_provenance(tmp_path / "basis.tsv", rows)
+    assert read_provenance(tmp_path / "basis.tsv") == rows
     (tmp_path / "basis.tsv").write_text("region\tchi\n")
     with pytest.raises(QsmbenchError, match=r"columns are \['region', 'chi'\]; legal are region, property"):
-        read_basis(tmp_path / "basis.tsv")
+        read_provenance(tmp_path / "basis.tsv")
     with pytest.raises(QsmbenchError, match="no such file"):
-        read_basis(tmp_path / "nowhere.tsv")
+        read_provenance(tmp_path / "nowhere.tsv")
 
 
 def test_a_flag_is_yes_or_no(tmp_path):

@@ -6,6 +6,7 @@ from invented_study import CHAINS, scores, write_study
 
 from qsmbench.report import build
 from qsmbench.report._methods import Setting, methods_used
+from qsmbench.run.specs import Record, write_spec
 
 
 def run(folder, dataset, chain, **record):
@@ -13,7 +14,7 @@ def run(folder, dataset, chain, **record):
     out.mkdir(parents=True)
     method = chain.rpartition(".")[2]
     defaults = {"chain": chain, "method": method, "settings": {}, "used": {}, "notes": {}, "reference": "control"}
-    (out / "run.json").write_text(json.dumps(defaults | record))
+    write_spec(out / "run.json", Record(f"step {dataset} {chain}", "ok", details=defaults | record))
 
 
 def test_settings_and_their_origin(tmp_path):
@@ -25,11 +26,11 @@ def test_settings_and_their_origin(tmp_path):
         chosen = {"setting": "regularisation", "value": strength, "by": "lcurve", "default": 1e-4}
         chosen["at_end"] = strength == 3e-4
         used = {"regularisation": 1e-4, "pad": 30.0}
-        told = {"used": used, "notes": {"chosen": chosen}, "reference": "Bilgic 2014, doi:10.1002/mrm.25029"}
-        run(study, dataset, "romeo.tv+lcurve", **told)
-        tuned = {"settings": {"threshold": 0.1}, "origin": "tuned: t.yaml", "used": {"threshold": 0.1, "pad": 30.0}}
+        record = {"used": used, "notes": {"chosen": chosen}, "reference": "Bilgic 2014, doi:10.1002/mrm.25029"}
+        run(study, dataset, "romeo.tv+lcurve", **record)
+        tuned = {"settings": {"threshold": 0.1}, "used": {"threshold": 0.1, "pad": 30.0}}
         run(study, dataset, "romeo.best", **tuned, method="tkd")
-    found = {m.name: m for m in methods_used(study, datasets, chains)}
+    found = {m.name: m for m in methods_used(study, datasets, chains, {"best": "tuned: t.yaml"})}
     assert list(found) == ["romeo", "tv+lcurve", "best"]
     assert found["tv+lcurve"].settings == [
         Setting("regularisation", "0.0002 – 0.0003", "by lcurve, at the end of its span on 1 of 2 scans"),
@@ -37,6 +38,8 @@ def test_settings_and_their_origin(tmp_path):
     ]
     assert found["tv+lcurve"].doi == "10.1002/mrm.25029"
     assert found["best"].settings == [Setting("threshold", "0.1", "tuned: t.yaml"), Setting("pad", "30", "")]
+    assert methods_used(study, datasets, chains, {})[2].settings[0].origin == "set"
+    (study / "origins.json").write_text(json.dumps({"best": "tuned: t.yaml"}))
     page = build(study, tmp_path / "report").read_text()
     assert "<b>regularisation 0.0002 – 0.0003</b> (by lcurve, at the end of its span on 1 of 2 scans), pad 30" in page
     assert "<b>threshold 0.1</b> (tuned: t.yaml)" in page

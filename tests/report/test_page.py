@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from invented_study import CHAINS, scores, write_study
 
-from qsmbench.analysis import replicates, results
 from qsmbench.errors import QsmbenchError
-from qsmbench.report import _summary as summary
 from qsmbench.report import build
+from qsmbench.report._summary import number
 
 LOADS = {"src", "srcset", "poster", "data", "action", "background"}
 
@@ -157,8 +156,50 @@ def test_real_data_without_truth(tmp_path):
 
 
 def test_a_study_in_which_everything_failed(tmp_path):
-    table = scores([], failed=[("romeo.tkd", None, "out of memory")])
-    assert "out of memory" in build(write_study(tmp_path / "s", table), tmp_path / "out").read_text()
+    table = scores([], failed=[("romeo.tkd", None, "memory: out of memory")])
+    html = build(write_study(tmp_path / "s", table), tmp_path / "out").read_text()
+    assert "out of memory" in html and "Nothing in this study has a score." in html
+    page = Page(html)
+    assert page.open == [] and all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+
+
+def test_a_study_in_which_no_data_set_could_be_made(tmp_path):
+    table = scores([], failed=[("", None, "failed: the phantom has no voxel")])
+    text = text_of(build(write_study(tmp_path / "s", table), tmp_path / "out").read_text())
+    assert "Nothing in this study has a score." in text
+    assert "head_brain-3t, seeds 0, 1 the data set itself, and so every chain failed the phantom has no voxel" in text
+
+
+def test_what_could_not_be_made_has_a_section_and_all_else_is_there(tmp_path):
+    failed = [
+        ("romeo.tkd", None, "skipped: romeo: <no echo>"),
+        ("romeo.tv", None, "skipped: romeo: <no echo>"),
+        ("romeo.l2", 1, "timeout: took longer than 60 s"),
+    ]
+    table = pd.concat([scores(CHAINS, failed=failed), scores([], failed=[("", 0, "missing: gone")], group="leg")])
+    html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
+    text = text_of(html[html.index('<section id="missing"') : html.index('<section id="pictures"')])
+    assert "What could not be made" in text
+    assert "leg, seed 0 the data set itself, and so every chain missing gone" in text
+    assert "head_brain-3t, seeds 0, 1 romeo.tkd, romeo.tv skipped romeo: <no echo>" in text
+    assert "head_brain-3t, seed 1 romeo.l2 timeout took longer than 60 s" in text
+    assert "50.5" in html and "data set" in text_of(html)
+
+
+def test_what_is_not_scored_is_no_failure(tmp_path):
+    table = scores(CHAINS, not_scored=[("romeo", "unwrapped", "an unwrapped phase is only known up to 2π")])
+    html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
+    text = text_of(html)
+    assert "What is not scored" in text and "only known up to 2π" in text
+    assert "What could not be made" not in text and "no result" not in text
+
+
+def test_chains_that_end_in_a_mask_have_a_table_of_their_own(tmp_path):
+    masks = scores(["magnitude_mask"])
+    masks = masks[masks["metric"].isin(["coverage", "time"])].replace({"artifact": {"chi": "mask"}})
+    table = pd.concat([scores(CHAINS), masks])
+    text = text_of(build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text())
+    assert "head_brain-3t · mask" in text and "no result" not in text
 
 
 def test_many_seeds_are_drawn_as_boxes(tmp_path):
@@ -189,46 +230,6 @@ def test_missing_damaged_and_empty_scores_are_refused(tmp_path):
         build(tmp_path, tmp_path / "out")
 
 
-def test_the_best_is_marked_among_the_methods_only(study):
-    (table,) = summary.tables(results.read_study(study))
-    marked = [r.chain for r in (*table.methods, *table.controls) if r.cells["study"].get("nrmse").best]
-    assert marked == ["romeo.vsharp.tkd"]
-    assert [r.chain for r in table.methods] == ["romeo.vsharp.tkd", "romeo.pdf.tv"]
-    assert [r.chain for r in table.controls] == ["truth", "zero"]
-    assert [r.chain for r in table.failed] == ["romeo.vsharp.star"]
-
-
-def test_replicates_are_grouped_by_name_without_seed(tmp_path):
-    both = pd.concat([scores(CHAINS), scores(CHAINS, group="abdomen_liver-1p5t")])
-    study = results.read_study(write_study(tmp_path / "s", both, pictures=False))
-    assert study.groups == ["head_brain-3t", "abdomen_liver-1p5t"]
-    assert [t.seeds for t in summary.tables(study)] == [2, 2]
-
-
-def test_chains_that_make_other_artifacts_have_a_table_of_their_own(tmp_path):
-    fields = scores(["romeo.fit"]).assign(artifact="total_field")
-    lost = scores([], failed=[("romeo.tkd", None, "out of memory")]).assign(artifact="chi")
-    table = pd.concat([fields, scores(CHAINS), lost])
-    study = results.read_study(write_study(tmp_path / "s", table, pictures=False))
-    chi, field = summary.tables(study)
-    assert (chi.artifact, field.artifact) == ("chi", "total_field")
-    assert [r.chain for r in field.methods] == ["romeo.fit"] and field.failed == []
-    assert [r.chain for r in chi.failed] == ["romeo.tkd"]
-    assert "romeo.fit" not in {r.chain for r in chi.methods}
-
-
-def test_only_deep_grey_regions_where_a_key_tells_them(study):
-    from qsmbench.data.folders import write_regions
-
-    read = results.read_study(study)
-    assert read.nuclei("head_brain-3t") == ["caudate", "putamen", "pallidum"]
-    folder = study / "head_brain-3t" / "truth"
-    folder.mkdir(parents=True)
-    write_regions(folder / "dseg.tsv", [(1, "caudate", "dgm"), (2, "putamen", "dgm"), (3, "pallidum", "")])
-    assert read.nuclei("head_brain-3t") == ["caudate", "putamen"]
-    (folder / "dseg.tsv").unlink()
-
-
 def test_notes_of_measured_scans_are_shown(study, tmp_path):
     import json
 
@@ -245,7 +246,7 @@ def test_notes_of_measured_scans_are_shown(study, tmp_path):
     [(-0.04, 1, "0.0"), (-1.26, 1, "−1.3"), (float("nan"), 1, "–"), (3.2e9, 1, "3.2e+09"), (12.0, 0, "12")],
 )
 def test_numbers(value, decimals, text):
-    assert replicates.number(value, decimals) == text
+    assert number(value, decimals) == text
 
 
 def test_isolated_and_composed_chains_compete_apart(tmp_path):

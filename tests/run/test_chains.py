@@ -6,7 +6,7 @@ import pytest
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.run import chains
-from qsmbench.run.chains import Use
+from qsmbench.run.chains import Limits, Places, Use
 
 
 def test_prefixes():
@@ -49,9 +49,25 @@ def test_unknown_setting():
         chains.steps("truth.tkd", lambda name: Use(name, {"treshold": 1} if name == "tkd" else {}))
 
 
+PLACES = Places(Path("d/chains"), Path("d/scan"), Path("d/truth"))
+LIMITS = Limits(60)
+
+
+def inputs(chain, places=PLACES):
+    return chains.steps(chain)[-1].spec(places, LIMITS, orientations=[], each=False).inputs
+
+
 def test_truth_is_in_reach_of_isolated_chains_only():
-    root = Path("d")
-    isolated = chains.folders("truth.tkd", root / "chains", root / "scan", root / "truth")
-    composed = chains.folders("romeo.fit", root / "chains", root / "scan", root / "truth")
-    assert isolated == [root / "chains/truth", root / "scan", root / "truth"]
-    assert composed == [root / "chains/romeo", root / "scan"]
+    assert inputs("truth.tkd") == {"local_field": "d/truth", "mask": "d/scan"}
+    assert inputs("romeo.fit")["unwrapped"] == "d/chains/romeo"
+    assert not any("truth" in folder for c in ("romeo", "romeo.fit", "zero") for folder in inputs(c).values())
+
+
+def test_what_a_chain_made_itself_is_never_taken_from_the_truth():
+    """Nor from an earlier step: a product that has vanished is missed, not replaced."""
+    assert inputs("truth.vsharp.tkd") == {"local_field": "d/chains/truth.vsharp", "mask": "d/chains/truth.vsharp"}
+    assert chains.score_spec(chains.steps("truth.vsharp.tkd")[-1], PLACES, "s").field == "d/chains/truth.vsharp"
+
+
+def test_a_scan_without_truth_offers_none():
+    assert inputs("truth.tkd", Places(Path("d/chains"), Path("d/scan"), None)) == {"mask": "d/scan"}

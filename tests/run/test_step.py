@@ -1,6 +1,5 @@
 """A step in a process of its own: whatever a method does, a record of it is left and nothing else stops."""
 
-import json
 import resource
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from qsmbench.data import folders
 from qsmbench.run import step
+from qsmbench.run.specs import StepSpec, read_record
 
 HEAD = """
 import os, time
@@ -21,23 +21,28 @@ from qsmbench.method import method
 def run(scan_folder, tmp_path):
     """Run a method given by the body of its function; returns its record."""
 
-    def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, parent=None, memory=None):
+    def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, memory=None):
         file = tmp_path / "mine.py"
         file.write_text(
             f"{HEAD}@method(produces={produces}, reference='test')\ndef mine({consumes}, *, k=1.0):\n    {body}\n"
         )
-        spec = {
-            "chain": "truth.mine",
-            "method": str(file),
-            "settings": settings or {},
-            "out": str(tmp_path / "out"),
-            "inputs": [str(scan_folder / "scan"), str(scan_folder / "truth")],
-            "parent": parent,
-            "time_limit": limit,
-            "memory_limit": memory,
-        }
+        truth, scan = scan_folder / "truth", scan_folder / "scan"
+        spec = StepSpec(
+            chain="truth.mine",
+            method=str(file),
+            settings=settings or {},
+            inputs={"local_field": str(truth), "mask": str(scan)},
+            scan=str(scan),
+            out=str(tmp_path / "out"),
+            orientations=[],
+            each_orientation=False,
+            time_limit=limit,
+            memory_limit=memory,
+            container="none",
+            device="numpy",
+        )
         record = step.run(spec)
-        assert json.loads((tmp_path / "out" / "run.json").read_text()) == record
+        assert read_record(tmp_path / "out" / "run.json") == record
         return record
 
     return run
@@ -47,9 +52,9 @@ def test_a_method_that_works(run, tmp_path, small):
     # the largest of all children so far: a step's process has one, this one may have had others
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     record = run("return k * local_field", settings={"k": 2.0})
-    assert (record["status"], record["reason"]) == ("ok", "")
-    assert 0 <= record["seconds"] < 1
-    assert 20 < record["peak_memory"] <= max(2000, round(before, 1))
+    assert (record.status, record.reason) == ("ok", "")
+    assert 0 <= record.seconds < 1
+    assert 20 < record.peak_memory <= max(2000, round(before, 1))
     assert np.array_equal(folders.read(tmp_path / "out", "chi"), 2 * small["truth"]["local_field"])
 
 
@@ -72,48 +77,40 @@ def test_a_method_that_works(run, tmp_path, small):
 )
 def test_a_method_that_does_not(run, tmp_path, body, status, reason):
     record = run(body)
-    assert record["status"] == status
-    assert record["reason"].startswith(reason)
+    assert record.status == status
+    assert record.reason.startswith(reason)
     assert not (tmp_path / "out" / "chimap.nii.gz").exists()
 
 
 def test_a_method_that_hangs(run):
     record = run("time.sleep(600)", limit=3)
-    assert (record["status"], record["reason"]) == ("timeout", "took longer than its limit of 3 s")
+    assert (record.status, record.reason) == ("timeout", "took longer than its limit of 3 s")
 
 
 def test_a_method_that_takes_too_much_memory(run):
     record = run("big = np.ones(2**27); time.sleep(60)", memory=900)
-    assert (record["status"], record["reason"]) == ("memory", "took more memory than its limit of 900 MiB")
-    assert record["peak_memory"] > 800
-    assert run("return local_field", memory=900)["status"] == "ok"
+    assert (record.status, record.reason) == ("memory", "took more memory than its limit of 900 MiB")
+    assert record.peak_memory > 800
+    assert run("return local_field", memory=900).status == "ok"
 
 
 def test_an_empty_mask(run):
     record = run("return local_field, mask & False", produces="('local_field', 'mask')")
-    assert record["reason"] == "ValueError: its mask is empty"
+    assert record.reason == "ValueError: its mask is empty"
 
 
 def test_a_file_that_cannot_be_imported(run, tmp_path):
     record = run("return (")
-    assert record["status"] == "failed"
-    assert "SyntaxError" in record["reason"]
-
-
-def test_what_follows_a_failure_is_skipped_with_its_reason(run, tmp_path):
-    before = tmp_path / "before"
-    before.mkdir()
-    (before / "run.json").write_text(json.dumps({"chain": "truth", "status": "failed", "reason": "no luck"}))
-    record = run("return local_field", parent=str(before))
-    assert (record["status"], record["reason"]) == ("skipped", "truth: no luck")
+    assert record.status == "failed"
+    assert "SyntaxError" in record.reason
 
 
 def test_what_it_left_before_is_gone(run, tmp_path):
-    assert run("return local_field")["status"] == "ok"
-    assert run("raise RuntimeError('no luck')")["status"] == "failed"
+    assert run("return local_field").status == "ok"
+    assert run("raise RuntimeError('no luck')").status == "failed"
     assert not (tmp_path / "out" / "chimap.nii.gz").exists()
 
 
 def test_missing_artifact_is_no_failure(run, tmp_path):
     record = run("return water", consumes="water")
-    assert (record["status"], record["reason"]) == ("skipped", "truth.mine: this dataset has no water")
+    assert (record.status, record.reason) == ("skipped", "truth.mine: this dataset has no water")

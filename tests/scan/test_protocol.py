@@ -6,12 +6,14 @@ import pytest
 from qsmbench.data import folders
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.load import load
+from qsmbench.run.specs import NoiseSpec, SimulationSpec
 from qsmbench.scan.protocol import load_protocol, protocols
 from qsmbench.scan.simulate import simulate
 from qsmbench.study.datasets import Simulated
-from qsmbench.study.jobs.noise import main as noise_job
-from qsmbench.study.jobs.simulate import NOISEFREE, simulated
-from qsmbench.study.jobs.simulate import main as simulate_job
+from qsmbench.study.jobs import noise as noise_job
+from qsmbench.study.jobs import simulate as simulate_job
+from qsmbench.study.jobs.simulate import NOISEFREE
+from qsmbench.study.simulate import simulated
 
 
 @pytest.mark.parametrize("name", protocols())
@@ -85,21 +87,22 @@ ALL = {
 
 def test_the_two_ways_to_a_scan_are_one(tmp_path):
     """`qsmbench simulate` in one go, and a study's two jobs with files between, give the same volumes."""
-    from qsmbench.data.provenance import BASIS_FILE, SCENARIO_FILE, read_basis
+    from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, read_provenance
 
     source = Simulated(phantom="sphere", protocol="brain-3t", seeds=[7], set={"voxel_size": 6}, set_protocol=ALL)
     simulated(source, tmp_path / "one")
     sphere, two = load("sphere", {"voxel_size": 6}), tmp_path / "two"
-    simulate_job([source.model_dump_json(), str(two)])
-    noise_job(["--seed", "7", source.model_dump_json(), str(two / NOISEFREE), str(two / "scan")])
+    same = {"protocol": "brain-3t", "set_protocol": source.set_protocol, "orientations": [0]}
+    simulate_job.run(SimulationSpec(phantom="sphere", set=source.set, **same), two)
+    noise_job.run(NoiseSpec(noisefree=str(two / NOISEFREE), seed=7, **same), two)
     for name in ("phase", "magnitude", "mask"):
         a, b = (folders.read(tmp_path / way / "scan", name).astype(float) for way in ("one", "two"))
         difference = np.abs(np.exp(1j * a) - np.exp(1j * b)) if name == "phase" else np.abs(a - b) / b.max()
         assert np.median(difference) < 1e-5
         assert difference.max() < 1e-2
-    told = [(tmp_path / way / "truth" / BASIS_FILE).read_bytes() for way in ("one", "two")]
+    told = [(tmp_path / way / "truth" / PROVENANCE_FILE).read_bytes() for way in ("one", "two")]
     assert told[0] == told[1]
-    assert read_basis(tmp_path / "one" / "truth" / BASIS_FILE) == sphere.basis(3.0)
+    assert read_provenance(tmp_path / "one" / "truth" / PROVENANCE_FILE) == sphere.basis(3.0)
     assert folders.read_json(tmp_path / "one" / "truth" / SCENARIO_FILE) == {}
 
 

@@ -75,6 +75,15 @@ def test_truth_of_a_head(head):
     assert chi[head.mask].std() < 0.1
 
 
+def test_the_rates_of_relaxation_add_up(head):
+    """R2* = R2 + R2′, and R2 is that of the tissues: low in CSF."""
+    r2, r2prime, r2star = (head.truth[name] for name in ("r2", "r2prime", "r2star"))
+    np.testing.assert_allclose(r2 + r2prime, r2star, atol=1e-4)
+    index = {name: i for i, name, _ in head.regions}
+    tissue, fluid = (r2[head.truth["labels"] == index[name]] for name in ("white_matter", "lateral_ventricle"))
+    assert np.median(tissue) > 5 > np.median(fluid) > 0
+
+
 def test_finer_sub_voxels_change_the_field_little():
     """Even of 5 mm voxels, 2×2×2 sub-voxels give the field of 4×4×4 to 5 % in the mask."""
     fields = []

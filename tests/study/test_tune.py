@@ -9,7 +9,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.run.chains import Limits
 from qsmbench.study.config import parse
 from qsmbench.study.datasets import Simulated
-from qsmbench.study.jobs.simulate import simulated
+from qsmbench.study.simulate import simulated
 from qsmbench.study.tune import tune
 from qsmbench.study.tuned import SOURCE_FILE, read_tuned, write_tuned
 

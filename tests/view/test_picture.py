@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.view.picture import draw
+from qsmbench.metrics import not_scored
+from qsmbench.view.picture import can_draw, draw
 from qsmbench.view.planes import default_centre
 
 BACKGROUND = 14  # grey level of the sheet
@@ -131,6 +133,34 @@ def test_three_rows_with_truth_and_quick(tmp_path):
         assert picture.height > 900
 
 
+def test_every_artifact_that_is_scored_can_be_drawn():
+    assert [name for name in ARTIFACTS if not_scored(name) is None and not can_draw(name)] == []
+    assert not can_draw("labels") and not can_draw("nothing")
+
+
+def test_of_echoes_the_first_is_drawn(tmp_path):
+    grid, right, front, up = head()
+    mask = right**2 + front**2 + up**2 < 15**2
+    echoes = np.stack([right / 10, -right, up], axis=-1)
+    found = rendered(echoes, mask, grid, tmp_path, artifact="unwrapped")
+    np.testing.assert_array_equal(found, rendered(right / 10, mask, grid, tmp_path, artifact="unwrapped"))
+
+
+def test_a_mask_is_drawn_where_it_misses_voxels_and_where_it_has_too_many(tmp_path):
+    """White is what the mask holds, black what it lacks; of the error, one side is warm and the other cold."""
+    grid, right, front, up = head()
+    true = right**2 + front**2 + up**2 < 15**2
+    moved = (right - 3) ** 2 + front**2 + up**2 < 15**2
+    path = tmp_path / "mask.png"
+    draw(moved, true, true, grid, "", path, "moved to the right", artifact="mask", support=moved & true)
+    picture = np.asarray(Image.open(path), int)
+    bottom = picture[picture.shape[0] * 2 // 3 : -40, 40:-106]
+    red, blue = bottom[..., 0] - bottom[..., 2] > 60, bottom[..., 2] - bottom[..., 0] > 60
+    assert red.sum() > 500 and blue.sum() > 500
+    columns_of = [np.flatnonzero(side[:, : side.shape[1] // 3].any(axis=0)).mean() for side in (red, blue)]
+    assert columns_of[0] < columns_of[1]  # too many voxels on the patient's right, which is left of the picture
+
+
 @pytest.mark.parametrize("artifact", ["local_field", "r2star", "fat_fraction"])
 def test_other_artifacts_have_their_scale(artifact, tmp_path):
     grid, right, front, up = head()
@@ -153,5 +183,5 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
     grid, right, _, _ = head()
     with pytest.raises(QsmbenchError, match="cannot draw a picture of an empty mask"):
         rendered(right, right > 999, grid, tmp_path)
-    with pytest.raises(QsmbenchError, match="no colour scale for 'phase'; there are chi"):
-        rendered(right, right < 9, grid, tmp_path, artifact="phase")
+    with pytest.raises(QsmbenchError, match="no colour scale for 'magnitude'; there are phase, mask"):
+        rendered(right, right < 9, grid, tmp_path, artifact="magnitude")

@@ -1,4 +1,5 @@
-"""What the rules of the workflow do beside running methods, one job a file: `python -m qsmbench.study.jobs NAME …`.
+"""The jobs of a study's workflow, one a file; `python -m qsmbench.study.jobs JOB.json` runs one.
 
-Each file has a `main(arguments)`; only the one that is asked for is imported, since jobs are many and short.
+Each file has a `run(spec, out)` that writes its products into the folder `out` and returns what its record tells beside
+them. Only the one that is asked for is imported, since jobs are many and short.
 """

@@ -1,12 +1,204 @@
-"""`python -m qsmbench.study.jobs NAME …`: run one job; an error of the user's making is one line and exit code 2."""
+"""Run one job of a study: `python -m qsmbench.study.jobs JOB.json`.
 
+It never fails because of its task: what went wrong stands in the record, so that one failing method or dataset does not
+stop a study. The task runs in a child process and writes into a folder of its own. When it has ended well, its products
+are moved to their places, and the record last. A job whose study has ended, or that the study has meanwhile described
+otherwise, leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
 import sys
+import time
+import traceback
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.run.specs import Job, Record, StepSpec, read_job, read_record, to_spec, write_spec
+from qsmbench.study.freshness import MAKING, canonical, former, made_from
+
+OUTCOME = "outcome.json"
+"""What the child says of its task, in the job's own folder."""
+
+PRODUCTS = "products"
+"""Where the child writes to, within the job's own folder."""
+
+ENDED_WELL = ("ok", "skipped")
+
+
+def main(file: Path) -> None:
+    """Run the job that a file describes, unless its former result still holds."""
+    job = read_job(file)
+    record = Path(job.record)
+    records = {before: read_record(Path(before)) for before in job.before}
+    absent = next((path for path, r in records.items() if r is None), None)
+    if absent is not None:
+        sys.exit(f"qsmbench: {absent}: no such record, which {job.name} needs")
+    known = {path: r for path, r in records.items() if r is not None}
+    made = json.loads(canonical(made_from(job, known)))
+    kept = read_record(former(record)) if job.reusable else None
+    if kept is not None and canonical(kept.made_from) == canonical(made):
+        former(record).replace(record)
+        return
+    folder = record.parent / f"{MAKING}{record.stem}-{os.getpid()}"
+    if job.spec["kind"] == StepSpec.kind:  # its record lies among its products
+        folder = record.parent.parent / f"{MAKING}{record.parent.name}-{os.getpid()}"
+    try:
+        (folder / PRODUCTS).mkdir(parents=True)
+        result = replace(_result(job, known, folder), name=job.name, made_from=made)
+        if not _still_wanted(file, job):
+            sys.exit(f"qsmbench: {job.name}: the study has been changed or removed meanwhile; its result is dropped")
+        _publish(job, folder / PRODUCTS, result)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if result.status not in ENDED_WELL:
+        sys.stderr.write(f"qsmbench: {result.reason}\n")
+
+
+def _still_wanted(file: Path, job: Job) -> bool:
+    try:
+        return replace(read_job(file), reusable=job.reusable) == job
+    except QsmbenchError:
+        return False
+
+
+def _result(job: Job, records: dict[str, Record], folder: Path) -> Record:
+    """Do the task, or say why it cannot be done."""
+    blocked = _blocked(job, records)
+    if blocked is not None:
+        return blocked
+    spec = to_spec(job.spec, job.name)
+    if isinstance(spec, StepSpec):
+        from qsmbench.run import step
+
+        return step.run(replace(spec, out=str(folder / PRODUCTS)))
+    return _in_child(job, spec, folder)
+
+
+def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
+    """Why the job cannot be done because of one before it, if so.
+
+    What gathers the results of others (common, pictures, tables, report) goes on without those that there are not.
+    """
+    if job.spec["kind"] in ("common", "pictures", "tables", "report"):
+        return None
+    for path, record in records.items():
+        if record.ok:
+            continue
+        step = Path(path).name == "run.json"
+        if step and record.status != "missing":
+            origin = record.reason if record.status == "skipped" else f"{record.details.get('chain')}: {record.reason}"
+            details = {"because": record.details.get("because", record.status)}
+            return Record(job.name, "skipped", origin, details=details)
+        return Record(job.name, "missing", record.reason, details={"because": "missing"})
+    return None
+
+
+def _in_child(job: Job, spec: Any, folder: Path) -> Record:
+    """Do the task in a child process, and end it if this process or its parent is ended."""
+    start, parent = time.monotonic(), os.getppid()
+    child = os.fork()
+    if child == 0:
+        _child(spec, folder, os.getppid())
+    end = _wait(child, parent)
+    with contextlib.suppress(OSError, ValueError):
+        outcome = json.loads((folder / OUTCOME).read_text())
+        if os.waitstatus_to_exitcode(end) == 0:
+            return Record(job.name, **{"seconds": time.monotonic() - start, **outcome})
+    code = os.waitstatus_to_exitcode(end)
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return Record(job.name, "failed", f"{job.name}: crashed: {how}", transient=True)
+
+
+def _wait(child: int, parent: int) -> int:
+    """Wait for the child; end it where the process that asked for this job has ended."""
+    pause = 0.002
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        if os.getppid() != parent:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            raise SystemExit("the study that asked for this job has ended")
+        time.sleep(pause)
+        pause = min(2 * pause, 0.2)
+
+
+def _child(spec: Any, folder: Path, parent: int) -> None:
+    """Do the task and write its outcome; never returns."""
+    import threading
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    code = 1
+    try:
+        os.setsid()
+        threading.Thread(target=watch, daemon=True).start()
+        outcome = _task(spec, folder / PRODUCTS)
+        (folder / OUTCOME).write_text(json.dumps(outcome))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _task(spec: Any, out: Path) -> dict[str, Any]:
+    """What the task gives: status, reason, products, and details."""
+    from qsmbench.run.step import digest, one_line
+
+    try:
+        details = import_module(f"qsmbench.study.jobs.{spec.kind}").run(spec, out)
+    except QsmbenchError as e:  # something of the user's, which stays as it is until it is changed
+        return {"status": "failed", "reason": one_line(str(e))}
+    except MemoryError as e:
+        reason = f"there is not enough memory ({e})" if str(e) else "there is not enough memory"
+        return {"status": "memory", "reason": one_line(reason), "transient": True}
+    except Exception as e:
+        traceback.print_exc()
+        return {"status": "failed", "reason": one_line(f"{type(e).__name__}: {e}"), "transient": True}
+    files = sorted(f for f in out.rglob("*") if f.is_file())
+    return {"status": "ok", "products": {str(f.relative_to(out)): digest(f) for f in files}, "details": details or {}}
+
+
+def _publish(job: Job, products: Path, result: Record) -> None:
+    """Move what a job made to its places, and its record last."""
+    record = Path(job.record)
+    former(record).unlink(missing_ok=True)
+    record.unlink(missing_ok=True)
+    if job.spec["kind"] == StepSpec.kind:
+        write_spec(products / record.name, result)
+        _replace(products, record.parent)
+        return
+    for target in map(Path, job.targets):
+        _replace(products / target.relative_to(record.parent), target)
+    write_spec(record, result)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Put `source` in the place of `target`, which is removed even if there is no source."""
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
 
 if __name__ == "__main__":
-    try:
-        import_module(f"qsmbench.study.jobs.{sys.argv[1]}").main(sys.argv[2:])
-    except QsmbenchError as error:
-        sys.exit(f"qsmbench: {error}")
+    main(Path(sys.argv[1]))

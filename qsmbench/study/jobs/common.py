@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qsmbench.data.folders import read_params
+from qsmbench.data.score_table import COLUMNS
 from qsmbench.data.volumes import save_volume
-from qsmbench.metrics import score
-from qsmbench.study.scoring import COLUMNS, Reconstruction, load_truth, records, table
+from qsmbench.metrics import not_scored, score
+from qsmbench.run.specs import CommonSpec, ScoreSpec
+from qsmbench.study.scoring import Reconstruction, finished, load_support, load_truth, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def main(arguments: list[str]) -> None:
-    """Run the job: SPECS (a list, see `plan.Plan.score_spec`), the table and the mask to write."""
-    parser = argparse.ArgumentParser(prog="common")
-    parser.add_argument("specs", type=json.loads)
-    parser.add_argument("table", type=Path)
-    parser.add_argument("mask", type=Path)
-    args = parser.parse_args(arguments)
-    scored(args.specs, args.mask).to_parquet(args.table, index=False)
+def run(spec: CommonSpec, out: Path) -> None:
+    """Write the table and the mask of the common voxels below `out`."""
+    scored(finished(spec.scores), out / "common.nii.gz").to_parquet(out / "common.parquet", index=False)
 
 
-def scored(specs: list[dict[str, Any]], mask_file: Path) -> pd.DataFrame:
-    """Score all chains that gave something on the voxels that they share, and write those as a mask."""
+def scored(specs: list[ScoreSpec], mask_file: Path) -> pd.DataFrame:
+    """Score all chains on the voxels that they share, and write those as a mask."""
     import pandas as pd
 
-    finished = [s for s in specs if records(s)[0]["status"] == "ok"]
     shared: np.ndarray | None = None
-    for spec in finished:
-        support = Reconstruction.load(spec, spec["artifacts"][0]).support
+    for spec in specs:
+        support = load_support(spec)
         shared = support if shared is None else shared & support
     if shared is None:
-        mask_file.write_bytes(b"")
         return pd.DataFrame(columns=list(COLUMNS))
+    save_volume(mask_file, shared, read_params(Path(specs[0].scan)).grid.affine)
+    scored = [(s, a) for s in specs for a in s.artifacts if not not_scored(a)]
     tables = []
-    for spec in finished:  # read again rather than kept: a study may have hundreds of chains
-        for artifact in spec["artifacts"]:
-            reconstruction = Reconstruction.load(spec, artifact)
-            truth = load_truth(spec, artifact, reconstruction.params)
-            rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
-            tables.append(table(spec, artifact, rows))
-    save_volume(mask_file, shared, reconstruction.params.grid.affine)
-    return pd.concat(tables, ignore_index=True)
+    for spec, artifact in scored:  # read again rather than kept: a study may have hundreds of chains
+        reconstruction = Reconstruction.load(spec, artifact)
+        truth = load_truth(spec, artifact, reconstruction.params)
+        rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
+        tables.append(table(spec, artifact, rows))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))

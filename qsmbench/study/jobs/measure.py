@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
-from qsmbench.data import folders, volumes
+from qsmbench.data import folders
 from qsmbench.data.bids import read_megre
 from qsmbench.data.masks import mask_from_magnitude
-from qsmbench.study.datasets import Measured
+from qsmbench.data.volumes import read_mask
+from qsmbench.grid import Triple
+from qsmbench.run.specs import MeasureSpec
 
 
-def main(arguments: list[str]) -> None:
-    """Run the job: SPEC (a `Measured` as JSON) and the folder to write."""
-    parser = argparse.ArgumentParser(prog="measure")
-    parser.add_argument("spec", type=json.loads)
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args(arguments)
-    convert(Measured.model_validate(args.spec), args.out)
+def run(spec: MeasureSpec, out: Path) -> None:
+    """Write the scan below `out`, in the folder `scan`."""
+    source = dict(spec.source)
+    mask, b0_dir = source.pop("mask"), source.pop("b0_dir")
+    convert(
+        Path(source.pop("bids")),
+        out / "scan",
+        mask=Path(mask) if mask else None,
+        b0_dir=tuple(b0_dir) if b0_dir else None,
+        **source,
+    )
 
 
-def convert(source: Measured, out: Path) -> list[str]:
+def convert(
+    bids: Path,
+    out: Path,
+    *,
+    subject: str | None = None,
+    session: str | None = None,
+    mask: Path | None = None,
+    b0_dir: Triple | None = None,
+    phase_sign: int = 1,
+) -> list[str]:
     """Write a measured scan as an artifact folder, with `notes.json` of what was rescaled or assumed.
+
+    Args:
+        bids: folder of the BIDS dataset.
+        out: folder to write.
+        subject, session, b0_dir, phase_sign: see `data.bids.read_megre`.
+        mask: NIfTI file; by default the mask is made from the magnitude.
 
     Returns:
         the notes.
     """
     phase, magnitude, params, notes = read_megre(
-        source.bids,
-        subject=source.subject,
-        session=source.session,
-        b0_dir=source.b0_dir,
-        phase_sign=source.phase_sign,
+        bids, subject=subject, session=session, b0_dir=b0_dir, phase_sign=phase_sign
     )
-    if source.mask:
-        mask = volumes.read_mask(source.mask, params.grid)
+    if mask:
+        voxels = read_mask(mask, params.grid)
     else:
-        mask = mask_from_magnitude(magnitude)
+        voxels = mask_from_magnitude(magnitude)
         notes.append("mask made from the magnitude: threshold, largest connected part, holes filled")
-    folders.write(out, {"phase": phase, "magnitude": magnitude, "mask": mask}, params.grid)
+    folders.write(out, {"phase": phase, "magnitude": magnitude, "mask": voxels}, params.grid)
     folders.write_params(out, params)
     folders.write_json(out / "notes.json", {"notes": notes})
     return notes

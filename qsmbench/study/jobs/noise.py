@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 from qsmbench.data import folders
+from qsmbench.run.specs import NoiseSpec
 from qsmbench.scan.acquired_mask import acquired
 from qsmbench.scan.protocol import Protocol, load_protocol
 from qsmbench.scan.receive import received
-from qsmbench.study.datasets import Simulated
-from qsmbench.study.jobs.simulate import folder_of
 
 
-def main(arguments: list[str]) -> None:
-    """Run the job: SPEC (a `Simulated` as JSON), the noise-free folder and the folder to write."""
-    parser = argparse.ArgumentParser(prog="noise")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("spec", type=json.loads)
-    parser.add_argument("noisefree", type=Path)
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args(arguments)
-    source = Simulated.model_validate(args.spec)
-    protocol = load_protocol(source.protocol, source.set_protocol)
-    for i, orientation in enumerate(source.orientations(protocol)):
-        noisy(protocol, args.noisefree / folder_of(i), args.out / folder_of(i), args.seed, orientation)
+def run(spec: NoiseSpec, out: Path) -> None:
+    """Write the scan below `out`, in the folder `scan`."""
+    protocol = load_protocol(spec.protocol, spec.set_protocol)
+    for i, orientation in enumerate(spec.orientations):
+        place = folders.orientation_folder(i)
+        noisy(protocol, Path(spec.noisefree) / place, out / "scan" / place, spec.seed, orientation)
 
 
 def noisy(protocol: Protocol, noisefree: Path, out: Path, seed: int, orientation: int = 0) -> None:

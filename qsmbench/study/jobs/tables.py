@@ -1,25 +1,100 @@
-"""Job: the tables of all datasets and chains → `scores.parquet` and `scores.csv` of the study."""
+"""Job: the scores of all datasets and chains, and how each chain went → the tables of the study."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 
-def main(arguments: list[str]) -> None:
-    """Run the job: the study's folder and, as JSON lists, its datasets and chains."""
-    import json
+from qsmbench.data.score_table import COLUMNS, NOT_SCORED
+from qsmbench.run.specs import RUN_FILE, Record, TablesSpec, read_record
 
+if TYPE_CHECKING:
     import pandas as pd
 
-    parser = argparse.ArgumentParser(prog="tables")
-    parser.add_argument("study", type=Path)
-    parser.add_argument("datasets", type=json.loads)
-    parser.add_argument("chains", type=json.loads)
-    args = parser.parse_args(arguments)
-    files = [args.study / d / "scores" / f"{c}.parquet" for d in args.datasets for c in args.chains]
-    files += [args.study / d / "common.parquet" for d in args.datasets]
-    tables = [t for f in files if not (t := pd.read_parquet(f)).empty]
-    scores = pd.concat(tables, ignore_index=True)
-    scores.to_parquet(args.study / "scores.parquet", index=False)
-    scores.to_csv(args.study / "scores.csv", index=False)
+
+def run(spec: TablesSpec, out: Path) -> None:
+    """Write `scores.parquet`, `scores.csv` and `datasets.csv` below `out`."""
+    import pandas as pd
+
+    study = Path(spec.study)
+    datasets = _typed(pd.DataFrame(spec.datasets))
+    tables = [t for d in datasets["dataset"] for t in _of_dataset(study, d, spec)]
+    rows = pd.DataFrame(_run_rows(study, spec), columns=list(COLUMNS)).astype({"value": float})
+    scores = pd.concat([*(t for t in tables if not t.empty), rows], ignore_index=True)
+    scores = scores.merge(datasets, on="dataset", how="left")
+    scores.to_parquet(out / "scores.parquet", index=False)
+    scores.to_csv(out / "scores.csv", index=False)
+    datasets.to_csv(out / "datasets.csv", index=False)
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Each column with one type: whole numbers, numbers, or text."""
+
+    for name in table:
+        values = table[name]
+        known = [v for v in values if v is not None and v == v]
+        if name == "seed" or (known and all(isinstance(v, int) and not isinstance(v, bool) for v in known)):
+            table[name] = values.astype("Int64")
+        elif known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
+            table[name] = values.astype(float)
+        else:
+            table[name] = ["" if v is None or v != v else str(v) for v in values]
+    return table
+
+
+def _of_dataset(study: Path, dataset: str, spec: TablesSpec) -> list[pd.DataFrame]:
+    import pandas as pd
+
+    files = [study / dataset / "scores" / f"{chain}.parquet" for chain in spec.chains]
+    files.append(study / dataset / "common.parquet")
+    return [pd.read_parquet(f) for f in files if f.is_file()]
+
+
+def _run_rows(study: Path, spec: TablesSpec) -> list[dict[str, Any]]:
+    """How each chain went on each dataset: time and memory, or why it gave nothing."""
+    rows = []
+    for row in spec.datasets:
+        folder = study / row["dataset"]
+        scan = read_record(folder / "scan.json")
+        if scan is None or not scan.ok:
+            rows.append(_row(row["dataset"], "", "", "status", np.nan, "", _reason(scan)))
+            continue
+        for chain in spec.chains:
+            steps = [read_record(folder / "chains" / p / RUN_FILE) for p in spec.steps[chain]]
+            scores = read_record(folder / "scores" / f"{chain}.json")
+            for artifact in spec.artifacts[chain] or [""]:
+                rows += [_row(row["dataset"], chain, artifact, *r) for r in _of_chain(steps, scores)]
+                if reason := spec.not_scored.get(artifact):
+                    rows.append(_row(row["dataset"], chain, artifact, NOT_SCORED, np.nan, "", reason))
+    return rows
+
+
+def _row(dataset: str, chain: str, artifact: str, metric: str, value: float, unit: str, reason: str) -> dict[str, Any]:
+    row = (dataset, chain, artifact, metric, "", "run", value, unit, reason)
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def _of_chain(steps: list[Record | None], scores: Record | None) -> list[tuple[str, float, str, str]]:
+    """Time of all steps of a chain and the most memory that one took; or, if it gave nothing, why."""
+    done = [s for s in steps if s is not None and s.ok]
+    if len(done) < len(steps):
+        return [("status", np.nan, "", _reason(steps[-1]))]
+    peaks = [s.peak_memory for s in done]
+    memory = (np.nan, "not known of a container") if None in peaks else (max(p for p in peaks if p is not None), "")
+    rows = [
+        ("time", sum(s.seconds or 0.0 for s in done), "s", ""),
+        ("peak_memory", memory[0], "MiB", memory[1]),
+    ]
+    if scores is None or not scores.ok:
+        rows.append(("status", np.nan, "", f"{'failed' if scores is None else scores.status}: scoring: {_why(scores)}"))
+    return rows
+
+
+def _reason(record: Record | None) -> str:
+    return "missing: no record was left" if record is None else f"{record.status}: {record.reason}"
+
+
+def _why(record: Record | None) -> str:
+    return "no record was left" if record is None else record.reason

@@ -1,16 +1,16 @@
-"""What the scores of a group rest on: regions whose property is assumed, on whose word, and the values behind it."""
+"""What the scores of a group depend on: regions whose property is assumed, who states it, and the values behind it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from qsmbench.analysis.results import Study
-from qsmbench.data.provenance import Basis
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.provenance import SourcedValue
 
 NAMED = 8
 """Regions that a line names before it only counts the rest."""
 
-_BEHIND = {"r2star": "r2star", "r2prime": "r2star", "fat_fraction": "fat_fraction"}  # all other artifacts: χ
 _PARTS = {"chi_para": "χ+", "chi_dia": "χ−"}
 _SYMBOLS = {"chi": "χ", "pd": "PD", "t1": "T1", "r2": "R2", "r2star": "R2*", "fat_fraction": "fat fraction", **_PARTS}
 _WORDS = {
@@ -18,12 +18,11 @@ _WORDS = {
     "population": "age and person",
     "scenario": "the scenario's numbers",
 }
-_FIELDS = ("total_field", "local_field")
 
 
 @dataclass
 class Value:
-    """An assumed value, and the properties and regions that rest on it; no region stands for the whole object."""
+    """An assumed value, and the properties and regions that depend on it; no region stands for the whole object."""
 
     name: str
     value: str
@@ -33,17 +32,17 @@ class Value:
 
 
 @dataclass
-class Rests:
-    """What the scores of one artifact of a group rest on.
+class Provenance:
+    """What the scores of one artifact of a group depend on.
 
     Attributes:
         symbol: of the property, such as χ.
-        of_field: whether the artifact is a field, which the property of every region makes.
-        regions: all that are scored, deep grey matter first.
-        assumed: those of them whose property rests on an assumed value.
-        shares: who states the assumed values, and for which of those regions.
-        beside: what is assumed that no single region rests on.
-        changed: values that the user set anew.
+        of_field: whether the artifact is a field, which depends on the property of every region.
+        regions: all regions with a score, deep grey matter first.
+        assumed: those of them whose property depends on an assumed value.
+        statements: who states the assumed values, and for which of those regions.
+        beside: other assumptions, which concern no single region.
+        changed: values that the user set.
         values: every assumed value of the phantom.
     """
 
@@ -51,36 +50,36 @@ class Rests:
     of_field: bool
     regions: list[str]
     assumed: list[str]
-    shares: list[tuple[str, str]]
+    statements: list[tuple[str, str]]
     beside: list[str]
     changed: list[str]
     values: list[Value]
 
     def marked(self, region: str) -> bool:
-        """Whether the scores of a region of its own rest on an assumed value."""
+        """Whether the scores of a region depend on an assumed value of its own."""
         return not self.of_field and region in self.assumed
 
 
-def rests(study: Study, group: str, artifact: str) -> Rests | None:
-    """What the scores of an artifact rest on; None for a measured scan, whose truth is not known."""
-    rows = study.basis(group)
+def provenance(study: Study, group: str, artifact: str) -> Provenance | None:
+    """Return what the scores of an artifact depend on; None for a measured scan, whose truth is not known."""
+    rows = study.provenance(group)
     if not rows:
         return None
-    behind = _BEHIND.get(artifact, "chi")
+    behind = ARTIFACTS[artifact].tissue_property if artifact in ARTIFACTS else "chi"
     regions = _scored(study, group, artifact)
     assumed = [r for r in rows if r.assumed]
     assumed.sort(key=lambda r: regions.index(r.region) if r.region in regions else len(regions))
     mine = [r for r in assumed if r.property == behind and r.region in regions]
     found = {r.region for r in mine}
     beside = [r for r in assumed if not r.region and r.property in (behind, "shape")]
-    return Rests(
-        symbol=_SYMBOLS[behind],
-        of_field=artifact in _FIELDS,
+    return Provenance(
+        symbol=_SYMBOLS.get(behind, behind),
+        of_field=artifact in ARTIFACTS and ARTIFACTS[artifact].is_field,
         regions=regions,
         assumed=[r for r in regions if r in found],
-        shares=_shares(mine),
-        beside=list(dict.fromkeys(_shown(r.name.split(":")[0]) for r in beside)),
-        changed=list(dict.fromkeys(_shown(r.name) for r in rows if r.by == "user")),
+        statements=_statements(mine),
+        beside=list(dict.fromkeys(_with_symbol(r.name.split(":")[0]) for r in beside)),
+        changed=list(dict.fromkeys(_with_symbol(r.name) for r in rows if r.by == "user")),
         values=_values(assumed),
     )
 
@@ -92,15 +91,15 @@ def _scored(study: Study, group: str, artifact: str) -> list[str]:
     return sorted(dict.fromkeys(mine["region"]), key=lambda r: r not in nuclei)
 
 
-def _shares(rows: list[Basis]) -> list[tuple[str, str]]:
-    """Who states the values, and the names of the regions, the first few of them."""
-    by: dict[str, list[Basis]] = {}
+def _statements(rows: list[SourcedValue]) -> list[tuple[str, str]]:
+    """Return who states the values, and the first few of the regions."""
+    by: dict[str, list[SourcedValue]] = {}
     for row in rows:
         by.setdefault(row.by, []).append(row)
     return [(_words(who, its), _listed([r.region for r in its])) for who, its in by.items()]
 
 
-def _words(by: str, rows: list[Basis]) -> str:
+def _words(by: str, rows: list[SourcedValue]) -> str:
     return _WORDS.get(by) or "the phantom's " + " and ".join(dict.fromkeys(r.name.split(",")[0] for r in rows))
 
 
@@ -110,19 +109,19 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) if rest <= 1 else f"{', '.join(names[:NAMED])} and {rest} more"
 
 
-def _values(rows: list[Basis]) -> list[Value]:
-    """Each value once, with all that rests on it."""
+def _values(rows: list[SourcedValue]) -> list[Value]:
+    """Return each value once, with all that depends on it."""
     found: dict[tuple[str, ...], Value] = {}
     for row in rows:
         key = (row.name, row.value, row.unit, row.source)
-        value = found.setdefault(key, Value(_shown(row.name), f"{row.value} {row.unit}".strip(), row.source))
+        value = found.setdefault(key, Value(_with_symbol(row.name), f"{row.value} {row.unit}".strip(), row.source))
         symbol = _SYMBOLS.get(row.property, row.property)
         value.properties += [symbol] if symbol not in value.properties else []
         value.regions += [row.region] if row.region and row.region not in value.regions else []
     return list(found.values())
 
 
-def _shown(name: str) -> str:
-    """A value's name with the symbol of its property, as χ+ of putamen."""
+def _with_symbol(name: str) -> str:
+    """Return a value's name with the symbol of its property, as χ+ of putamen."""
     first, space, rest = name.partition(" ")
     return _SYMBOLS.get(first, first) + space + rest

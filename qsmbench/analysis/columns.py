@@ -1,0 +1,54 @@
+"""The columns of a summary: which metrics it has, in which unit and order, and what their best value is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from qsmbench import metrics
+from qsmbench.data.score_table import COSTS
+
+_ORDER = (
+    *("coverage", "dice", "nrmse", "detrended_nrmse", "detrended_slope", "correlation", "xsim", "hfen"),
+    *("dgm_slope", "dgm_intercept", "dgm_r2", "data_consistency"),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric as a column of a summary.
+
+    Attributes:
+        metric: its name.
+        label: its heading.
+        unit: of its values.
+        best: value of a perfect reconstruction; NaN where there is none.
+        higher_is_better: None where a value may err on either side of `best`.
+    """
+
+    metric: str
+    label: str
+    unit: str
+    best: float
+    higher_is_better: bool | None
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it tells what a chain costs, not how good its result is."""
+        return self.metric in COSTS
+
+
+def column(metric: str, unit: str) -> Column:
+    """Return the column of a metric: by its declaration, or by its bare name where it is not installed."""
+    label = metric.replace("_", " ")
+    if metric in COSTS:
+        return Column(metric, label, unit, 0.0, False)
+    if metric not in metrics.names():
+        return Column(metric, label, unit, math.nan, None)
+    m = metrics.find(metric)
+    return Column(metric, m.label, unit, m.best, m.higher_is_better)
+
+
+def in_reading_order(names: list[str]) -> list[str]:
+    """Sort metrics as a reader wants them, unknown ones last."""
+    return [*(m for m in _ORDER if m in names), *(m for m in names if m not in _ORDER)]

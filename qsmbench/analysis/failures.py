@@ -1,0 +1,74 @@
+"""What a study could not make, and what it made but does not score: by the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qsmbench.analysis.results import Study
+from qsmbench.data.score_table import KINDS, NOT_SCORED, STATUS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Results that are missing for one reason.
+
+    Attributes:
+        datasets: on which, each as its group and the seeds in question.
+        chains: of which chains; empty where the datasets themselves could not be made.
+        kind: one of `KINDS`; empty for what is not scored.
+        reason: why.
+    """
+
+    datasets: tuple[str, ...]
+    chains: tuple[str, ...]
+    kind: str
+    reason: str
+
+
+def failures(study: Study) -> list[Missing]:
+    """Return what could not be made, datasets first.
+
+    The chains of a dataset that could not be made are not listed: they all miss for its reason.
+    """
+    statuses = study.scores[(study.scores["metric"] == STATUS) & study.scores["value"].isna()]
+    return _by_reason(study.unmade) + _by_reason(statuses)
+
+
+def not_scored(study: Study) -> list[Missing]:
+    """Return the results to which no metric applies."""
+    return _by_reason(study.scores[study.scores["metric"] == NOT_SCORED])
+
+
+def _by_reason(rows: pd.DataFrame) -> list[Missing]:
+    """Join rows of one reason: first the datasets of each chain, then the chains that miss on the same datasets."""
+    datasets: dict[tuple[str, str], dict[tuple[str, float], None]] = {}
+    for chain, reason, *place in rows[["chain", "reason", "group", "seed"]].to_numpy().tolist():
+        datasets.setdefault((chain, reason), {})[tuple(place)] = None
+    chains: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for (chain, reason), places in datasets.items():
+        chains.setdefault((_places(places), reason), []).append(chain)
+    return [Missing(where, tuple(c for c in names if c), *_parts(why)) for (where, why), names in chains.items()]
+
+
+def _places(datasets: Iterable[tuple[str, float]]) -> tuple[str, ...]:
+    """Return each group with its seeds; a measured scan has none."""
+    groups: dict[str, list[str]] = {}
+    for group, seed in datasets:
+        groups.setdefault(group, []).extend([] if math.isnan(seed) else [f"{seed:g}"])
+    return tuple(f"{g}{_seeds(numbers)}" for g, numbers in groups.items())
+
+
+def _seeds(numbers: Sequence[str]) -> str:
+    return f", seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
+
+
+def _parts(reason: str) -> tuple[str, str]:
+    """Split a reason into how it failed and why."""
+    kind, colon, why = reason.partition(": ")
+    return (kind, why) if colon and kind in KINDS else ("", reason)

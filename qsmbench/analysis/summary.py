@@ -1,0 +1,114 @@
+"""The summary of a study: chain × metric for each group of replicates and artifact, on both supports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qsmbench.analysis.columns import Column, column, in_reading_order
+from qsmbench.analysis.ranking import Row, mark_best, ranked
+from qsmbench.analysis.replicates import cells
+from qsmbench.analysis.results import Study
+from qsmbench.data.score_table import COSTS, NOT_SCORED, RUN_ROWS, STATUS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Table:
+    """The scores of one artifact of one group of replicates.
+
+    Attributes:
+        group: of replicates.
+        artifact: what was scored.
+        seeds: number of replicates.
+        columns: metrics that have a value anywhere, in reading order.
+        methods: chains with a score, in order of rank.
+        controls: the controls.
+        failed: chains without a score.
+        undefined: labels of the metrics without any value, by the reason.
+    """
+
+    group: str
+    artifact: str
+    seeds: int
+    columns: list[Column]
+    methods: list[Row]
+    controls: list[Row]
+    failed: list[Row]
+    undefined: dict[str, list[str]]
+
+    @property
+    def measured(self) -> list[Column]:
+        """Columns that rate the result."""
+        return [c for c in self.columns if not c.is_cost]
+
+    @property
+    def costs(self) -> list[Column]:
+        """Columns of time and memory."""
+        return [c for c in self.columns if c.is_cost]
+
+
+def tables(study: Study) -> list[Table]:
+    """Return a table for each group of replicates and artifact that was scored, χ first."""
+    result = []
+    for group in study.groups:
+        mine = study.scores[study.scores["group"] == group]
+        artifacts = dict.fromkeys(_rated(mine)["artifact"])
+        for artifact in sorted(artifacts, key=lambda a: a != "chi"):
+            result.append(_table(mine, group, artifact, len(study.datasets(group))))
+    return result
+
+
+def _table(mine: pd.DataFrame, group: str, artifact: str, seeds: int) -> Table:
+    rated = _rated(mine)
+    whole = rated[(rated["artifact"] == artifact) & (rated["region"] == "")]
+    scored = set(whole.loc[whole["value"].notna(), "chain"])
+    columns, undefined = _columns(whole, mine)
+    by_chain = {c: mine[mine["chain"] == c] for c in _chains(mine, artifact)}
+    rows = [Row(c, cells(own, artifact, columns), _reasons(own, seeds)) for c, own in by_chain.items()]
+    methods = ranked([r for r in rows if r.chain in scored and not r.control], columns)
+    mark_best(methods, columns)
+    controls = [r for r in rows if r.chain in scored and r.control]
+    failed = [Row(r.chain, r.cells, r.reasons or ["no score"]) for r in rows if r.chain not in scored]
+    return Table(group, artifact, seeds, columns, methods, controls, failed, undefined)
+
+
+def _rated(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that rate a result."""
+    return scores[~scores["metric"].isin(RUN_ROWS)]
+
+
+def _chains(mine: pd.DataFrame, artifact: str) -> list[str]:
+    """Return the chains that made the artifact or failed to; a failed one may not say which it was to make."""
+    here = set(mine.loc[mine["artifact"].isin([artifact, ""]), "chain"])
+    rated = _rated(mine)
+    elsewhere = set(rated["chain"]) | set(mine.loc[mine["metric"] == NOT_SCORED, "chain"])
+    elsewhere -= set(rated.loc[rated["artifact"] == artifact, "chain"])
+    return [c for c in dict.fromkeys(mine["chain"]) if c in here and c not in elsewhere]
+
+
+def _reasons(chain: pd.DataFrame, seeds: int) -> list[str]:
+    """Return why a chain failed, and on how many seeds where not on all."""
+    failures = chain[(chain["metric"] == STATUS) & chain["value"].isna()]
+    counts = failures.drop_duplicates(["dataset", "reason"])["reason"].value_counts(sort=False)
+    return [f"{reason}" if n == seeds else f"{reason} (on {n} of {seeds} seeds)" for reason, n in counts.items()]
+
+
+def _columns(whole: pd.DataFrame, mine: pd.DataFrame) -> tuple[list[Column], dict[str, list[str]]]:
+    """Return the columns that have a value anywhere, and the labels of the others by the reason."""
+    shown: list[Column] = []
+    undefined: dict[str, list[str]] = {}
+    for metric in in_reading_order(list(whole["metric"].unique())):
+        rows = whole[whole["metric"] == metric]
+        if rows["value"].notna().any():
+            shown.append(column(metric, rows["unit"].iloc[0]))
+        else:
+            reason = "; ".join(dict.fromkeys(r for r in rows["reason"] if r)) or "no reason given"
+            undefined.setdefault(reason, []).append(column(metric, "").label)
+    for metric in COSTS:
+        rows = mine[(mine["metric"] == metric) & mine["value"].notna()]
+        if not rows.empty:
+            shown.append(column(metric, rows["unit"].iloc[0]))
+    return shown, undefined

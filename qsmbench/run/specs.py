@@ -1,0 +1,333 @@
+"""What is passed between processes: typed specifications of jobs, and records of how they went, as JSON files.
+
+Each is a frozen dataclass. It is written with its kind and the version of this format, and read back by `read_spec`
+with all keys checked, so that two processes of different versions never misunderstand each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from qsmbench.errors import QsmbenchError
+
+RUN_FILE = "run.json"
+"""The record of a step, beside its products."""
+
+VERSION = 2
+"""Of the format; a record of another version is made again."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Base of all specifications."""
+
+    kind: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file."""
+        return {"kind": self.kind, "version": VERSION, **asdict(self)}
+
+    def text(self) -> str:
+        """Return the file as text."""
+        return json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], where: str) -> Self:
+        """Return the specification in the content of a file.
+
+        Raises:
+            QsmbenchError: another kind or version, or keys that are unknown or missing; begins with `where`.
+        """
+        given = dict(content)
+        kind, version = given.pop("kind", None), given.pop("version", None)
+        if (kind, version) != (cls.kind, VERSION):
+            raise QsmbenchError(f"{where}: is {kind} of version {version}; needed is {cls.kind} of version {VERSION}")
+        known = {f.name for f in fields(cls)}
+        wrong = sorted(set(given) ^ known)
+        if wrong:
+            raise QsmbenchError(f"{where}: {'unknown' if wrong[0] in given else 'missing'} key {wrong[0]!r}")
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class StepSpec(Spec):
+    """One method on one scan.
+
+    Attributes:
+        chain: the chain that ends in this step.
+        method: name of the method, or path of its file or folder.
+        settings: by name; the others have their defaults.
+        inputs: for each artifact that the method takes, the folder that holds it.
+        scan: folder with the acquisition parameters.
+        out: folder for the products.
+        orientations: names of the folders of the further orientations, within each folder.
+        each_orientation: whether the method runs on every orientation of its own, or on the first alone.
+        time_limit: s.
+        memory_limit: MiB, or None.
+        container: where a folder of others' code runs; see `method.Container`.
+        device: where a portable method computes.
+        broken: why the method cannot be loaded; empty if it can.
+    """
+
+    kind: ClassVar[str] = "step"
+    chain: str
+    method: str
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    scan: str
+    out: str
+    orientations: list[str]
+    each_orientation: bool
+    time_limit: float
+    memory_limit: float | None
+    container: str
+    device: str
+    broken: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreSpec(Spec):
+    """The result of a chain, and the truth that it is compared with.
+
+    Attributes:
+        dataset: name of the dataset.
+        chain: name of the chain.
+        artifacts: what is scored; the first is drawn.
+        result: folder of the chain's products.
+        support: folder of the mask that the chain worked on.
+        field: folder of the local field that the chain's inversion was given; None if there is none.
+        scan: folder of the scan.
+        truth: folder of the truth; None for a measured scan.
+    """
+
+    kind: ClassVar[str] = "score"
+    dataset: str
+    chain: str
+    artifacts: list[str]
+    result: str
+    support: str
+    field: str | None
+    scan: str
+    truth: str | None
+
+
+@dataclass(frozen=True)
+class CommonSpec(Spec):
+    """The results of all chains on one dataset, scored on the voxels that they share."""
+
+    kind: ClassVar[str] = "common"
+    scores: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PicturesSpec(Spec):
+    """The pictures of the results of all chains on one dataset."""
+
+    kind: ClassVar[str] = "pictures"
+    scores: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SimulationSpec(Spec):
+    """A phantom and a protocol.
+
+    Attributes:
+        phantom: name of a phantom or scenario, or path of its YAML.
+        set: keys of the phantom that are overridden.
+        protocol: name of a protocol, or path of its YAML.
+        set_protocol: keys of the protocol that are overridden.
+        orientations: indices of the protocol's orientations that are simulated.
+    """
+
+    kind: ClassVar[str] = "simulate"
+    phantom: str
+    set: dict[str, Any]
+    protocol: str
+    set_protocol: dict[str, Any]
+    orientations: list[int]
+
+
+@dataclass(frozen=True)
+class NoiseSpec(Spec):
+    """A noise-free scan and a seed.
+
+    Attributes:
+        noisefree: folder of the noise-free scan.
+        seed: of the noise.
+        protocol, set_protocol, orientations: as of the simulation.
+    """
+
+    kind: ClassVar[str] = "noise"
+    noisefree: str
+    seed: int
+    protocol: str
+    set_protocol: dict[str, Any]
+    orientations: list[int]
+
+
+@dataclass(frozen=True)
+class MeasureSpec(Spec):
+    """A measured scan: the keys of a dataset with `bids`."""
+
+    kind: ClassVar[str] = "measure"
+    source: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TablesSpec(Spec):
+    """The tables of a study.
+
+    Attributes:
+        study: folder of the study.
+        datasets: one row each, with the name, the group and all factors.
+        chains: names of the chains.
+        steps: of each chain, the chain after each of its steps.
+        artifacts: what each chain is scored by.
+        not_scored: of the artifacts that are not scored, why.
+    """
+
+    kind: ClassVar[str] = "tables"
+    study: str
+    datasets: list[dict[str, Any]]
+    chains: list[str]
+    steps: dict[str, list[str]]
+    artifacts: dict[str, list[str]]
+    not_scored: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ReportSpec(Spec):
+    """The report of a study.
+
+    Attributes:
+        study: folder of the study.
+        config: its configuration as YAML text, defaults included.
+        origins: where the settings of each name in the chains come from.
+    """
+
+    kind: ClassVar[str] = "report"
+    study: str
+    config: str
+    origins: dict[str, str]
+
+
+KINDS: dict[str, type[Spec]] = {s.kind: s for s in Spec.__subclasses__()}
+
+
+@dataclass(frozen=True)
+class Job(Spec):
+    """A job of a study's workflow.
+
+    Attributes:
+        name: of the job, such as `step head_brain-3t_seed-0 truth.tkd`.
+        spec: what to do, as of `Spec.to_json`.
+        settings: what of `spec` the result depends on; not where files lie.
+        record: the file that says how it went.
+        targets: files and folders that the job alone writes, beside the record.
+        before: records of the jobs whose products it uses.
+        inputs: what the result is made from: label → a digest, or `[record, what]` of a job before it, where `what`
+            is the path of a product, or `*` (all products), `status`, `run` (with time and memory) or `details`.
+        code: digest of the code, and versions of packages.
+        reusable: whether the former record and its products may stand if the inputs turn out to be the same.
+    """
+
+    kind: ClassVar[str] = "job"
+    name: str
+    spec: dict[str, Any]
+    settings: dict[str, Any]
+    record: str
+    targets: list[str]
+    before: list[str]
+    inputs: dict[str, Any]
+    code: dict[str, Any]
+    reusable: bool = False
+
+
+@dataclass(frozen=True)
+class Record(Spec):
+    """How a job went, and what its result was made from.
+
+    Attributes:
+        name: of the job.
+        status: ok; skipped (for a stated reason); failed, timeout or memory; missing (what it needs failed).
+        reason: why it is not ok, in one line.
+        products: path of each product, relative to the record's folder → digest of its content.
+        made_from: what the result was made from: settings, code, versions of packages, and inputs by their digest.
+        seconds: what it took.
+        peak_memory: MiB; None where it is not known.
+        transient: whether the failure may be due to the machine, so that the next run tries again.
+        details: what else is known, such as the settings that were used.
+    """
+
+    kind: ClassVar[str] = "record"
+    name: str
+    status: str
+    reason: str = ""
+    products: dict[str, str] = field(default_factory=dict)
+    made_from: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    peak_memory: float | None = None
+    transient: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result."""
+        return self.status == "ok"
+
+
+def write_spec(path: Path, spec: Spec) -> None:
+    """Write a specification or a record, in one move, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(spec.text())
+    partial.replace(path)
+
+
+def read_job(path: Path) -> Job:
+    """Read a job.
+
+    Raises:
+        QsmbenchError: no such file, damaged, or of another version.
+    """
+    return Job.from_json(_read(path), str(path))
+
+
+def read_record(path: Path) -> Record | None:
+    """Read a record; None if there is none, or none that can be used."""
+    try:
+        return Record.from_json(_read(path), str(path))
+    except (QsmbenchError, TypeError):
+        return None
+
+
+def to_spec(content: Mapping[str, Any], where: str) -> Spec:
+    """Return the specification in a job.
+
+    Raises:
+        QsmbenchError: it is of no known kind, or damaged.
+    """
+    kind = KINDS.get(str(content.get("kind")))
+    if kind is None:
+        raise QsmbenchError(f"{where}: unknown kind of specification {content.get('kind')!r}")
+    return kind.from_json(content, where)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise QsmbenchError(f"{path}: cannot be read ({e})") from e
+    if not isinstance(content, dict):
+        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")
+    return content
+
+
+def prefixes(chain: str) -> list[str]:
+    """Return the chain after each of its steps: `a.b.c` → `a`, `a.b`, `a.b.c`."""
+    names = chain.split(".")
+    return [".".join(names[: i + 1]) for i in range(len(names))]

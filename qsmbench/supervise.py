@@ -1,0 +1,106 @@
+"""Run this command in a child process, so that nothing that happens in there can end it unnoticed.
+
+The parent waits, and ends the child and all that belongs to it when it is interrupted or terminated. It knows whether
+the child came to its own end: others' code may exit, crash or hang where it is imported or run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from qsmbench.errors import FailedError
+
+_PARENT, _PIPE = "QSMBENCH_PARENT", "QSMBENCH_PIPE"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(Exception):
+    """A signal ended the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def is_child() -> bool:
+    """Whether this process is the child; it then ends if its parent does."""
+    if os.environ.get(_PARENT) != str(os.getppid()):
+        return False
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    return True
+
+
+def done(code: int) -> None:
+    """Tell the parent that the child comes to its own end, with this exit code."""
+    pipe = os.environ.get(_PIPE)
+    if pipe and os.environ.get(_PARENT) == str(os.getppid()):
+        with contextlib.suppress(OSError, ValueError):
+            os.write(int(pipe), f"{code}\n".encode())
+
+
+def run_in_child(arguments: Sequence[str], *, time_limit: float | None = None) -> NoReturn:
+    """Run `qsmbench` with some arguments in a child process, and exit with its exit code.
+
+    Raises:
+        FailedError: the child did not come to its own end, or took longer than `time_limit` [s].
+        Interrupted: a signal ended the command.
+    """
+    reading, writing = os.pipe()
+    environment = {**os.environ, _PARENT: str(os.getpid()), _PIPE: str(writing)}
+    previous = {s: signal.signal(s, _raise) for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "qsmbench.cli", *arguments],
+        env=environment,
+        pass_fds=[writing],
+        start_new_session=True,
+    )
+    os.close(writing)
+    try:
+        code = child.wait(time_limit)
+    except subprocess.TimeoutExpired:
+        raise FailedError(f"took longer than {time_limit:g} s") from None
+    finally:
+        for number in previous:
+            signal.signal(number, signal.SIG_IGN)
+        _end(child)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    os.set_blocking(reading, False)
+    with open(reading, "rb") as said:  # noqa: PTH123  # a pipe
+        own_end = bool(said.read())
+    if not own_end:
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise FailedError(f"others' code ended the command before it was done ({how})")
+    sys.exit(code)
+
+
+def exit_code_of(number: int) -> int:
+    """Return the exit code of a command that a signal ended."""
+    return 128 + number
+
+
+def _raise(number: int, _: Any) -> NoReturn:
+    raise Interrupted(number)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child's process group. What has a group of its own ends by itself, since it watches its parent."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # a progress bar hides the cursor
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
