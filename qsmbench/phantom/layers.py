@@ -15,7 +15,7 @@ from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
-from qsmbench.phantom.cache import digest, memory
+from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
@@ -205,9 +205,9 @@ class ShapePhantom(Phantom):
         return canvas, self._mask(grid)
 
     def _labels(self) -> tuple[np.ndarray, Grid]:
-        shape = self.description.model_dump_json(exclude=NOT_GEOMETRY)
-        key = (shape, digest(Path(__file__), *self.files[len(self.described_in) :]))
-        return memory().cache(_coarse_labels, ignore=["phantom"])(self, key), self._coarse_grid
+        described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
+        files = self.files[len(self.described_in) :]
+        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files), self._coarse_grid
 
     @property
     def _coarse_grid(self) -> Grid:
@@ -234,12 +234,16 @@ class ShapePhantom(Phantom):
         """
         if self.description.vessels is None:
             return []
-        made_from = [*self.description.maps.values(), *self.description.shapes.values()]
-        images = [digest(locate(m.file, self.path.parent)) for m in self.description.maps.values()]
-        key = (*(m.model_dump_json() for m in made_from), *images)
+        maps, shapes = self.description.maps.values(), self.description.shapes.values()
+        described = (m.model_dump_json() for m in (*maps, *shapes))
+        images = (locate(m.file, self.path.parent) for m in maps)
         seed = self.description.vessels.seed + SEEDS * self.description.subject
         return vein_tree.tree(
-            self._veins_file, self._veins, lambda: vein_tree.Terrain(self.description.shapes, *self._maps), seed, key
+            self._veins_file,
+            self._veins,
+            lambda: vein_tree.Terrain(self.description.shapes, *self._maps),
+            seed,
+            (*described, *images),
         )
 
     @cached_property
@@ -332,11 +336,6 @@ class ShapePhantom(Phantom):
 
     def _values(self, tissue: str, b0: float) -> np.ndarray:
         return weight(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
-
-
-def _coarse_labels(phantom: ShapePhantom, key: tuple[str, str]) -> np.ndarray:
-    """Labels on the grid of an atlas, kept from one process to the next; `key` tells them apart."""
-    return phantom._outline(phantom._coarse_grid).labels
 
 
 def _fillings(layer: d.Layer, tissues: dict[str, Tissue]) -> list[tuple[str, str]]:

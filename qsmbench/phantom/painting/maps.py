@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from qsmbench.phantom.cache import digest, memory
-from qsmbench.phantom.description.models import MapSource
+from qsmbench.phantom.cache import keep
+from qsmbench.phantom.description.models import Distance, MapSource
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,10 @@ def read_map(path: Path, source: MapSource) -> Map:
 
     Distances take seconds, and are kept from one process to the next.
     """
-    if source.distance is None:
+    how = source.distance
+    if how is None:
         return _prepared(path, source)
-    key = (digest(path, Path(__file__)), source.model_dump_json())
-    return Map(*memory().cache(_distances, ignore=["path", "source"])(path, source, key))
-
-
-def _distances(path: Path, source: MapSource, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Values and affine of a map of distances; `key` tells kept ones apart."""
-    prepared = _prepared(path, source)
-    found = _distance_map(prepared.values, prepared.affine, source)
-    return found.values, found.affine
+    return Map(*keep(lambda: _distances(_prepared(path, source), how), path, source.model_dump_json()))
 
 
 def _prepared(path: Path, source: MapSource) -> Map:
@@ -80,15 +73,14 @@ def _spacing(affine: np.ndarray) -> np.ndarray:
     return np.linalg.norm(affine[:3, :3], axis=0)
 
 
-def _distance_map(values: np.ndarray, affine: np.ndarray, source: MapSource) -> Map:
-    """Distance from the surface of {values > level}, its gaps narrower than 2·`close` filled.
+def _distances(image: Map, how: Distance) -> tuple[np.ndarray, np.ndarray]:
+    """Distance [mm] from the surface of {values > level}, its gaps narrower than 2·`close` filled, and its affine.
 
     The set is widened by `close` and the distance from that surface is raised again by `close`.
     """
-    assert source.distance is not None
-    how = source.distance
+    affine = image.affine
     stride = tuple(max(1, round(how.spacing / s)) for s in _spacing(affine))
-    coarse = values[tuple(slice(None, None, s) for s in stride)] > how.level
+    coarse = image.values[tuple(slice(None, None, s) for s in stride)] > how.level
     scaling = np.diag([*stride, 1.0])
     pad = int(np.ceil((how.close + how.reach) / how.spacing))
     coarse = ndimage.binary_fill_holes(np.pad(coarse, pad))
@@ -101,4 +93,4 @@ def _distance_map(values: np.ndarray, affine: np.ndarray, source: MapSource) -> 
     outside = ndimage.distance_transform_edt(~coarse, size) - size.mean() / 2
     inside = ndimage.distance_transform_edt(coarse, size) - size.mean() / 2
     signed = np.where(coarse, -inside, outside) + how.close
-    return Map(ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine)
+    return ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom.cache import digest, memory
+from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.veins import Growth, Trunk, Veins
 from qsmbench.phantom.painting.distance import distances
@@ -42,7 +42,7 @@ class Terrain:
 
 
 def tree(
-    path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, made_from: tuple[str, ...]
+    path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, made_from: tuple[str | Path, ...]
 ) -> list[Branch]:
     """The veins in the template's space; kept from one process to the next.
 
@@ -51,21 +51,19 @@ def tree(
         veins: what it says.
         terrain: gives what they may run in; not asked for where the tree is kept.
         seed: of the growth.
-        made_from: all that the terrain depends on: a change of it makes the kept tree void.
+        made_from: all that the terrain depends on, text and files: a change of it makes the kept tree void.
 
     Raises:
         QsmbenchError: a trunk's tube, or a vein that it or a growth drains into, does not exist or is too far.
     """
-    key = (*made_from, veins.model_dump_json(), digest(Path(__file__)))
-    return pickle.loads(memory().cache(_tree, ignore=["path", "veins", "terrain"])(path, veins, terrain, seed, key))
 
+    def grown() -> bytes:
+        known = terrain()
+        trunks = _trunks(path, veins, known)
+        stages = [_stage(path, growth, veins, known) for growth in veins.growths]
+        return pickle.dumps(grow(trunks, stages, seed))  # joblib itself takes seconds to read as many small arrays
 
-def _tree(path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, key: tuple[str, ...]) -> bytes:
-    """The tree, pickled: joblib itself takes seconds to read as many small arrays. `key` tells kept trees apart."""
-    known = terrain()
-    trunks = _trunks(path, veins, known)
-    stages = [_stage(path, growth, veins, known) for growth in veins.growths]
-    return pickle.dumps(grow(trunks, stages, seed))
+    return pickle.loads(keep(grown, veins.model_dump_json(), seed, *made_from))
 
 
 def _trunks(path: Path, veins: Veins, terrain: Terrain) -> list[Branch]:
