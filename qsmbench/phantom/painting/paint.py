@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.painting.distance import distance
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.phantom.warp import to_template
@@ -13,7 +14,7 @@ BRICK = 4
 """Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _mark(f, label, weight, labels, i, j, k):
     # the label of what fills most of the voxel
     kept = weight[i, j, k] * (1 - f)
@@ -26,7 +27,7 @@ def _mark(f, label, weight, labels, i, j, k):
         weight[i, j, k] = kept
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def blend(f, values, label, stack, weight, labels, i, j, k):
     """Give the share `f` of voxel i, j, k to `values`, (c,), and `label`; the other arguments are as for `paint`."""
     for c in range(stack.shape[0]):
@@ -34,7 +35,7 @@ def blend(f, values, label, stack, weight, labels, i, j, k):
     _mark(f, label, weight, labels, i, j, k)
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _change_chi(f, factors, amounts, stack, i, j, k):
     # returns by how much χ+ and χ− have grown
     grown = np.float32(0)
@@ -48,7 +49,7 @@ def _change_chi(f, factors, amounts, stack, i, j, k):
     return grown
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k):
     # density and relaxation of those whose PD, T1, R2 and R2* are in `channels`; all else that they have stays
     pd, t1, r2, r2star = channels
@@ -72,7 +73,7 @@ def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k)
     stack[r2, i, j, k], stack[r2star, i, j, k] = rate * new, total * new
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     # signed distance of the point at voxel index a, b, c
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
@@ -82,7 +83,7 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     return distance(x, y, z, code, parameters, data, work)
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
     share[:] = 0.0
@@ -95,7 +96,7 @@ def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters
             share[s] += min(max(0.5 - (d + depths[s]) / step, 0.0), 1.0)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@kernel(parallel=True)
 def paint(
     code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
     depths, amounts, values, names, stack, weight, labels,
@@ -173,7 +174,7 @@ def paint(
                                 blend(f, values[s], names[s], stack, weight, labels, i, j, k)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@kernel(parallel=True)
 def affect(
     code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
     ramp, factors, amounts, relaxivity, label, stack, weight, labels,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.painting.paint import blend
 from qsmbench.threads import limit_numba
 
@@ -93,7 +94,7 @@ def _sorted(grid: Grid, segments: np.ndarray, step: float) -> tuple[np.ndarray, 
     return bricks.astype(np.int64), np.append(starts, len(order)), which[order]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _depth(x, y, z, s):
     """Distance [mm] of a point from the surface of segment `s`, (8,), negative inside."""
     dx, dy, dz = s[4] - s[0], s[5] - s[1], s[6] - s[2]
@@ -104,7 +105,7 @@ def _depth(x, y, z, s):
     return gap - s[3] - t * (s[7] - s[3])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _shares(x, y, z, affine, segments, near, fine, step, share):
     """Share of the voxel at x, y, z that each segment of `near` takes, into `share`; each part has one owner."""
     share[: near.size] = 0.0
@@ -125,7 +126,7 @@ def _shares(x, y, z, affine, segments, near, fine, step, share):
             share[best] += min(0.5 - least / step, 1.0) / parts
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _find(x, y, z, nearby, segments, half, step, near, share):
     """How many of the `nearby` segments may touch the voxel at x, y, z, into `near`; −1 if one fills it: the first."""
     n = 0
@@ -140,7 +141,7 @@ def _find(x, y, z, nearby, segments, half, step, near, share):
     return n
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@kernel(parallel=True)
 def _paint(
     affine, bricks, starts, lists, segments, owner, fine, step, values, names, stack, weight, labels
 ):  # fmt: skip
