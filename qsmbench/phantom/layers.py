@@ -19,15 +19,16 @@ from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
+from qsmbench.phantom.description.population import Population, read_population
 from qsmbench.phantom.description.sources import Calcification, Oxygenation
-from qsmbench.phantom.description.subject import Person, Population, draw, read_population, shape_of
+from qsmbench.phantom.description.subject import Person, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
     Tissue,
-    TissueChange,
     changed,
     find_tissue,
     material_values,
+    scaled,
     table,
 )
 from qsmbench.phantom.description.veins import Veins, read_veins
@@ -82,14 +83,12 @@ class ShapePhantom(Phantom):
     def tissues(self) -> dict[str, Tissue]:
         """The tissues of the table as the person has them, with the description's changes."""
         tissues = table()
-        if self.person is not None:
-            myelin = self.person.myelin  # which brings its anisotropy along
-            factors = {"chi_para": self.person.iron, "chi_dia": myelin, "delta_chi": myelin}
-            for part, factor in factors.items():
-                for name in (t for t, f in factor.items() if f != 1):
-                    own = tissues[name]
-                    change = TissueChange.model_validate({part: factor[name] * own.at(part, 0)})
-                    tissues = changed(tissues, {name: change}, self.path, self._drawn(own.origin(part, 0)))
+        if self._population is not None and self.person is not None:
+            for content, law in self._population.tissues.items():
+                for name, factor in self.person.factors[content].items():
+                    if factor != 1:
+                        own = find_tissue(tissues, name, self.path)
+                        tissues = {**tissues, name: scaled(own, law.changes, factor, self._drawn)}
         return changed(tissues, self.description.tissues, self.path, self._origin("tissues"))
 
     def _drawn(self, origin: Origin) -> Origin:
@@ -180,7 +179,7 @@ class ShapePhantom(Phantom):
                 origin = self._origin_of(given[key])
                 constants |= set(given[key].uses())
             values[f"oxygen saturation, {key}"] = (blood.saturation[key], origin)
-        if self.person is not None and self.person.seed:  # who is not the template has blood of their own
+        if self.person is not None and (self.person.hct or self.person.saturation):
             values = {name: (value, self._drawn(origin)) for name, (value, origin) in values.items()}
         return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
 

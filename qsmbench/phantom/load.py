@@ -12,8 +12,9 @@ from qsmbench.paths import share
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.models import Description, LabelDescription, ShapesDescription
+from qsmbench.phantom.description.population import read_population
 from qsmbench.phantom.description.scenario import as_scenario, scenarios
-from qsmbench.phantom.description.subject import draw, read_population
+from qsmbench.phantom.description.subject import draw
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.typed_yaml import Model, check, read_yaml, refused
@@ -79,15 +80,12 @@ def _personalise(content: dict[str, Any], path: Path) -> None:
     who = check(content, Who, str(path))
     population = read_population(locate(who.population, path.parent))
     person = draw(population, who.subject, who.age)
-    name, parameters = population.sulci.parameter, content.setdefault("parameters", {})
-    if name not in parameters:
-        raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
-    parameters[name] += person.sulci
-    law = population.calcification
-    if person.calcified:
-        spots = {"in": law.region, "diameter": law.diameter, "count": law.count, "seed": who.subject}
-        spots |= {"source": "calcification", "hu": person.calcified, "name": f"{law.region}_calcification"}
-        content["sources"] = [spots, *content.get("sources", [])]
+    for name, change in person.parameters.items():
+        if name not in (content.get("parameters") or {}):
+            raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
+        content["parameters"][name] += change
+    if person.sources:
+        content["sources"] = [*person.sources, *content.get("sources", [])]
 
 
 def _path(name: str) -> Path:

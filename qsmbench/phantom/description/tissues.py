@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -252,6 +253,27 @@ def changed(
             origins={**tissue.origins, **dict.fromkeys(new, (origin,))},
         )
     return result
+
+
+def scaled(tissue: Tissue, names: Iterable[str], factor: float, origin: Callable[[Origin], Origin]) -> Tissue:
+    """Return a tissue some of whose properties are multiplied by a factor, at every field.
+
+    Args:
+        tissue: which does not change.
+        names: of the properties.
+        factor: the same for all.
+        origin: gives the origin of a new value from that of the old one.
+
+    Raises:
+        QsmbenchError: the tissue does not state one of them.
+    """
+    curves, origins = dict(tissue.curves), dict(tissue.origins)
+    for name in names:
+        if name not in curves:
+            raise QsmbenchError(f"tissue {tissue.name!r} states no {name}; it has {', '.join(curves)}")
+        curves[name] = tuple((b0, factor * value) for b0, value in curves[name])
+        origins[name] = tuple(origin(o) for o in origins[name])
+    return replace(tissue, curves=curves, origins=origins)
 
 
 def material_values(material: Material) -> np.ndarray:
