@@ -25,17 +25,17 @@ from qsmbench.phantom.description.subject import Person, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
     Tissue,
-    changed,
     find_tissue,
     material_values,
-    scaled,
     table,
+    with_changes,
+    with_factor,
 )
 from qsmbench.phantom.description.veins import Veins, read_veins
 from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.painting.fibres import Course, courses
 from qsmbench.phantom.painting.maps import read_map
-from qsmbench.phantom.painting.placing import halves
+from qsmbench.phantom.painting.placing import half_of
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.painting.tubes import paint_tubes
 from qsmbench.phantom.species import weight
@@ -69,7 +69,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def person(self) -> Person | None:
-        """Whom the description's subject and age stand for, if it names a population."""
+        """The person of the description's subject and age, if it names a population."""
         if self._population is None:
             return None
         return draw(self._population, self.description.subject, self.description.age)
@@ -88,11 +88,11 @@ class ShapePhantom(Phantom):
                 for name, factor in self.person.factors[content].items():
                     if factor != 1:
                         own = find_tissue(tissues, name, self.path)
-                        tissues = {**tissues, name: scaled(own, law.changes, factor, self._drawn)}
-        return changed(tissues, self.description.tissues, self.path, self._origin("tissues"))
+                        tissues = {**tissues, name: with_factor(own, law.changes, factor, self._drawn_origin)}
+        return with_changes(tissues, self.description.tissues, self.path, self._origin("tissues"))
 
-    def _drawn(self, origin: Origin) -> Origin:
-        """The origin of a value that the person's own has moved."""
+    def _drawn_origin(self, origin: Origin) -> Origin:
+        """Return the origin of a value that the person's own has moved."""
         return Origin(f"{origin.source}; {self._people}", True, "population")
 
     @property
@@ -121,7 +121,7 @@ class ShapePhantom(Phantom):
         return courses(stated, shapes, self.atlas, lambda s: self._compiler(s)(SPACING).bounds, self.path)
 
     def grid(self) -> Grid:
-        """The field of view in voxels, axes along the world's, centred on the box."""
+        """Return the field of view in voxels, axes along the world's, centred on the box."""
         return self._grid(np.array(self.description.voxel_size))
 
     def _grid(self, size: np.ndarray) -> Grid:
@@ -149,43 +149,43 @@ class ShapePhantom(Phantom):
         return next((part.tissue for part in self._fillings_of(region)), None)
 
     def _fillings_of(self, region: str) -> Iterator[d.Layer | d.Shell]:
-        """The layers and shells that make up a region."""
+        """Yield the layers and shells that make up a region."""
         for layer in self.description.layers:
             parts: list[d.Layer | d.Shell] = [layer, *layer.shells]
             yield from (part for part in parts if (part.region or part.tissue) == region)
 
-    def _basis_of(self, region: str, b0: float) -> list[SourcedValue]:
+    def _region_provenance(self, region: str, b0: float) -> list[SourcedValue]:
         rows = []
         for part in self._fillings_of(region):
             if part.tissue is not None:
                 rows += origins.of_tissue(find_tissue(self.tissues, part.tissue, self.path), b0)
             elif isinstance(part, d.Layer) and part.material is not None:
-                given = part.material.model_dump(exclude_none=True)
-                rows += origins.of_material(given, self._origin("layers"))
+                values = part.material.model_dump(exclude_none=True)
+                rows += origins.of_material(values, self._origin("layers"))
         if self.description.vessels is not None and region in self._veins.regions.values():
-            rows += self._blood_basis(region, b0)
+            rows += self._blood_provenance(region, b0)
         return rows
 
-    def _blood_basis(self, region: str, b0: float) -> list[SourcedValue]:
-        """What the veins of a region rest on: their blood, beside their tissue."""
+    def _blood_provenance(self, region: str, b0: float) -> list[SourcedValue]:
+        """List the values of the veins of a region: of their blood, beside their tissue."""
         stated, blood = self.description.vessels, self._blood
         assert stated is not None and blood is not None
-        given = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
+        changes = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
         hct = self._origin("vessels.hct", "hct" in stated.assumed)
         values, constants = {"haematocrit": (blood.hct, hct)}, set()
         for key in venous.saturation_keys(region, self._veins, blood):
             origin = self._origin(f"vessels.saturation.{key}", "saturation" in stated.assumed)
-            if key in given:
-                origin = self._origin_of(given[key])
-                constants |= set(given[key].uses())
+            if key in changes:
+                origin = self._origin_of(changes[key])
+                constants |= set(changes[key].uses())
             values[f"oxygen saturation, {key}"] = (blood.saturation[key], origin)
         if self.person is not None and (self.person.hct or self.person.saturation):
-            values = {name: (value, self._drawn(origin)) for name, (value, origin) in values.items()}
+            values = {name: (value, self._drawn_origin(origin)) for name, (value, origin) in values.items()}
         return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
 
-    def _general_basis(self, b0: float) -> list[SourcedValue]:
+    def _general_provenance(self, b0: float) -> list[SourcedValue]:
         around = find_tissue(self.tissues, self.description.background, self.path)
-        rows = [*super()._general_basis(b0), *origins.of_tissue(around, b0)]
+        rows = [*super()._general_provenance(b0), *origins.of_tissue(around, b0)]
         if self._population is None or self.person is None:
             return rows
         if self.person.is_template and self.person.age == self._population.age.reference:
@@ -196,10 +196,10 @@ class ShapePhantom(Phantom):
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
         for layer in self.description.layers:
-            canvas.lay(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
+            canvas.paint_shape(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
             for shape, name in _parts(layer):
                 for source in self._regional(name):
-                    self._put(canvas, source, self._compiler(halves(shape, source.side)), self.warp, b0)
+                    self._paint_source(canvas, source, self._compiler(half_of(shape, source.side)), self.warp, b0)
         self._paint_vessels(canvas, b0)
         return canvas, self._mask(grid)
 
@@ -216,12 +216,12 @@ class ShapePhantom(Phantom):
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         for layer in self.description.layers:
             shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
-            canvas.lay(self._compiler(layer.shape), shells, self.warp)
+            canvas.paint_shape(self._compiler(layer.shape), shells, self.warp)
             for shape, name in _parts(layer) if sources else ():
                 for source in sources:
                     if source.region == name:
                         filling = Shell(0, 1, np.array([source.mg_per_ml]), shells[0].label)
-                        canvas.lay(self._compiler(halves(shape, source.side)), [filling], self.warp)
+                        canvas.paint_shape(self._compiler(half_of(shape, source.side)), [filling], self.warp)
         return canvas
 
     @cached_property
@@ -274,7 +274,7 @@ class ShapePhantom(Phantom):
         return read_veins(self._veins_file, self._blood)
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
-        """Paint the veins, filled with blood as saturated as the description says."""
+        """Paint the veins, filled with blood of the description's saturation."""
         stated = self._blood
         if stated is None:
             return
@@ -298,10 +298,10 @@ class ShapePhantom(Phantom):
         return np.split(joint, np.cumsum([len(p) for p in points])[:-1])
 
     def _mask(self, grid: Grid) -> np.ndarray:
-        """Where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
+        """Return where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         shells = [Shell(0, 1, np.ones(1), 1)]
-        canvas.lay(self._compiler(self.description.mask), shells, self.warp, most_parts=MASK_PARTS)
+        canvas.paint_shape(self._compiler(self.description.mask), shells, self.warp, most_parts=MASK_PARTS)
         return canvas.stack[0] >= 0.5
 
     def _compiler(self, shape: g.Shape) -> Compile:
@@ -338,14 +338,14 @@ class ShapePhantom(Phantom):
 
 
 def _fillings(layer: d.Layer, tissues: dict[str, Tissue]) -> list[tuple[str, str]]:
-    """Region name and group of a layer and of its shells."""
+    """List the region and group of a layer and of its shells."""
     pairs = [(layer.region or layer.tissue or "", layer.tissue, layer.group)]
     pairs += [(s.region or s.tissue, s.tissue, None) for s in layer.shells]
     return [(name, group or (tissues[t].group if t in tissues else "")) for name, t, group in pairs]
 
 
 def _parts(layer: d.Layer) -> list[tuple[g.Shape, str]]:
-    """What a layer and each of its shells fill, with the region's name: a shell ends where the next one begins."""
+    """List what a layer and each of its shells fill, with the region's name; a shell ends where the next begins."""
     depths = [0.0, *(s.depth for s in layer.shells)]
     names = [layer.region or layer.tissue or "", *(s.region or s.tissue for s in layer.shells)]
     surfaces = [g.Offset(shape="offset", of=layer.shape, by=-depth) if depth else layer.shape for depth in depths]

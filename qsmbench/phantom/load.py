@@ -23,7 +23,7 @@ SUFFIX = ".yaml"
 
 
 def names() -> list[str]:
-    """Names of the phantoms in the phantoms folder."""
+    """List the phantoms in the phantoms folder."""
     files = (share() / "phantoms").glob(f"*{SUFFIX}")
     return sorted(f.stem for f in files)
 
@@ -61,7 +61,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     return phantom
 
 
-class Who(Model):
+class PersonKeys(Model):
     """The keys that choose a person."""
 
     model_config = ConfigDict(extra="ignore")
@@ -71,13 +71,13 @@ class Who(Model):
 
 
 def _personalise(content: dict[str, Any], path: Path) -> None:
-    """Set the parameters and add the sources of a description that the person has of whom it speaks."""
+    """Change the parameters of a description by what the chosen person has, and add the person's sources; in place."""
     if not content.get("population"):
         for key in ("subject", "age"):
             if content.get(key):
                 raise QsmbenchError(f"{path}: {key} is {content[key]!r}; this phantom has no population")
         return
-    who = check(content, Who, str(path))
+    who = check(content, PersonKeys, str(path))
     population = read_population(locate(who.population, path.parent))
     person = draw(population, who.subject, who.age)
     for name, change in person.parameters.items():
@@ -119,7 +119,7 @@ def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None
 
 
 def _substitute(node: Any, parameters: dict[str, Any], path: Path) -> Any:
-    """The content with `$name` replaced by the parameter of that name, and `-$name` by its negative."""
+    """Return the content with `$name` replaced by the parameter of that name, and `-$name` by its negative."""
     if isinstance(node, dict):
         return {k: _substitute(v, parameters, path) for k, v in node.items()}
     if isinstance(node, list):
@@ -136,15 +136,16 @@ _KINDS = ("shapes", "labelmap")
 
 
 def _first(error: ValidationError, content: dict[str, Any]) -> str:
-    """The first thing that is wrong, in one line: key, value, what is legal."""
+    """Return the first error in one line: key, value, what is legal."""
     first = error.errors()[0]
     key = ".".join(str(p) for p in first["loc"] if p not in _KINDS) or "the file"
     if first["type"] == "extra_forbidden":
-        told = f"{key} is unknown (value {first['input']!r})"
+        unknown = f"{key} is unknown (value {first['input']!r})"
         if "." in key:
-            return f"{told}; see the other phantoms for the legal keys"
+            return f"{unknown}; see the other phantoms for the legal keys"
         description = LabelDescription if content.get("kind") == "labelmap" else ShapesDescription
-        return f"{told}; {suggest(key, [*description.model_fields, *(content.get('parameters') or {})], 'legal are')}"
+        keys = [*description.model_fields, *(content.get("parameters") or {})]
+        return f"{unknown}; {suggest(key, keys, 'legal are')}"
     if first["type"] == "missing":
         return f"{key} is missing"
     return refused(key, first["input"], first["msg"])

@@ -52,7 +52,7 @@ class Properties:
         return self.chi_para - self.chi_dia
 
     def protons(self, species: Species) -> np.ndarray:
-        """(nx, ny, nz) float32, proton density of one species relative to CSF, a new array."""
+        """Return the proton density of one species relative to CSF, (nx, ny, nz) float32, a new array."""
         if species.fraction is not None:
             return getattr(self, species.pd) * getattr(self, species.fraction)
         others = reduce(np.add, (getattr(self, s.fraction) for s in SPECIES if s.fraction is not None))
@@ -68,7 +68,16 @@ class Properties:
         regions: list[tuple[int, str, str]],
         ambient_chi: float,
     ) -> Properties:
-        """The properties whose maps are a painted `stack`, which they take over."""
+        """Return the properties of a painted stack.
+
+        Args:
+            grid: where the voxels lie.
+            stack: (c, nx, ny, nz) float32, the channels in their order, as they mix; it is taken over.
+            labels: (nx, ny, nz) uint8.
+            mask: (nx, ny, nz) bool.
+            regions: index, name and group of each label.
+            ambient_chi: ppm.
+        """
         unweight(stack)
         maps = dict(zip(CHANNELS, stack, strict=True))
         return cls(grid, **maps, labels=labels, mask=mask, regions=regions, ambient_chi=ambient_chi)

@@ -58,7 +58,7 @@ class Species:
     source: str
 
     def dephasing(self, te: np.ndarray, b0: float) -> np.ndarray:
-        """Complex signal of the spectrum alone, relative to as many protons at 0 ppm: (n_echoes,).
+        """Compute the complex signal of the spectrum alone, relative to as many protons at 0 ppm: (n_echoes,).
 
         Args:
             te: (n_echoes,) s.
@@ -134,7 +134,7 @@ def in_order(values: Mapping[str, float]) -> np.ndarray:
 
 
 def weight(values: np.ndarray) -> np.ndarray:
-    """Return values with each channel multiplied by its proton density, as they mix: (…, c), as given."""
+    """Return values, (…, c), with each channel multiplied by its proton density, as they mix."""
     weighted = values.copy()
     for channel, density in enumerate(WEIGHTS):
         if density >= 0:

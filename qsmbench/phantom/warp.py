@@ -13,7 +13,7 @@ from qsmbench.phantom.lookup import trilinear
 
 @kernel(inline="never")
 def to_template(x, y, z, warp, to_warp):
-    """The template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
+    """Return the template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
 
     Args:
         x: mm.
@@ -69,7 +69,7 @@ class Warp:
         return 1.0 + float(max(slopes))
 
     def template(self, points: np.ndarray) -> np.ndarray:
-        """The template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
+        """Return the template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
         points = np.asarray(points, float)
         if not self.displacement.size:
             return points
@@ -78,7 +78,7 @@ class Warp:
         return points + np.stack(moved, axis=1)
 
     def world(self, points: np.ndarray) -> np.ndarray:
-        """The world's points, (n, 3) mm, where the template's `points`, (n, 3) mm, lie: the inverse of `template`.
+        """Return the world's points, (n, 3) mm, of the template's `points`, (n, 3) mm: the inverse of `template`.
 
         By fixed-point iteration, which converges since the displacement's slope is below 1.
         """

@@ -25,7 +25,7 @@ def spoiled_gre(
     profile: tuple[np.ndarray, np.ndarray] | None = None,
     transmit: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Signal of a spoiled gradient echo, each voxel the complex mean of its sub-voxels.
+    """Compute the signal of a spoiled gradient echo, each voxel the complex mean of its sub-voxels.
 
     S(TE) = ⟨PD·sin α·(1 − E1)/(1 − E1·cos α)·[(1 − f) + f·c(TE)]·exp(−R2*·TE + i·2π·γ̄·B0·ΔB·TE)⟩, E1 = exp(−TR/T1),
     f the fat fraction and c the dephasing of the fat spectrum. Dephasing within the voxel is what the mean makes.

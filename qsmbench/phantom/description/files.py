@@ -9,7 +9,7 @@ from qsmbench.errors import QsmbenchError
 
 
 def locate(file: str, folder: Path) -> Path:
-    """The path of a file: `package:path/in/package`, absolute, or relative to the description's `folder`.
+    """Return the path of a file: `package:path/in/package`, absolute, or relative to the description's `folder`.
 
     Raises:
         QsmbenchError: there is no such file or package.

@@ -1,4 +1,4 @@
-"""What a phantom's YAML may say; anything else is refused."""
+"""The keys of a phantom's YAML; anything else is refused."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ class Shell(Model):
 
 
 class Layer(Model):
-    """A shape filled with a tissue of the table, or a material given in place; painted over what is there.
+    """A shape filled with a tissue of the table, or a material stated in place; painted over what is there.
 
     `region` names the label (default: the tissue); `amount` is the share of the shape's space that it takes; `fibres`
-    says where they run.
+    is where they run.
     """
 
     shape: Shape
@@ -162,7 +162,7 @@ class Texture(Model):
 
 
 class Common(Model):
-    """What every phantom says of the scan's grid."""
+    """The keys that all phantoms have."""
 
     voxel_size: Sizes
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
@@ -224,7 +224,7 @@ class ShapesDescription(Common):
     @model_validator(mode="after")
     def _some_fibres(self) -> ShapesDescription:
         if self.anisotropy and not any(layer.fibres for layer in self.layers):
-            raise ValueError("anisotropy is true, but no layer says where its fibres run")
+            raise ValueError("anisotropy is true, but no layer states where its fibres run")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""How people differ: what the YAML of a population may say.
+"""How people differ: the keys of a population's YAML.
 
 Nothing here knows of anatomy: which parts are widened, which parameters of the phantom, which tissues and which sources
 change, and by what, is the YAML's.
@@ -20,7 +20,7 @@ from qsmbench.typed_yaml import Model, load_yaml
 
 
 class Ages(Model):
-    """Years: of the template, of people who are drawn, and of people who can be asked for."""
+    """Years: of the template, of people who are drawn, and of people whose age the user may choose."""
 
     reference: PositiveFloat
     range: tuple[PositiveFloat, PositiveFloat]

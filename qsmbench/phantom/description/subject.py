@@ -12,7 +12,7 @@ from qsmbench.phantom.description.population import Appearance, Composition, Dri
 from qsmbench.phantom.warp import Warp
 
 SPACING = 4.0
-"""Of the grid that a person's shape is given on, mm."""
+"""Of the grid that holds a person's shape, mm."""
 
 STEEPEST = 0.6
 """Largest slope of the displacement; below 1, so that it can be inverted."""
@@ -97,20 +97,19 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
 
 
 def _drift(law: Drift, older: float, scatter: float, rng: np.random.Generator) -> float:
-    """The change of someone who is `older` than the reference age, years."""
+    """Draw the change of someone who is `older` than the reference age, years."""
     return older * law.per_year + scatter * law.scatter * rng.standard_normal()
 
 
 def _factors(
     law: Composition, age: float, reference: float, scatter: float, rng: np.random.Generator
 ) -> dict[str, float]:
-    """The factor of each tissue at `age`, against the `reference` age [years]."""
+    """Draw the factor of each tissue at `age`, against the `reference` age [years]."""
     own = rng.standard_normal() if law.shared else None
     factors: dict[str, float] = {}
     for curve in law.curves:
-        lot = rng.standard_normal()
-        sd = scatter * law.scatter
-        deviation = sd * lot if own is None else sd * (own + lot) / np.sqrt(2)
+        sd, normal = scatter * law.scatter, rng.standard_normal()
+        deviation = sd * normal if own is None else sd * (own + normal) / np.sqrt(2)
         factor = np.exp(deviation) * curve.at(age, reference) / curve.at(reference, reference)
         factors |= dict.fromkeys(curve.tissues, float(factor))
     for loss in law.losses:
@@ -120,10 +119,10 @@ def _factors(
 
 
 def _dose(law: Appearance, age: float, scatter: float, rng: np.random.Generator) -> float:
-    """How much of a source there is at `age` [years]; 0: there is none."""
-    lot, chance = rng.uniform(), np.exp(scatter * law.scatter * rng.standard_normal())
-    has = (lot if scatter else 0.5) < law.chance(age)
-    return float(chance * law.mean(age)) if has else 0.0
+    """Draw how much of a source there is at `age` [years]; 0: there is none."""
+    rank, factor = rng.uniform(), np.exp(scatter * law.scatter * rng.standard_normal())
+    has = (rank if scatter else 0.5) < law.chance(age)
+    return float(factor * law.mean(age)) if has else 0.0
 
 
 def shape_of(person: Person, population: Population, lower: np.ndarray, upper: np.ndarray) -> Warp:
@@ -140,7 +139,7 @@ def shape_of(person: Person, population: Population, lower: np.ndarray, upper: n
     axes = [o + SPACING * np.arange(n) for o, n in zip(origin, count, strict=True)]
     x = np.stack(np.meshgrid(*axes, indexing="ij"))
     centre = ((np.asarray(lower) + np.asarray(upper)) / 2)[:, None, None, None]
-    bent = _waves(person, population, x) + _widened(person, population, x)
+    bent = _waves(person, population, x) + _widening(person, population, x)
     steepest = max(float(np.abs(np.diff(bent, axis=a)).sum(0).max()) / SPACING for a in (1, 2, 3))
     bent *= min(1.0, STEEPEST / max(steepest, 1e-9))
     moved = (x - centre) * (1 / person.scale[:, None, None, None] - 1) + bent
@@ -148,7 +147,7 @@ def shape_of(person: Person, population: Population, lower: np.ndarray, upper: n
 
 
 def _waves(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
-    """(3, …) mm, a sum of seeded plane waves; nothing for the template itself."""
+    """Sum seeded plane waves at x, (3, …) mm; nothing for the template itself."""
     total = np.zeros_like(x)
     if person.seed == 0:
         return total
@@ -162,8 +161,8 @@ def _waves(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
     return total
 
 
-def _widened(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
-    """(3, …) mm: around each of the points the template is shrunk towards it, on both sides."""
+def _widening(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
+    """Sum the displacements at x, (3, …) mm, that shrink the template towards each point, on both sides."""
     total = np.zeros_like(x)
     for name, law in population.widened.items():
         for point in law.points:

@@ -1,4 +1,4 @@
-"""What the YAML of a phantom's veins may say."""
+"""The keys of the YAML of a phantom's veins."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ class Veins(Model):
 
 
 def read_veins(path: Path, vessels: Vessels) -> Veins:
-    """The description of the veins.
+    """Read the description of the veins.
 
     Raises:
-        QsmbenchError: it is illegal, or a saturation is given for a vein that it does not have.
+        QsmbenchError: it is illegal, or a saturation is stated for a vein that it does not have.
     """
     veins = load_yaml(path, Veins)
     legal = {"default", *SIDES, *veins.regions, *(f"{s} {n}" for s in SIDES for n in veins.regions)}

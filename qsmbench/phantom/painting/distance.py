@@ -100,7 +100,7 @@ def _primitive(op, p, x, y, z, data):
 
 @kernel(inline="never")
 def distance(x, y, z, code, parameters, data, stack):
-    """Signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
+    """Return the signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
 
     Args:
         x: mm.
@@ -146,7 +146,7 @@ def distance(x, y, z, code, parameters, data, stack):
 
 @kernel(parallel=True)
 def distances(points, code, parameters, data):
-    """Signed distances [mm] of many points from a shape, (n,) float64.
+    """Return the signed distances [mm] of many points from a shape, (n,) float64.
 
     Args:
         points: (n, 3) float64, world mm.

@@ -28,14 +28,12 @@ class Map:
     _boxes: dict[tuple[float, bool], np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def box(self, level: float, below: bool) -> np.ndarray:
-        """(2, 3) first and last voxel index along each axis around where the map is above `level`, or below it."""
+        """Return the box of where the map is above `level`, or below it: (2, 3) first and last voxel index."""
         key = (level, below)
         if key not in self._boxes:
             found = self.values < level if below else self.values > level
-            ends = []
-            for axis in range(3):
-                there = np.flatnonzero(found.any(axis=tuple(a for a in range(3) if a != axis)))
-                ends.append((there[0] - 1, there[-1] + 1) if there.size else (0, 0))
+            box = ndimage.find_objects(found.astype(np.uint8))
+            ends = [(s.start - 1, s.stop) for s in box[0]] if box else [(0, 0)] * 3
             self._boxes[key] = np.clip(np.array(ends).T, 0, np.array(self.values.shape) - 1)
         return self._boxes[key]
 
@@ -48,17 +46,17 @@ def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=16)
 def read_map(path: Path, source: MapSource) -> Map:
-    """Read a map and prepare it as `source` says: scale, fill, sharpen, distance.
+    """Read a map and prepare it as `source` states: scale, fill, sharpen, distance.
 
     Distances take seconds, and are kept from one process to the next.
     """
     how = source.distance
     if how is None:
-        return _prepared(path, source)
-    return Map(*keep(lambda: _distances(_prepared(path, source), how), path, source.model_dump_json()))
+        return _prepare(path, source)
+    return Map(*keep(lambda: _distances(_prepare(path, source), how), path, source.model_dump_json()))
 
 
-def _prepared(path: Path, source: MapSource) -> Map:
+def _prepare(path: Path, source: MapSource) -> Map:
     values, affine = _image(path)
     values = values / np.float32(source.scale)
     if source.outside is not None:
@@ -74,7 +72,7 @@ def _spacing(affine: np.ndarray) -> np.ndarray:
 
 
 def _distances(image: Map, how: Distance) -> tuple[np.ndarray, np.ndarray]:
-    """Distance [mm] from the surface of {values > level}, its gaps narrower than 2·`close` filled, and its affine.
+    """Return the distances [mm] from the surface of {values > level}, gaps below 2·`close` filled, and their affine.
 
     The set is widened by `close` and the distance from that surface is raised again by `close`.
     """

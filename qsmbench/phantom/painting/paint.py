@@ -29,7 +29,19 @@ def _mark(f, label, weight, labels, i, j, k):
 
 @kernel(inline="never")
 def blend(f, values, label, stack, weight, labels, i, j, k):
-    """Give the share `f` of voxel i, j, k to `values`, (c,), and `label`; the other arguments are as for `paint`."""
+    """Give a share of a voxel to a material; arguments that `paint` has, too, are as there.
+
+    Args:
+        f: share of the voxel, 0–1.
+        values: (c,), what the maps hold in the material.
+        label: of its region.
+        stack: in place.
+        weight: in place.
+        labels: in place.
+        i: index of the voxel along x.
+        j: along y.
+        k: along z.
+    """
     for c in range(stack.shape[0]):
         stack[c, i, j, k] += np.float32(f) * (values[c] - stack[c, i, j, k])
     _mark(f, label, weight, labels, i, j, k)

@@ -10,6 +10,7 @@ from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.lookup import trilinear
+from qsmbench.phantom.painting.boxes import grid_box
 from qsmbench.phantom.painting.canvas import Canvas
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.threads import over_planes
@@ -22,7 +23,7 @@ FOLLOWS = 2
 
 
 def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Two fields of mean 0 and variance 1, for iron and for myelin, and the world mm of their first point.
+    """Draw two fields of mean 0 and variance 1, for iron and for myelin; return the place of their first point, too.
 
     Args:
         texture: its seed, spacing and scales.
@@ -30,12 +31,11 @@ def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.nd
         grid: the box to be covered; it must be the same on every call, for the same texture to come out.
 
     Returns:
-        (2, nx, ny, nz) float32, and (3,).
+        (2, nx, ny, nz) float32, and (3,) world mm.
     """
-    last = np.array(grid.shape) - 1
-    corners = np.stack([grid.affine[:3, 3], grid.affine[:3, :3] @ last + grid.affine[:3, 3]])
-    start = corners.min(0) - 2 * texture.spacing
-    count = np.ceil((corners.max(0) - start) / texture.spacing).astype(int) + 3
+    low, high = grid_box(grid)
+    start = low - 2 * texture.spacing
+    count = np.ceil((high - start) / texture.spacing).astype(int) + 3
     rng = np.random.default_rng([texture.seed, subject, 3])
     total: np.ndarray = np.zeros((2, *count), np.float32)
     for scale in texture.scales:
@@ -77,7 +77,7 @@ def apply(
 
 
 def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray:
-    """(256, 2) mean of the fields over each label of the atlas."""
+    """Return the mean of the fields over each label of the atlas, (256, 2)."""
     grid: Grid = atlas.grid
     index = np.indices(grid.shape).reshape(3, -1)
     matrix = to_field @ grid.affine
@@ -90,7 +90,7 @@ def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray
 
 @kernel(inline="never")
 def _deviation(field, fields, shape, x, y, z, mean, sd, weight):
-    """Relative change by one of the fields at x, y, z between its points, in the share `weight` of a voxel."""
+    """Return the relative change by a field at x, y, z between its points, in the share `weight` of a voxel."""
     nx, ny, nz = shape
     value = trilinear(fields, field * nx * ny * nz, nx, ny, nz, x, y, z)
     # no more than 2.5 standard deviations, so that nothing turns negative

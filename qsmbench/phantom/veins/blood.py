@@ -15,12 +15,24 @@ SINUS = "sinus"
 
 
 def saturation(branch: Branch, region: str, vessels: Vessels) -> float:
-    """Oxygen saturation of the blood in `branch`, 0–1."""
+    """Return the oxygen saturation of the blood in a branch, 0–1.
+
+    Args:
+        branch: of the tree.
+        region: that its vein belongs to.
+        vessels: states the saturations.
+    """
     return vessels.saturation[_key(branch.side, branch.name, region, vessels)]
 
 
 def saturation_keys(region: str, veins: Veins, vessels: Vessels) -> list[str]:
-    """The keys of `vessels.saturation` that the veins of a region look up, whichever sides they grow on."""
+    """List the keys of `vessels.saturation` that the veins of a region look up, whichever sides they grow on.
+
+    Args:
+        region: of the veins.
+        veins: all veins and their regions.
+        vessels: states the saturations.
+    """
     names = [name for name, its in veins.regions.items() if its == region]
     return list(dict.fromkeys(_key(side, name, region, vessels) for name in names for side in SIDES))
 
@@ -33,9 +45,15 @@ def _key(side: str, name: str, region: str, vessels: Vessels) -> str:
 
 
 def blood(tissue: Tissue, b0: float, hct: float, oxygenation: float) -> np.ndarray:
-    """The table's venous blood at another haematocrit and oxygenation, (c,) in the order of `CHANNELS`.
+    """Return the table's venous blood at another haematocrit and oxygenation, (c,) in the order of `CHANNELS`.
 
     R2* follows Zhao's law at 3 T; at other fields it keeps its proportion to the table [assumed].
+
+    Args:
+        tissue: venous blood in the table.
+        b0: T.
+        hct: haematocrit, 0–1.
+        oxygenation: oxygen saturation, 0–1.
     """
     table = tissue.curves["r2star"]
     fields, values = zip(*table, strict=True)
