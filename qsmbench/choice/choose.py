@@ -16,10 +16,10 @@ from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.method import Method, note
 from qsmbench.ops.arrays.algebra import norm
 from qsmbench.ops.arrays.array import masked
-from qsmbench.ops.solvers.solution import Terms, watched
+from qsmbench.ops.solvers.solution import Terms, record_solution
 
 
-def wrapped(inner: Method, how: str) -> Method:
+def with_parameter_choice(inner: Method, how: str) -> Method:
     """The method that runs `inner` with several strengths of regularisation and keeps one.
 
     Its settings are those of `inner`, and of the choice: `choose` (which setting), `span` (ratio of the largest to the
@@ -85,7 +85,7 @@ class _Trial:
     def run(self, strength: float) -> tuple[Any, Terms]:
         """The products with one strength, and what the solution balances."""
         arguments = [self.given[n] for n in self.inner.consumes]
-        with watched() as terms:
+        with record_solution() as terms:
             result = self.inner(*arguments, **{**self.fixed, self.setting: float(strength)})
         if np.isnan(terms.misfit):
             raise NotApplicable(

@@ -65,10 +65,10 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
         file = _files()[name]
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
     if "+" in name:
-        from qsmbench.choice.choose import wrapped
+        from qsmbench.choice.choose import with_parameter_choice
 
         inner, _, how = name.rpartition("+")
-        return wrapped(find(inner), how)
+        return with_parameter_choice(find(inner), how)
     if name in _entry_points():
         try:
             loaded = _entry_points()[name].load()

@@ -7,7 +7,7 @@ import pytest
 from qsmbench.choice.curve import corner, curvature, inflection
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.method import collected
-from qsmbench.ops.solvers.solution import solved, watched
+from qsmbench.ops.solvers.solution import record_solution, report_solution
 from qsmbench.run import registry
 
 SIGMA = 0.002
@@ -56,12 +56,12 @@ def test_the_terms_of_a_solution(head):
     grid, mask = head.grid, head.mask
     chi = (head.chi * mask).astype(np.float32)
     field = oracles.free_space_field(chi, grid.voxel_size, grid.b0_dir)
-    with watched() as terms:
-        solved(np.zeros_like(chi), field, mask, grid)
+    with record_solution() as terms:
+        report_solution(np.zeros_like(chi), field, mask, grid)
     assert terms.misfit == pytest.approx(np.linalg.norm(field[mask]), rel=1e-5)
     ramp = np.arange(grid.shape[0], dtype=np.float32)[:, None, None] * np.ones(grid.shape, np.float32)
-    with watched() as terms:
-        solved(ramp, field, mask, grid)
+    with record_solution() as terms:
+        report_solution(ramp, field, mask, grid)
     n, ny, nz = grid.shape
     # steps of one, and the cyclic jump back
     assert terms.roughness == pytest.approx(2 * (n - 1) * ny * nz / grid.voxel_size[0], rel=1e-5)
@@ -80,7 +80,7 @@ def test_every_inversion_with_a_strength_shows_its_solution(name, head, noisy):
     magnitude = (head.mask[..., None] * np.array([1.0, 0.7])).astype(np.float32)
     given = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "magnitude": magnitude}
     given |= {"te": np.array([0.005, 0.02]), "b0": 3.0}
-    with watched() as terms:
+    with record_solution() as terms:
         method(*(given[n] for n in method.consumes))
     assert 0 < terms.misfit < 0.8 * np.linalg.norm(noisy)
     assert terms.roughness > 0
@@ -90,7 +90,7 @@ def test_every_inversion_with_a_strength_shows_its_solution(name, head, noisy):
 def test_discrepancy_misses_the_field_by_its_noise(name, head, noisy):
     chi, choice = chosen(f"{name}+discrepancy", noisy, head)
     again = registry.find(name)
-    with watched() as terms:
+    with record_solution() as terms:
         plain = again(noisy, head.mask, head.grid, regularisation=choice["value"])
     np.testing.assert_array_equal(chi, plain)
     assert terms.misfit == pytest.approx(SIGMA * np.sqrt(np.count_nonzero(head.mask)), rel=0.025)

@@ -267,7 +267,7 @@ class Dense:
     def solve(self, monkeypatch, max_iterations):
         """χ of the method and, before it is cut to the mask, of the padded window."""
         whole = []
-        monkeypatch.setattr(tfi_file, "solved", lambda chi, *_: whole.append(chi.copy()))
+        monkeypatch.setattr(tfi_file, "report_solution", lambda chi, *_: whole.append(chi.copy()))
         settings = {"regularisation": self.regularisation, "smallest": self.smallest, "edges": 0.0, "pad": self.pad}
         inputs = self.field, self.magnitude, self.mask, self.grid, TE[:1]
         return tfi(*inputs, **settings, tolerance=0, max_iterations=max_iterations), whole[0]

@@ -10,7 +10,7 @@ from qsmbench.methods.mask.erode import erode
 from qsmbench.methods.mask.erode_noisy import erode_noisy
 from qsmbench.methods.mask.magnitude_mask import magnitude_mask
 from qsmbench.methods.mask.quality_mask import quality_mask
-from qsmbench.ops.masks.morphology import closed, otsu
+from qsmbench.ops.masks.morphology import close_gaps, otsu
 from qsmbench.ops.phase.phase_quality import phase_quality
 from qsmbench.run import chains
 from qsmbench.units import rad_per_ppm
@@ -122,10 +122,10 @@ def test_erosion_ends_with_the_grid_and_says_when_nothing_is_left():
 def test_closing_fills_narrow_gaps_at_the_border_of_the_grid_too():
     x, _, _ = GRID.axes()
     mask = EVERYWHERE & (np.abs(x) > 1.4)
-    assert closed(mask, GRID, 2.0).all()
+    assert close_gaps(mask, GRID, 2.0).all()
     wide = EVERYWHERE & (np.abs(x) > 4.5)
-    np.testing.assert_array_equal(closed(wide, GRID, 2.0), wide)
-    np.testing.assert_array_equal(closed(ball(9), GRID, 0.5), ball(9))
+    np.testing.assert_array_equal(close_gaps(wide, GRID, 2.0), wide)
+    np.testing.assert_array_equal(close_gaps(ball(9), GRID, 0.5), ball(9))
 
 
 def test_otsu_parts_two_classes():

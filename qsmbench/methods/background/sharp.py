@@ -1,7 +1,7 @@
 """Background removal with spherical mean values of one radius."""
 
 from qsmbench.method import method
-from qsmbench.ops.kernels.sphere import SphericalMean, undo_smv
+from qsmbench.ops.kernels.sphere import SphericalMean, deconvolve_smv
 
 
 @method(
@@ -31,6 +31,6 @@ def sharp(total_field, mask, grid, *, radius=6.0, threshold=0.05):
         Schweser 2011, doi:10.1016/j.neuroimage.2010.10.070.
     """
     mean = SphericalMean(mask, grid, radius, pad=2 * max(radius, *grid.voxel_size))
-    filtered = mean.without_mean(mean.window.take(total_field, mask))
+    filtered = mean.subtract_mean(mean.window.take(total_field, mask))
     eroded = mean.window.put(mean.centres, mask)
-    return mean.window.put(undo_smv(filtered, mean.kernel, threshold), eroded), eroded
+    return mean.window.put(deconvolve_smv(filtered, mean.kernel, threshold), eroded), eroded

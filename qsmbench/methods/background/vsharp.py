@@ -6,7 +6,7 @@ from qsmbench.errors import NotApplicable
 from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like, namespace
 from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
-from qsmbench.ops.kernels.sphere import ball_centres, smv_kernel, undo_smv
+from qsmbench.ops.kernels.sphere import ball_centres, deconvolve_smv, smv_kernel
 
 
 @method(produces=("local_field", "mask"), reference="Wu 2012, doi:10.1002/mrm.23000", portable=True)
@@ -57,7 +57,7 @@ def vsharp(total_field, mask, grid, *, radius_max=12.0, radius_min=2.0, radius_s
         raise NotApplicable(f"no ball of radius {smallest:g} mm fits into the mask")
 
     eroded = window.put(done, mask)
-    return window.put(undo_smv(filtered, largest, threshold), eroded), eroded
+    return window.put(deconvolve_smv(filtered, largest, threshold), eroded), eroded
 
 
 def _take_once(xp, field, mean, centres, filtered, done):

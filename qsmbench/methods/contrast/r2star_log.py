@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench.errors import NotApplicable
 from qsmbench.method import method
-from qsmbench.ops.phase.echo_line import echo_weights, straight_line
+from qsmbench.ops.phase.echo_line import echo_weights, fit_line
 
 
 @method(produces="r2star", reference="Salvador 2005, doi:10.1002/hbm.20076")
@@ -35,7 +35,7 @@ def r2star_log(magnitude, mask, te, *, r2star_max=1000.0):
     weight = echo_weights(signal)
     # an echo without signal has no weight, and its logarithm does not count
     logarithm = np.log(signal, where=signal > 0, out=np.zeros(signal.shape, np.float32))
-    _, slope, _ = straight_line(logarithm, weight, te.astype(np.float32))
+    _, slope, _ = fit_line(logarithm, weight, te.astype(np.float32))
     r2star = np.zeros(mask.shape, np.float32)
     r2star[mask] = np.clip(-slope, 0, r2star_max)
     return r2star

@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.method import method
-from qsmbench.ops.phase.echo_line import echo_weights, noise_in_magnitude, noise_level, straight_line
+from qsmbench.ops.phase.echo_line import echo_weights, fit_line, noise_from_magnitude, noise_from_residuals
 from qsmbench.ops.phase.rician import rician_mean
 
 _CHUNK = 1 << 15  # voxels that are fitted at a time
@@ -57,10 +57,10 @@ def r2star_nonlinear(magnitude, mask, te, *, noise=None, r2star_max=1000.0):
 def _noise(magnitude, signal, mask, te):
     """σ of the noise [a.u.]."""
     if te.size == 2:
-        return noise_in_magnitude(magnitude[..., 0], mask)
+        return noise_from_magnitude(magnitude[..., 0], mask)
     first = signal[:, :3]
     logarithm = np.log(first, where=first > 0, out=np.zeros(first.shape, np.float32))
-    return noise_level(logarithm, first, te[:3].astype(np.float32))
+    return noise_from_residuals(logarithm, first, te[:3].astype(np.float32))
 
 
 def _fit(signal, te, sigma, highest):
@@ -93,7 +93,7 @@ def _fit(signal, te, sigma, highest):
 def _start(signal, te, highest):
     """(n_voxels, 2) logarithm of the amplitude and rate, from the straight line through the logarithms."""
     logarithm = np.log(np.maximum(signal, 1e-6 * signal.max(axis=1, keepdims=True)))
-    intercept, slope, _ = straight_line(logarithm, echo_weights(signal), te)
+    intercept, slope, _ = fit_line(logarithm, echo_weights(signal), te)
     return np.stack([intercept, np.clip(-slope, 0, highest)], axis=1)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import method
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import echo_weights, noise_of_scan, slope_noise, straight_line
+from qsmbench.ops.phase.echo_line import echo_weights, estimate_noise, fit_line, slope_noise
 from qsmbench.units import rad_per_ppm
 
 WEIGHTING = ("magnitude", "none")
@@ -57,7 +57,7 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
     if te.size > 1:
         phase -= _offset(phase, weight, mask, grid, te, offset_smoothing)[:, None]
         smoothing = smoothing_weights(grid, offset_smoothing)
-    sigma = noise_of_scan(phase, signal, te, smoothing, magnitude, mask)
+    sigma = estimate_noise(phase, signal, te, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = (weight * phase) @ te / (weight @ te**2) / rad_per_ppm(b0, 1.0)
     noise[mask] = slope_noise(weight, signal, te, sigma, smoothing) / rad_per_ppm(b0, 1.0)
@@ -66,7 +66,7 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
 
 def _offset(phase, weight, mask, grid, te, sigma):
     """Smoothed phase at TE = 0 [rad] of the voxels in the mask, plus each voxel's own whole turns."""
-    intercept, _, information = straight_line(phase, weight, te)
+    intercept, _, information = fit_line(phase, weight, te)
     smooth = smooth_phase(_volume(intercept, mask), _volume(information, mask), mask, grid, sigma)[mask]
     return smooth + np.float32(2 * np.pi) * np.round((intercept - smooth) / np.float32(2 * np.pi))
 

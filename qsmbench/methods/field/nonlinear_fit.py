@@ -4,8 +4,14 @@ import numpy as np
 
 from qsmbench.method import method
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import echo_weights, noise_of_scan, slope_noise
-from qsmbench.ops.phase.phase_offset import carried_back, connected_parts, turn_of_part, unwrap_part, wrap
+from qsmbench.ops.phase.echo_line import echo_weights, estimate_noise, slope_noise
+from qsmbench.ops.phase.phase_offset import (
+    connected_parts,
+    extrapolate_offset,
+    unwrap_echo_difference,
+    unwrap_part,
+    wrap,
+)
 from qsmbench.units import rad_per_ppm
 
 _START_SMOOTHING = 5.0  # of the phase at TE = 0 that the search starts from, mm
@@ -59,7 +65,7 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0,
             offset = _smoothed(offset, weight, times, mask, grid, offset_smoothing)
             slope, _ = _gauss_newton(given, weight, times, slope, offset, iterations, free_offset=False)
     left = wrap(given - offset[:, None] - slope[:, None] * times)
-    sigma = noise_of_scan(left, signal, times, smoothing, magnitude, mask)
+    sigma = estimate_noise(left, signal, times, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = slope / rad_per_ppm(b0, 1.0)
     noise[mask] = slope_noise(weight, signal, times, sigma, smoothing) / rad_per_ppm(b0, 1.0)
@@ -74,8 +80,8 @@ def _start(phase, magnitude, mask, grid, te):
         if te.size == 1:
             turn, gap = unwrap_part(given[..., 0], signal[..., 0], inside), te[0]
         else:
-            turn, gap = turn_of_part(given, signal, inside, te), te[1] - te[0]
-            back = carried_back(given, signal, turn, inside, grid, te, _START_SMOOTHING)
+            turn, gap = unwrap_echo_difference(given, signal, inside, te), te[1] - te[0]
+            back = extrapolate_offset(given, signal, turn, inside, grid, te, _START_SMOOTHING)
             offset[box][inside] = back[inside]
         slope[box][inside] = turn[inside] / np.float32(gap)
     return slope, offset

@@ -4,8 +4,8 @@ from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like, namespace
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
-from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.reference import subtract_mask_mean
+from qsmbench.ops.solvers.solution import report_solution
 from qsmbench.ops.solvers.solve import cg
 from qsmbench.ops.solvers.weight import field_weight
 
@@ -60,8 +60,8 @@ def cgls(
 
     right = convolve(field * weight, kernel) * inside
     chi = cg(normal, right, tolerance, max_iterations)
-    solved(chi, field, window.take_mask(mask), grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+    report_solution(chi, field, window.take_mask(mask), grid)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 def _masked_sum(xp, back, chi, inside, *, factor):

@@ -7,7 +7,7 @@ from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like, masked, namespace, to_numpy
 from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.ops.solvers.solve import cg
 
 _FEWEST = 3
@@ -82,7 +82,7 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
         right = masked(irfftn(_sources(fields, kernels), window.shape), inside)
         del f, fields
         chi = cg(normal, right, tolerance, max_iterations, start=chi)
-    return refer_to_mask(window.put(chi, mask), mask)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 def _smallest_sum(b0_dirs):

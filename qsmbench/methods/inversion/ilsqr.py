@@ -9,7 +9,7 @@ from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian
 from qsmbench.ops.arrays.fft import Window, convolve, irfftn, rfftn
 from qsmbench.ops.kernels.dipole import dipole_kernel
 from qsmbench.ops.kernels.sphere import smv_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.ops.solvers.residual import conjugate_residual
 from qsmbench.ops.solvers.solve import cg
 
@@ -76,7 +76,7 @@ def ilsqr(
     flat = xp.stack([_falling(slopes[axis, ...], inside, boundaries) for axis in range(3)]) ** 2
     del slopes
     streaks = _streaks(chi, flat, kernel, grid, threshold, streak_tolerance, max_iterations)
-    return refer_to_mask(window.put(chi - streaks, mask), mask)
+    return subtract_mask_mean(window.put(chi - streaks, mask), mask)
 
 
 def _falling(volume, inside, percentiles):

@@ -6,8 +6,8 @@ from qsmbench.ops.arrays.array import like
 from qsmbench.ops.arrays.difference import laplacian_spectrum
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
-from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.reference import subtract_mask_mean
+from qsmbench.ops.solvers.solution import report_solution
 
 PENALTIES = {"identity": 0, "gradient": 1, "laplacian": 2}
 """Order of the derivative of χ that is penalised."""
@@ -48,5 +48,5 @@ def l2(local_field, mask, grid, *, penalty="identity", regularisation=0.005, pad
     normal += kernel**2
     normal[0, 0, 0] = 1  # the kernel is zero there: the mean of χ is undetermined and left at zero
     chi = convolve(field, kernel / normal)
-    solved(chi, field, window.take_mask(mask), grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+    report_solution(chi, field, window.take_mask(mask), grid)
+    return subtract_mask_mean(window.put(chi, mask), mask)

@@ -4,7 +4,7 @@ from itertools import count
 
 from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, namespace, total
-from qsmbench.ops.masks.edges import away_from_edges, combined
+from qsmbench.ops.masks.edges import away_from_edges, combine_echoes
 from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
 from qsmbench.ops.solvers.total_variation import TotalVariation
 
@@ -63,7 +63,7 @@ def medi(
     problem = Problem(local_field, mask, grid, pad)
     field, weight = problem.field, problem.weight(magnitude, te) ** 2
     scale = problem.phase_scale(magnitude, te, b0)
-    smooth = away_from_edges(problem.take(combined(magnitude)), problem.inside() > 0, grid.voxel_size, edges)
+    smooth = away_from_edges(problem.take(combine_echoes(magnitude)), problem.inside() > 0, grid.voxel_size, edges)
     reweigh = _merit(weight, field, scale, mask) if merit else None
     # from the field where that is known, so that no phase starts out by whole turns wrong
     start = compute(lambda _, f, w: f * w / (w + _DARK), field, weight)

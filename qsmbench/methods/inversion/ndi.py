@@ -5,8 +5,8 @@ from qsmbench.ops.arrays.algebra import add, dot, scale_add
 from qsmbench.ops.arrays.array import compute, like, namespace
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
-from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.reference import subtract_mask_mean
+from qsmbench.ops.solvers.solution import report_solution
 from qsmbench.ops.solvers.weight import effective_echo_time, field_weight
 from qsmbench.units import rad_per_ppm
 
@@ -82,8 +82,8 @@ def ndi(
         step = -dot(slope, descent) / curvature
         add(chi, step, descent)
         add(model, step, image)
-    solved(chi, field, window.take_mask(mask), grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+    report_solution(chi, field, window.take_mask(mask), grid)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 def _linear_slope(xp, model, field, weight, *, scale):

@@ -70,10 +70,10 @@ class _KnownSpectrum:
     def normal(self, regulariser):
         return regulariser + self._kept
 
-    def solve(self, asked, normal):
-        return compute(lambda _, a, k, n: (a + k) * (1 / n), asked, self._known, normal, out=asked), None
+    def solve(self, right, normal):
+        return compute(lambda _, a, k, n: (a + k) * (1 / n), right, self._known, normal, out=right), None
 
-    def answer(self, field_hat, relaxation):
+    def update(self, field_hat, relaxation):
         pass
 
 

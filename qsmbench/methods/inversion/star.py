@@ -5,7 +5,7 @@ from qsmbench.methods.inversion.tv import tv
 from qsmbench.ops.arrays.array import like, masked, namespace
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 
 
 @method(produces="chi", reference="Wei 2015, doi:10.1002/nbm.3383", portable=True)
@@ -39,4 +39,4 @@ def star(local_field, mask, grid, *, source=0.3, strong=2e-3, weak=1e-4, pad=30.
     field = window.put(convolve(inner, like(dipole_kernel(grid, window.shape), inner)), mask)
     rest = mask & ~sources
     chi += tv(local_field - field, rest if namespace(rest).any(rest) else mask, grid, regularisation=weak, pad=pad)
-    return refer_to_mask(chi, mask)
+    return subtract_mask_mean(chi, mask)

@@ -6,8 +6,8 @@ from qsmbench.method import method
 from qsmbench.ops.arrays.array import like
 from qsmbench.ops.arrays.fft import Window, convolve, hermitian_weights
 from qsmbench.ops.kernels.dipole import dipole_kernel, truncated_inverse
-from qsmbench.ops.solvers.reference import refer_to_mask
-from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.reference import subtract_mask_mean
+from qsmbench.ops.solvers.solution import report_solution
 
 
 @method(produces="chi", reference="Shmueli 2009, doi:10.1002/mrm.22135", portable=True)
@@ -37,8 +37,8 @@ def tkd(local_field, mask, grid, *, threshold=0.2, rescale=False, pad=30.0):
     if rescale:
         inverse /= _psf_height(dipole_kernel(grid, window.shape) * inverse, window.shape)
     chi = convolve(field, like(inverse, field))
-    solved(chi, field, window.take_mask(mask), grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+    report_solution(chi, field, window.take_mask(mask), grid)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 def _psf_height(transfer, shape):

@@ -6,8 +6,8 @@ from qsmbench.method import method
 from qsmbench.ops.arrays.array import like
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
-from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.reference import subtract_mask_mean
+from qsmbench.ops.solvers.solution import report_solution
 
 
 @method(produces="chi", reference="Wharton 2010, doi:10.1002/mrm.22334", portable=True)
@@ -36,5 +36,5 @@ def tsvd(local_field, mask, grid, *, threshold=0.07, pad=30.0):
     kept = np.abs(kernel) > np.float32(threshold)
     inverse = kept / np.where(kept, kernel, np.float32(1))
     chi = convolve(field, like(inverse, field))
-    solved(chi, field, window.take_mask(mask), grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+    report_solution(chi, field, window.take_mask(mask), grid)
+    return subtract_mask_mean(window.put(chi, mask), mask)

@@ -12,7 +12,7 @@ from qsmbench.ops.arrays.varying_width import smooth_by_width
 from qsmbench.ops.kernels.dipole import dipole_kernel
 from qsmbench.ops.masks.morphology import otsu
 from qsmbench.ops.masks.vessel import bottom_hat, vesselness
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 
 _REACH = 1.6  # of the Gaussian that tells the distance from the edge, in multiples of the background's
 
@@ -94,7 +94,7 @@ def qsmart(
 
     chi = masked(window.take(whole), vessels) + window.take(tissue)
     chi += _offset(chi, local, vessels, inside, grid) * xp.astype(vessels, xp.float32)
-    return refer_to_mask(window.put(chi, mask), mask)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 def _vessels(image, inside, grid, radius, scales):

@@ -6,9 +6,9 @@ from qsmbench.ops.arrays.array import compute, like, masked, namespace, total
 from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.masks.edges import away_from_edges, combined
-from qsmbench.ops.solvers.reference import refer_to_mask
-from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.masks.edges import away_from_edges, combine_echoes
+from qsmbench.ops.solvers.reference import subtract_mask_mean
+from qsmbench.ops.solvers.solution import report_solution
 from qsmbench.ops.solvers.weight import field_weight
 
 
@@ -71,7 +71,7 @@ def tfi(
     size = grid.voxel_size
     weight = window.take(field_weight(magnitude, te, mask), mask) ** 2
     kernel = like(dipole_kernel(grid, window.shape), field)
-    smooth = away_from_edges(window.take(combined(magnitude), mask), inside, size, edges)
+    smooth = away_from_edges(window.take(combine_echoes(magnitude), mask), inside, size, edges)
     neighbours = [inside & xp.roll(inside, -1, axis=a) for a in range(3)]
     penalised = xp.concat([smooth[a, ...] & n for a, n in enumerate(neighbours)])
     inverse = kernel**2 + like(laplacian_spectrum(grid, window.shape), field) * (regularisation / smallest)
@@ -106,8 +106,8 @@ def tfi(
         before, slope_before = fall, slope
         if abs(length) * norm(masked(descent, inside)) <= tolerance * norm(masked(chi, inside)):
             break
-    solved(chi, field, inside, grid)
-    return refer_to_mask(window.put(chi, mask), mask)
+    report_solution(chi, field, inside, grid)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 _REFRESH = 50

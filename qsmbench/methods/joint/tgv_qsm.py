@@ -10,7 +10,7 @@ from qsmbench.ops.arrays.fft import Window
 from qsmbench.ops.kernels.sphere import smv_kernel
 from qsmbench.ops.phase.wrapped_phase import field_laplacian
 from qsmbench.ops.solvers import single_step_tgv
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.units import rad_per_ppm
 
 
@@ -91,4 +91,4 @@ def tgv_qsm(
         if single_step_tgv.primal_step(primal, ahead, dual, where, grid, by) < tolerance:
             break
     chi = xp.roll(primal[0, ...], (-1, -1, -1), axis=(0, 1, 2))
-    return refer_to_mask(window.put(chi, mask), mask)
+    return subtract_mask_mean(window.put(chi, mask), mask)

@@ -5,9 +5,9 @@ import numpy as np
 from qsmbench.errors import NotApplicable
 from qsmbench.method import method
 from qsmbench.methods.joint._passes import run_chain
-from qsmbench.ops.masks.morphology import above_threshold, closed, largest_in_each
+from qsmbench.ops.masks.morphology import above_threshold, close_gaps, largest_in_each
 from qsmbench.ops.phase.phase_quality import phase_quality
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 
 
 @method(produces=("chi", "mask"), reference="Stewart 2022, doi:10.1002/mrm.29048")
@@ -63,7 +63,7 @@ def two_pass(
     quality = phase_quality(phase, te, mask)
     good = np.zeros_like(mask)
     good[mask] = above_threshold(quality[mask], threshold, 1.0, "two_pass")
-    reliable = largest_in_each(closed(good, grid, closing) & mask, mask) if good.any() else good
+    reliable = largest_in_each(close_gaps(good, grid, closing) & mask, mask) if good.any() else good
     if not reliable.any():
         raise NotApplicable("the phase is reliable nowhere in the mask")
     given = {
@@ -81,4 +81,4 @@ def two_pass(
         shared = shared & known
         if shared.any():
             chi = np.where(shared, clear, chi + (clear[shared].mean() - chi[shared].mean()))
-    return refer_to_mask(chi.astype(np.float32, copy=False), known), known
+    return subtract_mask_mean(chi.astype(np.float32, copy=False), known), known

@@ -23,7 +23,7 @@ def erode(mask, grid, *, radius=2.0):
     Reference:
         Haralick 1987, doi:10.1109/TPAMI.1987.4767941.
     """
-    left = morphology.eroded(mask, grid, radius)
+    left = morphology.erode(mask, grid, radius)
     if not left.any():
         raise NotApplicable(f"nothing of the mask lies deeper than {radius:g} mm")
     return left

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.method import method
-from qsmbench.ops.masks.morphology import above_threshold, tidy
+from qsmbench.ops.masks.morphology import above_threshold, clean_up
 
 
 @method(produces="mask", reference="Otsu 1979, doi:10.1109/TSMC.1979.4310076")
@@ -34,4 +34,4 @@ def magnitude_mask(magnitude, mask, grid, *, threshold=0.4, opening=0.0, closing
     """
     combined = np.sqrt(np.mean(np.square(magnitude, dtype=np.float32), axis=-1))
     bright = above_threshold(combined, threshold, float(np.percentile(combined[mask], 99)), "magnitude_mask")
-    return tidy(bright & mask, mask, grid, opening, closing)
+    return clean_up(bright & mask, mask, grid, opening, closing)

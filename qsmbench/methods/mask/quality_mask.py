@@ -1,7 +1,7 @@
 """A mask where the phase can be relied on."""
 
 from qsmbench.method import method
-from qsmbench.ops.masks.morphology import above_threshold, tidy
+from qsmbench.ops.masks.morphology import above_threshold, clean_up
 from qsmbench.ops.phase.phase_quality import phase_quality
 
 
@@ -36,4 +36,4 @@ def quality_mask(phase, mask, grid, te, *, threshold="otsu", opening=0.0, closin
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
     """
     good = above_threshold(phase_quality(phase, te), threshold, 1.0, "quality_mask")
-    return tidy(good & mask, mask, grid, opening, closing)
+    return clean_up(good & mask, mask, grid, opening, closing)

@@ -4,7 +4,7 @@ from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import truncated_inverse
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.ops.solvers.separation import separate
 from qsmbench.units import DR_3T
 
@@ -97,7 +97,7 @@ def chi_separation(
         max_iterations=max_iterations,
     )
     para, dia = window.put(para, mask), window.put(dia, mask)
-    return para, dia, refer_to_mask(para - dia, mask)
+    return para, dia, subtract_mask_mean(para - dia, mask)
 
 
 def _weights(xp, strength, chi, *, weight, weakest, strongest):

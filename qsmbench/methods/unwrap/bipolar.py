@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench.errors import NotApplicable
 from qsmbench.method import method
-from qsmbench.ops.phase.phase_offset import connected_parts, seen_or_even, shared_turns, unwrap_part, wrap
+from qsmbench.ops.phase.phase_offset import common_turns, connected_parts, magnitude_or_ones, unwrap_part, wrap
 
 _ROUNDS = 20
 _EVEN = 0.01  # echo spacings that differ by less than this share are even
@@ -39,7 +39,7 @@ def bipolar(phase, magnitude, mask, grid, te):
     """
     if te.size < 3:
         raise NotApplicable(f"bipolar correction needs three echoes at least, and there are {te.size}")
-    weight = seen_or_even(magnitude[..., :3].min(axis=-1), mask)[mask]
+    weight = magnitude_or_ones(magnitude[..., :3].min(axis=-1), mask)[mask]
     x, y, z = (np.broadcast_to(a, mask.shape)[mask] for a in grid.axes())
     basis = np.stack([np.ones_like(x), x, y, z]).astype(np.float32)
     difference, folds = _difference(phase, magnitude, mask, te)
@@ -64,7 +64,7 @@ def _difference(phase, magnitude, mask, te):
     alike = [
         ((phase[..., e] - phase[..., e - 2])[mask], (te[e] - te[e - 2]) / (te[2] - te[0])) for e in range(3, te.size)
     ]
-    turn += np.float32(2 * np.pi * shared_turns(turn[mask], magnitude[..., 2][mask], alike))
+    turn += np.float32(2 * np.pi * common_turns(turn[mask], magnitude[..., 2][mask], alike))
     return ratio * turn[mask] - (second - first), 2
 
 

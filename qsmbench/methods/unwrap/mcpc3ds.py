@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench.errors import NotApplicable
 from qsmbench.method import method
-from qsmbench.ops.phase.phase_offset import connected_parts, offset_of_part, wrap
+from qsmbench.ops.phase.phase_offset import connected_parts, estimate_offset, wrap
 
 
 @method(produces="phase", reference="Eckstein 2018, doi:10.1002/mrm.26963")
@@ -36,5 +36,5 @@ def mcpc3ds(phase, magnitude, mask, grid, te, *, smoothing=5.0):
         raise NotApplicable("the phase at TE = 0 needs two echoes at least, and there is one")
     offset = np.zeros(mask.shape, np.float32)
     for box, inside in connected_parts(mask):
-        offset[box] += offset_of_part(phase[box], magnitude[box], inside, grid, te, smoothing)
+        offset[box] += estimate_offset(phase[box], magnitude[box], inside, grid, te, smoothing)
     return wrap(phase - offset[..., None])

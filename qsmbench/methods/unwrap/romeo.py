@@ -5,7 +5,7 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute
-from qsmbench.ops.phase.phase_offset import connected_parts, offset_of_part, unwrap_part
+from qsmbench.ops.phase.phase_offset import connected_parts, estimate_offset, unwrap_part
 
 _TURN = np.float32(2 * np.pi)
 
@@ -51,7 +51,7 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
         given = [np.ascontiguousarray(phase[box][..., echo]) for echo in range(te.size)]
         offset = np.zeros(inside.shape, np.float32)
         if te.size > 1 and np.count_nonzero(inside) > 1:
-            offset = offset_of_part(phase[box], weight, inside, grid, te, offset_smoothing)
+            offset = estimate_offset(phase[box], weight, inside, grid, te, offset_smoothing)
         found = unwrap([compute(_without, p, offset) for p in given], weight, inside, te)
         for echo in range(te.size):
             # The path was found on a difference of phases: add its whole turns to the phase as given.

@@ -136,7 +136,7 @@ class SphericalMean:
         if not xp.any(self.centres):
             raise NotApplicable(f"no ball of radius {self.radius:g} mm fits into the mask")
 
-    def without_mean(self, volume: Any) -> Any:
+    def subtract_mean(self, volume: Any) -> Any:
         """A volume minus its mean over the ball around each voxel, at the centres; zero elsewhere."""
         return compute(_difference, volume, convolve(volume, self.kernel), self.centres)
 
@@ -145,7 +145,7 @@ def _difference(xp, volume, mean, centres):
     return xp.where(centres, volume - mean, 0.0)
 
 
-def undo_smv(filtered: Any, kernel: Any, threshold: float) -> Any:
+def deconvolve_smv(filtered: Any, kernel: Any, threshold: float) -> Any:
     """Divide a volume by the filter 1 − SMV, leaving out frequencies which that passes with less than `threshold`.
 
     Args:

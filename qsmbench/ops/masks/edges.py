@@ -11,7 +11,7 @@ from qsmbench.ops.arrays.array import like, namespace, to_numpy
 from qsmbench.ops.arrays.difference import gradient
 
 
-def combined(magnitude: Any) -> Any:
+def combine_echoes(magnitude: Any) -> Any:
     """One image of all echoes, the root of the sum of their squares: (nx, ny, nz, n_echoes) → (nx, ny, nz)."""
     squares = magnitude[..., 0] ** 2
     for echo in range(1, magnitude.shape[3]):  # one after the other: that takes the memory of one

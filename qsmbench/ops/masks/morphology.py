@@ -22,12 +22,12 @@ def depth(mask: np.ndarray, grid: Grid) -> np.ndarray:
     return ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.voxel_size)[1:-1, 1:-1, 1:-1]
 
 
-def eroded(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
+def erode(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
     """Voxels around which a ball of `radius` [mm] meets no voxel's middle outside the mask: (nx, ny, nz) bool."""
     return depth(mask, grid) > radius * (1 + 1e-6)
 
 
-def closed(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
+def close_gaps(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
     """The mask with gaps filled that no ball of `radius` [mm] fits into: (nx, ny, nz) bool.
 
     Beyond the grid it goes on as at its border.
@@ -97,7 +97,7 @@ def above_threshold(values: np.ndarray, threshold: float | str, maximum: float, 
     return values > threshold * maximum
 
 
-def tidy(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closing: float) -> np.ndarray:
+def clean_up(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closing: float) -> np.ndarray:
     """A mask without holes from the `voxels` that a threshold gave, within `mask`.
 
     Bridges and specks that a ball of `opening` [mm] does not fit into go, gaps that a ball of `closing` [mm] does not
@@ -107,11 +107,11 @@ def tidy(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closi
         NotApplicable: nothing remains.
     """
     if opening > 0:
-        core = eroded(voxels, grid, opening)
+        core = erode(voxels, grid, opening)
         reach = ndimage.distance_transform_edt(~core, sampling=grid.voxel_size) <= opening * (1 + 1e-6)
         voxels = voxels & reach if core.any() else core
     if closing > 0 and voxels.any():
-        voxels = closed(voxels, grid, closing)
+        voxels = close_gaps(voxels, grid, closing)
     found = largest_in_each(ndimage.binary_fill_holes(voxels), mask)
     if not found.any():
         raise NotApplicable("no voxel of the mask lies above the threshold")

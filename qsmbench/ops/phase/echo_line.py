@@ -22,7 +22,7 @@ def echo_weights(magnitude: np.ndarray) -> np.ndarray:
     return weight
 
 
-def straight_line(values: np.ndarray, weight: np.ndarray, te: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fit_line(values: np.ndarray, weight: np.ndarray, te: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted least squares of intercept + slope · te, in each voxel.
 
     Args:
@@ -43,7 +43,7 @@ def straight_line(values: np.ndarray, weight: np.ndarray, te: np.ndarray) -> tup
     return mean_value - slope * mean_te, slope, total * spread / (weight @ te**2)
 
 
-def noise_of_scan(
+def estimate_noise(
     phase: np.ndarray,
     signal: np.ndarray,
     te: np.ndarray,
@@ -65,17 +65,17 @@ def noise_of_scan(
         mask: (nx, ny, nz) bool.
     """
     if te.size > 2:
-        return noise_level(phase, signal, te)
+        return noise_from_residuals(phase, signal, te)
     own, squares = smoothing
     freedom = 1 - 2 * own + squares
     if te.size == 1 or freedom < 0.1:
-        return noise_in_magnitude(magnitude[..., 0], mask)
+        return noise_from_magnitude(magnitude[..., 0], mask)
     weight = echo_weights(signal)
     slope = (weight * phase) @ te / (weight @ te**2)
     return _from_chi_squared(weight, phase - slope[:, None] * te, signal, 1) / freedom**0.5
 
 
-def noise_level(values: np.ndarray, magnitude: np.ndarray, te: np.ndarray) -> float:
+def noise_from_residuals(values: np.ndarray, magnitude: np.ndarray, te: np.ndarray) -> float:
     """Standard deviation of the noise in real and imaginary part, from what is left of straight lines [a.u.].
 
     In each voxel, the sum of (magnitude · residual)² over σ² is χ² distributed with n_echoes − 2 degrees of freedom.
@@ -91,7 +91,7 @@ def noise_level(values: np.ndarray, magnitude: np.ndarray, te: np.ndarray) -> fl
         σ, a.u. of the magnitude.
     """
     weight = echo_weights(magnitude)
-    intercept, slope, _ = straight_line(values, weight, te)
+    intercept, slope, _ = fit_line(values, weight, te)
     return _from_chi_squared(weight, values - intercept[:, None] - slope[:, None] * te, magnitude, te.size - 2)
 
 
@@ -100,10 +100,10 @@ def _from_chi_squared(weight: np.ndarray, residual: np.ndarray, magnitude: np.nd
     return float(np.sqrt(np.median(power) / (2 * gammaincinv(freedom / 2, 0.5)))) if power.size else 0.0
 
 
-def noise_in_magnitude(magnitude: np.ndarray, mask: np.ndarray) -> float:
+def noise_from_magnitude(magnitude: np.ndarray, mask: np.ndarray) -> float:
     """Standard deviation of a magnitude's noise, from the magnitude alone [a.u.].
 
-    There are two estimates: from how neighbours differ in the mask (`noise_in_texture`), and from the lower quartile
+    There are two estimates: from how neighbours differ in the mask (`noise_from_texture`), and from the lower quartile
     outside the mask, if that were all air with noise in it. Both err upwards, the one by the anatomy, the other by the
     tissue that lies outside. So the smaller counts, unless the air is blank.
 
@@ -117,13 +117,13 @@ def noise_in_magnitude(magnitude: np.ndarray, mask: np.ndarray) -> float:
     Reference:
         Air: Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618 (Rayleigh distribution).
     """
-    found = [noise_in_texture(magnitude, mask)]
+    found = [noise_from_texture(magnitude, mask)]
     if not mask.all():
         found.append(float(np.percentile(magnitude[~mask], 25)) / np.sqrt(-2 * np.log(0.75)))
     return min((sigma for sigma in found if sigma > 0), default=0.0)
 
 
-def noise_in_texture(magnitude: np.ndarray, mask: np.ndarray) -> float:
+def noise_from_texture(magnitude: np.ndarray, mask: np.ndarray) -> float:
     """Standard deviation of a magnitude's noise, from how it differs between neighbours [a.u.].
 
     The second difference along each axis is taken in turn. That is blind to all that is the sum of functions which

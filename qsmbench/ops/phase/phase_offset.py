@@ -56,7 +56,7 @@ def unwrap_part(
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
     """
     phase = wrap(np.ascontiguousarray(phase, dtype=np.float32))
-    seen = np.ascontiguousarray(seen_or_even(magnitude, mask), dtype=np.float32)
+    seen = np.ascontiguousarray(magnitude_or_ones(magnitude, mask), dtype=np.float32)
     other = None if second is None else np.ascontiguousarray(second, dtype=np.float32)
     turns = grow(phase, mask, edge_quality(phase, mask, seen, other, ratio))
     return compute(lambda _, p, n: p + np.float32(2 * np.pi) * n, phase, turns)
@@ -67,7 +67,7 @@ def _tells(ratio: float) -> bool:
     return bool(abs(ratio - round(ratio)) > 1e-4)
 
 
-def seen_or_even(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def magnitude_or_ones(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The magnitude, or ones in its place if there is none in the mask: so that the phase alone decides.
 
     Args:
@@ -77,7 +77,7 @@ def seen_or_even(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return magnitude if magnitude[mask].any() else np.ones_like(magnitude)
 
 
-def offset_of_part(
+def estimate_offset(
     phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, grid: Grid, te: np.ndarray, sigma: float
 ) -> np.ndarray:
     """The phase at TE = 0 over a connected mask, from the first two echoes, smoothed (MCPC-3D-S).
@@ -96,16 +96,18 @@ def offset_of_part(
     Reference:
         Eckstein 2018, doi:10.1002/mrm.26963.
     """
-    return carried_back(phase, magnitude, turn_of_part(phase, magnitude, mask, te), mask, grid, te, sigma)
+    return extrapolate_offset(
+        phase, magnitude, unwrap_echo_difference(phase, magnitude, mask, te), mask, grid, te, sigma
+    )
 
 
-def turn_of_part(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, te: np.ndarray) -> np.ndarray:
+def unwrap_echo_difference(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, te: np.ndarray) -> np.ndarray:
     """The phase that a connected part gathers from the first echo to the second, unwrapped in space.
 
     Whole turns between the two that are the same everywhere are found with the later echoes, if there are any.
 
     Args:
-        phase, magnitude, mask, te: as for `offset_of_part`.
+        phase, magnitude, mask, te: as for `estimate_offset`.
 
     Returns:
         (nx, ny, nz) float32, rad; meaningless outside the mask.
@@ -114,10 +116,10 @@ def turn_of_part(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, te:
     turn = unwrap_part(wrap(phase[..., 1] - phase[..., 0]), weight, mask)
     ratios = {e: (te[e] - te[0]) / (te[1] - te[0]) for e in range(2, te.size)}
     later = [((phase[..., e] - phase[..., 0])[mask], r) for e, r in ratios.items() if _tells(r)]
-    return turn + np.float32(2 * np.pi * shared_turns(turn[mask], weight[mask], later))
+    return turn + np.float32(2 * np.pi * common_turns(turn[mask], weight[mask], later))
 
 
-def carried_back(
+def extrapolate_offset(
     phase: np.ndarray,
     magnitude: np.ndarray,
     turn: np.ndarray,
@@ -126,12 +128,12 @@ def carried_back(
     te: np.ndarray,
     sigma: float,
 ) -> np.ndarray:
-    """The first echo's phase, carried back to TE = 0 by `turn` (of `turn_of_part`) and smoothed; else as there."""
+    """The first echo's phase, extrapolated to TE = 0 by `turn` and smoothed."""
     offset = phase[..., 0] - np.float32(te[0] / (te[1] - te[0])) * turn
-    return smooth_phase(offset, seen_or_even(magnitude[..., 0] * magnitude[..., 1], mask), mask, grid, sigma)
+    return smooth_phase(offset, magnitude_or_ones(magnitude[..., 0] * magnitude[..., 1], mask), mask, grid, sigma)
 
 
-def shared_turns(turn: np.ndarray, weight: np.ndarray, others: list[tuple[np.ndarray, float]]) -> int:
+def common_turns(turn: np.ndarray, weight: np.ndarray, others: list[tuple[np.ndarray, float]]) -> int:
     """Whole turns between two echoes, the same everywhere, with which the differences of other echoes agree best.
 
     Args:

@@ -21,8 +21,8 @@ from qsmbench.grid import Grid
 from qsmbench.ops.arrays.array import compute, is_numpy, like, namespace, to_numpy
 from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
-from qsmbench.ops.solvers.solution import solved
+from qsmbench.ops.solvers.reference import subtract_mask_mean
+from qsmbench.ops.solvers.solution import report_solution
 from qsmbench.ops.solvers.weight import effective_echo_time, field_weight
 from qsmbench.threads import over_planes
 from qsmbench.units import rad_per_ppm
@@ -77,8 +77,8 @@ class Problem:
 
     def finish(self, chi: Any) -> Any:
         """χ of the padded shape as a volume, with zero mean over the mask and zero outside."""
-        solved(chi, self.field, self._window.take_mask(self._mask), self.grid)
-        return refer_to_mask(self._window.put(chi, self._mask), self._mask)
+        report_solution(chi, self.field, self._window.take_mask(self._mask), self.grid)
+        return subtract_mask_mean(self._window.put(chi, self._mask), self._mask)
 
 
 class Regulariser(Protocol):
@@ -90,10 +90,10 @@ class Regulariser(Protocol):
     normal: Any
     """Half spectrum of its part of the χ-step's normal matrix, not negative; zero at k = 0."""
 
-    def ask(self) -> Any:
+    def right_hand_side(self) -> Any:
         """Half spectrum of its part of the χ-step's right-hand side."""
 
-    def answer(self, chi_hat: Any, relaxation: float) -> float:
+    def update(self, chi_hat: Any, relaxation: float) -> float:
         """Take the spectrum of a new χ, which is overwritten, and return ‖change of χ‖ / ‖χ‖."""
 
 
@@ -103,10 +103,10 @@ class Data(Protocol):
     def normal(self, regulariser: Any) -> Any:
         """The χ-step's normal matrix, given the regulariser's part of it."""
 
-    def solve(self, asked: Any, normal: Any) -> tuple[Any, Any]:
+    def solve(self, right: Any, normal: Any) -> tuple[Any, Any]:
         """Half spectra of the new χ, given the regulariser's right-hand side (overwritten), and of its field."""
 
-    def answer(self, field_hat: Any, relaxation: float) -> None:
+    def update(self, field_hat: Any, relaxation: float) -> None:
         """Take the field of a new χ."""
 
 
@@ -126,10 +126,10 @@ def minimise(data: Data, regulariser: Regulariser, relaxation: float, tolerance:
     normal = data.normal(regulariser.normal)
     normal[0, 0, 0] = 1  # all parts are zero there: the mean of χ is undetermined and left at zero
     for _ in range(max_iterations):
-        chi_hat, field_hat = data.solve(regulariser.ask(), normal)
-        if regulariser.answer(chi_hat, relaxation) < tolerance:
+        chi_hat, field_hat = data.solve(regulariser.right_hand_side(), normal)
+        if regulariser.update(chi_hat, relaxation) < tolerance:
             break
-        data.answer(field_hat, relaxation)
+        data.update(field_hat, relaxation)
     return regulariser.chi
 
 
@@ -169,11 +169,11 @@ class FieldData:
         """See `Data`."""
         return compute(lambda _, r, d: r + d * d, regulariser, self._kernel)
 
-    def solve(self, asked: Any, normal: Any) -> tuple[Any, Any]:
+    def solve(self, right: Any, normal: Any) -> tuple[Any, Any]:
         """See `Data`."""
-        return divide(rfftn(self._target), asked, self._kernel, normal)
+        return divide(rfftn(self._target), right, self._kernel, normal)
 
-    def answer(self, field_hat: Any, relaxation: float) -> None:
+    def update(self, field_hat: Any, relaxation: float) -> None:
         """See `Data`."""
         s, target = self._split, self._target
         field = irfftn(field_hat, s.shape)
@@ -182,21 +182,21 @@ class FieldData:
         compute(self._step, s, target, field, *self._arrays, out=(s, target), relaxation=relaxation)
 
 
-def divide(target: Any, asked: Any, kernel: Any, normal: Any) -> tuple[Any, Any]:
-    """χ̂ = (D · target + asked) / normal, and its field D · χ̂, written over `target` and `asked`."""
+def divide(target: Any, right: Any, kernel: Any, normal: Any) -> tuple[Any, Any]:
+    """χ̂ = (D · target + right) / normal, and its field D · χ̂, written over `target` and `right`."""
     if is_numpy(target):
-        over_planes(_divide, target.shape[0], target, asked, kernel, normal)
-        return target, asked
-    chi_hat = (kernel * target + asked) / normal
+        over_planes(_divide, target.shape[0], target, right, kernel, normal)
+        return target, right
+    chi_hat = (kernel * target + right) / normal
     return chi_hat, kernel * chi_hat
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def _divide(start, stop, target, asked, kernel, normal):
+def _divide(start, stop, target, right, kernel, normal):
     _, ny, nz = target.shape
     for i in range(start, stop):
         for j in range(ny):
-            t, a, d, n = target[i, j], asked[i, j], kernel[i, j], normal[i, j]
+            t, a, d, n = target[i, j], right[i, j], kernel[i, j], normal[i, j]
             for k in range(nz):
                 chi = (t[k] * d[k] + a[k]) / n[k]
                 t[k] = chi

@@ -55,23 +55,23 @@ class GeneralisedVariation:
         self.normal = rho1 * rho0 * laplacian * laplacian / (rho1 + rho0 * laplacian)
         self._vector_dual = gradient(start, grid.voxel_size)
         self._tensor_dual = xp.stack([xp.zeros_like(start)] * 6)
-        self._asked: tuple[Any, ...] = ()
+        self._pending: tuple[Any, ...] = ()
 
-    def ask(self) -> Any:
+    def right_hand_side(self) -> Any:
         """See `admm.Regulariser`."""
-        right = adjoint(self._vector_dual, self._tensor_dual, self._size, self._thresholds, self._rhos)
+        volumes = adjoint(self._vector_dual, self._tensor_dual, self._size, self._thresholds, self._rhos)
         vector = []
-        while len(right) > 1:  # each volume is let go as soon as it is transformed
-            vector.append(rfftn(right.pop(0)))
-        asked = rfftn(right.pop())
-        divergence = _eliminate(vector, asked, self._d, self._laplacian, self._rhos)
-        self._asked = (*vector, divergence)
-        return asked
+        while len(volumes) > 1:  # each volume is freed as soon as it is transformed
+            vector.append(rfftn(volumes.pop(0)))
+        right = rfftn(volumes.pop())
+        divergence = _eliminate(vector, right, self._d, self._laplacian, self._rhos)
+        self._pending = (*vector, divergence)
+        return right
 
-    def answer(self, chi_hat: Any, relaxation: float) -> float:
+    def update(self, chi_hat: Any, relaxation: float) -> float:
         """See `admm.Regulariser`."""
-        *vector, divergence = self._asked
-        self._asked = ()
+        *vector, divergence = self._pending
+        self._pending = ()
         _back_substitute(vector, divergence, chi_hat, self._d, self._laplacian, self._rhos)
         del divergence
         v = []
@@ -151,17 +151,17 @@ def _reflected(s: Any, threshold: float) -> Any:
     return s - 2 * namespace(s).clip(s, -threshold, threshold)
 
 
-def _eliminate(vector: list[Any], asked: Any, d: tuple[Any, ...], laplacian: Any, rhos: tuple[float, float]) -> Any:
-    """Eliminate v from the right-hand side of χ, `asked` (in place); the divergence dᴴ · vector, which that takes."""
+def _eliminate(vector: list[Any], right: Any, d: tuple[Any, ...], laplacian: Any, rhos: tuple[float, float]) -> Any:
+    """Eliminate v from the right-hand side of χ, `right` (in place); the divergence dᴴ · vector, which that takes."""
     rho1, rho0 = rhos
-    if is_numpy(asked):
-        divergence = np.empty_like(asked)
+    if is_numpy(right):
+        divergence = np.empty_like(right)
         flat = [x.reshape(-1) for x in d]
         over_planes(
             _eliminate_planes,
-            asked.shape[0],
+            right.shape[0],
             *vector,
-            asked,
+            right,
             divergence,
             *flat,
             laplacian,
@@ -169,9 +169,9 @@ def _eliminate(vector: list[Any], asked: Any, d: tuple[Any, ...], laplacian: Any
             np.float32(rho0),
         )
         return divergence
-    xp = namespace(asked)
+    xp = namespace(right)
     divergence = xp.conj(d[0]) * vector[0] + xp.conj(d[1]) * vector[1] + xp.conj(d[2]) * vector[2]
-    asked += divergence * (rho1 / (rho1 + rho0 * laplacian))
+    right += divergence * (rho1 / (rho1 + rho0 * laplacian))
     return divergence
 
 
@@ -282,13 +282,13 @@ def _step(start, stop, vector, tensor, chi, vx, vy, vz, inverse, t1, t0, relaxat
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
-def _eliminate_planes(start, stop, rx, ry, rz, asked, divergence, dx, dy, dz, laplacian, rho1, rho0):
-    _, ny, nz = asked.shape
+def _eliminate_planes(start, stop, rx, ry, rz, right, divergence, dx, dy, dz, laplacian, rho1, rho0):
+    _, ny, nz = right.shape
     for i in range(start, stop):
         ex = dx[i].conjugate()
         for j in range(ny):
             ey = dy[j].conjugate()
-            x, y, z, a, out, squares = rx[i, j], ry[i, j], rz[i, j], asked[i, j], divergence[i, j], laplacian[i, j]
+            x, y, z, a, out, squares = rx[i, j], ry[i, j], rz[i, j], right[i, j], divergence[i, j], laplacian[i, j]
             for k in range(nz):
                 along = ex * x[k] + ey * y[k] + dz[k].conjugate() * z[k]
                 out[k] = along

@@ -9,7 +9,7 @@ import numpy as np
 from qsmbench.ops.arrays.array import is_numpy, masked, namespace
 
 
-def refer_to_mask(chi: Any, mask: Any) -> Any:
+def subtract_mask_mean(chi: Any, mask: Any) -> Any:
     """χ minus its mean over the mask, in place; zero outside.
 
     The field does not say what a uniform χ is (D(0) is a convention), so every inversion refers to the whole mask.

@@ -36,7 +36,7 @@ class Terms:
 _watcher: ContextVar[Terms | None] = ContextVar("watcher", default=None)
 
 
-def solved(chi: Any, field: Any, inside: Any, grid: Grid) -> None:
+def report_solution(chi: Any, field: Any, inside: Any, grid: Grid) -> None:
     """Called by an inversion with its solution; computes the terms if somebody watches, and nothing otherwise.
 
     Args:
@@ -54,7 +54,7 @@ def solved(chi: Any, field: Any, inside: Any, grid: Grid) -> None:
 
 
 @contextmanager
-def watched() -> Iterator[Terms]:
+def record_solution() -> Iterator[Terms]:
     """The terms of the last solution that is found within."""
     terms = Terms()
     token = _watcher.set(terms)

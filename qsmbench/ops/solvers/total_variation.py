@@ -39,12 +39,12 @@ class TotalVariation:
         self._dual = gradient(start, grid.voxel_size)
         self._work = namespace(start).zeros_like(start)
 
-    def ask(self) -> Any:
+    def right_hand_side(self) -> Any:
         """See `admm.Regulariser`."""
         adjoint(self._dual, self._work, self._voxel_size, self._threshold, self._rho, self._where)
         return rfftn(self._work)
 
-    def answer(self, chi_hat: Any, relaxation: float) -> float:
+    def update(self, chi_hat: Any, relaxation: float) -> float:
         """See `admm.Regulariser`."""
         previous, self.chi = self.chi, irfftn(chi_hat, self.chi.shape)
         return step(self._dual, self.chi, previous, self._voxel_size, self._threshold, relaxation, self._where)

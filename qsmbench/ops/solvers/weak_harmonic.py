@@ -45,18 +45,18 @@ class HarmonicData(FieldData):
         """See `admm.Data`."""
         return compute(_normal, regulariser, self._kernel, self._laplacian, penalty=self._penalty)
 
-    def solve(self, asked: Any, normal: Any) -> tuple[Any, Any]:
+    def solve(self, right: Any, normal: Any) -> tuple[Any, Any]:
         """See `admm.Data`."""
         target = rfftn(self._target)
         bend = rfftn(compute(_reflect_bend, self._bend, self._inside, turn=self._turn))
-        parts = (target, asked, bend)
+        parts = (target, right, bend)
         compute(_solve, *parts, normal, self._kernel, self._laplacian, out=parts, penalty=self._penalty)
         self._bend_hat = bend
-        return target, asked
+        return target, right
 
-    def answer(self, field_hat: Any, relaxation: float) -> None:
+    def update(self, field_hat: Any, relaxation: float) -> None:
         """See `admm.Data`."""
-        super().answer(field_hat, relaxation)
+        super().update(field_hat, relaxation)
         bend = irfftn(self._bend_hat, self._bend.shape)
         arrays = (self._bend, bend, self._inside)
         compute(_step_bend, *arrays, out=self._bend, turn=self._turn, relaxation=relaxation)
@@ -77,11 +77,11 @@ def _normal(xp: Any, regulariser: Any, kernel: Any, laplacian: Any, *, penalty: 
 
 
 def _solve(
-    xp: Any, target: Any, asked: Any, bend: Any, normal: Any, kernel: Any, laplacian: Any, *, penalty: float
+    xp: Any, target: Any, right: Any, bend: Any, normal: Any, kernel: Any, laplacian: Any, *, penalty: float
 ) -> tuple[Any, Any, Any]:
     """χ̂, the spectrum of Dχ + φ, and that of −∇²φ."""
     free = 1 / (1 + penalty * laplacian * laplacian)
     phi = (target + penalty * laplacian * bend) * free  # φ if there were no χ
-    chi = (kernel * (target - phi) + asked) / normal
+    chi = (kernel * (target - phi) + right) / normal
     phi = phi - free * kernel * chi
     return chi, kernel * chi + phi, laplacian * phi
