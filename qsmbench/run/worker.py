@@ -24,7 +24,6 @@ from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.method import Method, Orientation, collected
 from qsmbench.ops.arrays.array import to_device, to_numpy
-from qsmbench.ops.solvers.weight import field_weight
 from qsmbench.run import registry
 from qsmbench.run.step import OUTCOME_FILE
 
@@ -64,14 +63,13 @@ def _turned(inputs: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def _orientation(inputs: Sequence[Path]) -> Orientation:
-    """The local field of one orientation, where it is known, and how well."""
+    """Read the local field of one orientation, where it is known, and the magnitude if there is one."""
     params = find_params(inputs)
     found = {name: _holder(inputs, name) for name in ("local_field", "mask", "magnitude")}
     read = {name: read_of(f, name, params) for name, f in found.items() if f is not None}
     if "local_field" not in read or "mask" not in read:
         raise NotApplicable("an orientation of this dataset has no local_field")
-    weight = field_weight(read["magnitude"], params.te, read["mask"]) if "magnitude" in read else None
-    return Orientation(read["local_field"], read["mask"], params.grid, weight)
+    return Orientation(read["local_field"], read["mask"], params.grid, read.get("magnitude"), params.te)
 
 
 def on_device(method: Method, arguments: Mapping[str, Any], device: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
 from qsmbench.ops.kernels.dipole import dipole_kernel
 from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.ops.solvers.solve import cg
+from qsmbench.ops.solvers.weight import field_weight
 
 _FEWEST = 3
 _WEAKEST = 1e-3
@@ -63,7 +64,7 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
     kernels = [like(dipole_kernel(o.grid, window.shape), inside) for o in orientations]
     squares = sum(k**2 for k in kernels)  # zero at k = 0: the mean of χ is undetermined and left at zero
     squares = namespace(squares).clip(squares, _WEAKEST, None)  # smaller at single Nyquist frequencies only
-    fields, weights = zip(*(_taken(window, o, mask) for o in orientations), strict=True)
+    fields, weights = zip(*(_field_and_weight(window, o, mask) for o in orientations), strict=True)
 
     spectrum = _sources(fields, kernels)
     spectrum /= squares
@@ -111,10 +112,11 @@ def _sources(fields, kernels):
     return total
 
 
-def _taken(window, orientation, other):
+def _field_and_weight(window, orientation, other):
     """The local field where it has any weight, and W², in the window, as arrays like `other`."""
     measured, field = (like(to_numpy(v), other) for v in (orientation.mask, orientation.local_field))
-    if orientation.weight is None:
+    if orientation.magnitude is None:
         return window.take(field, measured), window.take(like(to_numpy(orientation.mask) * np.float32(1), other))
-    weight = like(to_numpy(orientation.weight), other)
+    magnitude = to_numpy(orientation.magnitude)
+    weight = like(field_weight(magnitude, orientation.te, to_numpy(orientation.mask)), other)
     return window.take(field, measured & (weight > 0)), window.take(weight, measured) ** 2
