@@ -56,7 +56,7 @@ SETTINGS = {
     "first_regularisation": "λ of the first iterations, which have an L1 data term, mm",
     "first_iterations": "number of first iterations, which have an L1 data term",
     "penalty": "weight of the gradient splitting, in multiples of λ / |field|, mm; affects the speed, not the limit",
-    "curvature_penalty": "weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; likewise",
+    "curvature_penalty": "weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; affects the speed alone",
     "data_penalty": "ρ, weight of the field splitting; affects the speed, not the limit",
     "relaxation": "over-relaxation of the splittings, 1 (none) to 2",
     "tolerance": "stop when χ changes by less than this fraction between iterations",
@@ -137,12 +137,12 @@ class Method:
 def _described(
     names: Iterable[str], function: Callable[..., Any], section: str, inherited: dict[str, str]
 ) -> dict[str, str]:
-    own = _entries(inspect.getdoc(function) or "", section)
+    own = entries(inspect.getdoc(function) or "", section)
     return {n: own.get(n) or inherited.get(n) or glossary_text(n) for n in names}
 
 
-def _entries(doc: str, section: str) -> dict[str, str]:
-    """The entries of a section of a docstring, such as Args, by name."""
+def entries(doc: str, section: str) -> dict[str, str]:
+    """Return the entries of a section of a docstring, such as Args, by name."""
     body = re.search(rf"^{section}:\n((?:[ \t].*\n?|\n)*)", doc, re.MULTILINE)
     entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", body[1] if body else "", re.MULTILINE)
     return {name: " ".join(text.split()).rstrip(".") for name, text in entries}

@@ -10,7 +10,8 @@ from qsmbench.grid import Grid
 from qsmbench.methods.field.fit import fit
 from qsmbench.methods.field.nonlinear_fit import nonlinear_fit
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import fit_line, noise_from_magnitude, noise_from_residuals, noise_from_texture
+from qsmbench.ops.phase.echo_line import fit_line
+from qsmbench.ops.phase.noise import noise_from_magnitude, noise_from_residuals, noise_from_texture
 from qsmbench.units import rad_per_ppm
 
 B0 = 3.0

@@ -10,23 +10,16 @@ from qsmbench.ops.solvers.reference import subtract_mask_mean
 
 @method(produces="chi", reference="Wei 2015, doi:10.1002/nbm.3383", portable=True)
 def star(local_field, mask, grid, *, source=0.3, strong=2e-3, weak=1e-4, pad=30.0):
-    """Two-level streak reduction: strong sources under much regularisation, the rest under little.
+    """Two-level streak reduction: strong sources with strong regularisation, the rest with weak regularisation.
 
-    The first level, total variation with a large λ, gives strong sources without streaks. Their field is subtracted.
-    The second level, with a small λ, brings out the weak contrast that the first has smoothed away. What is measured
-    within the strong sources is left out of it: little signal is left there, and a wrong field makes the streaks.
+    The first level, `tv` with a large λ, gives strong sources without streaks. Their field is subtracted. The second
+    level, with a small λ, recovers the weak contrast that the first has smoothed. The strong sources themselves are
+    left out of it: they have little signal, and their wrong field makes the streaks.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
         source: |χ| in the first level above which a voxel belongs to a strong source, ppm.
         strong: λ of the first level, ppm·mm.
         weak: λ of the second level, ppm·mm.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
 
     Reference:
         Wei 2015, doi:10.1002/nbm.3383.

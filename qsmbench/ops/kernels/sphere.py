@@ -16,13 +16,13 @@ _PARTS = 6  # sub-points along each side of a voxel; the weights at the surface 
 
 
 def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> np.ndarray:
-    """Share of each voxel in a ball around the central voxel's middle.
+    """Compute the weight of each voxel in the mean over a ball around the centre of the central voxel.
 
-    A voxel that the surface cuts counts with the part of it that lies in the ball. On voxels that are no cubes, the
+    A voxel that the surface cuts counts with the fraction of it that lies in the ball. On anisotropic voxels, the
     weights of a true ball would not average a harmonic field like x² − z² to its value at the centre: a voxel of
     side d adds d²/12 to the second moment along its axis. So the ball is flattened along the longer sides until the
-    moments are equal, and what is left is shifted between the centre and its neighbours. Then harmonic
-    polynomials up to third order keep their value exactly.
+    moments are equal, and the remaining difference is moved between the centre and its neighbours. Then the mean of
+    harmonic polynomials up to third order is exact.
 
     Args:
         radius: mm, not smaller than the longest side of a voxel.
@@ -70,7 +70,7 @@ def _equalise(weights: np.ndarray, moments: np.ndarray, size: np.ndarray) -> Non
 
 @lru_cache(maxsize=1)
 def smv_kernel(grid: Grid, shape: Shape, radius: float) -> np.ndarray:
-    """Half spectrum of the SMV kernel of a ball; it is real, for the ball is symmetric.
+    """Compute the half spectrum of the SMV kernel of a ball, which is real since the ball is symmetric.
 
     Args:
         grid: gives the voxel size.
@@ -90,9 +90,9 @@ def smv_kernel(grid: Grid, shape: Shape, radius: float) -> np.ndarray:
 
 
 def ball_centres(mask_hat: Any, kernel: Any, shape: Shape) -> Any:
-    """The voxels around which the ball of an SMV kernel lies in a mask.
+    """Find the voxels around which the ball of an SMV kernel lies in a mask.
 
-    One voxel of zeros between the mask and its cyclic copies is enough: a ball that crosses it holds some of it.
+    One voxel of zeros between the mask and its cyclic copies is enough: a ball that crosses it contains part of it.
 
     Args:
         mask_hat: (nx, ny, nz // 2 + 1), half spectrum of the mask.
@@ -116,7 +116,7 @@ class SphericalMean:
     """
 
     def __init__(self, mask: Any, grid: Grid, radius: float, pad: float = 0.0) -> None:
-        """Lay out the ball and find where it fits.
+        """Compute the kernel of the ball and find where the ball fits.
 
         Args:
             mask: (nx, ny, nz) bool.
@@ -137,7 +137,7 @@ class SphericalMean:
             raise NotApplicable(f"no ball of radius {self.radius:g} mm fits into the mask")
 
     def subtract_mean(self, volume: Any) -> Any:
-        """A volume minus its mean over the ball around each voxel, at the centres; zero elsewhere."""
+        """Subtract the mean over the ball around each voxel, at the centres; zero elsewhere."""
         return compute(_difference, volume, convolve(volume, self.kernel), self.centres)
 
 
@@ -146,7 +146,7 @@ def _difference(xp, volume, mean, centres):
 
 
 def deconvolve_smv(filtered: Any, kernel: Any, threshold: float) -> Any:
-    """Divide a volume by the filter 1 − SMV, leaving out frequencies which that passes with less than `threshold`.
+    """Divide a volume by the filter 1 − SMV, leaving out frequencies at which the filter is below `threshold`.
 
     Args:
         filtered: (nx, ny, nz) float32.
