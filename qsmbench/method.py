@@ -1,4 +1,4 @@
-"""What a method is: a function whose signature says what it consumes and how it is set."""
+"""What a method is: a function whose signature names its inputs and settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Orientation:
         local_field: (nx, ny, nz) ppm.
         mask: (nx, ny, nz) bool, where the field is known.
         grid: shape and voxel size of the reference, and the direction of B0 in its voxel axes.
-        magnitude: (nx, ny, nz, n_echoes) a.u., which says how precise the field is; None: equally in all of the mask.
+        magnitude: (nx, ny, nz, n_echoes) a.u., which gives the precision of the field; None: it is uniform.
         te: (n_echoes,) echo times of the magnitude, s.
     """
 

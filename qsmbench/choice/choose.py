@@ -160,4 +160,4 @@ CHOICES: dict[str, tuple[Callable[[_Trial], tuple[float, Any]], dict[str, Any], 
     "inflection": (_inflection, {"span": 1e4, "steps": 13}, "regularised as the inflection of the L-curve says."),
     "discrepancy": (_discrepancy, {"span": 1e4}, "regularised so that the misfit of the field equals its noise."),
 }
-"""The choices by name: function, settings of its own with their defaults, and what the summary of the method says."""
+"""The choices by name: function, its settings with their defaults, and the end of the summary."""

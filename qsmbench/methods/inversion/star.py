@@ -1,4 +1,4 @@
-"""Streak reduction in two levels: strong sources first, then the rest."""
+"""Streak reduction in two levels: strong sources first, then the remaining field."""
 
 from qsmbench.method import method
 from qsmbench.methods.inversion.tv import tv

@@ -17,7 +17,7 @@ def rician_mean(signal: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarra
 
     Returns:
         mean: a.u., of the shape of `signal`.
-        derivative: 0 … 1, likewise.
+        derivative: 0 … 1, of the shape of `signal`.
 
     Reference:
         Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618.

@@ -192,7 +192,7 @@ def _eliminate(vector: list[Any], right: Any, d: tuple[Any, ...], laplacian: Any
 def _back_substitute(
     vector: list[Any], divergence: Any, chi_hat: Any, d: tuple[Any, ...], laplacian: Any, rhos: tuple[float, float]
 ) -> None:
-    """Write the spectrum of v over the right-hand side `vector`, given that of χ."""
+    """Overwrite the right-hand side `vector` by the spectrum of v that belongs to the spectrum of χ."""
     rho1, rho0 = rhos
     if is_numpy(chi_hat):
         flat = [x.reshape(-1) for x in d]

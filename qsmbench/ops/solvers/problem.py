@@ -1,4 +1,4 @@
-"""A field to invert, in its padded window, and the way back from the solution to a map of χ."""
+"""The inversion of a field in its padded window."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Problem:
 
     @cached_property
     def size(self) -> float:
-        """The median of |field| where it is not zero, ppm (1 if it is zero everywhere).
+        """Median of |field| where it is not zero, ppm (1 if it is zero everywhere).
 
         Penalties are in proportion to it, so that the speed does not depend on how strong the sources are.
         """
@@ -74,11 +74,25 @@ class Problem:
         return self.take(self._mask)
 
     def weight(self, magnitude: Any, te: np.ndarray) -> Any:
-        """Return the relative precision of the field, w, of the padded shape (see `field_weight`)."""
+        """Return the relative precision of the field, w, of the padded shape (see `field_weight`).
+
+        Args:
+            magnitude: (nx, ny, nz, n_echoes) a.u.
+            te: (n_echoes,) s.
+        """
         return self.take(field_weight(magnitude, te, self._mask))
 
     def phase_scale(self, magnitude: Any, te: np.ndarray, b0: float) -> float:
-        """Return the phase per field at the effective echo time, κ, rad/ppm (see `effective_echo_time`)."""
+        """Return the phase per field at the effective echo time, κ (see `effective_echo_time`).
+
+        Args:
+            magnitude: (nx, ny, nz, n_echoes) a.u.
+            te: (n_echoes,) s.
+            b0: T.
+
+        Returns:
+            rad/ppm.
+        """
         return rad_per_ppm(b0, effective_echo_time(magnitude, te, self._mask))
 
     def field_of(self, chi: Any) -> Any:
