@@ -93,7 +93,7 @@ def test_method_is_documented(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_method_describes_what_the_glossary_does_not(name):
-    """Every entry of its docstring names a parameter or a product, and says something of its own."""
+    """Every entry of its docstring names a parameter or a product, and differs from the glossary."""
     method = registry.find(name)
     sections = {"Args": (*method.consumes, *method.settings), "Returns": method.produces}
     for section, names in sections.items():

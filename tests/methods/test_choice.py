@@ -22,9 +22,9 @@ def noisy(head):
 def chosen(name, field, head, **settings):
     method = registry.find(name)
     noise = np.full(head.mask.shape, SIGMA, np.float32)
-    given = {"local_field": field, "mask": head.mask, "grid": head.grid, "field_noise": noise}
+    inputs = {"local_field": field, "mask": head.mask, "grid": head.grid, "field_noise": noise}
     with collected() as notes:
-        chi = method(*(given[n] for n in method.consumes), **settings)
+        chi = method(*(inputs[n] for n in method.consumes), **settings)
     return chi, notes["chosen"]
 
 
@@ -78,10 +78,10 @@ def test_every_inversion_with_a_strength_shows_its_solution(name, head, noisy):
     """And it misses the field by less than doing nothing does."""
     method = registry.find(name)
     magnitude = (head.mask[..., None] * np.array([1.0, 0.7])).astype(np.float32)
-    given = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "magnitude": magnitude}
-    given |= {"te": np.array([0.005, 0.02]), "b0": 3.0}
+    inputs = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "magnitude": magnitude}
+    inputs |= {"te": np.array([0.005, 0.02]), "b0": 3.0}
     with record_solution() as terms:
-        method(*(given[n] for n in method.consumes))
+        method(*(inputs[n] for n in method.consumes))
     assert 0 < terms.misfit < 0.8 * np.linalg.norm(noisy)
     assert terms.roughness > 0
 
@@ -106,9 +106,9 @@ def test_a_choice_that_wants_to_go_on_says_so(head, noisy):
 
 def test_discrepancy_needs_noise(head, noisy):
     method = registry.find("l2+discrepancy")
-    given = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "field_noise": np.zeros_like(noisy)}
+    inputs = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "field_noise": np.zeros_like(noisy)}
     with pytest.raises(NotApplicable, match="noise is zero everywhere"):
-        method(*(given[n] for n in method.consumes))
+        method(*(inputs[n] for n in method.consumes))
 
 
 def test_the_choices_are_near_the_best_for_tv_and_follow_the_noise(head, noisy):

@@ -280,7 +280,7 @@ class Dense:
 
 
 def test_tfi_comes_to_the_minimiser_and_stays(monkeypatch):
-    """However long it goes on, rounding does not take it away again."""
+    """Rounding does not move it away again in further iterations."""
     dense = Dense()
     best = dense.minimiser()
     lowest, start = dense.objective(best), dense.objective(np.zeros_like(best))

@@ -138,11 +138,11 @@ def test_generalised_variation_step_solves_for_chi_and_slope_together():
     rho1, rho0, t1 = 0.6, 0.6, 1 / 3
     slopes = gradient(start, SIZE)
     aim = slopes - 2 * np.clip(slopes, -t1, t1)
-    seen = []
+    vectors = []
     real = generalised_variation.step
 
     def spy(vector, tensor, chi, v, *rest):
-        seen.append(np.stack(v))
+        vectors.append(np.stack(v))
         real(vector, tensor, chi, v, *rest)
 
     normal = data.normal(variation.normal)
@@ -151,7 +151,7 @@ def test_generalised_variation_step_solves_for_chi_and_slope_together():
         patch.setattr(generalised_variation, "step", spy)
         chi_hat, _ = data.solve(variation.right_hand_side(), normal)
         variation.update(chi_hat, 1.0)
-    chi, v = variation.chi, seen[0]
+    chi, v = variation.chi, vectors[0]
     misfit = gradient(chi, SIZE) - v - aim
     by_chi = convolve(convolve(chi, kernel) - target, kernel) + rho1 * divergence(misfit)
     by_v = rho0 * symmetrised_gradient_adjoint(symmetrised_gradient(v, SIZE), SIZE) - rho1 * misfit
