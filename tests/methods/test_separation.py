@@ -184,7 +184,7 @@ def test_the_field_of_a_uniform_chi_does_not_count(head, mixture):
 
 
 def test_a_vein_whose_r2prime_is_too_small_does_little_harm(head, mixture):
-    """R2′ of blood is a third of Dr·χ; with full weight, χ of the vein is too small, and that of the tissue beside wrong."""
+    """R2′ of blood is a third of Dr·χ; with full weight, it lowers χ of the vein, and spoils the tissue beside."""
     para, dia, field, rate = mixture
     x, y, _ = head.grid.axes()
     vein = ((x - 10) ** 2 + (y - 4) ** 2 < 2.5**2) & head.mask

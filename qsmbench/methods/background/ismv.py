@@ -27,7 +27,5 @@ def ismv(total_field, mask, grid, *, radius=4.0, tolerance=1e-2, max_iterations=
         Wen 2014, doi:10.1002/mrm.24998.
     """
     mean = SphericalMean(mask, grid, radius)
-    right = mean.subtract_mean(mean.window.take(total_field, mask))
-    local = solve_restricted(1 - mean.kernel, mean.centres, right, tolerance, max_iterations)
-    eroded = mean.window.put(mean.centres, mask)
-    return mean.window.put(local, eroded), eroded
+    right = mean.subtract_mean(total_field)
+    return mean.finish(solve_restricted(1 - mean.kernel, mean.centres, right, tolerance, max_iterations))

@@ -32,7 +32,6 @@ def resharp(total_field, mask, grid, *, radius=4.0, regularisation=1e-4, toleran
     """
     mean = SphericalMean(mask, grid, radius)
     passed = 1 - mean.kernel
-    filtered = mean.subtract_mean(mean.window.take(total_field, mask))
+    filtered = mean.subtract_mean(total_field)
     sources = solve_restricted(passed**2 + regularisation, mean.centres, filtered, tolerance, max_iterations)
-    eroded = mean.window.put(mean.centres, mask)
-    return mean.window.put(convolve(sources, passed), eroded), eroded
+    return mean.finish(convolve(sources, passed))

@@ -26,6 +26,4 @@ def sharp(total_field, mask, grid, *, radius=6.0, threshold=0.05):
         Schweser 2011, doi:10.1016/j.neuroimage.2010.10.070.
     """
     mean = SphericalMean(mask, grid, radius, pad=2 * max(radius, *grid.voxel_size))
-    filtered = mean.subtract_mean(mean.window.take(total_field, mask))
-    eroded = mean.window.put(mean.centres, mask)
-    return mean.window.put(deconvolve_smv(filtered, mean.kernel, threshold), eroded), eroded
+    return mean.finish(deconvolve_smv(mean.subtract_mean(total_field), mean.kernel, threshold))

@@ -109,8 +109,6 @@ class SphericalMean:
     """Spherical mean values of one ball, in the window of a mask.
 
     Attributes:
-        window: bounding box of the mask, padded.
-        radius: of the ball, mm, not less than the longest side of a voxel.
         kernel: (nx, ny, nz // 2 + 1) float32, half spectrum of the mean over the ball.
         centres: (nx, ny, nz) bool, the voxels around which the ball lies in the mask.
     """
@@ -125,20 +123,26 @@ class SphericalMean:
             pad: zeros around the bounding box of the mask, mm along each axis; at least one voxel and the ball's size.
 
         Raises:
-            NotApplicable: the ball fits nowhere into the mask.
+            NotApplicable: the ball fits nowhere in the mask.
         """
         xp = namespace(mask)
-        self.radius = max(radius, *grid.voxel_size)
-        self.window = Window.around(mask, grid, max(pad, *grid.voxel_size))
-        inside = xp.astype(self.window.take_mask(mask), xp.float32)
-        self.kernel = like(smv_kernel(grid, self.window.shape, self.radius), inside)
-        self.centres = ball_centres(rfftn(inside), self.kernel, self.window.shape)
+        radius = max(radius, *grid.voxel_size)
+        self._window, self._mask = Window.around(mask, grid, max(pad, *grid.voxel_size)), mask
+        inside = xp.astype(self._window.take_mask(mask), xp.float32)
+        self.kernel = like(smv_kernel(grid, self._window.shape, radius), inside)
+        self.centres = ball_centres(rfftn(inside), self.kernel, self._window.shape)
         if not xp.any(self.centres):
-            raise NotApplicable(f"no ball of radius {self.radius:g} mm fits into the mask")
+            raise NotApplicable(f"no ball of radius {radius:g} mm fits into the mask")
 
-    def subtract_mean(self, volume: Any) -> Any:
-        """Subtract the mean over the ball around each voxel, at the centres; zero elsewhere."""
+    def subtract_mean(self, field: Any) -> Any:
+        """Cut a field to the window and subtract its mean over the ball, at the centres; zero elsewhere."""
+        volume = self._window.take(field, self._mask)
         return compute(_difference, volume, convolve(volume, self.kernel), self.centres)
+
+    def finish(self, local_field: Any) -> tuple[Any, Any]:
+        """Return a local field in the window as a volume, zero away from the centres, and the mask of the centres."""
+        eroded = self._window.put(self.centres, self._mask)
+        return self._window.put(local_field, eroded), eroded
 
 
 def _difference(xp, volume, mean, centres):
