@@ -129,7 +129,7 @@ def test_noise_map_of_a_fit_without_weights(smooth):
     assert observed > 1.3 * bound(UNEVEN, 1.0, 0.01, free=False, r2star=60.0)  # the weights earn their place
 
 
-def test_noise_level_is_not_led_astray_by_some_voxels():
+def test_noise_from_residuals_is_robust_to_some_voxels():
     """A tenth of the voxels, whose phase is no line over TE, moves the estimate by a few per cent."""
     te = np.array(UNEVEN, np.float32)
     field = np.zeros((40, 40, 10))
@@ -143,7 +143,7 @@ def test_noise_level_is_not_led_astray_by_some_voxels():
 
 
 @pytest.mark.parametrize("shape", [(30, 30, 30), (220, 190, 1)])
-def test_noise_in_texture_is_that_of_the_noise(shape):
+def test_noise_from_texture_is_that_of_the_noise(shape):
     rng = np.random.default_rng(1)
     image = rng.standard_normal(shape) * 0.03 + 5
     image += np.arange(shape[0])[:, None, None] ** 2 + (np.arange(shape[1]) % 5 > 2)[:, None]
@@ -151,7 +151,7 @@ def test_noise_in_texture_is_that_of_the_noise(shape):
     assert noise_from_texture(image, np.zeros(shape, bool)) == 0
 
 
-def test_noise_in_magnitude_takes_the_air_where_there_is_more_anatomy(smooth):
+def test_noise_from_magnitude_takes_the_air_where_there_is_more_anatomy(smooth):
     mask, field, _ = smooth
     rng = np.random.default_rng(2)
     amplitude = mask * (1 + 0.3 * rng.standard_normal(mask.shape))  # all texture
@@ -188,7 +188,7 @@ def test_smoothing_weights_are_those_of_the_smoothing():
     np.testing.assert_allclose(smoothing_weights(grid, 0.0), (1, 1))
 
 
-def test_straight_line_is_the_weighted_least_squares_line():
+def test_fit_line_is_the_weighted_least_squares_line():
     rng = np.random.default_rng(3)
     te = np.array(UNEVEN)
     values, weight = rng.standard_normal((6, 5)), rng.uniform(0.1, 2, (6, 5))
