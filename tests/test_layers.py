@@ -96,6 +96,22 @@ def test_what_is_kept_apart(folder, never):
             assert not [m for m in imports(module) if any(m == n or m.startswith(f"{n}.") for n in never)], module
 
 
+BUILT_ON = {
+    "methods.controls.noisy": {"methods.field.fit"},
+    "methods.inversion.star": {"methods.inversion.tv"},
+    "methods.joint.qsmart": {"methods.joint._passes"},
+    "methods.joint.two_pass": {"methods.joint._passes"},
+    "methods.separation.chi_separation_r2star": {"methods.separation.chi_separation"},
+}
+"""The methods that run another one."""
+
+
+@pytest.mark.parametrize("module", sorted(m for m in FILES if m.startswith("methods.")))
+def test_a_method_imports_operations_and_what_a_method_is(module):
+    ground = {"method", "errors", "grid", "threads", "units", "data.artifacts"} | BUILT_ON.get(module, set())
+    assert {m for m in imports(module) if not m.startswith("ops.")} <= ground
+
+
 def test_files_at_the_top_are_few():
     top = {m for m in FILES if "." not in m and FILES[m].name != "__init__.py"}
     assert top <= set().union(*LAYERS)
