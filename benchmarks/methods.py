@@ -37,7 +37,7 @@ FIELD_OF_VIEW = 200.0  # mm, of the cube: the whole brain with some space around
 
 
 def prepare(size, name):
-    """Simulate the head on a cube of `size` voxels, with what that method may consume, and name its folder."""
+    """Simulate the head on a cube of `size` voxels, with the inputs of the method, and return its folder."""
     several = "orientations" in registry.find(name.partition(":")[0]).consumes
     out = OUT / (f"head-{size}-orientations" if several else f"head-{size}")
     inputs = out / "inputs"
@@ -59,7 +59,7 @@ def prepare(size, name):
 
 
 def feed(scan, truth, inputs):
-    """Write to `inputs` what was scanned and what is true of it, the fields with the scan's noise."""
+    """Write the scan and its truth to `inputs`, the fields with the noise of the scan."""
     params = folders.read_params(scan)
     values = {name: folders.read_of(truth, name, params) for name in folders.present(truth)}
     values |= {name: folders.read_of(scan, name, params) for name in folders.present(scan)}
@@ -70,14 +70,14 @@ def feed(scan, truth, inputs):
 
 
 def call(name, values):
-    """The products of a method by name."""
+    """Return the products of a method by name."""
     method = registry.find(name)
     result = method(*(values[n] for n in method.consumes))
     return dict(zip(method.produces, result if isinstance(result, tuple) else (result,), strict=True))
 
 
 def seconds(work, repeat):
-    """The shortest of `repeat` calls [s]."""
+    """Time `repeat` calls and return the shortest [s]."""
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -87,13 +87,13 @@ def seconds(work, repeat):
 
 
 def trim():
-    """Give what was freed back to the system, so that it is counted when it is taken again (glibc)."""
+    """Return freed memory to the system, so that it is counted when it is allocated again (glibc)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def memory(field):
-    """A line of /proc/self/status, such as VmHWM, in bytes; NaN where there is no such file."""
+    """Read a line of /proc/self/status, such as VmHWM, in bytes; NaN where there is no such file."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return float("nan")
@@ -101,16 +101,16 @@ def memory(field):
 
 
 def measure(name, folder, repeat, device):
-    """One method in this process: a row of the table."""
+    """Measure one method in this process and return its row of the table."""
     inputs = folder / "inputs"
     name, _, echoes = name.partition(":")
     method = registry.find(name)
     turned = sorted(f.name for f in inputs.glob("orientation-*"))
-    given, params = gather(method, dict.fromkeys(folders.present(inputs), inputs), inputs, turned)
+    arguments, params = gather(method, dict.fromkeys(folders.present(inputs), inputs), inputs, turned)
     if echoes:
-        kept = [n for n in given if n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes)]
-        given |= {n: given[n][..., : int(echoes)] for n in kept}
-    moved = on_device(method, given, device)
+        cut = [n for n in arguments if n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes)]
+        arguments |= {n: arguments[n][..., : int(echoes)] for n in cut}
+    moved = on_device(method, arguments, device)
     volume = to_device(np.ones(params.grid.shape, np.float32), device)
     unit = seconds(lambda: to_numpy(irfftn(rfftn(volume), params.grid.shape))[0, 0, 0], 5)
 
@@ -122,7 +122,7 @@ def measure(name, folder, repeat, device):
     trim()
     before = memory("VmRSS")
     if Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     products = dict(zip(method.produces, run(), strict=True))
     peak = memory("VmHWM") - before
     took = seconds(run, repeat)
@@ -133,7 +133,7 @@ def measure(name, folder, repeat, device):
 
 
 def error(products, name, truth, params):
-    """NRMSE [%] of a product against the truth, without means, and XSIM, on the voxels that it covers."""
+    """Compute NRMSE [%] of a product against the truth, without means, and XSIM, on the voxels that it covers."""
     from qsmbench.metrics import score
 
     if not (truth / ARTIFACTS[name].file).is_file() or name == "mask":
@@ -157,7 +157,7 @@ def error(products, name, truth, params):
 
 
 def one(name, options):
-    """One method in a process of its own."""
+    """Measure one method in a separate process."""
     command = [sys.executable, __file__, "--one", "--size", str(options.size), "--repeat", str(options.repeat)]
     done = subprocess.run([*command, "--device", options.device, name], capture_output=True, text=True)
     if done.returncode:

@@ -6,20 +6,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from typer import Abort
 
 from qsmbench import supervise
+from qsmbench.cli_show import LISTS, console, plain, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +26,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Susceptibility phantoms with known truth, and a benchmark of QSM reconstructions against it.",
 )
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 Container = Annotated[
     str, typer.Option(help="where folders of others' code run: none, bubblewrap, docker, podman or apptainer")
@@ -60,7 +58,7 @@ def main() -> None:
 
 
 def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {_plain(message)}")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {plain(message)}")
     supervise.done(code)
     sys.exit(code)
 
@@ -82,10 +80,6 @@ def _show_notes() -> None:
     logger = logging.getLogger("qsmbench")
     logger.addHandler(handler)
     logger.propagate = False
-
-
-def _plain(text: object) -> str:
-    return escape(str(text))
 
 
 def _example(text: str) -> str:
@@ -121,9 +115,9 @@ def run(
     outcome = workflow.run(config, study, cores=cores, overrides=overrides, force=force, rerun=rerun or ())
     for notes in sorted(study.folder.glob("*/scan/notes.json")):
         for note in read_json(notes)["notes"]:
-            console.print(f"Note: {_plain(note)}", soft_wrap=True)
+            console.print(f"Note: {plain(note)}", soft_wrap=True)
     if (study.folder / "scores.parquet").is_file():
-        _show_scores(study.folder / "scores.parquet")
+        show_scores(study.folder / "scores.parquet")
     page = study.folder / "report" / "index.html"
     if page.is_file():
         console.print(f"Report: {page.resolve()}", soft_wrap=True)
@@ -216,7 +210,7 @@ def score(
     if csv:
         table.to_csv(csv, index=False)
     for artifact, rows in table[table["region"] == ""].groupby("artifact", sort=False):
-        _print_table(rows[["metric", "value", "unit", "reason"]], f"{artifact} of {out} against {truth}")
+        print_table(rows[["metric", "value", "unit", "reason"]], f"{artifact} of {out} against {truth}")
 
 
 @app.command(epilog=_example("qsmbench tune truth.noisy.tv tv.regularisation dev-1 dev-2 --out tuned/tv.yaml"))
@@ -276,10 +270,10 @@ def new_method(
 
     files = write_start(name, folder, produces=produces, source=from_, language=language)
     for file in files:
-        console.print(f"Written: {_plain(file)}", soft_wrap=True)
+        console.print(f"Written: {plain(file)}", soft_wrap=True)
     place = files[0] if language == "python" else files[0].parent
-    console.print(f"Test it: python -m pytest {_plain(files[-1])}", soft_wrap=True)
-    console.print(f"Use it in a study: methods: {{{name}: {{use: {_plain(place)}}}}}", soft_wrap=True)
+    console.print(f"Test it: python -m pytest {plain(files[-1])}", soft_wrap=True)
+    console.print(f"Use it in a study: methods: {{{name}: {{use: {plain(place)}}}}}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench conform tkd --set threshold=0.1 --out tkd-conform"))
@@ -306,12 +300,12 @@ def conform(
     settings = _settings(set_)
     checks = run_checks(found, settings, time_limit=time_limit)
     colours = {PASS: "green", FAIL: "red"}
-    table = Table(title=f"{_plain(found.name)}: {page.counted(checks)}", title_justify="left")
+    table = Table(title=f"{plain(found.name)}: {page.counted(checks)}", title_justify="left")
     table.add_column("check", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("found", overflow="fold")
     for c in checks:
-        table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", _plain(c.reason))
+        table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", plain(c.reason))
     console.print(table)
     written = page.write(found, settings, checks, out or Path(f"conform-{found.name}"))
     console.print(f"Page: {written.resolve()}", soft_wrap=True)
@@ -329,77 +323,7 @@ def list_(
     rows = LISTS[what]()
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        console.print(f"{name:<{width}}  {_plain(text)}", soft_wrap=True)
-
-
-def _methods() -> list[tuple[str, str]]:
-    from qsmbench.run import registry
-
-    rows = []
-    for name in registry.names():
-        try:
-            m = registry.describe(name)
-        except QsmbenchError as e:  # another package's; ours are there
-            rows.append((name, f"cannot be used: {e}"))
-            continue
-        if m.broken:
-            rows.append((name, f"cannot be used: {m.broken}"))
-            continue
-        settings = ", ".join(f"{k}={v}" for k, v in m.settings.items()) or "no settings"
-        rows.append(
-            (name, f"{', '.join(m.produces)} ← {', '.join(m.consumes)} · {m.summary} · {settings} · {m.reference}")
-        )
-    return rows
-
-
-def _metrics() -> list[tuple[str, str]]:
-    from qsmbench import metrics
-
-    rows = []
-    for m in map(metrics.find, metrics.names()):
-        unit = m.unit_of("chi") or "no unit"
-        rows.append((m.name, f"{unit} · {m.definition.splitlines()[0]} · {m.reference}"))
-    return rows
-
-
-def _protocols() -> list[tuple[str, str]]:
-    from qsmbench.scan.protocol import load_protocol, protocols
-
-    return [(name, f"{p.description} · {p.source}") for name in protocols() for p in [load_protocol(name)]]
-
-
-def _phantoms() -> list[tuple[str, str]]:
-    from qsmbench.paths import share
-
-    files = sorted((share() / "phantoms").glob("*.yaml"))
-    return [(f.stem, f.read_text().split("\n", 1)[0].lstrip("# ")) for f in files]  # the first line says what it is
-
-
-def _scenarios() -> list[tuple[str, str]]:
-    from qsmbench.phantom.description.scenario import Scenario, scenarios
-    from qsmbench.typed_yaml import load_yaml
-
-    loaded = {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
-    return [
-        (name, f"{s.question} · {s.endpoint} · cases {', '.join(s.cases)}{' (assumed)' if s.assumed else ''}")
-        for name, s in loaded.items()
-    ]
-
-
-def _artifacts() -> list[tuple[str, str]]:
-    from qsmbench.data.artifacts import ARTIFACTS
-
-    return [(name, f"{a.file} · {a.unit or 'no unit'} · {a.meaning}") for name, a in ARTIFACTS.items()]
-
-
-LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
-    "phantoms": _phantoms,
-    "scenarios": _scenarios,
-    "protocols": _protocols,
-    "methods": _methods,
-    "metrics": _metrics,
-    "artifacts": _artifacts,
-}
+        console.print(f"{name:<{width}}  {plain(text)}", soft_wrap=True)
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:
@@ -440,49 +364,6 @@ def _by_method(pairs: list[str] | None) -> dict[str, dict[str, Any]]:
             raise QsmbenchError(f"--set {key}: must be METHOD.KEY=VALUE, such as tkd.threshold=0.2")
         found.setdefault(name, {})[setting] = value
     return found
-
-
-def _show_scores(file: Path) -> None:
-    """Mean over the datasets of the main scores, one line a chain."""
-    import pandas as pd
-
-    scores = pd.read_parquet(file)
-    shown = ["nrmse", "detrended_nrmse", "correlation", "hfen", "xsim", "coverage", "data_consistency", "time"]
-    whole = scores[(scores["region"] == "") & scores["support"].isin(["study", "run"]) & scores["metric"].isin(shown)]
-    if whole.empty:
-        return
-    units = dict(zip(whole["metric"], whole["unit"], strict=True))
-    made = whole.groupby("chain")["artifact"].agg(lambda names: "chi" if "chi" in set(names) else names.iloc[0])
-    whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are other maps; the report has them
-    means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
-    means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
-    means = means.dropna(axis="columns", how="all")
-    means.columns = pd.Index([f"{m.replace('_', ' ')} {units[m]}".strip().replace(" ", "\n") for m in means.columns])
-    _print_table(means.reset_index(), "Means over the datasets, on the study mask")
-    failed: dict[str, list[str]] = {}
-    for row in scores[scores["metric"] == "status"].itertuples():
-        failed.setdefault(f"{row.chain} on {{}}: {_plain(row.reason)}", []).append(str(row.dataset))
-    for told, datasets in failed.items():
-        where = datasets[0] if len(datasets) == 1 else f"{len(datasets)} datasets"
-        console.print("  " + told.replace("{}", where, 1), soft_wrap=True)
-
-
-def _print_table(frame: pd.DataFrame, title: str) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in frame.columns:
-        numeric = frame[column].dtype.kind == "f"
-        table.add_column(str(column), justify="right" if numeric else "left", no_wrap=not numeric, overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    console.print(table)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "–" if value != value else f"{value:.4g}"
-    return _plain(value)
 
 
 if __name__ == "__main__":

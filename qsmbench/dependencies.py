@@ -14,7 +14,7 @@ import json
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions, version
@@ -47,6 +47,7 @@ def code_of(
     *,
     modules: Iterable[str] = (),
     without: Iterable[Path] = (),
+    tables: Mapping[Path, str] | None = None,
 ) -> Code:
     """Return the code that some files of Python rest on.
 
@@ -55,13 +56,19 @@ def code_of(
         data: further files whose content counts, such as templates or a network's weights.
         modules: dotted names of further modules; what they import is followed, too.
         without: files that do not count, nor what they alone import.
+        tables: names that do not count, by file: tables of which each row concerns something else.
     """
-    return _code_of(tuple(files), tuple(data), tuple(modules), frozenset(without))
+    named = tuple(sorted((tables or {}).items()))
+    return _code_of(tuple(files), tuple(data), tuple(modules), frozenset(without), named)
 
 
 @cache
 def _code_of(
-    files: tuple[Path, ...], data: tuple[Path, ...], modules: tuple[str, ...], without: frozenset[Path]
+    files: tuple[Path, ...],
+    data: tuple[Path, ...],
+    modules: tuple[str, ...],
+    without: frozenset[Path],
+    tables: tuple[tuple[Path, str], ...],
 ) -> Code:
     named = [_locate(name, _ROOT) for name in modules]
     found, distributions = _follow([*files, *(f for places, _ in named for f in places)], without)
@@ -69,7 +76,8 @@ def _code_of(
     every = (*found, *sorted(set(data) - set(found)))
     digest = hashlib.sha256()
     for file in every:
-        digest.update(f"{_label(file)}\0{meaning(file)}\n".encode())
+        content = _meaning_without(file, dict(tables)[file]) if file in dict(tables) else meaning(file)
+        digest.update(f"{_label(file)}\0{content}\n".encode())
     versions = {name: version(name) for name in sorted(distributions)}
     return Code(every, digest.hexdigest(), {"python": platform.python_version(), **versions})
 
@@ -121,16 +129,28 @@ def _meaning(content: bytes, suffix: str) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _normalised_python(content: bytes) -> bytes:
+def _meaning_without(file: Path, name: str) -> str:
+    """The digest of a file of Python without what is assigned to a name at its top."""
+    content = _normalised_python(file.read_bytes(), without=name)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _normalised_python(content: bytes, *, without: str = "") -> bytes:
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return content
+    tree.body = [s for s in tree.body if not (without and _assigns(s, without))]
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not _is_text(s)]  # type: ignore[attr-defined]
     return ast.dump(tree).encode()
+
+
+def _assigns(statement: ast.stmt, name: str) -> bool:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return any(isinstance(t, ast.Name) and t.id == name for t in targets)
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -207,7 +227,7 @@ def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
             return (folder / f"{top}.py",), None
         if (folder / top).is_dir():
             return _within(folder / top, rest), None
-    place, distribution = _installed(top)
+    place, distribution = _installed(top, tuple(sys.path))
     if distribution or place is None:
         return (), distribution
     return ((place,), None) if place.is_file() else (_within(place, rest), None)
@@ -236,8 +256,8 @@ def _within(package: Path, rest: list[str]) -> tuple[Path, ...]:
 
 
 @cache
-def _installed(top: str) -> tuple[Path | None, str | None]:
-    """Where a top-level module lies, and its distribution unless that is installed to be edited."""
+def _installed(top: str, _: tuple[str, ...]) -> tuple[Path | None, str | None]:
+    """Where a top-level module lies on the search path, and its distribution unless that is installed to be edited."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):

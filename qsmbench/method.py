@@ -1,9 +1,10 @@
-"""What a method is: a function whose signature says what it consumes and how it is set."""
+"""What a method is: a function whose signature names its inputs and settings."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,25 +17,52 @@ from qsmbench.grid import Grid
 
 @dataclass(frozen=True)
 class Orientation:
-    """A local field that was measured with the head turned, brought to the voxels of the reference.
+    """A local field measured in another orientation of the head, resampled to the voxels of the reference.
 
     Attributes:
         local_field: (nx, ny, nz) ppm.
         mask: (nx, ny, nz) bool, where the field is known.
         grid: shape and voxel size of the reference, and the direction of B0 in its voxel axes.
-        weight: (nx, ny, nz) relative precision of the field, 1/σ (see
-            `ops.solvers.weight.field_weight`); None: the same in all of the mask.
+        magnitude: (nx, ny, nz, n_echoes) a.u., which gives the precision of the field; None: it is uniform.
+        te: (n_echoes,) echo times of the magnitude, s.
     """
 
     local_field: Any
     mask: Any
     grid: Grid
-    weight: Any = None
+    magnitude: Any = None
+    te: Any = None
 
 
-PARAMETERS = ("grid", "te", "b0", "orientations")
-"""What a method may consume beside artifacts: the Grid, the echo times [s] as an array, B0 [T], and a tuple of the
-`Orientation`s that show the same head."""
+PARAMETERS = {
+    "grid": "voxel size and direction of B0",
+    "te": "(n_echoes,) echo times, s",
+    "b0": "field strength, T",
+    "orientations": "tuple of the `Orientation`s that show the same head, the reference first",
+}
+"""What a method may consume beside artifacts."""
+
+
+SETTINGS = {
+    "pad": "zeros around the bounding box of the mask, mm along each axis",
+    "radius": "radius of the ball, mm; not less than the longest side of a voxel is used",
+    "opening": "radius of the ball that bridges and specks are too thin for, mm",
+    "closing": "radius of the ball that gaps are too narrow for, mm",
+    "offset_smoothing": "standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0 does not smooth",
+    "r2star_max": "upper limit of R2*, 1/s",
+    "edges": "fraction of the magnitude's differences in the mask that count as edges; 0 for plain total variation",
+    "regularisation": "λ, weight of the regularisation, ppm·mm (the gradient is per mm)",
+    "curvature": "α₀/α₁, mm",
+    "first_regularisation": "λ of the first iterations, which have an L1 data term, mm",
+    "first_iterations": "number of first iterations, which have an L1 data term",
+    "penalty": "weight of the gradient splitting, in multiples of λ / |field|, mm; affects the speed, not the limit",
+    "curvature_penalty": "weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; affects the speed alone",
+    "data_penalty": "ρ, weight of the field splitting; affects the speed, not the limit",
+    "relaxation": "over-relaxation of the splittings, 1 (none) to 2",
+    "tolerance": "stop when χ changes by less than this fraction between iterations",
+    "max_iterations": "largest number of iterations",
+}
+"""The settings that several methods share. The docstring of a method describes its others, and these if they differ."""
 
 
 STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
@@ -42,13 +70,13 @@ STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separa
 
 
 Container = Literal["none", "bubblewrap", "docker", "podman", "apptainer"]
-"""Where a folder of others' code is run: as it is on this machine; so, but shut off from its data and from the network
-(bubblewrap); or in the container that it names."""
+"""Where a folder of others' code runs: directly on this machine; there, but without its data and the network
+(bubblewrap); or in the container that the folder names."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A reconstruction step, read off its function."""
+    """A reconstruction step, described by its function."""
 
     name: str
     function: Callable[..., Any]
@@ -59,11 +87,11 @@ class Method:
     inner: Method | None = None
     """The method that it wraps."""
     optional: tuple[str, ...] = ()
-    """What it also takes where it is there."""
+    """What it also takes where it exists."""
     files: tuple[Path, ...] = ()
-    """Files beside its source that it rests on, such as a network's weights."""
+    """Files beside its source that it depends on, such as a network's weights."""
     watched: bool = True
-    """Whether all that it starts are children of ours; docker and podman start a container elsewhere."""
+    """Whether all processes that it starts are children of ours; docker and podman start a container elsewhere."""
     broken: str = ""
     """Why it cannot be loaded; empty if it can."""
 
@@ -75,7 +103,7 @@ class Method:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings and their defaults, as the signature states them."""
+        """The settings and their defaults, from the signature."""
         parameters = inspect.signature(self.function).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
@@ -83,6 +111,21 @@ class Method:
     def summary(self) -> str:
         """First line of the docstring."""
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+
+    @property
+    def parameter_texts(self) -> dict[str, str]:
+        """The description of each artifact, parameter and setting; empty if there is none.
+
+        It comes from the docstring, else from the method that this one wraps, else from the glossary.
+        """
+        texts = self.inner.parameter_texts if self.inner else {}
+        return _described((*self.consumes, *self.settings), self.function, "Args", texts)
+
+    @property
+    def product_texts(self) -> dict[str, str]:
+        """The description of each product, found as `parameter_texts` are."""
+        texts = self.inner.product_texts if self.inner else {}
+        return _described(self.produces, self.function, "Returns", texts)
 
     @property
     def source(self) -> Path:
@@ -132,6 +175,30 @@ class ExternalMethod(Method):
         return self.file or super().source
 
 
+def _described(
+    names: Iterable[str], function: Callable[..., Any], section: str, inherited: dict[str, str]
+) -> dict[str, str]:
+    own = entries(inspect.getdoc(function) or "", section)
+    return {n: own.get(n) or inherited.get(n) or glossary_text(n) for n in names}
+
+
+def entries(doc: str, section: str) -> dict[str, str]:
+    """Return the entries of a section of a docstring, such as Args, by name."""
+    body = re.search(rf"^{section}:\n((?:[ \t].*\n?|\n)*)", doc, re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", body[1] if body else "", re.MULTILINE)
+    return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
+
+
+def glossary_text(name: str) -> str:
+    """Return what an artifact, a parameter or a shared setting is, with shape and unit; empty if it is not known."""
+    if name not in ARTIFACTS:
+        return PARAMETERS.get(name) or SETTINGS.get(name, "")
+    artifact = ARTIFACTS[name]
+    axes = "(nx, ny, nz, n_echoes)" if artifact.echoes else "(nx, ny, nz)"
+    unit = artifact.unit or ("bool" if name == "mask" else "integer")
+    return f"{axes} {unit}: {artifact.meaning}"
+
+
 def method(
     *, produces: str | tuple[str, ...], reference: str, portable: bool = False
 ) -> Callable[[Callable[..., Any]], Method]:
@@ -139,9 +206,9 @@ def method(
 
     Args:
         produces: the artifact that it returns, or several, in the order of the returned tuple.
-        reference: where the algorithm comes from, as "Author year, doi:…".
+        reference: source of the algorithm, as "Author year, doi:…".
         portable: whether it takes arrays of any library that follows the array API (see `ops.arrays.array`), so that
-            it runs on a GPU; otherwise it is given NumPy's.
+            it runs on a GPU; otherwise it receives NumPy's.
 
     Raises:
         TypeError: a parameter or a product is no artifact, or a setting has no default.
@@ -175,7 +242,7 @@ def note(key: str, value: Any) -> None:
 
 @contextmanager
 def collected() -> Iterator[dict[str, Any]]:
-    """The facts that are noted within."""
+    """Collect the facts that are noted within."""
     notes: dict[str, Any] = {}
     token = _notes.set(notes)
     try:

@@ -1,4 +1,4 @@
-"""How many threads to use, and the one way to run a compiled loop on them."""
+"""The number of threads, and how compiled loops run on them."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from qsmbench.errors import QsmbenchError
 
 
 def n_threads() -> int:
-    """Number of threads: the environment variable QSMBENCH_THREADS, by default one per processor we may use.
+    """Return the number of threads: the environment variable QSMBENCH_THREADS, by default one per usable processor.
 
     Raises:
         QsmbenchError: the variable is no positive integer.
     """
-    stated = os.environ.get("QSMBENCH_THREADS", "")
-    if not stated:  # a scheduler may have bound us to a few of the machine's processors
+    value = os.environ.get("QSMBENCH_THREADS", "")
+    if not value:  # a scheduler may allow only some of the processors
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not stated.isdigit() or int(stated) < 1:
-        raise QsmbenchError(f"QSMBENCH_THREADS is {stated!r}; it must be a positive integer")
-    return int(stated)
+    if not value.isdigit() or int(value) < 1:
+        raise QsmbenchError(f"QSMBENCH_THREADS is {value!r}; it must be a positive integer")
+    return int(value)
 
 
 def limit_numba() -> None:
-    """Let numba's own parallel loops use as many threads as `n_threads` says."""
+    """Limit the parallel loops of numba itself to `n_threads`."""
     numba.set_num_threads(min(n_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 PARTS = 4
-"""Parts of the work for each thread: where planes differ in work, whoever is done first takes the next."""
+"""Parts of the work for each thread, so that planes of unequal work are balanced."""
 
 
 @cache
 def _pool(threads: int, pid: int) -> ThreadPoolExecutor:
-    # One pool for each process: threads do not survive a fork.
+    # one pool for each process: threads do not survive a fork
     return ThreadPoolExecutor(threads)
 
 
 def over_planes(kernel: Callable[..., None], n_planes: int, *args: Any) -> None:
-    """Call `kernel(start, stop, *args)` so that the planes 0 … n_planes of the first axis are each done once.
+    """Call `kernel(start, stop, *args)` on threads so that each plane of the first axis is processed once.
 
-    The kernel must release the GIL, and write to no plane but its own. What it computes must not depend on how
-    the planes are shared out: then results are the same on any number of threads.
+    The kernel must release the GIL, and write to its own planes only. Its results must not depend on how the planes are
+    divided: then they are the same on any number of threads.
 
     Args:
         kernel: compiled with `numba.njit(nogil=True)`.

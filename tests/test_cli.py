@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qsmbench import cli
+from qsmbench import cli, cli_show
 from qsmbench.data import folders, volumes
 
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
@@ -76,6 +77,50 @@ def test_a_broken_package_does_not_hide_the_other_methods(tmp_path):
     assert "KeyboardInterrupt" in lines["stopping"]
     assert "cannot be imported: the process ended (killed by SIGSEGV)" in lines["crashing"]
     assert "entry point qsmbench.methods:absent cannot be loaded: ModuleNotFoundError" in lines["absent"]
+
+
+METRIC = """
+from qsmbench.metrics import metric
+
+@metric(unit="ppm", best=0.0, higher_is_better=False, reference="test")
+def theirs(estimate, truth, mask):
+    return float(abs(estimate[mask] - truth[mask]).max())
+
+@metric(unit="ppm", best=0.0, higher_is_better=False, reference="test")
+def raising(estimate, truth, mask):
+    raise ValueError("no luck")
+"""
+
+
+def test_metrics_of_a_broken_package_leave_the_others(scan_folder, tmp_path):
+    """A metric that cannot be imported, or that raises, is a row with its reason."""
+    (tmp_path / "good.py").write_text(METRIC)
+    (tmp_path / "leaving.py").write_text("import os; os._exit(0)")
+    info = tmp_path / "theirs-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 0.1\n")
+    points = ["theirs = good:theirs", "raising = good:raising", "leaving = leaving:leaving"]
+    (info / "entry_points.txt").write_text("[qsmbench.metrics]\n" + "\n".join(points) + "\n")
+    (tmp_path / "maps").mkdir()
+    shutil.copy(scan_folder / "truth" / "chimap.nii.gz", tmp_path / "maps")
+    shutil.copy(scan_folder / "scan" / "mask.nii.gz", tmp_path / "maps")
+    for name in ("mask.nii.gz", "params.json"):
+        shutil.copy(scan_folder / "scan" / name, scan_folder / "truth")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "qsmbench.cli", "score", "maps", "truth", "--csv", "scores.csv"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "scores.csv").set_index("metric")
+    assert table.loc["theirs", "value"] == 0
+    assert table.loc["nrmse", "value"] == 0
+    assert table.loc["raising", "reason"] == "failed: ValueError: no luck"
+    assert "the metric cannot be used: leaving: cannot be imported: the process ended" in table.loc["leaving", "reason"]
 
 
 def test_scenarios_say_what_is_assumed(command):
@@ -159,7 +204,7 @@ def test_the_summary_does_not_mix_maps_and_counts_failures(capfd, tmp_path):
     status = {"support": "run", "metric": "status", "reason": "failed: no luck", "value": np.nan, "artifact": "chi"}
     rows += [{**row, **status, "dataset": name, "chain": "bad"} for name in "ab"]
     pd.DataFrame(rows).to_parquet(tmp_path / "scores.parquet")
-    cli._show_scores(tmp_path / "scores.parquet")
+    cli_show.show_scores(tmp_path / "scores.parquet")
     out = capfd.readouterr().out
     assert re.search(r"split *│ *10 ", out), out
     assert out.count("no luck") == 1 and "bad on 2 datasets: failed: no luck" in out

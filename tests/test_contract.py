@@ -11,7 +11,7 @@ import pytest
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
-from qsmbench.method import Orientation
+from qsmbench.method import Orientation, entries, glossary_text
 from qsmbench.run import registry
 from qsmbench.units import rad_per_ppm
 
@@ -82,16 +82,32 @@ def test_every_stage_has_methods():
 @pytest.mark.parametrize("name", METHODS)
 def test_method_is_documented(name):
     method = registry.find(name)
-    doc = inspect.getdoc(method.function)
     assert method.name == name == method.source.stem
     assert method.summary.endswith(".")
     assert method.reference == "control" or re.search(r"doi:10\.\d{4,}/\S+", method.reference)
-    for heading in ("Args:", "Returns:"):
-        assert heading in doc
-    for parameter in (*method.consumes, *method.settings):
-        assert re.search(rf"^\s+{parameter}: ", doc, re.MULTILINE), f"{parameter} is not described"
-    for product in method.produces:
-        assert re.search(rf"^\s+{product}: ", doc.split("Returns:")[1], re.MULTILINE)
+    texts = method.parameter_texts
+    assert list(texts) == [*method.consumes, *method.settings]
+    for name, text in (texts | method.product_texts).items():
+        assert text, f"{name} is not described"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_method_describes_what_the_glossary_does_not(name):
+    """Every entry of its docstring names a parameter or a product, and differs from the glossary."""
+    method = registry.find(name)
+    sections = {"Args": (*method.consumes, *method.settings), "Returns": method.produces}
+    for section, names in sections.items():
+        for entry, text in entries(inspect.getdoc(method.function), section).items():
+            assert entry in names
+            assert text != glossary_text(entry), f"{entry} repeats the glossary"
+
+
+def test_a_wrapping_method_describes_what_the_inner_one_does():
+    texts = registry.find("l2+lcurve").parameter_texts
+    assert texts["penalty"] == registry.find("l2").parameter_texts["penalty"] == "identity, gradient or laplacian"
+    assert texts["pad"] == "zeros around the bounding box of the mask, mm along each axis"
+    assert texts["choose"] == "the setting whose value is chosen"
+    assert texts["local_field"].startswith("(nx, ny, nz) ppm: ")
 
 
 @pytest.mark.parametrize("name", METHODS)

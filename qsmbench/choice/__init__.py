@@ -1,1 +1,1 @@
-"""How strongly to regularise: methods that wrap a method, and choose one of its settings by the data alone."""
+"""The choice of the regularisation: methods that wrap a method, and choose one of its settings by the data alone."""

@@ -11,15 +11,15 @@ _FINE = 400  # points of the spline between the second strength and the last but
 
 
 def _slopes(strengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Logarithms of strengths on a fine grid, and the first two derivatives of log(values) there."""
+    """Return logarithms of strengths on a fine grid, and the first two derivatives of log(values) there."""
     t = np.log(strengths)
     spline = CubicSpline(t, np.log(values))
-    fine = np.linspace(t[1], t[-2], _FINE)  # at its ends, a spline bends as it likes
+    fine = np.linspace(t[1], t[-2], _FINE)  # a spline is poorly determined at its ends
     return fine, spline(fine, 1), spline(fine, 2)
 
 
 def curvature(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Signed curvature of the L-curve in log-log axes, positive where it bends as the corner of an L does.
+    """Compute the signed curvature of the L-curve in log-log axes, positive where it bends as the corner of an L does.
 
     Args:
         strengths: (n,) of regularisation, increasing.
@@ -36,7 +36,13 @@ def curvature(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarra
 
 
 def corner(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> float:
-    """The strength at the corner of the L-curve, where its curvature is greatest.
+    """Find the corner of the L-curve, where its curvature is greatest.
+
+    Args:
+        strengths, misfits, roughnesses: as for `curvature`.
+
+    Returns:
+        the strength there.
 
     Raises:
         NotApplicable: it bends the other way everywhere.
@@ -56,10 +62,16 @@ def _top(bend: np.ndarray, strengths: np.ndarray) -> int:
 
 
 def inflection(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> float:
-    """The strength of zero curvature that is met first on the way from the corner to less regularisation.
+    """Find the point of zero curvature that is nearest to the corner on the side of less regularisation.
 
     The corner tends to over-regularise with variational penalties; the inflection before it does less so. Without one
-    in the range, it is the strength where the curvature is smallest there.
+    in the range, the point of smallest curvature is taken.
+
+    Args:
+        strengths, misfits, roughnesses: as for `curvature`.
+
+    Returns:
+        the strength there.
 
     Raises:
         NotApplicable: there is no corner.

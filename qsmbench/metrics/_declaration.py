@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from qsmbench import probe
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.errors import NotApplicable, QsmbenchError, suggest
 from qsmbench.metrics._values import cut_to_mask
 
 CONSUMABLE = {
@@ -179,15 +181,48 @@ def modules() -> list[str]:
 def find(name: str) -> Metric:
     """Find the metric called `name`.
 
+    One of another package that cannot be imported is not applicable to anything, for that reason.
+
     Raises:
-        QsmbenchError: there is no such metric, or its file or entry point declares none of that name.
+        QsmbenchError: there is no such metric.
     """
     if name not in names():
         raise QsmbenchError(f"unknown metric {name!r}; {suggest(name, names())}")
     if (_FOLDER / f"{name}.py").is_file():
-        found = getattr(importlib.import_module(f"qsmbench.metrics.{name}"), name, None)
-    else:
-        found = _plugins()[name].load()
+        return _declared(name, getattr(importlib.import_module(f"qsmbench.metrics.{name}"), name, None))
+    problem = probe.ask("qsmbench.metrics._declaration", name).get("error")
+    return _broken(name, problem) if problem else load(name)
+
+
+def load(name: str) -> Metric:
+    """Import a metric of another package.
+
+    Raises:
+        QsmbenchError: its entry point declares no metric.
+    """
+    return _declared(name, _plugins()[name].load())
+
+
+def _declared(name: str, found: Any) -> Metric:
     if not isinstance(found, Metric):
         raise QsmbenchError(f"metric {name!r} is {found!r}; it must be a function decorated with @metric")
     return found
+
+
+def _broken(name: str, problem: str) -> Metric:
+    def never() -> float:
+        raise NotApplicable(f"the metric cannot be used: {problem}")
+
+    never.__doc__ = f"Cannot be used: {problem}"
+    return Metric(name, never, "", math.nan, None, "none", name)
+
+
+def _import(name: str) -> dict[str, Any]:
+    from qsmbench.metrics._declaration import load  # by its full name: this file runs as a program
+
+    load(name)
+    return {}
+
+
+if __name__ == "__main__":
+    probe.answer(_import)

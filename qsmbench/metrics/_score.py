@@ -147,6 +147,10 @@ def _rows(m: Metric, available: dict[str, Any], artifact: str) -> Iterator[dict[
     except NotApplicable as e:
         yield {"region": "", "value": np.nan, "unit": unit, "reason": str(e)}
         return
+    except Exception as e:  # a metric may raise anything; the others are still scored
+        reason = " ".join(f"failed: {type(e).__name__}: {e}".split())
+        yield {"region": "", "value": np.nan, "unit": unit, "reason": reason}
+        return
     if not isinstance(result, dict):
         yield {"region": "", "unit": unit, **_checked(result, "the value is not finite")}
         return

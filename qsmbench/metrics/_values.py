@@ -59,21 +59,6 @@ def truth_norm(truth: np.ndarray) -> float:
     return size
 
 
-def box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
-    """Return the smallest box that holds the mask, grown by `margin` voxels within the array.
-
-    Raises:
-        NotApplicable: the mask is empty.
-    """
-    slices = []
-    for axis, n in enumerate(mask.shape):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if hit.size == 0:
-            raise NotApplicable("the mask is empty")
-        slices.append(slice(max(int(hit[0]) - margin, 0), min(int(hit[-1]) + 1 + margin, n)))
-    return slices[0], slices[1], slices[2]
-
-
 def scatter(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return a volume that holds `values` in the mask and 0 elsewhere, float64."""
     volume = np.zeros(mask.shape)

@@ -8,7 +8,8 @@ from scipy.fft import next_fast_len
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import box, centred_values, norm, scatter
+from qsmbench.metrics._values import centred_values, norm, scatter
+from qsmbench.ops.arrays.box import bounding_box
 from qsmbench.ops.arrays.fft import convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
 
@@ -41,7 +42,7 @@ def data_consistency(estimate, support, mask, field, grid):
     size = norm(measured)
     if size == 0:
         raise NotApplicable("the field is constant within the mask")
-    near = box(support | mask)
+    near = bounding_box(support | mask)
     chi = scatter(centred_values(estimate, support), support[near])
     predicted = centred_values(dipole_field(chi, grid), mask[near])
     return 100 * (norm(predicted - measured) / size)

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.ndimage import correlate1d, uniform_filter
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import box, norm, truth_norm
+from qsmbench.metrics._values import norm, truth_norm
+from qsmbench.ops.arrays.box import bounding_box
 
 SIGMA = 1.5
 """Width of the Gaussian [voxels]."""
@@ -37,7 +38,7 @@ def hfen(estimate, truth, mask):
     Raises:
         NotApplicable: the truth is constant within the mask.
     """
-    near = box(mask)  # everything outside the mask is zero, so the filter needs to see no more than this
+    near = bounding_box(mask)  # everything outside the mask is zero, so the filter needs to see no more than this
     t, inside = truth[near], mask[near]
     truth_norm(t)
     reference = norm(laplacian_of_gaussian(t)[inside])

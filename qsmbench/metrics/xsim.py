@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import box
+from qsmbench.ops.arrays.box import bounding_box
 
 C1 = 0.01**2
 """(K1·L)² with K1 = 0.01 and L = 1 ppm [ppm²]."""
@@ -41,7 +41,7 @@ def xsim(estimate, truth, mask):
     Raises:
         NotApplicable: the mask is empty.
     """
-    near = box(mask, REACH)  # beyond the window's reach of the mask nothing matters
+    near = bounding_box(mask, REACH)  # beyond the window's reach of the mask nothing matters
     inside = mask[near]
     return float(similarity(estimate[near], truth[near])[inside].mean())
 

@@ -1,1 +1,1 @@
-"""The numerical floor of the methods: windows and FFTs, kernels, stencils, solvers."""
+"""The numerics of the methods: windows and FFTs, kernels, stencils, solvers."""

@@ -1,26 +1,14 @@
-"""What a method of others is, found out by importing it in a process of its own.
-
-As it is imported, others' Python may raise, exit, crash the interpreter or never return; only its own row may suffer.
-"""
+"""What a method of others is, found out by importing it in a process of its own."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from qsmbench import probe
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.method import ExternalMethod
-
-TIME_LIMIT = 60.0
-"""s, for importing a method."""
 
 
 @cache
@@ -31,15 +19,21 @@ def described(name: str) -> ExternalMethod:
         name: of an entry point, or path of a Python file, perhaps with a choice of the regularisation; see
             `registry.find`.
     """
-    content = _ask(name)
-    base = Path(name.partition("+")[0])
-    file = base if base.is_file() else None
-    if "error" in content:
-        return ExternalMethod(base.stem, _not_here, (), "", file=file or Path(__file__), broken=str(content["error"]))
+    content = probe.ask("qsmbench.run.describe", name)
+    try:
+        return content["error"] and _broken(name, content["error"]) if "error" in content else _method(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        return _broken(name, f"{name}: is described wrongly ({type(e).__name__}: {e})")
+
+
+def _method(content: dict[str, Any]) -> ExternalMethod:
+    produces = tuple(content["produces"])
+    if not produces or not all(n in ARTIFACTS for n in produces):
+        raise ValueError(f"produces {produces}")
     return ExternalMethod(
         name=str(content["name"]),
         function=_not_here,
-        produces=tuple(content["produces"]),
+        produces=produces,
         reference=str(content["reference"]),
         portable=bool(content["portable"]),
         optional=tuple(content["optional"]),
@@ -52,70 +46,33 @@ def described(name: str) -> ExternalMethod:
     )
 
 
+def _broken(name: str, reason: str) -> ExternalMethod:
+    base = Path(name.partition("+")[0])
+    file = base if base.is_file() else Path(__file__)
+    return ExternalMethod(base.stem, _not_here, (), "", file=file, broken=reason)
+
+
 def _not_here(**_: Any) -> NoReturn:
     raise RuntimeError("this is the description of a method; `registry.find` loads it")
 
 
-def _ask(name: str) -> dict[str, Any]:
-    """What the process says, checked; or an error."""
-    with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as folder:
-        answer = Path(folder) / "answer.json"
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "qsmbench.run.describe", name, str(answer)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(TIME_LIMIT)
-        except subprocess.TimeoutExpired:
-            return {"error": f"{name}: cannot be imported: took longer than {TIME_LIMIT:g} s"}
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        try:
-            content = json.loads(answer.read_text())
-            return content if "error" in content else _checked(content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {"error": f"{name}: cannot be imported: the process ended ({how})"}
+def _describe(name: str) -> dict[str, Any]:
+    from qsmbench.run import registry
 
-
-def _checked(content: dict[str, Any]) -> dict[str, Any]:
-    if not all(isinstance(n, str) and n in ARTIFACTS for n in content["produces"]) or not content["produces"]:
-        raise ValueError("produces no artifact")
-    if not isinstance(content["settings"], dict) or not all(isinstance(n, str) for n in content["consumes"]):
-        raise TypeError("is no description")
-    return content
-
-
-def main() -> None:
-    """Entry point of the process: the method's name, and the file to write."""
-    name, answer = sys.argv[1], Path(sys.argv[2])
-    content: dict[str, Any]
-    try:
-        from qsmbench.run import registry
-
-        m = registry.find(name)
-        content = {
-            "name": m.name,
-            "produces": m.produces,
-            "consumes": m.consumes,
-            "settings": {n: _plain(v) for n, v in m.settings.items()},
-            "optional": m.optional,
-            "reference": m.reference,
-            "portable": m.portable,
-            "summary": m.summary,
-            "watched": m.watched,
-            "files": [str(f) for f in m.files],
-            "source": str(m.source),
-        }
-    except BaseException as e:  # whatever it raises is the answer
-        content = {"error": " ".join(str(e).split())}
-    answer.write_text(json.dumps(content))
-    os._exit(0)  # what it left running does not keep us
+    m = registry.find(name)
+    return {
+        "name": m.name,
+        "produces": m.produces,
+        "consumes": m.consumes,
+        "settings": {n: _plain(v) for n, v in m.settings.items()},
+        "optional": m.optional,
+        "reference": m.reference,
+        "portable": m.portable,
+        "summary": m.summary,
+        "watched": m.watched,
+        "files": [str(f) for f in m.files],
+        "source": str(m.source),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -128,4 +85,4 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    probe.answer(_describe)

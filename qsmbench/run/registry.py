@@ -100,7 +100,7 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
     if "+" in name:
         inner, _, how = name.rpartition("+")
-        return importlib.import_module("qsmbench.choice.choose").wrapped(find(inner), how)
+        return importlib.import_module("qsmbench.choice.choose").with_parameter_choice(find(inner), how)
     if name in _entry_points():
         return _load_entry_point(name)
     if "/" in name:

@@ -24,7 +24,6 @@ from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.method import Method, Orientation, collected
 from qsmbench.ops.arrays.array import to_device, to_numpy
-from qsmbench.ops.solvers.weight import field_weight
 from qsmbench.run import registry
 from qsmbench.run.specs import StepSpec
 from qsmbench.run.step import OUTCOME_FILE
@@ -62,14 +61,13 @@ def gather(
 
 
 def _orientation(folders: Mapping[str, Path], scan: Path, place: str) -> Orientation:
-    """The local field of one orientation, where it is known, and how well."""
+    """Read the local field of one orientation, where it is known, and the magnitude if there is one."""
     if "local_field" not in folders or "mask" not in folders:
         raise NotApplicable("an orientation of this dataset has no local_field")
     params = read_params(scan / place)
     names = [n for n in ("local_field", "mask", "magnitude") if n in folders]
     read = {name: read_of(folders[name] / place, name, params) for name in names}
-    weight = field_weight(read["magnitude"], params.te, read["mask"]) if "magnitude" in read else None
-    return Orientation(read["local_field"], read["mask"], params.grid, weight)
+    return Orientation(read["local_field"], read["mask"], params.grid, read.get("magnitude"), params.te)
 
 
 def on_device(method: Method, arguments: Mapping[str, Any], device: str) -> dict[str, Any]:

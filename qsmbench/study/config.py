@@ -18,6 +18,9 @@ from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
 from qsmbench.study.tuned import check_apart, read_tuned
 from qsmbench.typed_yaml import Model, check, numbers, read_yaml
 
+RESERVED = ("logs", "report")
+"""Folders of a study that hold no dataset."""
+
 StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
 
 
@@ -61,6 +64,9 @@ class Study(Model):
     @classmethod
     def _distinct(cls, datasets: list[Simulated | Measured]) -> list[Simulated | Measured]:
         groups = [d.group for d in datasets]
+        taken = [g for g in groups if g in RESERVED]
+        if taken:
+            raise ValueError(f"a dataset is called {taken[0]!r}, like a folder that every study has; give it a name")
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:
             raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")

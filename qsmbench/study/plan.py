@@ -50,6 +50,9 @@ from qsmbench.study.datasets import Measured, Simulated
 JOBS = ".jobs"
 """Folder of the jobs' specifications."""
 
+SCORED_WITH = ("mask", "labels", "local_field")
+"""Artifacts that every score is made with."""
+
 MACHINERY = {PACKAGE / "run" / "specs.py", PACKAGE / "run" / "step.py"}
 """What passes on what a job is to do, which stands in its record, and so changes no result."""
 
@@ -219,8 +222,13 @@ class Plan:
         code: Iterable[Path],
         data: Iterable[Path] = (),
         modules: Iterable[str] = (),
+        artifacts: Iterable[str] | None = None,
+        drawn: bool = False,
     ) -> Job:
-        found = code_of(code, data, modules=modules, without=MACHINERY)
+        """A job; of the artifact table, the rows of `artifacts` count (by default all that the table says)."""
+        tables = {} if artifacts is None else {PACKAGE / "data" / "artifacts.py": "ARTIFACTS"}
+        found = code_of(code, data, modules=modules, without=MACHINERY, tables=tables)
+        rows = {a: _row(a, drawn=drawn) for a in artifacts or ()}
         return Job(
             name=f"{rule} {what}".strip(),
             spec=spec.to_json(),
@@ -229,7 +237,7 @@ class Plan:
             targets=[str(record.parent / t) for t in targets],
             before=list(dict.fromkeys(value[0] for value in inputs.values() if isinstance(value, list))),
             inputs=inputs,
-            code={"code": found.digest, "versions": found.versions},
+            code={"code": found.digest, "versions": found.versions, "artifacts": rows},
         )
 
     def _simulate_job(self, group: str) -> Job:
@@ -255,6 +263,7 @@ class Plan:
             settings=settings,
             inputs={f"{i} {f.name}": self.contents.meaning(f) for i, f in enumerate(files)},
             code=[PACKAGE / "study" / "jobs" / "simulate.py"],
+            artifacts=[a for a, row in ARTIFACTS.items() if row.in_scan or row.truth != "never"],
         )
 
     def _noise_job(self, dataset: Dataset) -> Job:
@@ -280,6 +289,7 @@ class Plan:
             settings={"seed": spec.seed, "set_protocol": spec.set_protocol, "orientations": spec.orientations},
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / "noise.py"],
+            artifacts=SCAN_ARTIFACTS,
         )
 
     def _measure_job(self, dataset: Dataset) -> Job:
@@ -299,6 +309,7 @@ class Plan:
             settings={**content, "bids": "", "mask": ""},
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / "measure.py"],
+            artifacts=SCAN_ARTIFACTS,
         )
 
     def _step_job(self, dataset: Dataset, step: Step) -> Job:
@@ -328,6 +339,7 @@ class Plan:
             inputs=self._step_inputs(dataset, step, spec),
             code=[method.source, *others, PACKAGE / "run" / "worker.py"],
             data=method.files,
+            artifacts=[*spec.inputs, *method.produces],
         )
 
     def _step_inputs(self, dataset: Dataset, step: Step, spec: StepSpec) -> dict[str, Any]:
@@ -386,6 +398,7 @@ class Plan:
             inputs=self._score_inputs(dataset, chain),
             code=[PACKAGE / "study" / "jobs" / "score.py", *metrics.files()],
             modules=metrics.modules(),
+            artifacts=[*spec.artifacts, *SCORED_WITH],
         )
 
     def _for_all_chains(
@@ -404,6 +417,8 @@ class Plan:
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / f"{rule}.py", *(metrics.files() if scores_again else [])],
             modules=metrics.modules() if scores_again else (),
+            artifacts=[*dict.fromkeys(a for s in specs for a in s["artifacts"]), *SCORED_WITH],
+            drawn=not scores_again,
         )
 
     def _tables_job(self) -> Job:
@@ -431,6 +446,7 @@ class Plan:
             settings={k: v for k, v in asdict(spec).items() if k != "study"},
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / "tables.py"],
+            artifacts=(),
         )
 
     def _report_job(self) -> Job:
@@ -473,6 +489,13 @@ def _scans(source: Simulated | Measured) -> list[Dataset]:
     if isinstance(source, Measured):
         return [Dataset(source.group, source.group, None, source)]
     return [Dataset(f"{source.group}_seed-{seed}", source.group, seed, source) for seed in source.seeds]
+
+
+def _row(artifact: str, *, drawn: bool) -> dict[str, Any]:
+    """What the artifact table says of an artifact that a result can depend on."""
+    row = ARTIFACTS[artifact]
+    said = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "truth", "unscored")}
+    return {**said, "scale": str(row.scale)} if drawn else said
 
 
 def _scan_files() -> list[str]:

@@ -123,7 +123,7 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from qsmbench.metrics import score
+    from qsmbench.metrics import not_scored, score
     from qsmbench.study.scoring import Reconstruction, load_truth
 
     if not out.is_dir():
@@ -134,6 +134,8 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
     tables = []
     for artifact in spec.artifacts:
+        if reason := not_scored(artifact):
+            raise QsmbenchError(f"{out}: {artifact} is not scored: {reason}")
         reconstruction = Reconstruction.load(spec, artifact)
         if not made_here and "mask" not in present(out):
             reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)

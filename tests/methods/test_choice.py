@@ -7,7 +7,7 @@ import pytest
 from qsmbench.choice.curve import corner, curvature, inflection
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.method import collected
-from qsmbench.ops.solvers.solution import solved, watched
+from qsmbench.ops.solvers.solution import record_solution, report_solution
 from qsmbench.run import registry
 
 SIGMA = 0.002
@@ -22,9 +22,9 @@ def noisy(head):
 def chosen(name, field, head, **settings):
     method = registry.find(name)
     noise = np.full(head.mask.shape, SIGMA, np.float32)
-    given = {"local_field": field, "mask": head.mask, "grid": head.grid, "field_noise": noise}
+    inputs = {"local_field": field, "mask": head.mask, "grid": head.grid, "field_noise": noise}
     with collected() as notes:
-        chi = method(*(given[n] for n in method.consumes), **settings)
+        chi = method(*(inputs[n] for n in method.consumes), **settings)
     return chi, notes["chosen"]
 
 
@@ -56,12 +56,12 @@ def test_the_terms_of_a_solution(head):
     grid, mask = head.grid, head.mask
     chi = (head.chi * mask).astype(np.float32)
     field = oracles.free_space_field(chi, grid.voxel_size, grid.b0_dir)
-    with watched() as terms:
-        solved(np.zeros_like(chi), field, mask, grid)
+    with record_solution() as terms:
+        report_solution(np.zeros_like(chi), field, mask, grid)
     assert terms.misfit == pytest.approx(np.linalg.norm(field[mask]), rel=1e-5)
     ramp = np.arange(grid.shape[0], dtype=np.float32)[:, None, None] * np.ones(grid.shape, np.float32)
-    with watched() as terms:
-        solved(ramp, field, mask, grid)
+    with record_solution() as terms:
+        report_solution(ramp, field, mask, grid)
     n, ny, nz = grid.shape
     # steps of one, and the cyclic jump back
     assert terms.roughness == pytest.approx(2 * (n - 1) * ny * nz / grid.voxel_size[0], rel=1e-5)
@@ -78,10 +78,10 @@ def test_every_inversion_with_a_strength_shows_its_solution(name, head, noisy):
     """And it misses the field by less than doing nothing does."""
     method = registry.find(name)
     magnitude = (head.mask[..., None] * np.array([1.0, 0.7])).astype(np.float32)
-    given = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "magnitude": magnitude}
-    given |= {"te": np.array([0.005, 0.02]), "b0": 3.0}
-    with watched() as terms:
-        method(*(given[n] for n in method.consumes))
+    inputs = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "magnitude": magnitude}
+    inputs |= {"te": np.array([0.005, 0.02]), "b0": 3.0}
+    with record_solution() as terms:
+        method(*(inputs[n] for n in method.consumes))
     assert 0 < terms.misfit < 0.8 * np.linalg.norm(noisy)
     assert terms.roughness > 0
 
@@ -90,7 +90,7 @@ def test_every_inversion_with_a_strength_shows_its_solution(name, head, noisy):
 def test_discrepancy_misses_the_field_by_its_noise(name, head, noisy):
     chi, choice = chosen(f"{name}+discrepancy", noisy, head)
     again = registry.find(name)
-    with watched() as terms:
+    with record_solution() as terms:
         plain = again(noisy, head.mask, head.grid, regularisation=choice["value"])
     np.testing.assert_array_equal(chi, plain)
     assert terms.misfit == pytest.approx(SIGMA * np.sqrt(np.count_nonzero(head.mask)), rel=0.025)
@@ -106,9 +106,9 @@ def test_a_choice_that_wants_to_go_on_says_so(head, noisy):
 
 def test_discrepancy_needs_noise(head, noisy):
     method = registry.find("l2+discrepancy")
-    given = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "field_noise": np.zeros_like(noisy)}
+    inputs = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "field_noise": np.zeros_like(noisy)}
     with pytest.raises(NotApplicable, match="noise is zero everywhere"):
-        method(*(given[n] for n in method.consumes))
+        method(*(inputs[n] for n in method.consumes))
 
 
 def test_the_choices_are_near_the_best_for_tv_and_follow_the_noise(head, noisy):

@@ -1,4 +1,4 @@
-"""R2*: exact without noise, at the Cramér–Rao bound with little, and not led astray by the noise floor."""
+"""R2*: exact without noise, at the Cramér–Rao bound with little, and not biased by the noise floor."""
 
 import numpy as np
 import pytest

@@ -10,7 +10,8 @@ from qsmbench.grid import Grid
 from qsmbench.methods.field.fit import fit
 from qsmbench.methods.field.nonlinear_fit import nonlinear_fit
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import noise_in_magnitude, noise_in_texture, noise_level, straight_line
+from qsmbench.ops.phase.echo_line import fit_line
+from qsmbench.ops.phase.noise import noise_from_magnitude, noise_from_residuals, noise_from_texture
 from qsmbench.units import rad_per_ppm
 
 B0 = 3.0
@@ -128,38 +129,38 @@ def test_noise_map_of_a_fit_without_weights(smooth):
     assert observed > 1.3 * bound(UNEVEN, 1.0, 0.01, free=False, r2star=60.0)  # the weights earn their place
 
 
-def test_noise_level_is_not_led_astray_by_some_voxels():
+def test_noise_from_residuals_is_robust_to_some_voxels():
     """A tenth of the voxels, whose phase is no line over TE, moves the estimate by a few per cent."""
     te = np.array(UNEVEN, np.float32)
     field = np.zeros((40, 40, 10))
     phase, magnitude, _ = measure(field, te, np.ones_like(field), 0.02)
     values, signal = phase.reshape(-1, te.size), magnitude.reshape(-1, te.size)
-    assert noise_level(values, signal, te) == pytest.approx(0.02, rel=0.02)
+    assert noise_from_residuals(values, signal, te) == pytest.approx(0.02, rel=0.02)
     values[::10, 2] += 1.0
-    assert noise_level(values, signal, te) == pytest.approx(0.02, rel=0.12)
+    assert noise_from_residuals(values, signal, te) == pytest.approx(0.02, rel=0.12)
     signal[::3] = 0
-    assert noise_level(values, signal, te) == pytest.approx(0.02, rel=0.12)
+    assert noise_from_residuals(values, signal, te) == pytest.approx(0.02, rel=0.12)
 
 
 @pytest.mark.parametrize("shape", [(30, 30, 30), (220, 190, 1)])
-def test_noise_in_texture_is_that_of_the_noise(shape):
+def test_noise_from_texture_is_that_of_the_noise(shape):
     rng = np.random.default_rng(1)
     image = rng.standard_normal(shape) * 0.03 + 5
     image += np.arange(shape[0])[:, None, None] ** 2 + (np.arange(shape[1]) % 5 > 2)[:, None]
-    assert noise_in_texture(image, np.ones(shape, bool)) == pytest.approx(0.03, rel=0.03)
-    assert noise_in_texture(image, np.zeros(shape, bool)) == 0
+    assert noise_from_texture(image, np.ones(shape, bool)) == pytest.approx(0.03, rel=0.03)
+    assert noise_from_texture(image, np.zeros(shape, bool)) == 0
 
 
-def test_noise_in_magnitude_takes_the_air_where_there_is_more_anatomy(smooth):
+def test_noise_from_magnitude_takes_the_air_where_there_is_more_anatomy(smooth):
     mask, field, _ = smooth
     rng = np.random.default_rng(2)
     amplitude = mask * (1 + 0.3 * rng.standard_normal(mask.shape))  # all texture
     magnitude = measure(field, [0.005], amplitude, 0.02)[1][..., 0]
-    assert noise_in_texture(magnitude, mask) > 0.2
-    assert noise_in_magnitude(magnitude, mask) == pytest.approx(0.02, rel=0.05)
+    assert noise_from_texture(magnitude, mask) > 0.2
+    assert noise_from_magnitude(magnitude, mask) == pytest.approx(0.02, rel=0.05)
     blank = magnitude * mask
-    assert noise_in_magnitude(blank, mask) == noise_in_texture(blank, mask)
-    assert noise_in_magnitude(magnitude, np.ones_like(mask)) > 0
+    assert noise_from_magnitude(blank, mask) == noise_from_texture(blank, mask)
+    assert noise_from_magnitude(magnitude, np.ones_like(mask)) > 0
 
 
 def test_noise_map_where_there_is_no_signal_is_that_of_unknown_phase(smooth):
@@ -187,11 +188,11 @@ def test_smoothing_weights_are_those_of_the_smoothing():
     np.testing.assert_allclose(smoothing_weights(grid, 0.0), (1, 1))
 
 
-def test_straight_line_is_the_weighted_least_squares_line():
+def test_fit_line_is_the_weighted_least_squares_line():
     rng = np.random.default_rng(3)
     te = np.array(UNEVEN)
     values, weight = rng.standard_normal((6, 5)), rng.uniform(0.1, 2, (6, 5))
-    intercept, slope, information = straight_line(values, weight, te)
+    intercept, slope, information = fit_line(values, weight, te)
     for v, w, a, b, i in zip(values, weight, intercept, slope, information, strict=True):
         design = np.stack([np.ones(5), te], axis=1)
         normal = design.T @ (w[:, None] * design)

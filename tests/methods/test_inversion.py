@@ -67,7 +67,7 @@ def test_variation_beats_squares(head):
 
 
 def test_the_gradient_is_the_better_penalty_if_the_field_is_known_everywhere(head):
-    """Where L2 stands among the direct methods is decided by what it is told of the field outside the mask."""
+    """Whether L2 or TKD is better depends on the field outside the mask."""
     chi = np.where(head.mask, head.chi - head.chi[head.mask].mean(), 0).astype(np.float32)
     everywhere = convolve(np.pad(chi, 8), dipole_kernel(head.grid, tuple(n + 16 for n in chi.shape)))
     everywhere += 0.001 * np.random.default_rng(0).standard_normal(everywhere.shape).astype(np.float32)

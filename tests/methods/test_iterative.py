@@ -99,7 +99,7 @@ def test_whole_turns_in_the_field_do_no_harm(method, settings, head):
     plain = invert(method, noisy(head), head.mask, head.grid, magnitude=magnitude, **settings)
     found = invert(method, wrapped, head.mask, head.grid, magnitude=magnitude, **settings)
     assert oracles.relative(found, plain) < 0.03
-    # one that takes the field for what it says is far off
+    # without the nonlinear data term the error is large
     assert oracles.relative(tv(wrapped, head.mask, head.grid), tv(noisy(head), head.mask, head.grid)) > 5
 
 
@@ -206,7 +206,7 @@ def test_rts_fills_the_cone_with_the_least_variation(head):
     for size in (1e-3, 1e-2):
         move = convolve(rng.standard_normal(grid.shape).astype(np.float32), (~kept).astype(np.float32))
         assert objective(slow + np.float32(size) * move) > best
-    zero = 1 - kept  # where step 1 says nothing
+    zero = 1 - kept  # the frequencies that step 1 does not determine
     assert np.linalg.norm(np.fft.rfftn(run()) * zero) > 0.3 * np.linalg.norm(np.fft.rfftn(chi) * zero)
 
 

@@ -6,7 +6,6 @@ import pytest
 import scipy.fft
 from scipy.ndimage import binary_erosion
 
-import qsmbench.methods.joint.tfi as tfi_file
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.methods.background.pdf import pdf
@@ -16,6 +15,7 @@ from qsmbench.methods.joint.tgv_qsm import tgv_qsm
 from qsmbench.ops.arrays.difference import gradient
 from qsmbench.ops.arrays.fft import Window
 from qsmbench.ops.kernels.dipole import dipole_kernel
+from qsmbench.ops.solvers import problem
 from qsmbench.ops.solvers import single_step_tgv as gv
 from qsmbench.units import rad_per_ppm
 
@@ -43,15 +43,17 @@ def test_wave_operator_is_that_of_the_dipole():
     k = np.array([1 / 40, 2 / (36 * 1.2), 1 / 60])
     wave = np.cos(2 * np.pi * (k[0] * x + k[1] * y + k[2] * z))
     squares = (2 * np.pi) ** 2 * np.array([(k**2).sum(), (k @ OBLIQUE) ** 2])
-    np.testing.assert_allclose(gv.apply(gv.laplacian_terms(grid), wave), -squares[0] * wave, atol=0.02 * squares[0])
-    found = gv.apply(gv.wave_terms(grid), wave)
+    np.testing.assert_allclose(
+        gv.apply_stencil(gv.laplacian_terms(grid), wave), -squares[0] * wave, atol=0.02 * squares[0]
+    )
+    found = gv.apply_stencil(gv.wave_terms(grid), wave)
     np.testing.assert_allclose(found, (-squares[0] / 3 + squares[1]) * wave, atol=0.02 * squares[0])
 
 
 def as_operator(inside, known, grid):
     """K and its adjoint as the two steps apply them: (χ, ψ, w) ↔ (η, p, q with the weights of its inner product)."""
     where = gv.flags(inside, known)
-    ones = gv.Steps(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    ones = gv.StepSizes(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
     def forward(x):
         state = np.zeros((10, *inside.shape), np.float32)
@@ -97,7 +99,7 @@ def test_steps_satisfy_the_condition_of_convergence(ragged):
     inside, known, grid = ragged
     forward, adjoint = as_operator(inside, known, grid)
     for ratio, scale in ((30, 10), (1, 1), (0.1, 100)):
-        by = gv.steps(grid, ratio, scale, 1.0)
+        by = gv.step_sizes(grid, ratio, scale, 1.0)
         tau = np.array([by.chi, by.psi, by.w, by.w, by.w], np.float32)[:, None, None, None]
         sigma = np.array([by.eta, *[by.p] * 3, *[by.q] * 6], np.float32)[:, None, None, None]
         x = np.random.default_rng(0).standard_normal((5, *inside.shape)).astype(np.float32)
@@ -111,7 +113,7 @@ def test_compiled_and_plain_steps_agree(ragged):
     strict = pytest.importorskip("array_api_strict")
     inside, known, grid = ragged
     rng = np.random.default_rng(0)
-    where, by = gv.flags(inside, known), gv.steps(grid, 3.0, 2.0, 1.7)
+    where, by = gv.flags(inside, known), gv.step_sizes(grid, 3.0, 2.0, 1.7)
     dual = rng.standard_normal((10, *inside.shape)).astype(np.float32)
     dual[0] *= known
     for a in range(3):
@@ -135,21 +137,25 @@ def test_tgv_satisfies_its_equation_and_its_optimality_conditions(ragged):
     inside = np.zeros(grid.shape, bool)
     inside[1:-1, 1:-1, 1:-1] = True
     known = binary_erosion(inside, np.ones((3, 3, 3)))
-    where, by = gv.flags(inside, known), gv.steps(grid, 3.0, 3.0, 1.9)
+    where, by = gv.flags(inside, known), gv.step_sizes(grid, 3.0, 3.0, 1.9)
     data = 0.01 * np.random.default_rng(0).standard_normal(grid.shape).astype(np.float32) * known
     dual, primal, ahead = (np.zeros((n, *grid.shape), np.float32) for n in (10, 5, 5))
     for _ in range(6000):
         gv.dual_step(dual, ahead, data, where, grid, (1e-3, 2e-3), by)
         gv.primal_step(primal, ahead, dual, where, grid, by)
     chi, psi = primal[:2]
-    misfit = (gv.apply(gv.wave_terms(grid), chi) - gv.apply(gv.laplacian_terms(grid), psi) - data) * known
+    misfit = (
+        gv.apply_stencil(gv.wave_terms(grid), chi) - gv.apply_stencil(gv.laplacian_terms(grid), psi) - data
+    ) * known
     assert np.linalg.norm(misfit) < 2e-3 * np.linalg.norm(data)
     forward, adjoint = as_operator(inside, known, grid)
     scaled = dual.copy()
     scaled[7:] *= np.float32(2**0.5)
     slope = adjoint(scaled)
     assert np.linalg.norm((slope[1] + psi) * inside) < 5e-3 * np.linalg.norm(psi)
-    assert np.linalg.norm(slope[0]) < 2e-2 * np.linalg.norm(np.abs(gv.apply(gv.wave_terms(grid), dual[0]) * inside))
+    assert np.linalg.norm(slope[0]) < 2e-2 * np.linalg.norm(
+        np.abs(gv.apply_stencil(gv.wave_terms(grid), dual[0]) * inside)
+    )
     differences = forward(primal)
     gradient, p = differences[1:4], dual[1:4]
     assert np.linalg.norm(p, axis=0).max() < 1e-3 * 1.01
@@ -267,14 +273,14 @@ class Dense:
     def solve(self, monkeypatch, max_iterations):
         """χ of the method and, before it is cut to the mask, of the padded window."""
         whole = []
-        monkeypatch.setattr(tfi_file, "solved", lambda chi, *_: whole.append(chi.copy()))
+        monkeypatch.setattr(problem, "report_solution", lambda chi, *_: whole.append(chi.copy()))
         settings = {"regularisation": self.regularisation, "smallest": self.smallest, "edges": 0.0, "pad": self.pad}
         inputs = self.field, self.magnitude, self.mask, self.grid, TE[:1]
         return tfi(*inputs, **settings, tolerance=0, max_iterations=max_iterations), whole[0]
 
 
 def test_tfi_comes_to_the_minimiser_and_stays(monkeypatch):
-    """However long it goes on, rounding does not take it away again."""
+    """Rounding does not move it away again in further iterations."""
     dense = Dense()
     best = dense.minimiser()
     lowest, start = dense.objective(best), dense.objective(np.zeros_like(best))

@@ -10,7 +10,7 @@ from qsmbench.methods.mask.erode import erode
 from qsmbench.methods.mask.erode_noisy import erode_noisy
 from qsmbench.methods.mask.magnitude_mask import magnitude_mask
 from qsmbench.methods.mask.quality_mask import quality_mask
-from qsmbench.ops.masks.morphology import closed, otsu
+from qsmbench.ops.masks.morphology import close_gaps, otsu
 from qsmbench.ops.phase.phase_quality import phase_quality
 from qsmbench.run import chains
 from qsmbench.units import rad_per_ppm
@@ -122,10 +122,10 @@ def test_erosion_ends_with_the_grid_and_says_when_nothing_is_left():
 def test_closing_fills_narrow_gaps_at_the_border_of_the_grid_too():
     x, _, _ = GRID.axes()
     mask = EVERYWHERE & (np.abs(x) > 1.4)
-    assert closed(mask, GRID, 2.0).all()
+    assert close_gaps(mask, GRID, 2.0).all()
     wide = EVERYWHERE & (np.abs(x) > 4.5)
-    np.testing.assert_array_equal(closed(wide, GRID, 2.0), wide)
-    np.testing.assert_array_equal(closed(ball(9), GRID, 0.5), ball(9))
+    np.testing.assert_array_equal(close_gaps(wide, GRID, 2.0), wide)
+    np.testing.assert_array_equal(close_gaps(ball(9), GRID, 0.5), ball(9))
 
 
 def test_otsu_parts_two_classes():
@@ -165,14 +165,14 @@ def test_noisy_rim_goes_and_noisy_nuclei_stay():
 
 @pytest.mark.parametrize("name", ["magnitude_mask", "quality_mask", "erode"])
 def test_mask_stays_in_the_given_one(name):
-    given = ball(18) & ~ball(6, (8, 8, 0))
+    outer = ball(18) & ~ball(6, (8, 8, 0))
     phase, magnitude = measure(ball(20), field())
     found = {
-        "magnitude_mask": lambda: magnitude_mask(magnitude, given, GRID),
-        "quality_mask": lambda: quality_mask(phase, given, GRID, TE),
-        "erode": lambda: erode(given, GRID),
+        "magnitude_mask": lambda: magnitude_mask(magnitude, outer, GRID),
+        "quality_mask": lambda: quality_mask(phase, outer, GRID, TE),
+        "erode": lambda: erode(outer, GRID),
     }[name]()
-    assert found.any() and not found[~given].any()
+    assert found.any() and not found[~outer].any()
 
 
 def test_a_chain_may_begin_with_masks():
@@ -195,13 +195,13 @@ def test_illegal_thresholds_are_refused():
 
 def test_each_part_of_the_given_mask_keeps_its_largest_piece():
     x, _, _ = GRID.axes()
-    given = ball(18) & (np.abs(x) > 2)
-    tissue = (given & (x > 4)) | (given & (x < -6)) | (ball(2, (-3, 0, 0)) & given)
+    outer = ball(18) & (np.abs(x) > 2)
+    tissue = (outer & (x > 4)) | (outer & (x < -6)) | (ball(2, (-3, 0, 0)) & outer)
     phase, magnitude = measure(tissue, field(), 40.0)
     for found in (
-        magnitude_mask(magnitude, given, GRID, closing=0.0),
-        quality_mask(phase, given, GRID, TE, closing=0.0),
-        erode_noisy(np.where(tissue, 0.01, 1.0) * given, given, GRID, depth_max=30.0),
+        magnitude_mask(magnitude, outer, GRID, closing=0.0),
+        quality_mask(phase, outer, GRID, TE, closing=0.0),
+        erode_noisy(np.where(tissue, 0.01, 1.0) * outer, outer, GRID, depth_max=30.0),
     ):
-        assert dice(found, (given & (x > 4)) | (given & (x < -6))) > 0.94
-        assert not found[ball(1.5, (-3.4, 0, 0)) & given].any()
+        assert dice(found, (outer & (x > 4)) | (outer & (x < -6))) > 0.94
+        assert not found[ball(1.5, (-3.4, 0, 0)) & outer].any()

@@ -40,7 +40,7 @@ def test_nothing_is_added_without_noise(scene):
 
 
 def test_the_noise_is_that_of_the_scan(scene):
-    """Its size is what the theory of the fit says, it is not the same for another seed, and it is in both fields."""
+    """Its size is that of the theory of the fit, it differs for another seed, and it is in both fields."""
     grid, mask, local, total, phase = scene
     errors = []
     for seed in (0, 1):

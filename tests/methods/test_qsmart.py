@@ -100,7 +100,7 @@ def test_smoothing_by_width_is_that_of_a_gaussian_of_each_width():
 
 
 def test_background_is_removed_and_what_is_narrower_stays():
-    """Deep in the mask a linear field goes, and a wave keeps 1 − exp(−(kσ)²/2) of its amplitude."""
+    """Deep in the mask a linear field is removed, and a wave keeps 1 − exp(−(kσ)²/2) of its amplitude."""
     grid = Grid((64, 60, 40), (1.0, 1.1, 1.6), OBLIQUE)
     x, y, z = grid.axes()
     inside = (np.abs(x) < 20) & (np.abs(y) < 20) & (np.abs(z) < 20)

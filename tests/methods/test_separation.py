@@ -81,7 +81,7 @@ def test_renaming_the_axes_changes_nothing(head, mixture):
 
 
 def test_without_r2prime_weight_or_mixture_the_field_alone_decides(head):
-    """R2′ of one sign in each voxel says the same as the field: χ is that of the field, and no voxel mixes."""
+    """R2′ of one sign in each voxel agrees with the field: χ is that of the field, and no voxel mixes."""
     chi = head.chi - head.chi[~head.mask].mean()
     rate = (DR * np.abs(chi) * head.mask).astype(np.float32)
     para, dia, _ = chi_separation(head.local_field, rate, head.mask, head.grid, 3.0)
@@ -184,7 +184,7 @@ def test_the_field_of_a_uniform_chi_does_not_count(head, mixture):
 
 
 def test_a_vein_whose_r2prime_is_too_small_does_little_harm(head, mixture):
-    """R2′ of blood is a third of Dr·χ; where it is believed, the vein has too little χ, and the tissue beside pays."""
+    """R2′ of blood is a third of Dr·χ; with full weight, it lowers χ of the vein, and spoils the tissue beside."""
     para, dia, field, rate = mixture
     x, y, _ = head.grid.axes()
     vein = ((x - 10) ** 2 + (y - 4) ** 2 < 2.5**2) & head.mask
@@ -195,12 +195,12 @@ def test_a_vein_whose_r2prime_is_too_small_does_little_harm(head, mixture):
     true = np.where(vein, np.float32(0.45), para)
     rate = np.where(vein, np.float32(22), rate)
     found = chi_separation(field, rate, head.mask, head.grid, 3.0)[0]
-    believed = chi_separation(field, rate, head.mask, head.grid, 3.0, reliable=(0.0, np.inf))[0]
-    missing, unsaid = (0.45 - v[vein].mean() for v in (believed, found))
+    full_weight = chi_separation(field, rate, head.mask, head.grid, 3.0, reliable=(0.0, np.inf))[0]
+    missing, unsaid = (0.45 - v[vein].mean() for v in (full_weight, found))
     assert missing > 0.2 * 0.45
     assert abs(unsaid) < 0.4 * missing
     beside = head.mask & ~vein & ((x - 10) ** 2 + (y - 4) ** 2 < 8**2)
-    assert oracles.nrmse(found, true, beside) < oracles.nrmse(believed, true, beside)
+    assert oracles.nrmse(found, true, beside) < oracles.nrmse(full_weight, true, beside)
 
 
 def test_r2prime_beyond_its_limits_counts_a_tenth(head, mixture):

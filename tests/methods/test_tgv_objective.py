@@ -115,7 +115,7 @@ class Block:
 
     def solve(self, alpha0, tolerance, iterations):
         """χ and w by the steps of the method, at its ratio of steps."""
-        where, by = gv.flags(self.inside, self.known), gv.steps(self.grid, 30.0, 10.0, 1.9)
+        where, by = gv.flags(self.inside, self.known), gv.step_sizes(self.grid, 30.0, 10.0, 1.9)
         dual, primal, ahead = (np.zeros((m, *self.grid.shape), np.float32) for m in (10, 5, 5))
         for _ in range(iterations):
             gv.dual_step(dual, ahead, self.data, where, self.grid, (ALPHA1, alpha0), by)

@@ -56,7 +56,7 @@ def offset(head):
 @pytest.mark.parametrize("way", ["template", "individual"])
 def test_romeo_is_right_in_every_voxel(echoes, coil, way, head, total, offset):
     if coil and echoes == "one":
-        pytest.skip("one echo cannot tell the offset from the field")
+        pytest.skip("one echo cannot separate the offset from the field")
     phase, magnitude, te = scan(total, head.mask, ECHOES[echoes], coil * offset)
     unwrapped = romeo(phase, magnitude, head.mask, head.grid, te, echoes=way)
     turns = (unwrapped - phase)[head.mask] / (2 * np.pi)
@@ -271,7 +271,7 @@ def test_bipolar_needs_three_echoes(head, total):
 
 
 def test_methods_that_weight_with_the_magnitude_do_without_any(head, total):
-    """A magnitude of zeros says nothing: the phase alone counts, and all that is right for even magnitudes is found."""
+    """A magnitude of zeros is ignored: the phase alone counts, as with a uniform magnitude."""
     phase, magnitude, te = scan(total, head.mask, ECHOES["even"])
     for method in (romeo, mcpc3ds, bipolar):
         found = method(phase, 0 * magnitude, head.mask, head.grid, te)

@@ -37,9 +37,9 @@ def magnitude_of(mask):
 
 
 def invert(method, field, mask, grid, te=TE, b0=B0, **settings):
-    given = {"local_field": field, "mask": mask, "grid": grid, "te": te, "b0": b0, "magnitude": magnitude_of(mask)}
-    given["magnitude"] = given["magnitude"][..., : len(te)]
-    return method(*(given[n] for n in method.consumes), **settings)
+    inputs = {"local_field": field, "mask": mask, "grid": grid, "te": te, "b0": b0, "magnitude": magnitude_of(mask)}
+    inputs["magnitude"] = inputs["magnitude"][..., : len(te)]
+    return method(*(inputs[n] for n in method.consumes), **settings)
 
 
 def variation(chi, size):
@@ -74,8 +74,8 @@ def test_renaming_the_axes_changes_nothing(method, head):
         order = [head.grid.shape.index(n) for n in field.shape]
         mask = np.ascontiguousarray(head.mask.transpose(order))
         magnitude = np.ascontiguousarray(magnitude_of(head.mask).transpose(*order, 3))
-        given = {"local_field": field, "mask": mask, "grid": grid, "te": TE, "b0": B0, "magnitude": magnitude}
-        return method(*(given[n] for n in method.consumes))
+        inputs = {"local_field": field, "mask": mask, "grid": grid, "te": TE, "b0": B0, "magnitude": magnitude}
+        return method(*(inputs[n] for n in method.consumes))
 
     def grid_of(order):
         g = head.grid
@@ -97,8 +97,8 @@ def test_moving_the_head_in_the_volume_moves_chi(method, head):
     field, mask = np.pad(noisy(head), move), np.pad(head.mask, move)
     wide = Grid(mask.shape, head.grid.voxel_size, head.grid.b0_dir)
     magnitude = np.pad(magnitude_of(head.mask), (*move, (0, 0)))
-    given = {"local_field": field, "mask": mask, "grid": wide, "te": TE, "b0": B0, "magnitude": magnitude}
-    chi = method(*(given[n] for n in method.consumes))[4:-1, :-6, 2:-3]
+    inputs = {"local_field": field, "mask": mask, "grid": wide, "te": TE, "b0": B0, "magnitude": magnitude}
+    chi = method(*(inputs[n] for n in method.consumes))[4:-1, :-6, 2:-3]
     np.testing.assert_allclose(chi, invert(method, noisy(head), head.mask, head.grid), atol=1e-5)
 
 
@@ -125,7 +125,7 @@ def test_the_missing_field_is_not_taken_for_zero(method, head):
 
 @pytest.mark.parametrize("method", [tv, tgv, l1_qsm, hd_qsm, wh_qsm])
 def test_stronger_sources_are_found_as_fast(method, head):
-    """λ goes with the field (an L1 data term's has no unit); all else follows by itself."""
+    """λ is in proportion to the field (that of an L1 data term has no unit); all else follows."""
     scaled = {} if method is l1_qsm else {"regularisation": 10 * method.settings["regularisation"]}
     plain = invert(method, noisy(head), head.mask, head.grid)
     strong = invert(method, 10 * noisy(head), head.mask, head.grid, **scaled)
@@ -133,7 +133,7 @@ def test_stronger_sources_are_found_as_fast(method, head):
 
 
 class Block:
-    """A volume of structures that its mask fills, so that all of the objective is seen; oblique B0.
+    """A volume of structures that its mask fills, so that the objective is evaluated everywhere; oblique B0.
 
     The sizes are odd, and suit the FFT, so that nothing is padded.
     """
@@ -410,7 +410,7 @@ def test_weak_harmonic_removes_a_planted_background(head):
 
 
 def test_zero_harmonic_penalty_would_take_all_and_a_large_one_little(head):
-    """β says what φ may take: the stiffer, the more of the field is left to χ."""
+    """The larger β, the stiffer φ, and the more of the field is explained by χ."""
     kept = [
         np.linalg.norm(invert(wh_qsm, noisy(head), head.mask, head.grid, harmonic_weight=b, harmonic_penalty=p))
         for b, p in ((1e-3, 1e-4), (1.0, 0.02), (150.0, 3.0))

@@ -120,10 +120,10 @@ def test_division_does_as_the_plain_one():
     kernel = dipole_kernel(grid, SHAPE)
     normal = kernel**2 + laplacian_spectrum(grid, SHAPE)
     normal[0, 0, 0] = 1
-    target, asked = rfftn(volumes(*SHAPE)), rfftn(volumes(*SHAPE, seed=1))
-    expected = (target.astype(complex) * kernel + asked) / normal
+    target, right = rfftn(volumes(*SHAPE)), rfftn(volumes(*SHAPE, seed=1))
+    expected = (target.astype(complex) * kernel + right) / normal
     move = array_api_strict.asarray
-    for found in (divide(*map(move, (target, asked, kernel, normal))), divide(target, asked, kernel, normal)):
+    for found in (divide(*map(move, (target, right, kernel, normal))), divide(target, right, kernel, normal)):
         np.testing.assert_allclose(to_numpy(found[0]), expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(to_numpy(found[1]), expected * kernel, rtol=1e-4, atol=1e-5)
 
@@ -138,20 +138,20 @@ def test_generalised_variation_step_solves_for_chi_and_slope_together():
     rho1, rho0, t1 = 0.6, 0.6, 1 / 3
     slopes = gradient(start, SIZE)
     aim = slopes - 2 * np.clip(slopes, -t1, t1)
-    seen = []
+    vectors = []
     real = generalised_variation.step
 
     def spy(vector, tensor, chi, v, *rest):
-        seen.append(np.stack(v))
+        vectors.append(np.stack(v))
         real(vector, tensor, chi, v, *rest)
 
     normal = data.normal(variation.normal)
     normal[0, 0, 0] = 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generalised_variation, "step", spy)
-        chi_hat, _ = data.solve(variation.ask(), normal)
-        variation.answer(chi_hat, 1.0)
-    chi, v = variation.chi, seen[0]
+        chi_hat, _ = data.solve(variation.right_hand_side(), normal)
+        variation.update(chi_hat, 1.0)
+    chi, v = variation.chi, vectors[0]
     misfit = gradient(chi, SIZE) - v - aim
     by_chi = convolve(convolve(chi, kernel) - target, kernel) + rho1 * divergence(misfit)
     by_v = rho0 * symmetrised_gradient_adjoint(symmetrised_gradient(v, SIZE), SIZE) - rho1 * misfit
@@ -167,16 +167,16 @@ def test_harmonic_step_solves_for_chi_and_background_together():
     """It minimises ½‖Dχ + φ − t‖² + ρ/2 ‖−∇²φ − ĥ‖² + R: the slopes by χ and by φ vanish."""
     grid = Grid(SHAPE, SIZE, OBLIQUE)
     kernel, laplacian = dipole_kernel(grid, SHAPE), laplacian_spectrum(grid, SHAPE)
-    field, asked = volumes(*SHAPE), volumes(*SHAPE, seed=1)
+    field, right = volumes(*SHAPE), volumes(*SHAPE, seed=1)
     inside, zero = np.ones(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
-    asked -= asked.mean()
+    right -= right.mean()
     data = HarmonicData(kernel, field, zero, inside, grid, weight=2.0, penalty=0.7)
     normal = data.normal(0.1 * laplacian)
     normal[0, 0, 0] = 1
-    chi_hat, field_hat = data.solve(rfftn(asked), normal)
+    chi_hat, field_hat = data.solve(rfftn(right), normal)
     chi, model = irfftn(chi_hat, SHAPE), irfftn(field_hat, SHAPE)
     phi = model - convolve(chi, kernel)
-    by_chi = convolve(model - field, kernel) + 0.1 * convolve(chi, laplacian) - asked
+    by_chi = convolve(model - field, kernel) + 0.1 * convolve(chi, laplacian) - right
     by_phi = model - field + 0.7 * convolve(phi, laplacian**2)
     assert np.linalg.norm(by_chi) < 1e-4 * np.linalg.norm(field)
     assert np.linalg.norm(by_phi) < 1e-4 * np.linalg.norm(field)

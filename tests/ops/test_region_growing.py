@@ -16,7 +16,7 @@ def wrap(phase):
 
 @pytest.fixture
 def noisy():
-    """A steep ramp with noise, so that the path matters, and a magnitude that tells where."""
+    """A steep ramp with noise, so that the path matters, and a magnitude that shows where."""
     rng = np.random.default_rng(0)
     x, y, z = np.indices(SHAPE)
     magnitude = rng.uniform(0.1, 1, SHAPE).astype(np.float32)

@@ -62,8 +62,8 @@ def test_every_start_is_tidy(tmp_path):
         (
             "python",
             "mine.py",
-            "return refer_to_mask(window.put(chi, mask), mask)",
-            "return refer_to_mask(window.put(chi, mask), mask) + np.float32(0.1)",
+            "return subtract_mask_mean(window.put(chi, mask), mask)",
+            "return subtract_mask_mean(window.put(chi, mask), mask) + np.float32(0.1)",
             "outside_the_mask",
         ),
         ("python", "mine.py", "    window = Window", "    local_field *= 1\n    window = Window", "leaves_alone"),

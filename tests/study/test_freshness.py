@@ -1,11 +1,13 @@
 """What is run again after a change: for each kind of file, exactly the jobs whose result it can change."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from qsmbench import dependencies
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.dependencies import PACKAGE, code_of, meaning
 from qsmbench.paths import share
 from qsmbench.study import config, contents
@@ -127,6 +129,26 @@ def test_a_changed_file_reruns_what_it_can_change(folder, monkeypatch, file, exp
 
     monkeypatch.setattr(dependencies, "meaning", otherwise)
     monkeypatch.setattr(contents, "meaning", otherwise)
+    after = made_from(folder)
+    dependencies._code_of.cache_clear()
+    assert {name for name in before if after[name] != before[name]} == expected
+
+
+@pytest.mark.parametrize(
+    ("artifact", "change", "expected"),
+    [
+        ("r2star", {"unit": "1/ms"}, {SIMULATE, "report"}),
+        ("chi", {"scale": None}, {PICTURES, "report"}),
+        ("unwrapped", {"dtype": float}, {*steps("romeo", "romeo.fit"), "report"}),
+        ("fat", {"meaning": "other words"}, {"report"}),
+    ],
+)
+def test_a_row_of_the_artifact_table_concerns_those_who_use_it(folder, monkeypatch, artifact, change, expected):
+    """The report shows what the table says, so that it rests on all of it; of other jobs, rows count one by one."""
+    before = made_from(folder)
+    monkeypatch.setitem(ARTIFACTS, artifact, replace(ARTIFACTS[artifact], **change))
+    table = PACKAGE / "data" / "artifacts.py"
+    monkeypatch.setattr(dependencies, "meaning", lambda path: "changed" if path == table else meaning(path))
     after = made_from(folder)
     dependencies._code_of.cache_clear()
     assert {name for name in before if after[name] != before[name]} == expected

@@ -1,6 +1,7 @@
 """Whole studies, small ones, through Snakemake: what runs, what runs again, and what a failing method leaves."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def test_a_study_with_methods_that_fail(sandbox):
     scores = sandbox.scores()
     assert scores.columns.tolist() == [
         *("dataset", "chain", "artifact", "metric", "region", "support", "value", "unit", "reason"),
-        *("group", "phantom", "scenario", "case", "subject", "protocol", "orientation", "seed", "voxel_size"),
+        *("group", "phantom", "scenario", "case", "subject", "protocol", "seed", "orientation", "voxel_size"),
     ]
     assert set(scores.group) == {"sphere_brain-3t"}
     assert scores.groupby("dataset").seed.first().tolist() == [0, 1]
@@ -307,3 +308,134 @@ def test_a_killed_study_goes_on_and_a_running_one_is_left_alone(sandbox):
     done = sandbox.run()
     assert done.returncode == 0, done.stderr
     assert sandbox.runs()[TRUTH] == before[TRUTH]
+
+
+KILLERS = {
+    "leaving": "import os; os._exit(0)",
+    "crashing_at_import": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "stopping": "raise KeyboardInterrupt",
+    "exiting": "import sys; sys.exit(0)",
+    "broken": "def mine(",
+    "empty": "mine = 3",
+}
+
+
+def test_what_a_file_does_as_it_is_imported_ends_only_its_own_row(sandbox):
+    for name, text in KILLERS.items():
+        (sandbox.folder / f"{name}.py").write_text(text)
+    sandbox.study(["zero"], ONE)
+    content = yaml.safe_load((sandbox.folder / "s.yaml").read_text())
+    content["methods"] = {name: {"use": f"{name}.py"} for name in KILLERS}
+    content["chains"] = ["zero", *KILLERS, "romeo.leaving.tkd"]
+    (sandbox.folder / "s.yaml").write_text(yaml.safe_dump(content))
+    done = sandbox.run()
+    assert done.returncode == 4
+    assert "7 chains failed or missing" in flat(done.stderr)
+    scores = sandbox.scores()
+    assert value(scores, "zero", "nrmse") == [100.0]
+    reasons = scores[scores.metric == "status"].set_index("chain").reason
+    assert reasons["leaving"] == "failed: leaving.py: cannot be imported: the process ended (exit code 0)"
+    assert "killed by SIGSEGV" in reasons["crashing_at_import"]
+    assert "KeyboardInterrupt" in reasons["stopping"]
+    assert "SystemExit" in reasons["exiting"]
+    assert "SyntaxError" in reasons["broken"]
+    assert "declares no method 'empty'" in reasons["empty"]
+    assert reasons["romeo.leaving.tkd"].startswith("skipped: romeo.leaving: leaving.py: cannot be imported")
+
+
+@pytest.mark.parametrize("name", ["leaving", "crashing_at_import", "stopping"])
+def test_conform_says_that_a_file_cannot_be_imported(sandbox, name):
+    (sandbox.folder / f"{name}.py").write_text(KILLERS[name])
+    done = sandbox.run("conform", f"{name}.py")
+    assert done.returncode == 4
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_file_that_never_ends_as_it_is_imported(tmp_path, monkeypatch):
+    from qsmbench import probe
+    from qsmbench.run import registry
+
+    monkeypatch.setattr(probe, "TIME_LIMIT", 3)
+    (tmp_path / "looping.py").write_text("while True: pass")
+    start = time.monotonic()
+    assert registry.describe(str(tmp_path / "looping.py")).broken.endswith("cannot be imported: took longer than 3 s")
+    assert time.monotonic() - start < 10
+
+
+def test_a_chain_may_end_in_anything(sandbox):
+    """A mask is scored as one, an unwrapped phase is not, and neither stops the others."""
+    sandbox.study(["truth", "truth.tkd", "magnitude_mask", "romeo", "r2star_log"], ONE)
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    scores = sandbox.scores()
+    assert 0 < value(scores, "magnitude_mask", "dice")[0] <= 1
+    assert value(scores, "r2star_log", "nrmse")[0] > 0
+    assert scores[scores.chain == "romeo"].metric.tolist() == ["time", "peak_memory", "not_scored"]
+    assert scores[(scores.chain == "romeo") & (scores.metric == "not_scored")].reason.iloc[0] != ""
+    pictures = {f.stem for f in (sandbox.folder / "results/s/sphere_brain-3t_seed-0/pictures").iterdir()}
+    assert {"truth", "truth.tkd", "magnitude_mask", "r2star_log"} <= pictures
+
+
+def test_a_run_from_elsewhere_sees_what_has_changed(sandbox):
+    """The study's folder alone knows what each result was made from."""
+    sandbox.study(["zero", "truth.tkd"], ONE)
+    assert sandbox.run().returncode == 0
+    before, old = sandbox.runs(), value(sandbox.scores(), "truth.tkd", "nrmse")
+    shutil.rmtree(sandbox.folder / ".snakemake")
+    elsewhere = sandbox.folder / "elsewhere"
+    elsewhere.mkdir()
+    content = yaml.safe_load((sandbox.folder / "s.yaml").read_text())
+    content["results"] = str(sandbox.folder / "results")
+    command = sandbox.command("run", str(sandbox.folder / "s.yaml"), "--cores", "2")
+    for setting, expected in ((0.15, set()), (0.3, {"sphere_brain-3t_seed-0/truth.tkd"})):
+        content["methods"] = {"tkd": {"set": {"threshold": setting}}} if setting != 0.15 else {}
+        (sandbox.folder / "s.yaml").write_text(yaml.safe_dump(content))
+        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        after = sandbox.runs()
+        assert {name for name in after if after[name] != before[name]} == expected
+    assert value(sandbox.scores(), "truth.tkd", "nrmse") != old
+
+
+def test_a_job_whose_study_was_changed_meanwhile_leaves_nothing(sandbox):
+    """An orphan of a killed run must not overwrite what a later run makes."""
+    from dataclasses import replace
+
+    from qsmbench.run.specs import read_job, write_spec
+
+    sandbox.study(["zero"], ONE)
+    assert sandbox.run().returncode == 0
+    folder = sandbox.folder / "results" / "s"
+    record, file = folder / "sphere_brain-3t" / "simulation.json", folder / ".jobs" / "sphere_brain-3t/simulation.json"
+    job = read_job(file)
+    record.unlink()
+    orphan = subprocess.Popen(
+        [sys.executable, "-m", "qsmbench.study.jobs", str(file.relative_to(sandbox.folder))],
+        cwd=sandbox.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(folder.rglob(".making-*")):
+        assert orphan.poll() is None
+        time.sleep(0.01)
+    write_spec(file, replace(job, settings={**job.settings, "set": {"voxel_size": 5}}))
+    _, said = orphan.communicate(timeout=60)
+    assert orphan.returncode == 1
+    assert "has been changed or removed meanwhile" in said
+    assert not record.exists()
+    assert not list(folder.rglob(".making-*"))
+
+
+def test_rerun_and_force(sandbox):
+    sandbox.study(["zero", "truth.tkd"], ONE)
+    assert sandbox.run().returncode == 0
+    before = sandbox.runs()
+    assert sandbox.run("run", "s.yaml", "--rerun", "truth.tkd").returncode == 0
+    after = sandbox.runs()
+    assert {name.partition("/")[2] for name in after if after[name] != before[name]} == {"truth", "truth.tkd"}
+    assert sandbox.run("run", "s.yaml", "--force").returncode == 0
+    again = sandbox.runs()
+    assert all(again[name] != after[name] for name in after)
+    done = sandbox.run("run", "s.yaml", "--rerun", "truth.nothing")
+    assert done.returncode == 2
+    assert "--rerun truth.nothing: the study has no such chain; there are zero, truth.tkd" in flat(done.stderr)

@@ -15,19 +15,14 @@ def lbv(total_field, mask, grid, *, peel=0, tolerance=1e-2, max_iterations=100):
 
     So the local field has the Laplacian of the total field, and is zero on the boundary: the outermost layer of voxels
     of the mask, which then leave it. The Laplacian is the sum of the differences to the six neighbours. Zhou 2014
-    solve the system by multigrid; here it is conjugate gradients, preconditioned with the Laplacian of the whole box.
+    solve the system by multigrid; here by conjugate gradients, preconditioned with the Laplacian of the whole box.
 
     Args:
-        total_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size.
-        peel: layers of voxels to take off the mask first, where they are too noisy to be a boundary.
+        peel: number of layers of voxels to remove from the mask first, if they are too noisy for boundary values.
         tolerance: stop when the residual has fallen to this fraction of its start (see `ops.solvers.restricted`).
-        max_iterations: stop then at the latest.
 
     Returns:
-        local_field: (nx, ny, nz) float32, ppm.
-        mask: (nx, ny, nz) bool, less its outermost `peel` + 1 layers.
+        mask: (nx, ny, nz) bool, without its outermost `peel` + 1 layers.
 
     Raises:
         NotApplicable: the mask has no voxel inside its boundary.

@@ -11,21 +11,14 @@ from qsmbench.ops.solvers.solve import cgls
 def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=50, pad=20.0):
     """Projection onto dipole fields: subtract the best fit of sources outside the mask.
 
-    Least squares for the dipoles outside, by conjugate gradients. The sources sit in the bounding box of the mask and
-    in `pad` around it, whether or not the volume reaches so far: what matters is the field that they make in the mask.
-    A cyclic copy of such a source lies outside the mask too, and its field is as good a background as any other, so the
-    cyclic convolution does no harm.
+    The sources are found by least squares of their field in the mask, with conjugate gradients. They lie in the
+    bounding box of the mask and in `pad` around it, even beyond the volume. Cyclic copies of a source lie outside the
+    mask too, and their field is harmonic in it, so that the cyclic convolution does no harm.
 
     Args:
-        total_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
         tolerance: stop when the gradient of the least squares has fallen to this fraction of its start.
-        max_iterations: stop then at the latest; stopping early leaves the sources regularised.
-        pad: room for sources between the mask and its cyclic copies, mm along each axis.
-
-    Returns:
-        local_field: (nx, ny, nz) float32, ppm.
+        max_iterations: largest number of iterations; stopping early regularises the sources.
+        pad: space for sources between the mask and its cyclic copies, mm along each axis.
 
     Reference:
         Liu 2011, doi:10.1002/nbm.1670.

@@ -8,37 +8,30 @@ from qsmbench.ops.solvers.restricted import solve_restricted
 
 @method(produces=("local_field", "mask"), reference="Sun & Wilman 2014, doi:10.1002/mrm.24765", portable=True)
 def resharp(total_field, mask, grid, *, radius=4.0, regularisation=1e-4, tolerance=1e-2, max_iterations=100):
-    """RESHARP: the minimiser of ‖M(C·local − C·field)‖² + λ‖local‖², C taking away the mean over a ball.
+    """RESHARP: the minimiser of ‖M(C·local − C·field)‖² + λ‖local‖², C subtracting the mean over a ball.
 
-    M is the mask without the voxels around which the ball does not fit. Where SHARP divides in k-space, as though the
-    filtered field were known everywhere, RESHARP asks for a small local field that has the filtered field inside M.
+    M is the mask without the voxels around which the ball does not fit. SHARP divides in k-space, as if the filtered
+    field were known everywhere; RESHARP finds a small local field that has the filtered field inside M.
 
-    The minimiser is C·M·y, where y solves (M·C²·M + λ)·y = M·C·field: a system that lives inside M alone, half as
-    costly as the normal equations for the local field, and solved by preconditioned conjugate gradients. Only voxels
-    of the mask take part, for no ball around a voxel of M leaves it.
+    The minimiser is C·M·y, where y solves (M·C²·M + λ)·y = M·C·field: a system inside M only, with half the cost of the
+    normal equations for the local field, solved by preconditioned conjugate gradients. Only voxels of the mask
+    contribute, since balls around voxels of M lie in it.
 
     Args:
-        total_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size.
-        radius: of the ball, mm; not less than the longest side of a voxel is used.
-        regularisation: λ, without unit.
+        regularisation: λ, weight of the regularisation, without unit.
         tolerance: stop when the residual has fallen to this fraction of its start (see `ops.solvers.restricted`).
-        max_iterations: stop then at the latest.
 
     Returns:
-        local_field: (nx, ny, nz) float32, ppm.
         mask: (nx, ny, nz) bool, eroded.
 
     Raises:
-        NotApplicable: the ball fits nowhere into the mask.
+        NotApplicable: the ball fits nowhere in the mask.
 
     Reference:
         Sun & Wilman 2014, doi:10.1002/mrm.24765.
     """
     mean = SphericalMean(mask, grid, radius)
     passed = 1 - mean.kernel
-    filtered = mean.without_mean(mean.window.take(total_field, mask))
+    filtered = mean.subtract_mean(total_field)
     sources = solve_restricted(passed**2 + regularisation, mean.centres, filtered, tolerance, max_iterations)
-    eroded = mean.window.put(mean.centres, mask)
-    return mean.window.put(convolve(sources, passed), eroded), eroded
+    return mean.finish(convolve(sources, passed))

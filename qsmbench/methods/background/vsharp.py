@@ -6,28 +6,24 @@ from qsmbench.errors import NotApplicable
 from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like, namespace
 from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
-from qsmbench.ops.kernels.sphere import ball_centres, smv_kernel, undo_smv
+from qsmbench.ops.kernels.sphere import ball_centres, deconvolve_smv, smv_kernel
 
 
 @method(produces=("local_field", "mask"), reference="Wu 2012, doi:10.1002/mrm.23000", portable=True)
 def vsharp(total_field, mask, grid, *, radius_max=12.0, radius_min=2.0, radius_step=2.0, threshold=0.05):
-    """V-SHARP: take the mean over the largest ball that fits into the mask away, and undo the filtering.
+    """V-SHARP: subtract the mean over the largest ball that fits in the mask, and deconvolve.
 
-    A harmonic field equals its mean over any ball, so field minus mean is free of background. That filters the
-    local field too; it is deconvolved with the largest ball's kernel, leaving out frequencies below `threshold`.
-    Voxels around which not even the smallest ball fits leave the mask.
+    A harmonic field equals its mean over any ball, so that the field minus its mean is free of background. That filters
+    the local field too; it is deconvolved with the kernel of the largest ball, except for frequencies at which the
+    filter is below `threshold`. Voxels around which not even the smallest ball fits are removed from the mask.
 
     Args:
-        total_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size.
-        radius_max: of the largest ball, mm; the balls grow from the smallest by `radius_step` up to it.
-        radius_min: of the smallest ball, mm; not less than the longest side of a voxel is used.
-        radius_step: between the radii of the balls, mm.
-        threshold: frequencies that the filter passes with less than this are left out (truncated SVD).
+        radius_max: radius of the largest ball, mm; the radii go up to it from the smallest in steps.
+        radius_min: radius of the smallest ball, mm; not less than the longest side of a voxel is used.
+        radius_step: difference between the radii, mm.
+        threshold: smallest value of the filter that is divided by (truncated SVD).
 
     Returns:
-        local_field: (nx, ny, nz) float32, ppm.
         mask: (nx, ny, nz) bool, eroded.
 
     Raises:
@@ -52,14 +48,14 @@ def vsharp(total_field, mask, grid, *, radius_max=12.0, radius_min=2.0, radius_s
             continue
         largest = kernel if largest is None else largest
         mean = irfftn(kernel * field_hat, window.shape)
-        compute(_take_once, field, mean, centres, filtered, done, out=(filtered, done))
+        compute(_fill_new_centres, field, mean, centres, filtered, done, out=(filtered, done))
     if largest is None:
         raise NotApplicable(f"no ball of radius {smallest:g} mm fits into the mask")
 
     eroded = window.put(done, mask)
-    return window.put(undo_smv(filtered, largest, threshold), eroded), eroded
+    return window.put(deconvolve_smv(filtered, largest, threshold), eroded), eroded
 
 
-def _take_once(xp, field, mean, centres, filtered, done):
-    """The filtered field where a ball fits for the first time, and where one has fitted so far."""
+def _fill_new_centres(xp, field, mean, centres, filtered, done):
+    """Fill in the filtered field where a ball fits for the first time, and update where one has fitted."""
     return xp.where(centres & ~done, field - mean, filtered), done | centres

@@ -10,20 +10,11 @@ from qsmbench.method import method
 def arlo(magnitude, mask, te, *, r2star_max=1000.0):
     """ARLO: the integral of an exponential is T2* times its decrease, which gives T2* without iterations.
 
-    For three echoes that follow one another, the integral is approximated by Simpson's rule; least squares over all
-    such triples, with the last echo of each as the one that is predicted, has a solution in closed form. Echoes need
-    not be evenly spaced: the parabola through the three points is integrated in any case. Then the rule is of lower
-    order, and R2* a little biased (0.1 % at 100/s and spacings of 4 and 6 ms by turns); the weights of the triples,
-    which would differ slightly, are kept equal. There is no noise floor in the model.
-
-    Args:
-        magnitude: (nx, ny, nz, n_echoes) a.u.
-        mask: (nx, ny, nz) bool.
-        te: (n_echoes,) echo times, s.
-        r2star_max: what lies beyond, or below zero, is set to the limit, 1/s.
-
-    Returns:
-        r2star: (nx, ny, nz) float32, 1/s.
+    The integral over three consecutive echoes is approximated by Simpson's rule; least squares over all such triples,
+    which predict the last echo of each, has a solution in closed form. If echoes are not evenly spaced, the parabola
+    through the three points is integrated. Then the rule is of lower order, and R2* slightly biased (0.1 % at 100/s and
+    alternating spacings of 4 and 6 ms); the weights of the triples, which would differ slightly, are kept equal. The
+    model has no noise floor.
 
     Raises:
         NotApplicable: there are fewer than three echoes.
@@ -48,7 +39,7 @@ def arlo(magnitude, mask, te, *, r2star_max=1000.0):
 
 
 def _parabola(h1, h2):
-    """Weights of three points, h1 and h2 apart [s], in the integral of the parabola through them."""
+    """Compute the weights of three points, h1 and h2 apart [s], in the integral of the parabola through them."""
     h = h1 + h2
     weights = h / 6 * (2 - h2 / h1), h**3 / (6 * h1 * h2), h / 6 * (2 - h1 / h2)
     return tuple(np.float32(w) for w in weights)

@@ -4,24 +4,15 @@ import numpy as np
 
 from qsmbench.errors import NotApplicable
 from qsmbench.method import method
-from qsmbench.ops.phase.echo_line import echo_weights, straight_line
+from qsmbench.ops.phase.echo_line import echo_weights, fit_line
 
 
 @method(produces="r2star", reference="Salvador 2005, doi:10.1002/hbm.20076")
 def r2star_log(magnitude, mask, te, *, r2star_max=1000.0):
-    """Log-linear fit: weighted least squares of the magnitude's logarithm over echo time.
+    """Log-linear fit: weighted least squares of the logarithm of the magnitude over echo time.
 
-    The logarithm's variance goes as 1/magnitude², so the echoes are weighted with magnitude². There is no noise
-    floor in the model: where the signal sinks into the noise, R2* comes out too small.
-
-    Args:
-        magnitude: (nx, ny, nz, n_echoes) a.u.
-        mask: (nx, ny, nz) bool.
-        te: (n_echoes,) echo times, s.
-        r2star_max: what lies beyond, or below zero, is set to the limit, 1/s.
-
-    Returns:
-        r2star: (nx, ny, nz) float32, 1/s.
+    The variance of the logarithm is in proportion to 1/magnitude², so the echoes are weighted with magnitude². The
+    model has no noise floor: where the signal falls to the level of the noise, R2* is underestimated.
 
     Raises:
         NotApplicable: there is a single echo.
@@ -33,9 +24,9 @@ def r2star_log(magnitude, mask, te, *, r2star_max=1000.0):
         raise NotApplicable("R2* needs two echoes at least, and there is one")
     signal = magnitude[mask]
     weight = echo_weights(signal)
-    # an echo without signal has no weight, and its logarithm does not count
+    # an echo without signal has no weight, so that its logarithm does not matter
     logarithm = np.log(signal, where=signal > 0, out=np.zeros(signal.shape, np.float32))
-    _, slope, _ = straight_line(logarithm, weight, te.astype(np.float32))
+    _, slope, _ = fit_line(logarithm, weight, te.astype(np.float32))
     r2star = np.zeros(mask.shape, np.float32)
     r2star[mask] = np.clip(-slope, 0, r2star_max)
     return r2star

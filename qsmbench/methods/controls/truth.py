@@ -11,9 +11,6 @@ def truth(chi):
     """Control: the true χ.
 
     Args:
-        chi: (nx, ny, nz) float32, ppm, the truth.
-
-    Returns:
-        chi: the same.
+        chi: (nx, ny, nz) ppm: the truth.
     """
     return chi

@@ -7,12 +7,5 @@ from qsmbench.method import method
 
 @method(produces="chi", reference="control")
 def zero(mask):
-    """Control: χ = 0 everywhere.
-
-    Args:
-        mask: (nx, ny, nz) bool.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm.
-    """
+    """Control: χ = 0 everywhere."""
     return np.zeros(mask.shape, np.float32)

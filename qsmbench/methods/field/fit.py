@@ -5,7 +5,9 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import method
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import echo_weights, noise_of_scan, slope_noise, straight_line
+from qsmbench.ops.phase.echo_line import echo_weights, fit_line, slope_noise
+from qsmbench.ops.phase.noise import estimate_noise
+from qsmbench.ops.phase.wrap import nearest
 from qsmbench.units import rad_per_ppm
 
 WEIGHTING = ("magnitude", "none")
@@ -15,31 +17,18 @@ WEIGHTING = ("magnitude", "none")
 def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offset_smoothing=5.0):
     """Weighted linear fit of the phase over echo time.
 
-    The phase's variance goes as 1/magnitude², so the echoes are weighted with magnitude². The phase at TE = 0 is
-    that of the transmit and receive coils, and smooth. An intercept fitted freely in each voxel would cost much of the
-    precision (a factor 2.4 in standard deviation for four even echoes). So the fitted intercept is smoothed and
-    subtracted, and the slope fitted again without one. Whole turns by which all echoes of a voxel differ from its
-    surroundings are part of its intercept, and leave the field untouched. A single echo is taken to have no phase
-    at TE = 0.
+    The variance of the phase is in proportion to 1/magnitude², so the echoes are weighted with magnitude². The phase at
+    TE = 0 is that of the transmit and receive coils, and smooth. A free intercept in each voxel would cost much of the
+    precision (a factor 2.4 in standard deviation for four evenly spaced echoes). So the fitted intercept is smoothed
+    and subtracted, and the slope fitted again without one. Whole turns that are common to all echoes of a voxel are
+    part of its intercept, and do not affect the field. With a single echo, the phase at TE = 0 is assumed to be zero.
 
-    The noise of the field is that of the phase, carried through the fit. How large it is, one number for the whole
-    scan, is read off what the lines leave over, so that what disturbs them everywhere counts as noise; one echo leaves
-    nothing, and its magnitude must say. The noise is taken to be the same everywhere in real and imaginary part.
+    The noise of the field is that of the phase, propagated through the fit. Its level, one number for the whole scan,
+    is estimated from the residuals of the lines, so that systematic deviations count as noise; for a single echo, from
+    its magnitude. The noise in real and imaginary part is assumed to be uniform.
 
     Args:
-        unwrapped: (nx, ny, nz, n_echoes) rad.
-        magnitude: (nx, ny, nz, n_echoes) a.u.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size.
-        te: (n_echoes,) echo times, s.
-        b0: T.
-        weighting: "magnitude": by its square; "none": all echoes alike.
-        offset_smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0 leaves each voxel
-            its own intercept.
-
-    Returns:
-        total_field: (nx, ny, nz) float32, ppm.
-        field_noise: (nx, ny, nz) float32, ppm, standard deviation.
+        weighting: "magnitude": by its square; "none": uniform over the echoes.
 
     Raises:
         QsmbenchError: `weighting` is neither of the two.
@@ -57,7 +46,7 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
     if te.size > 1:
         phase -= _offset(phase, weight, mask, grid, te, offset_smoothing)[:, None]
         smoothing = smoothing_weights(grid, offset_smoothing)
-    sigma = noise_of_scan(phase, signal, te, smoothing, magnitude, mask)
+    sigma = estimate_noise(phase, signal, te, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = (weight * phase) @ te / (weight @ te**2) / rad_per_ppm(b0, 1.0)
     noise[mask] = slope_noise(weight, signal, te, sigma, smoothing) / rad_per_ppm(b0, 1.0)
@@ -65,10 +54,10 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
 
 
 def _offset(phase, weight, mask, grid, te, sigma):
-    """Smoothed phase at TE = 0 [rad] of the voxels in the mask, plus each voxel's own whole turns."""
-    intercept, _, information = straight_line(phase, weight, te)
+    """Compute the smoothed phase at TE = 0 [rad] of the voxels in the mask, plus the whole turns of each voxel."""
+    intercept, _, information = fit_line(phase, weight, te)
     smooth = smooth_phase(_volume(intercept, mask), _volume(information, mask), mask, grid, sigma)[mask]
-    return smooth + np.float32(2 * np.pi) * np.round((intercept - smooth) / np.float32(2 * np.pi))
+    return nearest(np, smooth, intercept)
 
 
 def _volume(values, mask):

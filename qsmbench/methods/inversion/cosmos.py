@@ -7,8 +7,9 @@ from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like, masked, namespace, to_numpy
 from qsmbench.ops.arrays.fft import Window, irfftn, rfftn
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.ops.solvers.solve import cg
+from qsmbench.ops.solvers.weight import field_weight
 
 _FEWEST = 3
 _WEAKEST = 1e-3
@@ -20,26 +21,21 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
     """COSMOS: least squares over the local fields of three or more orientations of the head.
 
     The dipole kernel of one orientation vanishes on a double cone; three cones around different axes have no
-    direction in common, so that no regularisation is needed. The closed form χ = Σ D·field / Σ D² takes the field as
-    zero outside the masks. The iterative solution, which starts there, does not: it minimises Σ ‖W(Dχ − field)‖² with
-    W = precision of the field inside each mask and 0 outside, for χ inside the reference's mask.
+    direction in common, so that no regularisation is needed. The closed form χ = Σ D·field / Σ D² assumes a
+    field of zero outside the masks. The iterative solution, which starts from it, does not: it minimises
+    Σ ‖W(Dχ − field)‖² over χ inside the mask of the reference, W being the relative precision of the field by the
+    magnitude inside each mask and 0 outside.
 
     Args:
-        mask: (nx, ny, nz) bool, of the reference.
-        orientations: three or more `Orientation`s (local_field in ppm, mask, grid with its b0_dir, perhaps weight), all
-            on the voxels of the reference.
-        grid: of the reference.
-        iterative: minimise by conjugate gradients; otherwise the closed form.
+        mask: (nx, ny, nz) bool: voxels of the reference to reconstruct.
+        orientations: three or more `Orientation`s, all on the voxels of the reference.
+        iterative: minimise by conjugate gradients; otherwise return the closed form.
         tolerance: stop when the gradient has fallen to this fraction of its start.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the masks, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        pad: zeros around the bounding box of all masks, mm along each axis.
 
     Raises:
-        NotApplicable: fewer than three orientations, or directions of B0 whose cones meet.
-        QsmbenchError: an orientation lies on other voxels than the reference.
+        NotApplicable: there are fewer than three orientations, or the cones of the directions of B0 meet.
+        QsmbenchError: an orientation is on other voxels than the reference.
 
     Reference:
         Liu 2009, doi:10.1002/mrm.21828.
@@ -63,7 +59,7 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
     kernels = [like(dipole_kernel(o.grid, window.shape), inside) for o in orientations]
     squares = sum(k**2 for k in kernels)  # zero at k = 0: the mean of χ is undetermined and left at zero
     squares = namespace(squares).clip(squares, _WEAKEST, None)  # smaller at single Nyquist frequencies only
-    fields, weights = zip(*(_taken(window, o, mask) for o in orientations), strict=True)
+    fields, weights = zip(*(_field_and_weight(window, o, mask) for o in orientations), strict=True)
 
     spectrum = _sources(fields, kernels)
     spectrum /= squares
@@ -82,13 +78,13 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
         right = masked(irfftn(_sources(fields, kernels), window.shape), inside)
         del f, fields
         chi = cg(normal, right, tolerance, max_iterations, start=chi)
-    return refer_to_mask(window.put(chi, mask), mask)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 def _smallest_sum(b0_dirs):
-    """The smallest ΣD² over all directions of k, taken half a degree apart on a spiral over the sphere."""
+    """Compute the smallest ΣD² over the directions of k, half a degree apart on a spiral over the sphere."""
     n = 200_000
-    z = (np.arange(n) + 0.5) / n  # the other half is the same
+    z = (np.arange(n) + 0.5) / n  # the other half is symmetric
     angle = np.pi * (1 + 5**0.5) * np.arange(n)
     k = np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
     return float(((1 / 3 - (b0_dirs @ k) ** 2) ** 2).sum(axis=0).min())
@@ -99,7 +95,7 @@ def _product(xp, a, b):
 
 
 def _sources(fields, kernels):
-    """Spectrum of Σ D·field."""
+    """Compute the spectrum of Σ D·field."""
     total = None
     for k, f in zip(kernels, fields, strict=True):
         spectrum = rfftn(f)
@@ -111,10 +107,11 @@ def _sources(fields, kernels):
     return total
 
 
-def _taken(window, orientation, other):
-    """The local field where it has any weight, and W², in the window, as arrays like `other`."""
+def _field_and_weight(window, orientation, other):
+    """Return the local field where it has any weight, and W², in the window, as arrays like `other`."""
     measured, field = (like(to_numpy(v), other) for v in (orientation.mask, orientation.local_field))
-    if orientation.weight is None:
+    if orientation.magnitude is None:
         return window.take(field, measured), window.take(like(to_numpy(orientation.mask) * np.float32(1), other))
-    weight = like(to_numpy(orientation.weight), other)
+    magnitude = to_numpy(orientation.magnitude)
+    weight = like(field_weight(magnitude, orientation.te, to_numpy(orientation.mask)), other)
     return window.take(field, measured & (weight > 0)), window.take(weight, measured) ** 2

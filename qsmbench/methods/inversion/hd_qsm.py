@@ -2,7 +2,8 @@
 
 from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, namespace
-from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.admm import FieldData, minimise
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.proximal import pull, quadratic
 from qsmbench.ops.solvers.robust import least_absolute
 from qsmbench.ops.solvers.total_variation import TotalVariation
@@ -26,29 +27,19 @@ def hd_qsm(
     max_iterations=80,
     pad=20.0,
 ):
-    """HD-QSM: a few steps with an L1 data term find the voxels that do not fit; then L2, in which they count less.
+    """HD-QSM: a few iterations with an L1 data term find inconsistent voxels; then L2, with less weight on them.
 
     The first stage goes towards the minimiser of ‖w(Dχ − field)‖₁ + λ₁‖∇χ‖₁. The second one starts from there and
-    minimises ½‖w(1 − d)(Dχ − field)‖² + λ‖∇χ‖₁, where d is |Dχ − field| of the first, divided by its maximum.
+    minimises ½‖w(1 − d)(Dχ − field)‖² + λ‖∇χ‖₁, where d is |Dχ − field| of the first stage, divided by its maximum. w
+    is the relative precision of the field by the magnitude. By ADMM.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        magnitude: (nx, ny, nz, n_echoes) a.u.; gives the relative precision w of the field.
-        mask: (nx, ny, nz) bool.
-        te: (n_echoes,) s.
-        grid: voxel size and B0 direction.
-        regularisation: λ, ppm·mm (the gradient is per mm).
-        first_regularisation: λ₁, mm.
+        first_regularisation: λ₁ of the first stage, mm.
         penalty: weight of the gradient splitting, in multiples of λ / |field| and λ₁ / |field|, mm.
         data_penalty: weight of the field splitting in the second stage.
         first_iterations: number of iterations of the first stage.
-        relaxation: over-relaxation of the splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations of the second stage.
-        max_iterations: of the second stage; stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        max_iterations: largest number of iterations of the second stage.
 
     Reference:
         Lambert 2022, doi:10.1002/mrm.29218.
@@ -65,7 +56,7 @@ def hd_qsm(
 
 
 def _agreement(field, model, inside):
-    """1 − d, where d is the difference of the two fields inside the mask over its maximum."""
-    apart = compute(lambda xp, f, m, i: xp.abs(f - m) * i, field, model, inside)
-    largest = float(namespace(apart).max(apart))
-    return 1 - apart / largest if largest > 0 else inside
+    """Return 1 − d, where d is the difference of the two fields inside the mask over its maximum."""
+    difference = compute(lambda xp, f, m, i: xp.abs(f - m) * i, field, model, inside)
+    largest = float(namespace(difference).max(difference))
+    return 1 - difference / largest if largest > 0 else inside

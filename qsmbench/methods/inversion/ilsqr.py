@@ -1,15 +1,15 @@
-"""Iterative least squares, with the streaks estimated from the ill-conditioned part of k-space and taken out."""
+"""Iterative least squares, minus the streaks, which are estimated from the ill-conditioned part of k-space."""
 
 import numpy as np
 
 from qsmbench.method import method
-from qsmbench.ops.arrays.algebra import dot
+from qsmbench.ops.arrays.algebra import dot, mean_inside
 from qsmbench.ops.arrays.array import like, masked, namespace, to_numpy
 from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
 from qsmbench.ops.arrays.fft import Window, convolve, irfftn, rfftn
 from qsmbench.ops.kernels.dipole import dipole_kernel
 from qsmbench.ops.kernels.sphere import smv_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.ops.solvers.residual import conjugate_residual
 from qsmbench.ops.solvers.solve import cg
 
@@ -32,20 +32,17 @@ def ilsqr(
     max_iterations=50,
     pad=30.0,
 ):
-    """iLSQR: least squares, minus what of it in the cone of k-space makes gradients where no boundary is.
+    """iLSQR: least squares, minus the part of it in the cone of k-space that makes gradients where χ has no boundary.
 
-    1. Least squares of the field, DWDχ = DW·field, in which voxels with a large Laplacian of the field count little.
-    2. Fast QSM, sign(D)·field with the cone smoothed, says where χ has boundaries.
-    3. The streaks are the volume with frequencies |D| < threshold alone that fits the gradient of step 1 best, away
-       from these boundaries. They are subtracted.
+    1. Least squares of the field, DWDχ = DW·field, with little weight on voxels with a large Laplacian of the field.
+    2. Fast QSM, sign(D)·field with the cone smoothed, shows where χ has boundaries.
+    3. The streaks are the volume of frequencies |D| < threshold whose gradient is closest to that of step 1, away from
+       these boundaries. They are subtracted.
 
-    LSQR on the symmetric systems 1 and 3 is replaced by solvers with the same aim and one operator an iteration:
-    conjugate residuals, and conjugate gradients that the inverse Laplacian speeds up.
+    LSQR on the symmetric systems 1 and 3 is replaced by solvers that need one operator per iteration: conjugate
+    residuals, and conjugate gradients preconditioned by the inverse Laplacian.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
         threshold: |D| below which k-space is ill-conditioned.
         rough: percentiles of the field's Laplacian, in absolute value, between which the weight in step 1 falls from
             1 to 0.
@@ -53,11 +50,7 @@ def ilsqr(
             from 1 to 0.
         tolerance: stop step 1 when its residual has fallen to this fraction of its start.
         streak_tolerance: stop step 3 when its gradient has fallen to this fraction of its start.
-        max_iterations: of steps 1 and 3 each; stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        max_iterations: largest number of iterations of steps 1 and 3 each.
 
     Reference:
         Li 2015, doi:10.1016/j.neuroimage.2014.12.043.
@@ -66,21 +59,21 @@ def ilsqr(
     inside, field = window.take_mask(mask), window.take(local_field, mask)
     kernel = like(dipole_kernel(grid, window.shape), field)
 
-    weight = _falling(_laplacian(field, inside, grid.voxel_size), inside, rough)
+    weight = _falling_weight(_laplacian(field, inside, grid.voxel_size), inside, rough)
     right = convolve(field * weight, kernel)
     chi = conjugate_residual(lambda x: convolve(convolve(x, kernel) * weight, kernel), right, tolerance, max_iterations)
     chi = masked(chi, inside)
 
     slopes = gradient(_fast_qsm(field, inside, kernel, grid), grid.voxel_size)
     xp = namespace(field)
-    flat = xp.stack([_falling(slopes[axis, ...], inside, boundaries) for axis in range(3)]) ** 2
+    flat = xp.stack([_falling_weight(slopes[axis, ...], inside, boundaries) for axis in range(3)]) ** 2
     del slopes
     streaks = _streaks(chi, flat, kernel, grid, threshold, streak_tolerance, max_iterations)
-    return refer_to_mask(window.put(chi - streaks, mask), mask)
+    return subtract_mask_mean(window.put(chi - streaks, mask), mask)
 
 
-def _falling(volume, inside, percentiles):
-    """Weight of a voxel: from 1 to 0 as |volume| rises from one percentile in the mask to the other, 0 outside."""
+def _falling_weight(volume, inside, percentiles):
+    """Compute weights that fall from 1 to 0 as |volume| rises between two percentiles in the mask; 0 outside."""
     size = abs(volume)
     low, high = (float(v) for v in np.percentile(to_numpy(size)[to_numpy(inside)], percentiles))
     if high <= low:
@@ -89,7 +82,7 @@ def _falling(volume, inside, percentiles):
 
 
 def _laplacian(volume, inside, voxel_size):
-    """Second differences summed, those that leave the mask taken as zero."""
+    """Sum the second differences, without those to voxels outside the mask."""
     xp = namespace(volume)
     total = xp.zeros_like(volume)
     for axis, d in enumerate(voxel_size):
@@ -100,7 +93,7 @@ def _laplacian(volume, inside, voxel_size):
 
 
 def _fast_qsm(field, inside, kernel, grid):
-    """χ [ppm] by sign(D)·field, with frequencies near the cone smoothed twice, on the scale of k-space division."""
+    """Compute χ [ppm] by sign(D)·field, with frequencies near the cone smoothed twice, scaled to k-space division."""
     xp = namespace(field)
     power = abs(kernel) ** _EXPONENT
     low, high = (float(v) for v in np.percentile(to_numpy(power), (1, 30)))
@@ -113,20 +106,18 @@ def _fast_qsm(field, inside, kernel, grid):
     reference = masked(irfftn(spectrum / xp.where(kernel < 0, -limited, limited), field.shape), inside)
     chi = masked(irfftn(spectrum * xp.sign(kernel) * mix, field.shape), inside)
     chi = masked(convolve(chi, mix), inside)
-    n_voxels = float(xp.sum(xp.astype(inside, xp.float64)))
-    mean, reference_mean = (float(xp.sum(v, dtype=xp.float64)) / n_voxels for v in (chi, reference))
-    chi = masked(chi - mean, inside)
+    chi = masked(chi - mean_inside(chi, inside), inside)
     square = dot(chi, chi)
     if square > 0:
-        chi *= dot(chi, masked(reference - reference_mean, inside)) / square
+        chi *= dot(chi, masked(reference - mean_inside(reference, inside), inside)) / square
     return chi
 
 
 def _streaks(chi, flat, kernel, grid, threshold, tolerance, max_iterations):
-    """The volume with frequencies |D| < threshold alone whose gradient is closest to that of χ where `flat` is not 0.
+    """Find the volume of frequencies |D| < threshold whose gradient is closest to that of χ where `flat` is not 0.
 
-    Conjugate gradients, preconditioned by the inverse Laplacian on these frequencies. All directions lie among them,
-    so that one Fourier round trip an iteration projects and preconditions at once.
+    By conjugate gradients, preconditioned by the inverse Laplacian on these frequencies: one Fourier round trip per
+    iteration projects and preconditions.
     """
     xp = namespace(chi)
     size = grid.voxel_size

@@ -1,7 +1,7 @@
 """Inversion with an L1 data term by the alternating direction method of multipliers."""
 
 from qsmbench.method import method
-from qsmbench.ops.solvers.admm import Problem
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.robust import least_absolute
 
 
@@ -23,25 +23,12 @@ def l1_qsm(
 ):
     """L1-QSM: the minimiser of ‖w(Dχ − field)‖₁ + λ‖∇χ‖₁.
 
-    A voxel whose field is quite wrong pulls no more than one whose field is a little wrong, so outliers (wraps, flow,
-    strong sources beside the voxel) make no streaks.
+    The influence of a voxel does not grow with its error, so that outliers (wraps, flow, strong sources nearby) make no
+    streaks. w is the relative precision of the field by the magnitude. By ADMM.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        magnitude: (nx, ny, nz, n_echoes) a.u.; gives the relative precision w of the field.
-        mask: (nx, ny, nz) bool.
-        te: (n_echoes,) s.
-        grid: voxel size and B0 direction.
-        regularisation: λ, mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
-        data_penalty: weight of the field splitting, in multiples of 1 / |field|; changes the speed, not the limit.
-        relaxation: over-relaxation of the splittings, 1 (none) to 2.
-        tolerance: stop when χ changes by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        regularisation: λ, weight of the regularisation, mm (the gradient is per mm).
+        data_penalty: weight of the field splitting, in multiples of 1 / |field|; affects the speed, not the limit.
 
     Reference:
         Milovic 2022, doi:10.1002/mrm.28957 (its linear variant).

@@ -1,8 +1,9 @@
 """Nonlinear total-generalised-variation inversion by the alternating direction method of multipliers."""
 
 from qsmbench.method import method
-from qsmbench.ops.solvers.admm import Problem, minimise
+from qsmbench.ops.solvers.admm import minimise
 from qsmbench.ops.solvers.generalised_variation import GeneralisedVariation
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.robust import phase_data
 
 
@@ -29,30 +30,13 @@ def nltgv(
 ):
     """Nonlinear total generalised variation (FANSI): the data term of `nltv` with the regulariser of `tgv`.
 
-    It is a minimiser of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁, begun, as `nltv`
-    is, with some iterations of `l1_qsm`.
+    It finds a minimum of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁, starting, as
+    `nltv` does, from some iterations of `l1_qsm`. By ADMM.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        magnitude: (nx, ny, nz, n_echoes) a.u.; gives the relative precision w of the field.
-        mask: (nx, ny, nz) bool.
-        te: (n_echoes,) s.
-        b0: T.
-        grid: voxel size and B0 direction.
-        regularisation: α₁, ppm·mm (the gradient is per mm).
-        curvature: α₀/α₁, mm.
-        first_regularisation: λ of the L1 iterations, mm.
-        first_iterations: number of L1 iterations.
-        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; changes the speed, not the limit.
-        curvature_penalty: weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; likewise.
-        data_penalty: ρ, weight of the field splitting; far below the largest w², which is 1 to 2, it does not converge.
-        relaxation: over-relaxation of the splittings, 1 (none) to 2.
-        tolerance: stop when χ changes by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        regularisation: α₁, weight of the regularisation, ppm·mm (the gradient is per mm).
+        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; affects the speed, not the limit.
+        data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.
 
     Reference:
         Milovic 2018, doi:10.1002/mrm.27073; Bredies 2010, doi:10.1137/090769521.

@@ -1,7 +1,8 @@
 """Nonlinear total-variation inversion by the alternating direction method of multipliers."""
 
 from qsmbench.method import method
-from qsmbench.ops.solvers.admm import Problem, minimise
+from qsmbench.ops.solvers.admm import minimise
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.robust import phase_data
 from qsmbench.ops.solvers.total_variation import TotalVariation
 
@@ -27,30 +28,14 @@ def nltv(
 ):
     """Nonlinear total variation (FANSI): a minimiser of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + λ‖∇χ‖₁.
 
-    Signals are compared rather than fields, so whole turns of the phase do not matter, and wrong fields matter less;
-    κ is the phase per ppm at the echo time that carries most of the field. Divided by κ², the data term is that of
-    `tv` for small differences. It has many minima, a whole turn apart in each voxel; that the right one is found is
-    owed to the start, some iterations of `l1_qsm`, which wrongly unwrapped voxels do not disturb.
+    Signals are compared rather than fields, so that whole turns of the phase do not matter, and wrong fields matter
+    less; κ is the phase per ppm at the effective echo time, w the relative precision of the field by the magnitude.
+    Divided by κ², the data term is that of `tv` for small differences. It has many minima, a whole turn apart in each
+    voxel; the right one is found from the start, some iterations of `l1_qsm`, which is robust to wrongly unwrapped
+    voxels. By ADMM.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        magnitude: (nx, ny, nz, n_echoes) a.u.; gives the relative precision w of the field.
-        mask: (nx, ny, nz) bool.
-        te: (n_echoes,) s.
-        b0: T.
-        grid: voxel size and B0 direction.
-        regularisation: λ, ppm·mm (the gradient is per mm).
-        first_regularisation: λ of the L1 iterations, mm.
-        first_iterations: number of L1 iterations.
-        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
-        data_penalty: ρ, weight of the field splitting; far below the largest w², which is 1 to 2, it does not converge.
-        relaxation: over-relaxation of the splittings, 1 (none) to 2.
-        tolerance: stop when χ changes by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.
 
     Reference:
         Milovic 2018, doi:10.1002/mrm.27073.

@@ -5,7 +5,8 @@ import numpy as np
 from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like, to_numpy
 from qsmbench.ops.arrays.fft import hermitian_weights, irfftn, rfftn
-from qsmbench.ops.solvers.admm import Problem, minimise
+from qsmbench.ops.solvers.admm import minimise
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.total_variation import TotalVariation
 
 _BINS = 1 << 14
@@ -30,23 +31,14 @@ def rts(
 
     Step 1 stops least squares of the field early (the iterates of LSMR), before noise near the cone has grown. Step 2
     finds the χ of least total variation among those that agree with step 1 where |D| exceeds the threshold: the
-    minimiser of ½‖K(χ − χ₁)‖² + λ‖∇χ‖₁, K keeping these frequencies; by ADMM, one Fourier round trip an iteration.
+    minimiser of ½‖K(χ − χ₁)‖² + λ‖∇χ‖₁, K keeping these frequencies; by ADMM, one Fourier round trip per iteration.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
         threshold: |D| above which step 1 is kept.
-        regularisation: λ, ppm·mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
-        relaxation: over-relaxation of the splitting, 1 (none) to 2.
-        n_least_squares: iterations of step 1.
+        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the limit.
+        n_least_squares: number of iterations of step 1.
         tolerance: stop step 2 when χ changes by less than this fraction between iterations.
-        max_iterations: of step 2; stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        max_iterations: largest number of iterations of step 2.
 
     Reference:
         Kames 2018, doi:10.1016/j.neuroimage.2017.11.018.
@@ -62,7 +54,7 @@ def rts(
 
 
 class _KnownSpectrum:
-    """The data term ½‖K(χ − χ₁)‖² of `admm.minimise`; it is diagonal in k-space, and needs no splitting."""
+    """The data term ½‖K(χ − χ₁)‖² of `admm.minimise`, which is diagonal in k-space and needs no splitting."""
 
     def __init__(self, first, kept):
         self._kept, self._known = kept, rfftn(first) * kept
@@ -70,17 +62,17 @@ class _KnownSpectrum:
     def normal(self, regulariser):
         return regulariser + self._kept
 
-    def solve(self, asked, normal):
-        return compute(lambda _, a, k, n: (a + k) * (1 / n), asked, self._known, normal, out=asked), None
+    def solve(self, right, normal):
+        return compute(lambda _, r, k, n: (r + k) * (1 / n), right, self._known, normal, out=right), None
 
-    def answer(self, field_hat, relaxation):
+    def update(self, field_hat, relaxation):
         pass
 
 
 def _lsmr_filter(spectrum, kernel, shape, n_iterations):
-    """What `n_iterations` of LSMR on ‖Dχ − field‖ multiply the field's spectrum with.
+    """Compute the factors that `n_iterations` of LSMR on ‖Dχ − field‖ multiply the spectrum of the field with.
 
-    Each step is a number times D, and these numbers depend on the field through its power at each |D| alone. So LSMR
+    Each step is a polynomial in D, whose coefficients depend on the field only through its power at each |D|. So LSMR
     (conjugate residuals on the normal equations) runs on a histogram of D² instead of volumes.
     """
     width = 0.45 / _BINS  # D² is at most 4/9

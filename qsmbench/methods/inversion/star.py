@@ -1,32 +1,25 @@
-"""Streak reduction in two levels: strong sources first, then the rest."""
+"""Streak reduction in two levels: strong sources first, then the remaining field."""
 
 from qsmbench.method import method
 from qsmbench.methods.inversion.tv import tv
 from qsmbench.ops.arrays.array import like, masked, namespace
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import dipole_kernel
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 
 
 @method(produces="chi", reference="Wei 2015, doi:10.1002/nbm.3383", portable=True)
 def star(local_field, mask, grid, *, source=0.3, strong=2e-3, weak=1e-4, pad=30.0):
-    """Two-level streak reduction: strong sources under much regularisation, the rest under little.
+    """Two-level streak reduction: strong sources with strong regularisation, the rest with weak regularisation.
 
-    The first level, total variation with a large λ, gives strong sources without streaks. Their field is subtracted.
-    The second level, with a small λ, brings out the weak contrast that the first has smoothed away. What is measured
-    within the strong sources is left out of it: little signal is left there, and a wrong field makes the streaks.
+    The first level, `tv` with a large λ, gives strong sources without streaks. Their field is subtracted. The second
+    level, with a small λ, recovers the weak contrast that the first has smoothed. The strong sources themselves are
+    left out of it: they have little signal, and their wrong field makes the streaks.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
         source: |χ| in the first level above which a voxel belongs to a strong source, ppm.
         strong: λ of the first level, ppm·mm.
         weak: λ of the second level, ppm·mm.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
 
     Reference:
         Wei 2015, doi:10.1002/nbm.3383.
@@ -39,4 +32,4 @@ def star(local_field, mask, grid, *, source=0.3, strong=2e-3, weak=1e-4, pad=30.
     field = window.put(convolve(inner, like(dipole_kernel(grid, window.shape), inner)), mask)
     rest = mask & ~sources
     chi += tv(local_field - field, rest if namespace(rest).any(rest) else mask, grid, regularisation=weak, pad=pad)
-    return refer_to_mask(chi, mask)
+    return subtract_mask_mean(chi, mask)

@@ -1,8 +1,9 @@
 """Total-generalised-variation inversion by the alternating direction method of multipliers."""
 
 from qsmbench.method import method
-from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.admm import FieldData, minimise
 from qsmbench.ops.solvers.generalised_variation import GeneralisedVariation
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.proximal import pull, quadratic
 
 
@@ -24,24 +25,13 @@ def tgv(
 ):
     """Total generalised variation: the minimiser of ½‖M(Dχ − field)‖² + min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁.
 
-    Steps in χ cost as with total variation; slopes cost only where they bend, so they are not turned into stairs.
+    Steps in χ cost as in total variation; slopes cost only where they change, so that there is no staircasing. By ADMM,
+    with the data inside the mask M only.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
-        regularisation: α₁, ppm·mm (the gradient is per mm).
-        curvature: α₀/α₁, mm; very large, the method becomes total variation, but for one linear function.
-        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; changes the speed, not the limit.
-        curvature_penalty: weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; likewise.
-        data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
-        relaxation: over-relaxation of the splittings, 1 (none) to 2.
-        tolerance: stop when χ changes by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+        regularisation: α₁, weight of the regularisation, ppm·mm (the gradient is per mm).
+        curvature: α₀/α₁, mm; if very large, the method is total variation, but for one linear function.
+        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; affects the speed, not the limit.
 
     Reference:
         Bredies 2010, doi:10.1137/090769521; Bilgic 2015, doi:10.1117/12.2188535;

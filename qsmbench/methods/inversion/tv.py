@@ -1,7 +1,8 @@
 """Total-variation inversion by the alternating direction method of multipliers."""
 
 from qsmbench.method import method
-from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.admm import FieldData, minimise
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.proximal import pull, quadratic
 from qsmbench.ops.solvers.total_variation import TotalVariation
 
@@ -20,22 +21,7 @@ def tv(
     max_iterations=100,
     pad=20.0,
 ):
-    """Total variation: the minimiser of ½‖M(Dχ − field)‖² + λ‖∇χ‖₁, with the data taken inside the mask only.
-
-    Args:
-        local_field: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
-        regularisation: λ, ppm·mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ / |field|, mm; changes the speed, not the limit.
-        data_penalty: ρ, weight of the field splitting; changes the speed, not the limit.
-        relaxation: over-relaxation of the splittings, 1 (none) to 2.
-        tolerance: stop when χ changes by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
+    """Total variation: the minimiser of ½‖M(Dχ − field)‖² + λ‖∇χ‖₁, with the data inside the mask M only, by ADMM.
 
     Reference:
         Bilgic 2014, doi:10.1002/mrm.25029; Bilgic 2015, doi:10.1117/12.2188535;

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.run import registry
 
 
-def run_chain(names: Sequence[str], given: Mapping[str, Any], caller: str) -> tuple[Any, Any]:
-    """χ [ppm] and the mask where it is known, by the methods called `names`, with their defaults.
+def run_chain(names: Sequence[str], inputs: Mapping[str, Any], caller: str) -> tuple[Any, Any]:
+    """Run methods one after the other, with their defaults, up to χ and the mask where it is known.
 
     Args:
         names: of methods; what one produces, the next may take.
-        given: artifacts and parameters by name, the mask among them.
-        caller: the method that asks, for the message.
+        inputs: artifacts and parameters by name, the mask among them.
+        caller: name of the calling method, for the message.
 
     Returns:
         chi: (nx, ny, nz) float32, ppm.
         mask: (nx, ny, nz) bool.
 
     Raises:
-        QsmbenchError: a method takes what there is not, or none gives χ.
+        QsmbenchError: a method needs an input that is missing, or none produces χ.
     """
-    values = dict(given)
+    # loaded by its name: how methods are found changes no result, so that no method depends on that file
+    find = importlib.import_module("qsmbench.run.registry").find
+    values = dict(inputs)
     for name in names:
-        found = registry.find(name)
-        missing = [n for n in found.consumes if n not in values]
+        method = find(name)
+        missing = [n for n in method.consumes if n not in values]
         if missing:
             raise QsmbenchError(f"{caller}: {name} needs {missing[0]}; available are {', '.join(values)}")
-        products = found(*(values[n] for n in found.consumes))
+        products = method(*(values[n] for n in method.consumes))
         products = products if isinstance(products, tuple) else (products,)
-        values |= dict(zip(found.produces, products, strict=True))
+        values |= dict(zip(method.produces, products, strict=True))
     if "chi" not in values:
         raise QsmbenchError(f"{caller}: {'.'.join(names)} gives no chi")
     return values["chi"], values["mask"]

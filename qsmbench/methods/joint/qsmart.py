@@ -12,9 +12,9 @@ from qsmbench.ops.arrays.varying_width import smooth_by_width
 from qsmbench.ops.kernels.dipole import dipole_kernel
 from qsmbench.ops.masks.morphology import otsu
 from qsmbench.ops.masks.vessel import bottom_hat, vesselness
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 
-_REACH = 1.6  # of the Gaussian that tells the distance from the edge, in multiples of the background's
+_REACH = 1.6  # width of the Gaussian that measures proximity to the edge, in multiples of that of the background
 
 
 @method(produces="chi", reference="Yaghmaie 2021, doi:10.1016/j.neuroimage.2021.117701", portable=True)
@@ -36,53 +36,47 @@ def qsmart(
 ):
     """QSMART: invert the whole mask, invert it again without vessels, and join vessels and tissue.
 
-    Vessels are dark tubes of the magnitude: Frangi's filter finds them in its bottom hat, and Otsu's threshold parts
-    them from the rest. The background is a Gaussian mean over the mask, whose width depends on where a voxel is: wide
-    in the middle, where the mean over the mask is 1, and `edge_width` at a plane edge of the mask, where it is ½. In
-    the second stage it is narrow near and in vessels, too, so that little of their field stays in the tissue's.
-    χ of the vessels is that of the first stage, with the offset that fits the first stage's local field best.
+    Vessels are dark tubes of the magnitude: Frangi's filter finds them in its bottom hat, followed by Otsu's threshold.
+    The background is a Gaussian mean over the mask, whose width varies: wide in the middle of the mask, where the
+    smoothed mask is 1, and `edge_width` at a plane edge, where it is ½. In the second stage it is narrow near and in
+    vessels, too, so that little of their field remains in that of the tissue. χ of the vessels is that of the first
+    stage, with the offset that fits the local field of the first stage best.
 
-    What differs from the publication and its code: lengths are in mm, not in voxels, and the Gaussian that tells the
-    distance from the edge is the same along all axes (theirs is once, twice and twice as wide: the same volume). The
-    curvature of the edge has no say. Nor have indentations of the mask and a lower limit of the width, which on a head
-    did not lower the error. Voxels are not taken out for a bad fit over the echoes: that is the mask's business.
-    Vessels are sought in the last echo, and not in the mean over the echoes, in which the fluid of the sulci is dark,
-    too. The magnitude's bias is not corrected before the bottom hat, which is by a box and not by a ball; the contrast
-    that counts is in proportion to the image. The offset is fitted inside the mask alone. The background is computed
-    for widths in steps of √2, with interpolation between.
+    Differences from the publication and its code: lengths are in mm, not in voxels, and the Gaussian that measures
+    proximity to the edge is isotropic (theirs is once, twice and twice as wide: the same volume). The curvature of the
+    edge is ignored, as are indentations of the mask and a lower limit of the width, which did not reduce the error on a
+    head. Voxels with a bad fit over the echoes are not excluded, which is left to the mask. Vessels are sought in the
+    last echo, not in the mean over the echoes, in which the fluid of the sulci is dark, too. The bias of the magnitude
+    is not corrected before the bottom hat, which is by a box and not by a ball; the contrast of Frangi's filter is in
+    proportion to the image. The offset is fitted inside the mask only. The background is computed for widths in steps
+    of √2, and interpolated between them.
 
     Args:
-        total_field: (nx, ny, nz) ppm.
-        magnitude: (nx, ny, nz, n_echoes) a.u.; that of the last echo shows the vessels.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
-        te: (n_echoes,) s; not used but by inversions that need it.
-        b0: T; likewise.
+        magnitude: (nx, ny, nz, n_echoes) a.u.; the last echo shows the vessels.
+        te: (n_echoes,) echo times, s; for inversions that need them.
+        b0: field strength, T; for inversions that need it.
         inversion: method from the local field to χ, run with its defaults.
-        whole_width: σ of the background's Gaussian in the middle of the mask in the first stage, mm.
-        tissue_width: σ in the second stage, mm.
-        vessel_width: σ of the Gaussian that tells how near vessels are, mm.
-        edge_width: σ at the edge of the mask and in vessels, in multiples of the voxel's geometric mean side.
-        vessel_radius: what is narrower than twice this may be a vessel, mm.
+        whole_width: σ of the Gaussian of the background in the middle of the mask in the first stage, mm.
+        tissue_width: the same in the second stage, mm.
+        vessel_width: σ of the Gaussian that measures proximity to vessels, mm.
+        edge_width: σ at the edge of the mask and in vessels, in multiples of the geometric mean side of a voxel.
+        vessel_radius: half the largest width of a vessel, mm.
         vessel_scales: widths of Frangi's filter, mm.
 
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
-
     Raises:
-        QsmbenchError: the inversion gives no χ, or takes what there is not.
+        QsmbenchError: the inversion produces no χ, or needs an input that is missing.
 
     Reference:
         Yaghmaie 2021, doi:10.1016/j.neuroimage.2021.117701; vesselness: Frangi 1998, doi:10.1007/BFb0056195.
     """
-    given = {"magnitude": magnitude, "grid": grid, "te": te, "b0": b0}
+    shared = {"magnitude": magnitude, "grid": grid, "te": te, "b0": b0}
     window = Window.around(mask, grid, pad=4 * max(whole_width, tissue_width, vessel_radius))
     field, inside = window.take(total_field, mask), window.take_mask(mask)
     vessels = _vessels(window.take(magnitude[..., -1], mask), inside, grid, vessel_radius, vessel_scales)
     edge = edge_width * grid.voxel_volume ** (1 / 3)
 
     local = _local_field(field, inside, _widths(inside, grid, whole_width, edge), grid)
-    whole, _ = run_chain([inversion], given | {"local_field": window.put(local, mask), "mask": mask}, "qsmart")
+    whole, _ = run_chain([inversion], shared | {"local_field": window.put(local, mask), "mask": mask}, "qsmart")
     tissue_mask = window.put(inside & ~vessels, mask)
     xp = namespace(field)
     if not xp.any(vessels) or not xp.any(tissue_mask):
@@ -90,15 +84,15 @@ def qsmart(
     width = _widths_beside(vessels, inside, grid, tissue_width, edge, vessel_width)
     cleaned = window.put(_local_field(field, inside, width, grid), tissue_mask)
     del field, width  # the inversion needs the room
-    tissue, _ = run_chain([inversion], given | {"local_field": cleaned, "mask": tissue_mask}, "qsmart")
+    tissue, _ = run_chain([inversion], shared | {"local_field": cleaned, "mask": tissue_mask}, "qsmart")
 
     chi = masked(window.take(whole), vessels) + window.take(tissue)
     chi += _offset(chi, local, vessels, inside, grid) * xp.astype(vessels, xp.float32)
-    return refer_to_mask(window.put(chi, mask), mask)
+    return subtract_mask_mean(window.put(chi, mask), mask)
 
 
 def _vessels(image, inside, grid, radius, scales):
-    """Dark tubes of an image: (nx, ny, nz) bool."""
+    """Find the dark tubes of an image: (nx, ny, nz) bool."""
     tubes = vesselness(bottom_hat(image, inside, grid, radius), grid, scales)
     values = to_numpy(tubes)[to_numpy(inside)]
     return inside & (tubes > (otsu(values) if values.any() else 0.0))
@@ -109,14 +103,14 @@ def _smooth(volume, grid, width):
 
 
 def _widths(inside, grid, width, edge, near=1.0):
-    """σ of the background's Gaussian [mm]: `width` deep in the mask, `edge` where half of what is around is in it.
+    """Compute σ of the Gaussian of the background [mm]: `width` deep in the mask, `edge` at a plane edge of it.
 
     Args:
         inside: (nx, ny, nz) bool.
         grid: voxel size.
         width: mm.
         edge: mm, below `width`.
-        near: (nx, ny, nz), 0 … 1; the share of the surroundings that vessels leave.
+        near: (nx, ny, nz), 0 … 1; fraction of the surroundings that is no vessel.
     """
     xp = namespace(inside)
     proximity = near * _smooth(xp.astype(inside, xp.float32), grid, _REACH * width)
@@ -125,7 +119,7 @@ def _widths(inside, grid, width, edge, near=1.0):
 
 
 def _widths_beside(vessels, inside, grid, width, edge, vessel_width):
-    """`_widths` that fall towards vessels, over `vessel_width`, as well; in vessels, `edge` [mm]."""
+    """Compute `_widths` that also decrease towards vessels, over `vessel_width`; in vessels, `edge` [mm]."""
     xp = namespace(inside)
     near = _smooth(xp.astype(~vessels, xp.float32), grid, vessel_width)
     widths = _widths(inside, grid, width, edge, near)
@@ -137,7 +131,7 @@ def _local_field(field, inside, width, grid):
 
 
 def _offset(chi, local_field, vessels, inside, grid):
-    """What must be added to χ [ppm] of the vessels for its field to fit the local field best, inside the mask."""
+    """Fit the offset of χ in vessels [ppm] with which its field is closest to the local field, inside the mask."""
     xp = namespace(chi)
     kernel = like(dipole_kernel(grid, chi.shape), chi)
     unit = masked(convolve(xp.astype(vessels, xp.float32), kernel), inside)

@@ -10,7 +10,7 @@ from qsmbench.ops.arrays.fft import Window
 from qsmbench.ops.kernels.sphere import smv_kernel
 from qsmbench.ops.phase.wrapped_phase import field_laplacian
 from qsmbench.ops.solvers import single_step_tgv
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.units import rad_per_ppm
 
 
@@ -34,36 +34,26 @@ def tgv_qsm(
 ):
     """TGV-QSM: from the wrapped phase to χ in one step, with no unwrapping and no background removal.
 
-    It minimises ½‖ψ‖² + α₁‖∇χ − w‖ + α₀‖Ew‖ under Δψ = □χ − Δ(field), □ = ⅓Δ − (b·∇)², in the mask. The Laplacian of
-    the field follows from the wrapped differences of the phase between neighbours. It holds no background, for that is
-    harmonic in the mask; so ψ is the noise of the field. The equation stands where all 26 neighbours lie in the mask.
-    The echoes' differences are fitted over the echo time, weighted with magnitude² (see `ops.phase.wrapped_phase`).
+    It minimises ½‖ψ‖² + α₁‖∇χ − w‖ + α₀‖Ew‖ subject to Δψ = □χ − Δ(field), □ = ⅓Δ − (b·∇)², in the mask. The Laplacian
+    of the field follows from the wrapped differences of the phase between neighbours. It contains no background, which
+    is harmonic in the mask; so ψ is the noise of the field. The equation holds where all 26 neighbours are in the mask.
+    The differences are fitted over the echoes, weighted with magnitude² (see `ops.phase.wrapped_phase`).
 
-    The solver is the primal-dual iteration of the publication (Chambolle & Pock 2011), with a step of its own for each
-    variable, and over-relaxation: a hundred iterations reach what a thousand of equal steps do.
+    The solver is the primal-dual iteration of the publication (Chambolle & Pock 2011), with a separate step size for
+    each variable, and over-relaxation: a hundred iterations are as good as a thousand of equal steps.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped or not.
-        magnitude: (nx, ny, nz, n_echoes) a.u.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
-        te: (n_echoes,) s.
-        b0: T.
         alpha1: weight of ∇χ − w, ppm·mm.
         alpha0: weight of Ew, the symmetrised derivative of w, ppm·mm².
-        offset_radius: of the ball over which the coils' part of the Laplacian is averaged, mm; not less than the
-            longest side of a voxel is used.
-        ratio: of primal to dual steps; changes the speed, not the limit.
-        scale: how much more the steps count the dipole's equation than the gradients'; likewise.
+        offset_radius: radius of the ball over which the part of the coils in the Laplacian is averaged, mm; not less
+            than the longest side of a voxel is used.
+        ratio: of primal to dual steps; affects the speed, not the limit.
+        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the limit.
         relaxation: over-relaxation, 1 (none) to below 2.
-        tolerance: stop when χ changes by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-
-    Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
 
     Raises:
-        NotApplicable: nowhere is the mask three voxels thick.
+        NotApplicable: the mask is nowhere three voxels thick.
 
     Reference:
         Langkammer 2015, doi:10.1016/j.neuroimage.2015.02.041; TGV: Bredies 2010, doi:10.1137/090769521; solver:
@@ -81,14 +71,14 @@ def tgv_qsm(
     data = masked(xp.roll(laplacian, (1, 1, 1), axis=(0, 1, 2)), like(known, laplacian))
     data /= rad_per_ppm(b0, 1.0)
     where = like(single_step_tgv.flags(inside, known), data)
-    by = single_step_tgv.steps(grid, ratio, scale, relaxation)
+    sizes = single_step_tgv.step_sizes(grid, ratio, scale, relaxation)
 
     dual = xp.stack([xp.zeros_like(data)] * 10)
     primal = xp.stack([xp.zeros_like(data)] * 5)
     ahead = xp.zeros_like(primal)
     for _ in range(max_iterations):
-        single_step_tgv.dual_step(dual, ahead, data, where, grid, (alpha1, alpha0), by)
-        if single_step_tgv.primal_step(primal, ahead, dual, where, grid, by) < tolerance:
+        single_step_tgv.dual_step(dual, ahead, data, where, grid, (alpha1, alpha0), sizes)
+        if single_step_tgv.primal_step(primal, ahead, dual, where, grid, sizes) < tolerance:
             break
     chi = xp.roll(primal[0, ...], (-1, -1, -1), axis=(0, 1, 2))
-    return refer_to_mask(window.put(chi, mask), mask)
+    return subtract_mask_mean(window.put(chi, mask), mask)

@@ -5,9 +5,9 @@ import numpy as np
 from qsmbench.errors import NotApplicable
 from qsmbench.method import method
 from qsmbench.methods.joint._passes import run_chain
-from qsmbench.ops.masks.morphology import above_threshold, closed, largest_in_each
+from qsmbench.ops.masks.morphology import above_threshold, close_gaps, largest_in_each
 from qsmbench.ops.phase.phase_quality import phase_quality
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 
 
 @method(produces=("chi", "mask"), reference="Stewart 2022, doi:10.1002/mrm.29048")
@@ -27,35 +27,28 @@ def two_pass(
 ):
     """Two-pass: invert once with the whole mask, once with holes where the phase is unreliable, and join the two.
 
-    In and around a strong source the phase is lost to noise and wraps, and what it says there becomes streaks through
-    the map. The second pass leaves those voxels out of background removal and of inversion: their field counts as
-    background, and the rest of the map is free of it. The holes are filled from the first pass, shifted to the
-    same mean where both are known.
+    In and around a strong source the phase is dominated by noise and wraps, which become streaks through the map. The
+    second pass excludes those voxels from background removal and inversion: their field counts as background, and the
+    rest of the map is free of it. The holes are filled from the first pass, shifted to the same mean where both are
+    known.
 
-    The given mask is that of the first pass; the publication fills the holes of the second one's instead. Both passes
-    run the methods that are named, with their defaults; a method from the total field to χ goes without background.
+    The mask of the scan is that of the first pass; the publication fills the holes of the second mask instead. Both
+    passes run the named methods, with their defaults; an inversion of the total field needs no background removal.
 
     Args:
-        total_field: (nx, ny, nz) ppm.
-        phase: (nx, ny, nz, n_echoes) rad, wrapped; its quality says where it is reliable, see `quality_mask`.
-        magnitude: (nx, ny, nz, n_echoes) a.u.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
-        te: (n_echoes,) s.
-        b0: T.
+        phase: (nx, ny, nz, n_echoes) rad, wrapped; reliable where its quality is high, see `quality_mask`.
         background: method that removes the background; empty for none.
-        inversion: method that gives χ.
+        inversion: method that produces χ.
         threshold: the phase is unreliable below this quality, 0 … 1, or below "otsu" of all qualities in the mask,
             which splits them even where all are good. Noise has about 0.1, tissue more than 0.5.
-        closing: radius of the ball that a hole must not be too narrow for, mm.
+        closing: radius of the ball that holes must not be too narrow for, mm.
 
     Returns:
-        chi: (nx, ny, nz) float32, ppm, zero mean over the mask.
         mask: (nx, ny, nz) bool, of the first pass.
 
     Raises:
         NotApplicable: the phase is reliable nowhere in the mask.
-        QsmbenchError: a method gives no χ, or takes what there is not.
+        QsmbenchError: a method needs an input that is missing, or none produces χ.
 
     Reference:
         Stewart 2022, doi:10.1002/mrm.29048.
@@ -63,10 +56,10 @@ def two_pass(
     quality = phase_quality(phase, te, mask)
     good = np.zeros_like(mask)
     good[mask] = above_threshold(quality[mask], threshold, 1.0, "two_pass")
-    reliable = largest_in_each(closed(good, grid, closing) & mask, mask) if good.any() else good
+    reliable = largest_in_each(close_gaps(good, grid, closing) & mask, mask) if good.any() else good
     if not reliable.any():
         raise NotApplicable("the phase is reliable nowhere in the mask")
-    given = {
+    shared = {
         "total_field": total_field,
         "phase": phase,
         "magnitude": magnitude,
@@ -75,10 +68,10 @@ def two_pass(
         "b0": b0,
     }
     names = [n for n in (background, inversion) if n]
-    chi, known = run_chain(names, given | {"mask": mask}, "two_pass")
+    chi, known = run_chain(names, shared | {"mask": mask}, "two_pass")
     if not reliable[mask].all():
-        clear, shared = run_chain(names, given | {"mask": reliable}, "two_pass")
-        shared = shared & known
-        if shared.any():
-            chi = np.where(shared, clear, chi + (clear[shared].mean() - chi[shared].mean()))
-    return refer_to_mask(chi.astype(np.float32, copy=False), known), known
+        second, both = run_chain(names, shared | {"mask": reliable}, "two_pass")
+        both = both & known
+        if both.any():
+            chi = np.where(both, second, chi + (second[both].mean() - chi[both].mean()))
+    return subtract_mask_mean(chi.astype(np.float32, copy=False), known), known

@@ -1,34 +1,26 @@
-"""A mask where the phase can be relied on."""
+"""A mask of the voxels with reliable phase."""
 
 from qsmbench.method import method
-from qsmbench.ops.masks.morphology import above_threshold, tidy
+from qsmbench.ops.masks.morphology import above_threshold, clean_up
 from qsmbench.ops.phase.phase_quality import phase_quality
 
 
 @method(produces="mask", reference="Stewart 2022, doi:10.1002/mrm.29048")
 def quality_mask(phase, mask, grid, te, *, threshold="otsu", opening=0.0, closing=2.0):
-    """Mask by a threshold on the quality of the phase, without holes, one piece in each piece of the given mask.
+    """Mask by a threshold on the phase quality, without holes, one connected part in each connected part of the input.
 
-    The quality of a pair of neighbours is that by which ROMEO orders its path: 1 where their phases are equal and 0
-    where they are opposite, times, with two echoes or more, 1 where the difference grows in proportion to TE from the
-    first to the second echo and 0 where it is a radian off. With one echo it is instead times 1 where the difference is
-    that to the next voxels in line, and 0 where it is a radian off. A voxel's quality is the mean over its six pairs.
-    Noise has no quality however bright it is, and a strong but smooth field keeps some.
+    The quality of a pair of neighbours is the weight by which ROMEO orders its path: 1 where their phases are equal and
+    0 where they are opposite, times 1 where the difference is in proportion to TE in the first two echoes and 0 where
+    it deviates by a radian. With a single echo, the second factor compares the difference with those to the next voxels
+    along the line. The quality of a voxel is the mean over its six pairs. It is low for noise, however bright, and not
+    for a strong but smooth field.
 
     Args:
-        phase: (nx, ny, nz, n_echoes) rad, wrapped.
         mask: (nx, ny, nz) bool; the result lies in it.
-        grid: voxel size.
-        te: (n_echoes,) echo times, s.
         threshold: "otsu" of all qualities in the volume, or a quality between 0 and 1.
-        opening: radius of the ball that bridges and specks are too thin for, mm.
-        closing: radius of the ball that gaps are too narrow for, mm.
-
-    Returns:
-        mask: (nx, ny, nz) bool.
 
     Raises:
-        NotApplicable: nothing in the mask lies above the threshold.
+        NotApplicable: nothing in the mask is above the threshold.
         QsmbenchError: the threshold is not legal.
 
     Reference:
@@ -36,4 +28,4 @@ def quality_mask(phase, mask, grid, te, *, threshold="otsu", opening=0.0, closin
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
     """
     good = above_threshold(phase_quality(phase, te), threshold, 1.0, "quality_mask")
-    return tidy(good & mask, mask, grid, opening, closing)
+    return clean_up(good & mask, mask, grid, opening, closing)

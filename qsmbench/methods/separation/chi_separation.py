@@ -4,15 +4,15 @@ from qsmbench.method import method
 from qsmbench.ops.arrays.array import compute, like
 from qsmbench.ops.arrays.fft import Window, convolve
 from qsmbench.ops.kernels.dipole import truncated_inverse
-from qsmbench.ops.solvers.reference import refer_to_mask
+from qsmbench.ops.solvers.reference import subtract_mask_mean
 from qsmbench.ops.solvers.separation import separate
 from qsmbench.units import DR_3T
 
 _THRESHOLD = 0.2
 """Smallest |D| that the field is divided by, for the strength of χ alone."""
 
-_DOUBTFUL = 0.1
-"""What R2′ counts where it is not to be relied on (as in the publication)."""
+_UNRELIABLE = 0.1
+"""Weight of R2′ where it is unreliable, relative to elsewhere (as in the publication)."""
 
 
 @method(
@@ -38,40 +38,29 @@ def chi_separation(
     max_iterations=100,
     pad=30.0,
 ):
-    """χ-separation: the para- and diamagnetic χ in each voxel that make both the field and R2′.
+    """χ-separation: find the para- and diamagnetic χ in each voxel that explain both the field and R2′.
 
     Sources of either sign shift the field in opposite directions, but both add to R2′: field = D(χ⁺ − |χ⁻|) and
-    R2′ = Dr(χ⁺ + |χ⁻|), Dr growing with B0. Both residuals are minimised together, with total variation on either χ.
-    As in the publication, R2′ counts a tenth where it is too small or too large to be relied on. So it does here where
-    χ is strong in the field, since R2′ is not Dr·χ in a vein: the authors' toolbox treats such χ apart, too, as an
-    option, though in another way.
-    The publication takes its regularisation from MEDI or iLSQR; here it is plain total variation, without weights from
-    the magnitude, and the signs are held by constraints. A multiple of the field of a uniform χ over the mask
-    is left free, for a local field does not say what it is.
+    R2′ = Dr(χ⁺ + |χ⁻|), Dr being in proportion to B0. Both residuals are minimised together, with total variation of
+    either χ. As in the publication, R2′ has a tenth of its weight where it is too small or too large to be reliable;
+    here also where the field shows a strong χ, since R2′ is not Dr·χ in a vein (the authors' toolbox has an option that
+    treats such χ separately in another way). The publication takes its regularisation from MEDI or iLSQR; here it is
+    plain total variation, without weights from the magnitude, and constraints hold the signs. A multiple of the field
+    of a uniform χ over the mask is left free, since a local field does not determine it.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        r2prime: (nx, ny, nz) 1/s; negative values, which noise makes, count as zero.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
-        b0: T.
-        relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and proportional to B0.
-        weight: of the residual of R2′/Dr relative to that of the field, both in ppm². The publication weighs 1/s of
-            R2′ as much as rad/s of field, which makes it (Dr/2πγ̄B0)² = 0.03.
-        reliable: ppm; R2′ counts a tenth where R2′/Dr lies outside of these limits (1 and 27 1/s at 3 T; published are
-            1 and 30), and where thresholded k-space division finds a χ above the upper one.
-        regularisation: λ, ppm·mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; changes the speed, not the limit.
-        coupling: weight of the splitting that holds the signs and R2′, in multiples of `weight`; likewise.
-        relaxation: over-relaxation of the splittings, 1 (none) to 2.
+        r2prime: (nx, ny, nz) 1/s; negative values, due to noise, count as zero.
+        relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and in proportion to B0.
+        weight: of the residual of R2′/Dr relative to that of the field, both in ppm². In the publication 1/s of R2′ has
+            the weight of 1 rad/s of field, which makes it (Dr/2πγ̄B0)² = 0.03.
+        reliable: limits of R2′/Dr, ppm, outside of which R2′ has a tenth of its weight (1 and 27 1/s at 3 T; published
+            are 1 and 30); also where thresholded k-space division finds a χ above the upper one.
+        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the limit.
+        coupling: weight of the splitting of signs and R2′, in multiples of `weight`; affects the speed, not the limit.
         tolerance: stop when χ⁺ and χ⁻ change by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
 
     Returns:
-        chi_para: (nx, ny, nz) float32, ppm, not negative.
-        chi_dia: (nx, ny, nz) float32, ppm, |χ⁻|, not negative.
-        chi: (nx, ny, nz) float32, ppm, chi_para − chi_dia with zero mean over the mask.
+        chi: (nx, ny, nz) ppm: chi_para − chi_dia, with zero mean over the mask.
 
     Reference:
         Shin 2021, doi:10.1016/j.neuroimage.2021.118371.
@@ -97,10 +86,10 @@ def chi_separation(
         max_iterations=max_iterations,
     )
     para, dia = window.put(para, mask), window.put(dia, mask)
-    return para, dia, refer_to_mask(para - dia, mask)
+    return para, dia, subtract_mask_mean(para - dia, mask)
 
 
 def _weights(xp, strength, chi, *, weight, weakest, strongest):
-    """What the square of R2′'s residual weighs in each voxel."""
-    doubtful = (strength < weakest) | (strength > strongest) | (chi > strongest)
-    return xp.where(doubtful, xp.full_like(chi, weight * _DOUBTFUL**2), xp.full_like(chi, weight))
+    """Compute the weight of the squared residual of R2′ in each voxel."""
+    unreliable = (strength < weakest) | (strength > strongest) | (chi > strongest)
+    return xp.where(unreliable, xp.full_like(chi, weight * _UNRELIABLE**2), xp.full_like(chi, weight))

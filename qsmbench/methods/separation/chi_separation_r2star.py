@@ -22,30 +22,20 @@ def chi_separation_r2star(
     max_iterations=100,
     pad=30.0,
 ):
-    """χ-separation from gradient echoes alone: R2′ is taken to be a fixed share of R2*.
+    """χ-separation from gradient echoes alone: R2′ is assumed to be a fixed fraction of R2*.
 
-    The model and the solver are those of `chi_separation`. That a gradient-echo scan alone suffices is Dimov's; the
-    fixed share is the simplest model of it. It ignores that R2 differs between tissues.
+    The model and the solver are those of `chi_separation`. Separation from a gradient-echo scan alone is due to Dimov
+    2022; the fixed fraction is the simplest model of it. It ignores that R2 differs between tissues.
 
     Args:
-        local_field: (nx, ny, nz) ppm.
-        r2star: (nx, ny, nz) 1/s.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size and B0 direction.
-        b0: T.
         share: R2′/R2*; 0.4 is about that of grey matter at 3 T (R2* 19, R2 11 1/s).
-        relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and proportional to B0.
+        relaxivity: Dr at 3 T, 1/s/ppm, see `chi_separation`.
         weight: of the residual of R2′/Dr relative to that of the field, both in ppm².
-        reliable: ppm; limits of R2′/Dr and of χ, see `chi_separation`.
-        regularisation: λ, ppm·mm (the gradient is per mm).
+        reliable: limits of R2′/Dr and of χ, ppm, see `chi_separation`.
         tolerance: stop when χ⁺ and χ⁻ change by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
-        pad: zeros around the bounding box of the mask, mm along each axis.
 
     Returns:
-        chi_para: (nx, ny, nz) float32, ppm, not negative.
-        chi_dia: (nx, ny, nz) float32, ppm, |χ⁻|, not negative.
-        chi: (nx, ny, nz) float32, ppm, chi_para − chi_dia with zero mean over the mask.
+        chi: (nx, ny, nz) ppm: chi_para − chi_dia, with zero mean over the mask.
 
     Reference:
         Dimov 2022, doi:10.1111/jon.13014; solver: Shin 2021, doi:10.1016/j.neuroimage.2021.118371.

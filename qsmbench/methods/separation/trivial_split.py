@@ -1,4 +1,4 @@
-"""The separation that knows nothing of sub-voxel mixtures."""
+"""Separation by the sign of χ, without sub-voxel mixtures."""
 
 from qsmbench.method import method
 from qsmbench.ops.arrays.array import masked, namespace
@@ -8,15 +8,7 @@ from qsmbench.ops.arrays.array import masked, namespace
 def trivial_split(chi, mask):
     """Trivial split: positive χ is paramagnetic, negative χ is diamagnetic.
 
-    A control: a separation that does no better has learned nothing from relaxation.
-
-    Args:
-        chi: (nx, ny, nz) ppm.
-        mask: (nx, ny, nz) bool.
-
-    Returns:
-        chi_para: (nx, ny, nz) float32, ppm, χ where it is positive, else zero.
-        chi_dia: (nx, ny, nz) float32, ppm, |χ| where it is negative, else zero.
+    A control: a separation that is no better has gained nothing from relaxation.
     """
     xp = namespace(chi)
     chi = masked(chi, mask)

@@ -10,22 +10,13 @@ from qsmbench.threads import n_threads
 
 @method(produces="unwrapped", reference="Schofield & Zhu 2003, doi:10.1364/OL.28.001194")
 def laplacian(phase, mask, grid, *, pad=10.0):
-    """Laplacian unwrapping: solve Poisson's equation for the Laplacian of the phase, which wraps do not change.
+    """Laplacian unwrapping: solve Poisson's equation for the Laplacian of the phase, which wraps do not affect.
 
     The Laplacian is the sum of the differences to the six neighbours, wrapped to ±π; differences to voxels outside
-    the mask are left out. The equation is solved exactly for the same stencil, with no flux through the walls of
+    the mask are left out. The equation is solved exactly for the same stencil, with no flux through the boundary of
     the padded box (cosine transform). The result is smooth, but not congruent with the phase modulo 2π: the two
-    differ by a field that is harmonic inside the mask, which background removal takes away.
-    A constant for each echo restores the mean phase, assuming that it turns by less than π between echoes.
-
-    Args:
-        phase: (nx, ny, nz, n_echoes) rad, wrapped.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size.
-        pad: room around the bounding box of the mask, mm along each axis.
-
-    Returns:
-        unwrapped: (nx, ny, nz, n_echoes) float32, rad.
+    differ by a field that is harmonic inside the mask, which background removal removes.
+    A constant for each echo restores the mean phase, assuming that it changes by less than π between echoes.
 
     Reference:
         Schofield & Zhu 2003, doi:10.1364/OL.28.001194; wrapped differences and cosine transform: Ghiglia & Romero
@@ -50,7 +41,7 @@ def laplacian(phase, mask, grid, *, pad=10.0):
 
 
 def _laplacian(phase, inside, voxel_size):
-    """Sum of the wrapped differences to those of the six neighbours that lie in the mask too [rad/mm²]."""
+    """Sum the wrapped differences to those of the six neighbours that lie in the mask too [rad/mm²]."""
     total = np.zeros_like(phase)
     for axis, d in enumerate(voxel_size):
         low, high = (slice(None),) * axis + (slice(0, -1),), (slice(None),) * axis + (slice(1, None),)
@@ -64,7 +55,7 @@ def _laplacian(phase, inside, voxel_size):
 
 
 def _neumann_eigenvalues(shape, voxel_size):
-    """Eigenvalues of the seven-point Laplacian with mirrored borders, for the type-2 cosine transform."""
+    """Compute the eigenvalues of the seven-point Laplacian with mirrored borders, for the type-2 cosine transform."""
     parts = [
         (-((2 / d * np.sin(np.pi * np.arange(n) / (2 * n))) ** 2)).astype(np.float32)
         for n, d in zip(shape, voxel_size, strict=True)

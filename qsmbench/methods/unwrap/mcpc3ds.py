@@ -4,24 +4,21 @@ import numpy as np
 
 from qsmbench.errors import NotApplicable
 from qsmbench.method import method
-from qsmbench.ops.phase.phase_offset import connected_parts, offset_of_part, wrap
+from qsmbench.ops.phase.phase_offset import estimate_offset
+from qsmbench.ops.phase.unwrap import connected_parts
+from qsmbench.ops.phase.wrap import wrap
 
 
 @method(produces="phase", reference="Eckstein 2018, doi:10.1002/mrm.26963")
 def mcpc3ds(phase, magnitude, mask, grid, te, *, smoothing=5.0):
-    """MCPC-3D-S: take the phase at TE = 0 off every echo, so that phase is proportional to TE.
+    """MCPC-3D-S: subtract the phase at TE = 0 from every echo, so that phase is in proportion to TE.
 
-    The phase of the coils is smooth. It is the first echo's, carried back to TE = 0 with the unwrapped difference
+    The phase of the coils is smooth. It is that of the first echo, extrapolated to TE = 0 by the unwrapped difference
     of the first two echoes, and smoothed as a complex number. Here the coils have been combined already, so that there
-    is one offset for all. Outside the mask the phase stays as it is.
+    is one offset for all. Outside the mask the phase is not changed.
 
     Args:
-        phase: (nx, ny, nz, n_echoes) rad, wrapped.
-        magnitude: (nx, ny, nz, n_echoes) a.u.
-        mask: (nx, ny, nz) bool.
-        grid: voxel size.
-        te: (n_echoes,) echo times, s.
-        smoothing: standard deviation of the Gaussian, mm.
+        smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0 does not smooth.
 
     Returns:
         phase: (nx, ny, nz, n_echoes) float32, rad, within ±π.
@@ -36,5 +33,5 @@ def mcpc3ds(phase, magnitude, mask, grid, te, *, smoothing=5.0):
         raise NotApplicable("the phase at TE = 0 needs two echoes at least, and there is one")
     offset = np.zeros(mask.shape, np.float32)
     for box, inside in connected_parts(mask):
-        offset[box] += offset_of_part(phase[box], magnitude[box], inside, grid, te, smoothing)
+        offset[box] += estimate_offset(phase[box], magnitude[box], inside, grid, te, smoothing)
     return wrap(phase - offset[..., None])

@@ -1,27 +1,20 @@
-"""Phase unwrapping along a path of falling reliability."""
+"""Phase unwrapping along a path of decreasing reliability."""
 
 import numpy as np
 from skimage.restoration import unwrap_phase
 
 from qsmbench.method import method
-from qsmbench.ops.phase.phase_offset import connected_parts
+from qsmbench.ops.phase.unwrap import connected_parts
+from qsmbench.ops.phase.wrap import nearest
 
 
 @method(produces="unwrapped", reference="Abdul-Rahman 2007, doi:10.1364/AO.46.006623")
 def quality_guided(phase, mask, te):
-    """Quality-guided unwrapping in 3D: join neighbours in the order of how even the phase around them is.
+    """Quality-guided unwrapping in 3D: join neighbours in the order of the smoothness of the phase around them.
 
-    Each echo is unwrapped by itself, from the phase alone (scikit-image). Whole turns, the same all over a connected
-    part of the mask, then bring the echoes in line: the median grows from the first to the second by less than half
-    a turn, and from echo to echo at the rate before. The result is congruent with the phase modulo 2π.
-
-    Args:
-        phase: (nx, ny, nz, n_echoes) rad, wrapped.
-        mask: (nx, ny, nz) bool.
-        te: (n_echoes,) echo times, s.
-
-    Returns:
-        unwrapped: (nx, ny, nz, n_echoes) float32, rad.
+    Each echo is unwrapped separately, from the phase alone (scikit-image). Whole turns, common to a connected part of
+    the mask, are then added so that the median changes by less than half a turn from the first to the second echo, and
+    from then on at the same rate. The result is congruent with the phase modulo 2π.
 
     Reference:
         Abdul-Rahman 2007, doi:10.1364/AO.46.006623; Herráez 2002, doi:10.1364/AO.41.007437.
@@ -31,14 +24,13 @@ def quality_guided(phase, mask, te):
         part = np.empty((np.count_nonzero(inside), te.size), np.float32)
         for echo in range(te.size):
             part[:, echo] = _in_space(phase[box][..., echo], inside)
-            part[:, echo] += 2 * np.pi * np.round((_expected(part, te, echo)) / (2 * np.pi))
-        turns = np.round((part - phase[box][inside]) / (2 * np.pi)).astype(np.float32)
-        unwrapped[box][inside] = phase[box][inside] + np.float32(2 * np.pi) * turns
+            part[:, echo] += 2 * np.pi * np.round(_shift(part, te, echo) / (2 * np.pi))
+        unwrapped[box][inside] = nearest(np, phase[box][inside], part)
     return unwrapped
 
 
 def _in_space(phase, inside):
-    """Unwrapped phase of the voxels in a connected mask."""
+    """Unwrap the phase of the voxels in a connected mask."""
     if min(phase.shape) == 1:
         flat = tuple(np.flatnonzero(np.array(phase.shape) == 1))
         phase, inside = phase.squeeze(flat), inside.squeeze(flat)
@@ -48,8 +40,8 @@ def _in_space(phase, inside):
     return np.asarray(unwrap_phase(masked, rng=0))[inside]
 
 
-def _expected(part, te, echo):
-    """How far the median of an echo lies from where the echoes before it say [rad]."""
+def _shift(part, te, echo):
+    """Compute how far the prediction of the echoes before is from the median of an echo [rad]."""
     if echo == 0:
         return -np.median(part[:, 0])
     if echo == 1:

@@ -1,4 +1,4 @@
-"""Sums and products of whole volumes, in place."""
+"""Sums, products and means of whole volumes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from qsmbench.ops.arrays.array import is_numpy, namespace
+from qsmbench.ops.arrays.array import is_numpy, masked, namespace
 from qsmbench.threads import over_planes
 
 
 def dot(a: Any, b: Any) -> float:
-    """Inner product of two float32 volumes or vector fields; the same on any number of threads."""
+    """Compute the inner product of two float32 volumes or vector fields; the same on any number of threads."""
     if not is_numpy(a):
         xp = namespace(a)
         return float(xp.sum(a * b, dtype=xp.float64))
@@ -23,12 +23,25 @@ def dot(a: Any, b: Any) -> float:
 
 
 def norm(a: Any) -> float:
-    """√ of the sum of squares."""
+    """Compute the Euclidean norm of a float32 volume or vector field."""
     return dot(a, a) ** 0.5
 
 
+def mean_inside(volume: Any, mask: Any) -> float:
+    """Compute the mean of a volume over a mask, in double precision."""
+    xp = namespace(volume)
+    count = float(xp.sum(xp.astype(mask, xp.float64)))
+    return float(xp.sum(masked(volume, mask), dtype=xp.float64)) / count
+
+
 def add(y: Any, factor: float, x: Any) -> None:
-    """y += factor · x, in place."""
+    """Add factor · x to y, in place.
+
+    Args:
+        y: float32 volume or vector field.
+        factor: of `x`.
+        x: like `y`.
+    """
     if not is_numpy(y):
         y += factor * x
         return
@@ -37,7 +50,13 @@ def add(y: Any, factor: float, x: Any) -> None:
 
 
 def scale_add(y: Any, factor: float, x: Any) -> None:
-    """y = x + factor · y, in place."""
+    """Replace y by x + factor · y, in place.
+
+    Args:
+        y: float32 volume or vector field.
+        factor: of `y`.
+        x: like `y`.
+    """
     if not is_numpy(y):
         y *= factor
         y += x
@@ -47,7 +66,7 @@ def scale_add(y: Any, factor: float, x: Any) -> None:
 
 
 def _planes(volume: np.ndarray) -> np.ndarray:
-    """A volume, or a vector field of contiguous ones, as a view of three axes."""
+    """View a volume, or a vector field of contiguous ones, as an array of three axes."""
     return volume if volume.ndim == 3 else np.reshape(volume, (-1, *volume.shape[-2:]), copy=False)
 
 

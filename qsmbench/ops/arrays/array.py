@@ -1,7 +1,7 @@
 """Arrays of NumPy, PyTorch, CuPy or any other library that follows the array API standard.
 
-Methods that stand on `ops/` take and return arrays of one library, and neither know nor care which. NumPy is the
-one with loops of its own: there, expressions run block by block on threads, and stencils are compiled.
+Portable methods take and return arrays of one library, whichever it is. Only NumPy has loops of its own here:
+expressions run block by block on threads, and stencils are compiled.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.ops.arrays.device import split_device
 from qsmbench.threads import over_planes
 
-_BLOCK = 1 << 17  # voxels of a block: a few of them, in float32, stay in a core's own cache
+_BLOCK = 1 << 17  # voxels of a block: a few blocks of float32 fit into the cache of a core
 
 
 def namespace(*arrays: Any) -> Any:
-    """The array API namespace that arrays belong to; numbers and None are passed over."""
+    """Return the array API namespace of arrays; numbers and None are skipped."""
     return array_api_compat.array_namespace(*(a for a in arrays if a is not None), use_compat=None)
 
 
 def is_numpy(array: Any) -> bool:
-    """Whether an array is NumPy's."""
+    """Return whether an array is NumPy's."""
     return isinstance(array, np.ndarray)
 
 
 def like(values: np.ndarray, other: Any) -> Any:
-    """NumPy `values` as an array of the library, and on the device, of `other`."""
+    """Return NumPy `values` as an array of the library, and on the device, of `other`."""
     if is_numpy(other):
         return values
     if not values.flags.writeable:  # PyTorch would share it
@@ -39,14 +39,14 @@ def like(values: np.ndarray, other: Any) -> Any:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """An array of any library (or numbers in any form) as NumPy's, moved off its device if it lies on one."""
+    """Return an array of any library (or numbers in any form) as NumPy's, copied from its device if it is on one."""
     if is_numpy(array) or not array_api_compat.is_array_api_obj(array):
         return np.asarray(array)
-    return np.from_dlpack(array, device="cpu")  # copies what lies elsewhere
+    return np.from_dlpack(array, device="cpu")  # copies what is on another device
 
 
 def to_device(values: np.ndarray, device: str) -> Any:
-    """NumPy `values` on a `device`: `numpy`, `cupy`, `torch`, or `torch:` and a device of PyTorch such as `cuda`.
+    """Move NumPy `values` to a `device`: `numpy`, `cupy`, `torch`, or `torch:` and a device of PyTorch such as `cuda`.
 
     Raises:
         QsmbenchError: there is no such device, or its library is not installed.
@@ -67,7 +67,7 @@ def to_device(values: np.ndarray, device: str) -> Any:
 
 
 def masked(volume: Any, mask: Any) -> Any:
-    """`volume` where `mask` is true, zero elsewhere, as a new float32 array."""
+    """Return `volume` where `mask` is true, zero elsewhere, as a new float32 array."""
     if is_numpy(volume):
         return np.multiply(volume, mask, dtype=np.float32)
     xp = namespace(volume)
@@ -78,15 +78,15 @@ def masked(volume: Any, mask: Any) -> Any:
 def compute(expression: Callable[..., Any], *arrays: Any, out: Any = None, **constants: Any) -> Any:
     """Evaluate an expression voxel by voxel.
 
-    With NumPy it runs on blocks of planes that fit the cache, on all threads: one pass over memory, however long the
-    expression, and the speed of NumPy's own vectorised functions.
+    With NumPy it runs on blocks of planes that fit into the cache, on all threads: one pass over memory, however long
+    the expression.
 
     Args:
-        expression: called as expression(xp, *blocks, **constants), xp being the namespace; it must work on each
-            voxel by itself, and return one array, or a tuple of as many as `out` has.
+        expression: called as expression(xp, *blocks, **constants), xp being the namespace; it must treat each voxel
+            independently, and return one array, or a tuple of as many as `out` has.
         arrays: of one shape.
         out: array to write to, or a tuple of them (they may be among `arrays`); by default one new array of the type
-            of the first.
+            of the first of `arrays`.
         constants: numbers, passed on.
 
     Returns:
@@ -120,7 +120,7 @@ def _assign(out: Any, result: Any, part: Any) -> None:
 
 
 def total(expression: Callable[..., Any], *arrays: Any, **constants: Any) -> float:
-    """The sum of an expression over all voxels, in double precision; the same on any number of threads.
+    """Sum an expression over all voxels, in double precision; the same on any number of threads.
 
     Args:
         expression: as for `compute`.
@@ -145,6 +145,6 @@ def total(expression: Callable[..., Any], *arrays: Any, **constants: Any) -> flo
 
 
 def _block_edges(shape: tuple[int, ...]) -> list[int]:
-    """Where the blocks of planes begin and end; it depends on the shape alone."""
+    """Return where the blocks of planes begin and end, which depends on the shape alone."""
     planes = max(1, _BLOCK // max(1, int(np.prod(shape[1:]))))
     return [*range(0, shape[0], planes), shape[0]]

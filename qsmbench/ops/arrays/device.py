@@ -1,4 +1,4 @@
-"""Names of the devices that portable methods compute on. Importing it costs nothing."""
+"""Names of the devices that portable methods compute on; no library is imported."""
 
 from qsmbench.errors import QsmbenchError
 
@@ -6,10 +6,10 @@ LIBRARIES = ("numpy", "cupy", "torch")
 
 
 def split_device(device: str) -> tuple[str, str]:
-    """Library and place of a device: `torch:cuda` → torch, cuda; `numpy` → numpy and nothing.
+    """Split a device into library and place: `torch:cuda` → torch, cuda; `numpy` → numpy and nothing.
 
     Raises:
-        QsmbenchError: it names no library of ours, or a place where there is only one.
+        QsmbenchError: it names an unknown library, or a place of a library that has only one.
     """
     library, _, place = device.partition(":")
     if library not in LIBRARIES or (place and library != "torch"):

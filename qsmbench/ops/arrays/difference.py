@@ -15,7 +15,7 @@ from qsmbench.threads import over_planes
 
 
 def gradient(volume: Any, voxel_size: Triple, out: Any = None) -> Any:
-    """Cyclic forward differences along the three axes.
+    """Compute cyclic forward differences along the three axes.
 
     Args:
         volume: (nx, ny, nz) float32.
@@ -30,12 +30,12 @@ def gradient(volume: Any, voxel_size: Triple, out: Any = None) -> Any:
         parts = [(xp.roll(volume, -1, axis=a) - volume) / d for a, d in enumerate(voxel_size)]
         return _stacked(xp, parts, out)
     out = np.empty((3, *volume.shape), np.float32) if out is None else out
-    over_planes(_gradient, volume.shape[0], volume, out, _inverse(voxel_size))
+    over_planes(_gradient, volume.shape[0], volume, out, inverse_spacing(voxel_size))
     return out
 
 
 def gradient_adjoint(vector: Any, voxel_size: Triple, out: Any = None) -> Any:
-    """The adjoint of `gradient`, which is minus the divergence by backward differences.
+    """Apply the adjoint of `gradient`, which is minus the divergence by backward differences.
 
     Args:
         vector: (3, nx, ny, nz) float32.
@@ -54,7 +54,7 @@ def gradient_adjoint(vector: Any, voxel_size: Triple, out: Any = None) -> Any:
         out[...] = result
         return out
     out = np.empty(vector.shape[1:], np.float32) if out is None else out
-    over_planes(_gradient_adjoint, out.shape[0], vector, out, _inverse(voxel_size))
+    over_planes(_gradient_adjoint, out.shape[0], vector, out, inverse_spacing(voxel_size))
     return out
 
 
@@ -66,8 +66,9 @@ def _stacked(xp: Any, parts: list[Any], out: Any) -> Any:
     return out
 
 
-def _inverse(voxel_size: Triple) -> np.ndarray:
-    return (1 / np.array(voxel_size)).astype(np.float32)
+def inverse_spacing(voxel_size: Triple, factor: float = 1.0) -> np.ndarray:
+    """Return factor / voxel size for each axis, as the compiled stencils take it: (3,) float32."""
+    return (factor / np.array(voxel_size)).astype(np.float32)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
@@ -106,7 +107,7 @@ def _gradient_adjoint(start, stop, vector, out, inverse):
 
 @lru_cache(maxsize=4)
 def laplacian_spectrum(grid: Grid, shape: Shape) -> np.ndarray:
-    """Eigenvalues of gradient_adjoint(gradient(·)), which is minus the Laplacian, on the half spectrum.
+    """Compute the eigenvalues of gradient_adjoint(gradient(·)), minus the Laplacian, on the half spectrum.
 
     Args:
         grid: gives the voxel size.
@@ -126,7 +127,7 @@ def laplacian_spectrum(grid: Grid, shape: Shape) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def difference_spectra(grid: Grid, shape: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `gradient` multiplies a half spectrum by, for each axis.
+    """Compute the factors that `gradient` multiplies a half spectrum by, for each axis.
 
     Args:
         grid: gives the voxel size.

@@ -10,10 +10,10 @@ from qsmbench.ops.arrays.fft import Shape, Window, convolve
 
 
 def smooth_phase(phase: np.ndarray, weight: np.ndarray, mask: np.ndarray, grid: Grid, sigma: float) -> np.ndarray:
-    """Smooth a phase, known up to 2π, over a mask.
+    """Smooth a phase, known modulo 2π, over a mask.
 
-    It is done twice, the second time on what the first left over: that removes the bias which a single pass has
-    where the phase bends and, more so, at the edge of the mask.
+    The second of two passes smooths the residual of the first. That removes the bias which a single pass has where the
+    phase is curved and, more so, at the edge of the mask.
 
     Args:
         phase: (nx, ny, nz) rad, wrapped or not.
@@ -36,18 +36,18 @@ def smooth_phase(phase: np.ndarray, weight: np.ndarray, mask: np.ndarray, grid: 
 
 
 def smoothing_weights(grid: Grid, sigma: float) -> tuple[float, float]:
-    """What `smooth_phase` makes of noise, far from the mask's edge and where the weights are even.
+    """Compute the effect of `smooth_phase` on noise, far from the edge of the mask and for uniform weights.
 
-    Both passes together multiply the spectrum by 2G − G², G being the Gaussian's transfer function; its powers
-    separate over the axes.
+    Both passes together multiply the spectrum by 2G − G², G being the transfer function of the Gaussian, whose powers
+    are separable.
 
     Args:
         grid: gives the voxel size.
         sigma: standard deviation of the Gaussian, mm.
 
     Returns:
-        the weight of a voxel's own phase in its smoothed one, and the sum of the squares of all voxels' weights, which
-        is the ratio of the variance after smoothing to that before. Both are 1 if sigma is 0.
+        the weight of a voxel's own phase in its smoothed phase, and the sum of the squares of the weights of all
+        voxels, which is the ratio of the variance after smoothing to that before. Both are 1 if sigma is 0.
     """
     means = np.ones(5)
     for power in range(1, 5):
@@ -70,7 +70,7 @@ def _angle(xp, real, imaginary):
 
 
 def gaussian_spectrum(grid: Grid, shape: Shape, sigma: float) -> np.ndarray:
-    """Transfer function of a Gaussian with unit sum.
+    """Compute the transfer function of a Gaussian with unit sum.
 
     Args:
         grid: gives the voxel size.

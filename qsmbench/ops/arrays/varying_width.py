@@ -1,4 +1,4 @@
-"""Gaussian smoothing in a mask, with a width of its own in each voxel."""
+"""Gaussian smoothing in a mask with a width that varies from voxel to voxel."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _RATIO = 2**0.5  # of the widths that are interpolated between
 
 
 def smooth_by_width(volume: Any, inside: Any, width: Any, grid: Grid) -> Any:
-    """The mean over the mask around each voxel, weighted by a Gaussian of that voxel's width.
+    """Compute the mean over the mask around each voxel, weighted by a Gaussian of that voxel's width.
 
-    The volume is smoothed at some widths as a whole, and between them interpolated linearly in the width's square: that
-    is how the diffusion which smooths an image grows.
+    The whole volume is smoothed at some widths; between them the result is interpolated linearly in the square of the
+    width, which is in proportion to the time of the equivalent diffusion.
 
     Args:
-        volume: (nx, ny, nz) float32, zero outside the mask; cyclic, so that there must be room around the mask.
+        volume: (nx, ny, nz) float32, zero outside the mask, on a cyclic grid with room around the mask.
         inside: (nx, ny, nz) bool, the mask.
         width: (nx, ny, nz) float32, mm, standard deviation, > 0 in the mask.
         grid: voxel size.
@@ -42,12 +42,12 @@ def smooth_by_width(volume: Any, inside: Any, width: Any, grid: Grid) -> Any:
         above, total = (irfftn(hat * kernel, volume.shape) for hat in (volume_hat, ones_hat))
         before, after = (float(squares[min(max(j, 0), n_steps)]) for j in (i - 1, i + 1))
         constants = {"before": before, "here": float(square), "after": after}
-        compute(_interpolated, mean, above, total, ones, width, out=mean, **constants)
+        compute(_add_interpolated, mean, above, total, ones, width, out=mean, **constants)
     return mean
 
 
-def _interpolated(xp, mean, above, total, inside, width, *, before, here, after):
-    """`mean` plus this width's mean, weighted by how near the voxel's own width is."""
+def _add_interpolated(xp, mean, above, total, inside, width, *, before, here, after):
+    """Add the mean at this width to `mean`, weighted by how near the width of the voxel is."""
     square = width**2
     share = xp.ones_like(width)
     if before < here:

@@ -14,7 +14,7 @@ from qsmbench.threads import over_planes
 
 @lru_cache(maxsize=4)
 def dipole_kernel(grid: Grid, shape: Shape) -> np.ndarray:
-    """D(k) = 1/3 − (k·b)²/k² on the half spectrum of a volume of `shape`, with D(0) = 0.
+    """Compute D(k) = 1/3 − (k·b)²/k² on the half spectrum of a volume of `shape`, with D(0) = 0.
 
     The field [ppm of B0] is the cyclic convolution of χ [ppm] with it; D(0) = 0 makes the mean field zero.
     At an even Nyquist frequency +k and −k are one sample. There D is the mean over both signs, so that the
@@ -40,7 +40,15 @@ def dipole_kernel(grid: Grid, shape: Shape) -> np.ndarray:
 
 
 def truncated_inverse(grid: Grid, shape: Shape, threshold: float) -> np.ndarray:
-    """1/D with |D| held at the threshold or above, the sign kept, and zero at k = 0; the arguments as above.
+    """Compute 1/D with |D| raised to the threshold where it is smaller, the sign kept, and zero at k = 0.
+
+    Args:
+        grid: gives voxel size and B0 direction.
+        shape: padded shape of the transform.
+        threshold: smallest |D| that is divided by.
+
+    Returns:
+        (nx, ny, nz // 2 + 1) float32, without unit.
 
     Reference:
         Shmueli 2009, doi:10.1002/mrm.22135.
@@ -52,7 +60,7 @@ def truncated_inverse(grid: Grid, shape: Shape, threshold: float) -> np.ndarray:
 
 
 def _without_nyquist(k: np.ndarray, n: int) -> np.ndarray:
-    """Frequencies of one axis of `n` samples, with zero at an even Nyquist frequency."""
+    """Return the frequencies of one axis of `n` samples, with zero at an even Nyquist frequency."""
     k = k.copy()
     if n % 2 == 0:
         k[n // 2] = 0
@@ -61,7 +69,7 @@ def _without_nyquist(k: np.ndarray, n: int) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _fill(start, stop, kernel, kx, ky, kz, odd_x, odd_y, odd_z, b):
-    """D for the planes `start` … `stop`; the products of two components come from the `odd` axes."""
+    """Write D to the planes `start` … `stop`; the products of two components come from the `odd` axes."""
     third, two = np.float32(1 / 3), np.float32(2)
     _, ny, nz = kernel.shape
     for i in range(start, stop):

@@ -16,13 +16,13 @@ _PARTS = 6  # sub-points along each side of a voxel; the weights at the surface 
 
 
 def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> np.ndarray:
-    """Share of each voxel in a ball around the central voxel's middle.
+    """Compute the weight of each voxel in the mean over a ball around the centre of the central voxel.
 
-    A voxel that the surface cuts counts with the part of it that lies in the ball. On voxels that are no cubes, the
+    A voxel that the surface cuts counts with the fraction of it that lies in the ball. On anisotropic voxels, the
     weights of a true ball would not average a harmonic field like x² − z² to its value at the centre: a voxel of
     side d adds d²/12 to the second moment along its axis. So the ball is flattened along the longer sides until the
-    moments are equal, and what is left is shifted between the centre and its neighbours. Then harmonic
-    polynomials up to third order keep their value exactly.
+    moments are equal, and the remaining difference is moved between the centre and its neighbours. Then the mean of
+    harmonic polynomials up to third order is exact.
 
     Args:
         radius: mm, not smaller than the longest side of a voxel.
@@ -70,7 +70,7 @@ def _equalise(weights: np.ndarray, moments: np.ndarray, size: np.ndarray) -> Non
 
 @lru_cache(maxsize=1)
 def smv_kernel(grid: Grid, shape: Shape, radius: float) -> np.ndarray:
-    """Half spectrum of the SMV kernel of a ball; it is real, for the ball is symmetric.
+    """Compute the half spectrum of the SMV kernel of a ball, which is real since the ball is symmetric.
 
     Args:
         grid: gives the voxel size.
@@ -90,9 +90,9 @@ def smv_kernel(grid: Grid, shape: Shape, radius: float) -> np.ndarray:
 
 
 def ball_centres(mask_hat: Any, kernel: Any, shape: Shape) -> Any:
-    """The voxels around which the ball of an SMV kernel lies in a mask.
+    """Find the voxels around which the ball of an SMV kernel lies in a mask.
 
-    One voxel of zeros between the mask and its cyclic copies is enough: a ball that crosses it holds some of it.
+    One voxel of zeros between the mask and its cyclic copies is enough: a ball that crosses it contains part of it.
 
     Args:
         mask_hat: (nx, ny, nz // 2 + 1), half spectrum of the mask.
@@ -109,14 +109,12 @@ class SphericalMean:
     """Spherical mean values of one ball, in the window of a mask.
 
     Attributes:
-        window: bounding box of the mask, padded.
-        radius: of the ball, mm, not less than the longest side of a voxel.
         kernel: (nx, ny, nz // 2 + 1) float32, half spectrum of the mean over the ball.
         centres: (nx, ny, nz) bool, the voxels around which the ball lies in the mask.
     """
 
     def __init__(self, mask: Any, grid: Grid, radius: float, pad: float = 0.0) -> None:
-        """Lay out the ball and find where it fits.
+        """Compute the kernel of the ball and find where the ball fits.
 
         Args:
             mask: (nx, ny, nz) bool.
@@ -125,28 +123,34 @@ class SphericalMean:
             pad: zeros around the bounding box of the mask, mm along each axis; at least one voxel and the ball's size.
 
         Raises:
-            NotApplicable: the ball fits nowhere into the mask.
+            NotApplicable: the ball fits nowhere in the mask.
         """
         xp = namespace(mask)
-        self.radius = max(radius, *grid.voxel_size)
-        self.window = Window.around(mask, grid, max(pad, *grid.voxel_size))
-        inside = xp.astype(self.window.take_mask(mask), xp.float32)
-        self.kernel = like(smv_kernel(grid, self.window.shape, self.radius), inside)
-        self.centres = ball_centres(rfftn(inside), self.kernel, self.window.shape)
+        radius = max(radius, *grid.voxel_size)
+        self._window, self._mask = Window.around(mask, grid, max(pad, *grid.voxel_size)), mask
+        inside = xp.astype(self._window.take_mask(mask), xp.float32)
+        self.kernel = like(smv_kernel(grid, self._window.shape, radius), inside)
+        self.centres = ball_centres(rfftn(inside), self.kernel, self._window.shape)
         if not xp.any(self.centres):
-            raise NotApplicable(f"no ball of radius {self.radius:g} mm fits into the mask")
+            raise NotApplicable(f"no ball of radius {radius:g} mm fits into the mask")
 
-    def without_mean(self, volume: Any) -> Any:
-        """A volume minus its mean over the ball around each voxel, at the centres; zero elsewhere."""
+    def subtract_mean(self, field: Any) -> Any:
+        """Cut a field to the window and subtract its mean over the ball, at the centres; zero elsewhere."""
+        volume = self._window.take(field, self._mask)
         return compute(_difference, volume, convolve(volume, self.kernel), self.centres)
+
+    def finish(self, local_field: Any) -> tuple[Any, Any]:
+        """Return a local field in the window as a volume, zero away from the centres, and the mask of the centres."""
+        eroded = self._window.put(self.centres, self._mask)
+        return self._window.put(local_field, eroded), eroded
 
 
 def _difference(xp, volume, mean, centres):
     return xp.where(centres, volume - mean, 0.0)
 
 
-def undo_smv(filtered: Any, kernel: Any, threshold: float) -> Any:
-    """Divide a volume by the filter 1 − SMV, leaving out frequencies which that passes with less than `threshold`.
+def deconvolve_smv(filtered: Any, kernel: Any, threshold: float) -> Any:
+    """Divide a volume by the filter 1 − SMV, leaving out frequencies at which the filter is below `threshold`.
 
     Args:
         filtered: (nx, ny, nz) float32.

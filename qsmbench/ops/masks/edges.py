@@ -1,4 +1,4 @@
-"""The edges of the magnitude, across which χ may jump."""
+"""Edges of the magnitude, across which χ may jump."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from qsmbench.ops.arrays.array import like, namespace, to_numpy
 from qsmbench.ops.arrays.difference import gradient
 
 
-def combined(magnitude: Any) -> Any:
-    """One image of all echoes, the root of the sum of their squares: (nx, ny, nz, n_echoes) → (nx, ny, nz)."""
+def combine_echoes(magnitude: Any) -> Any:
+    """Combine all echoes by the root of the sum of their squares: (nx, ny, nz, n_echoes) → (nx, ny, nz)."""
     squares = magnitude[..., 0] ** 2
-    for echo in range(1, magnitude.shape[3]):  # one after the other: that takes the memory of one
+    for echo in range(1, magnitude.shape[3]):  # one after the other, with the memory of one
         squares = squares + magnitude[..., echo] ** 2
     return namespace(magnitude).sqrt(squares)
 
 
 def away_from_edges(image: Any, inside: Any, voxel_size: Triple, fraction: float) -> Any:
-    """Where, and along which axis, an image has no edge: all but the steepest `fraction` of its slopes in a mask.
+    """Find where, and along which axis, an image has no edge: all but the steepest `fraction` of slopes in a mask.
 
     Args:
         image: (nx, ny, nz) float32, any unit, zero outside the mask.
         inside: (nx, ny, nz) bool, the mask.
         voxel_size: mm.
-        fraction: share of the differences in the mask that are edges.
+        fraction: of the differences in the mask that count as edges.
 
     Returns:
         (3, nx, ny, nz) bool.

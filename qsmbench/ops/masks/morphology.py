@@ -1,4 +1,4 @@
-"""Masks in millimetres: thresholds, erosion by a ball, and what makes a mask of scattered voxels."""
+"""Masks in millimetres: thresholds, erosion, closing, and the clean-up of a thresholded volume."""
 
 from __future__ import annotations
 
@@ -15,33 +15,53 @@ _BINS = 256
 
 
 def depth(mask: np.ndarray, grid: Grid) -> np.ndarray:
-    """Distance of each voxel in the mask from the next voxel outside, middle to middle [mm]; zero outside.
+    """Compute the distance of each voxel in a mask to the nearest voxel outside, centre to centre.
 
-    What lies beyond the grid is outside.
+    Args:
+        mask: (nx, ny, nz) bool; it ends where the grid does.
+        grid: voxel size.
+
+    Returns:
+        (nx, ny, nz) float64, mm, zero outside the mask.
     """
     return ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.voxel_size)[1:-1, 1:-1, 1:-1]
 
 
-def eroded(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
-    """Voxels around which a ball of `radius` [mm] meets no voxel's middle outside the mask: (nx, ny, nz) bool."""
+def erode(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
+    """Erode a mask by a ball: keep the voxels further than the radius from the centre of any voxel outside.
+
+    Args:
+        mask: (nx, ny, nz) bool; it ends where the grid does.
+        grid: voxel size.
+        radius: mm.
+
+    Returns:
+        (nx, ny, nz) bool.
+    """
     return depth(mask, grid) > radius * (1 + 1e-6)
 
 
-def closed(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
-    """The mask with gaps filled that no ball of `radius` [mm] fits into: (nx, ny, nz) bool.
+def close_gaps(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
+    """Close a mask: fill the gaps that are too narrow for a ball.
 
-    Beyond the grid it goes on as at its border.
+    Args:
+        mask: (nx, ny, nz) bool; beyond the grid it continues as at the border.
+        grid: voxel size.
+        radius: of the ball, mm.
+
+    Returns:
+        (nx, ny, nz) bool.
     """
     width = [int(np.ceil(2 * radius / d)) + 1 for d in grid.voxel_size]
-    room = np.pad(mask, [(w, w) for w in width], mode="edge")
+    padded = np.pad(mask, [(w, w) for w in width], mode="edge")
     limit = radius * (1 + 1e-6)
-    grown = ndimage.distance_transform_edt(~room, sampling=grid.voxel_size) <= limit
+    grown = ndimage.distance_transform_edt(~padded, sampling=grid.voxel_size) <= limit
     shrunk = grown if grown.all() else ndimage.distance_transform_edt(grown, sampling=grid.voxel_size) > limit
     return shrunk[tuple(slice(w, -w) for w in width)]
 
 
 def largest_in_each(voxels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Of the `voxels` in each connected part of `mask`, the largest connected part: (nx, ny, nz) bool."""
+    """Keep the largest connected part of the `voxels` in each connected part of `mask`: (nx, ny, nz) bool."""
     voxels = voxels & mask
     regions, _ = ndimage.label(mask)
     parts, count = ndimage.label(voxels)
@@ -57,7 +77,7 @@ def largest_in_each(voxels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def otsu(values: np.ndarray) -> float:
-    """The threshold that parts `values` into two classes of the largest variance between them.
+    """Compute the threshold that splits `values` into two classes with the largest variance between them.
 
     Args:
         values: of any shape.
@@ -69,8 +89,8 @@ def otsu(values: np.ndarray) -> float:
         Otsu 1979, doi:10.1109/TSMC.1979.4310076.
     """
     counts, edges = np.histogram(values, _BINS)
-    middles = (edges[:-1] + edges[1:]) / 2
-    below, moment = np.cumsum(counts), np.cumsum(counts * middles)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, moment = np.cumsum(counts), np.cumsum(counts * centres)
     above = below[-1] - below
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (moment / below - (moment[-1] - moment) / above) ** 2
@@ -79,13 +99,13 @@ def otsu(values: np.ndarray) -> float:
 
 
 def above_threshold(values: np.ndarray, threshold: float | str, maximum: float, method: str) -> np.ndarray:
-    """Where `values` lie above a threshold.
+    """Return where `values` are above a threshold.
 
     Args:
-        values: (nx, ny, nz).
+        values: any shape.
         threshold: "otsu", or a fraction of `maximum`.
-        maximum: unit of `values`.
-        method: whose setting it is, for the message.
+        maximum: in the unit of `values`.
+        method: named in the message.
 
     Raises:
         QsmbenchError: the threshold is neither.
@@ -97,21 +117,31 @@ def above_threshold(values: np.ndarray, threshold: float | str, maximum: float, 
     return values > threshold * maximum
 
 
-def tidy(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closing: float) -> np.ndarray:
-    """A mask without holes from the `voxels` that a threshold gave, within `mask`.
+def clean_up(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closing: float) -> np.ndarray:
+    """Make a mask without holes from thresholded voxels.
 
-    Bridges and specks that a ball of `opening` [mm] does not fit into go, gaps that a ball of `closing` [mm] does not
-    fit into are closed, holes are filled, and the largest part remains in each connected part of `mask`.
+    Bridges and specks are removed, gaps are closed, holes are filled, and the largest part remains in each connected
+    part of `mask`.
+
+    Args:
+        voxels: (nx, ny, nz) bool, above the threshold.
+        mask: (nx, ny, nz) bool, that holds the result.
+        grid: voxel size.
+        opening: radius of the ball that bridges and specks are too thin for, mm.
+        closing: radius of the ball that gaps are too narrow for, mm.
+
+    Returns:
+        (nx, ny, nz) bool.
 
     Raises:
         NotApplicable: nothing remains.
     """
     if opening > 0:
-        core = eroded(voxels, grid, opening)
-        reach = ndimage.distance_transform_edt(~core, sampling=grid.voxel_size) <= opening * (1 + 1e-6)
-        voxels = voxels & reach if core.any() else core
+        core = erode(voxels, grid, opening)
+        near_core = ndimage.distance_transform_edt(~core, sampling=grid.voxel_size) <= opening * (1 + 1e-6)
+        voxels = voxels & near_core if core.any() else core
     if closing > 0 and voxels.any():
-        voxels = closed(voxels, grid, closing)
+        voxels = close_gaps(voxels, grid, closing)
     found = largest_in_each(ndimage.binary_fill_holes(voxels), mask)
     if not found.any():
         raise NotApplicable("no voxel of the mask lies above the threshold")
@@ -119,10 +149,10 @@ def tidy(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, closi
 
 
 def without_boundary(mask: Any) -> Any:
-    """The voxels of a mask whose six neighbours are in it.
+    """Return the voxels of a mask whose six neighbours are in it.
 
     Args:
-        mask: (nx, ny, nz) bool, on a cyclic grid: at least one voxel off its copies.
+        mask: (nx, ny, nz) bool, on a cyclic grid, at least one voxel away from its copies.
 
     Returns:
         (nx, ny, nz) bool.

@@ -1,4 +1,4 @@
-"""Tubes in an image: Frangi's vesselness, in millimetres, and what of an image is darker than its surroundings."""
+"""Tubes in an image: the bottom hat, which shows what is darker than its surroundings, and Frangi's vesselness."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from qsmbench.ops.arrays.array import compute, like, namespace, to_numpy
 from qsmbench.ops.arrays.fft import irfftn, rfftn
 from qsmbench.ops.arrays.smooth import gaussian_spectrum
 
-_PLATE = 0.5  # α: how far from a tube's a cross-section may be
-_BLOB = 0.5  # β: how far from a tube's a length may be
+_PLATE = 0.5  # α, sensitivity to the difference between a tube and a plate
+_BLOB = 0.5  # β, sensitivity to the difference between a tube and a blob
 
 
 def bottom_hat(image: Any, inside: Any, grid: Grid, radius: float) -> Any:
-    """How much darker each voxel is than the greyscale closing of the image by a box: dark and narrow parts are bright.
+    """Compute the bottom hat of an image: its greyscale closing by a box, minus the image.
 
     Args:
         image: (nx, ny, nz) float32, any unit.
-        inside: (nx, ny, nz) bool; what lies outside has no say.
+        inside: (nx, ny, nz) bool; what lies outside is ignored.
         grid: voxel size.
         radius: half the side of the box, mm; not less than a voxel is used.
 
@@ -39,7 +39,7 @@ def bottom_hat(image: Any, inside: Any, grid: Grid, radius: float) -> Any:
 
 
 def vesselness(image: Any, grid: Grid, widths: tuple[float, ...]) -> Any:
-    """How much the surroundings of each voxel look like a bright tube on dark ground, at the best of several widths.
+    """Compute how much each voxel resembles part of a bright tube on dark ground, at the best of several widths.
 
     Args:
         image: (nx, ny, nz) float32, any unit, on a cyclic grid.
@@ -50,68 +50,68 @@ def vesselness(image: Any, grid: Grid, widths: tuple[float, ...]) -> Any:
         (nx, ny, nz) float32, 0 … 1.
 
     Reference:
-        Frangi 1998, doi:10.1007/BFb0056195. As there, the contrast that counts is half of the image's largest.
+        Frangi 1998, doi:10.1007/BFb0056195. As there, c is half of the largest norm of the Hessian.
     """
     xp = namespace(image)
     spectrum = rfftn(image)
     best = xp.zeros_like(image)
     for width in widths:
         smooth = irfftn(spectrum * like(gaussian_spectrum(grid, image.shape, width), image), image.shape)
-        _take_tubes(best, smooth, grid.voxel_size)
+        _update_vesselness(best, smooth, grid.voxel_size)
     return best
 
 
-def _take_tubes(best: Any, smooth: Any, size: Triple) -> None:
+def _update_vesselness(best: Any, smooth: Any, size: Triple) -> None:
     """Raise `best`, in place, to the vesselness of a smoothed image where that is larger."""
-    second = _second_derivatives(smooth, size)
-    bend = compute(_size, *second)
-    largest = float(namespace(bend).max(bend))
+    hessian = _hessian(smooth, size)
+    norm = compute(_hessian_norm, *hessian)
+    largest = float(namespace(norm).max(norm))
     if largest > 0:
-        compute(_tube, best, bend, *second, out=best, contrast=0.5 * largest)
+        compute(_larger_vesselness, best, norm, *hessian, out=best, contrast=0.5 * largest)
 
 
-def _second_derivatives(volume: Any, size: Triple) -> list[Any]:
-    """xx, yy, zz, xy, xz and yz by central differences."""
+def _hessian(volume: Any, size: Triple) -> list[Any]:
+    """Compute the second derivatives xx, yy, zz, xy, xz and yz by central differences."""
     straight, mixed = [], []
     for a in range(3):
         slope, behind = _neighbours(volume, a)
-        straight.append(compute(_bend, slope, behind, volume, square=size[a] ** 2))
+        straight.append(compute(_second_difference, slope, behind, volume, square=size[a] ** 2))
         slope -= behind
         for b in range(a + 1, 3):
-            twist, behind = _neighbours(slope, b)
-            twist -= behind
-            twist /= 4 * size[a] * size[b]
-            mixed.append(twist)
+            cross, behind = _neighbours(slope, b)
+            cross -= behind
+            cross /= 4 * size[a] * size[b]
+            mixed.append(cross)
     return straight + mixed
 
 
 def _neighbours(volume: Any, axis: int) -> tuple[Any, Any]:
-    """The volume one voxel ahead, and one behind, as new arrays."""
+    """Return the volume shifted one voxel forwards and backwards, as new arrays."""
     xp = namespace(volume)
     return xp.roll(volume, -1, axis=axis), xp.roll(volume, 1, axis=axis)
 
 
-def _bend(xp, ahead, behind, here, *, square):
+def _second_difference(xp, ahead, behind, here, *, square):
     return (ahead + behind - 2 * here) / square
 
 
-def _size(xp, xx, yy, zz, xy, xz, yz):
+def _hessian_norm(xp, xx, yy, zz, xy, xz, yz):
     return xp.sqrt(xx**2 + yy**2 + zz**2 + 2 * (xy**2 + xz**2 + yz**2))
 
 
-def _tube(xp, best, size, xx, yy, zz, xy, xz, yz, *, contrast):
-    """The larger of `best` and the vesselness that the eigenvalues of the second derivatives give."""
+def _larger_vesselness(xp, best, norm, xx, yy, zz, xy, xz, yz, *, contrast):
+    """Return the larger of `best` and the vesselness by the eigenvalues of the Hessian."""
     most, middle, least = _eigenvalues(xp, xx, yy, zz, xy, xz, yz)
-    tube = (middle < 0) & (xp.abs(most) <= -middle)  # the two that are largest in size are negative
+    tube = (middle < 0) & (xp.abs(most) <= -middle)  # the two of largest magnitude are negative
     middle, least = (xp.where(tube, v, -xp.ones_like(v)) for v in (middle, least))
     flat, round_ = middle / least, most**2 / (middle * least)
-    value = (1 - xp.exp(-(flat**2) / (2 * _PLATE**2))) * (1 - xp.exp(-(size**2) / (2 * contrast**2)))
+    value = (1 - xp.exp(-(flat**2) / (2 * _PLATE**2))) * (1 - xp.exp(-(norm**2) / (2 * contrast**2)))
     value = value * xp.exp(-xp.clip(round_, None, 100.0) / (2 * _BLOB**2))
     return xp.where(tube & (value > best), value, best)
 
 
 def _eigenvalues(xp, xx, yy, zz, xy, xz, yz):
-    """Eigenvalues of a symmetric 3 × 3 matrix, from the largest to the smallest, by Viète's formula."""
+    """Compute the eigenvalues of a symmetric 3 × 3 matrix, in descending order, by Viète's formula."""
     mean = (xx + yy + zz) / 3
     a, b, c = xx - mean, yy - mean, zz - mean
     spread = xp.sqrt((a**2 + b**2 + c**2 + 2 * (xy**2 + xz**2 + yz**2)) / 6)

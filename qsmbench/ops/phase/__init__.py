@@ -1,1 +1,1 @@
-"""Wrapped phase and what is known of its quality and noise."""
+"""Phase: wrapping, unwrapping, offset, quality and noise."""

@@ -1,14 +1,14 @@
-"""How far the phase of each voxel can be relied on."""
+"""The quality of the phase in each voxel."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from qsmbench.ops.phase.phase_offset import wrap
+from qsmbench.ops.phase.wrap import wrap
 
 
 def phase_quality(phase: np.ndarray, te: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Mean quality of the pairs that a voxel is part of, 0 … 1; pairs beyond the grid have none.
+    """Compute the mean quality of the pairs of neighbours that a voxel is part of; pairs beyond the grid have none.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped.
@@ -16,7 +16,7 @@ def phase_quality(phase: np.ndarray, te: np.ndarray, mask: np.ndarray | None = N
         mask: (nx, ny, nz) bool; if given, the mean is over the pairs in the mask.
 
     Returns:
-        (nx, ny, nz) float32; see the method `quality_mask`.
+        (nx, ny, nz) float32, 0 … 1; see the method `quality_mask`.
 
     Reference:
         Weights: Dymerska & Eckstein 2021, doi:10.1002/mrm.28563.
@@ -30,8 +30,8 @@ def phase_quality(phase: np.ndarray, te: np.ndarray, mask: np.ndarray | None = N
         first = wrap(phase[high][..., 0] - phase[low][..., 0])
         pair = 1 - np.abs(first) / np.float32(np.pi)
         if te.size > 1:
-            off = wrap(phase[high][..., 1] - phase[low][..., 1] - np.float32(te[1] / te[0]) * first)
-            pair *= np.maximum(1 - np.abs(off), 0)
+            deviation = wrap(phase[high][..., 1] - phase[low][..., 1] - np.float32(te[1] / te[0]) * first)
+            pair *= np.maximum(1 - np.abs(deviation), 0)
         else:
             pair *= _linearity(first, axis)
         if mask is not None:
@@ -45,7 +45,7 @@ def phase_quality(phase: np.ndarray, te: np.ndarray, mask: np.ndarray | None = N
 
 
 def _linearity(difference: np.ndarray, axis: int) -> np.ndarray:
-    """How well the differences along an axis agree with the one before and after, 0 … 1; 1 at an end of the grid."""
+    """Compare each difference along an axis with the one before and after: 0 … 1; 1 at an end of the grid."""
     same = np.maximum(1 - np.abs(wrap(np.diff(difference, axis=axis))), 0)
     ends = [(0, 0)] * 3
     before, after = list(ends), list(ends)

@@ -1,8 +1,8 @@
 """Unwrapping a phase along the most reliable edges between neighbours, the best first.
 
-Neighbouring voxels are joined by edges, each with a quality. From a seed, the region grows over the best edge at its
-border, and the voxel beyond is set to within π of the one before.
-The edges crossed are a maximum spanning tree (Prim's algorithm), so that the choice of the seed does not matter.
+Edges join neighbouring voxels, each with a quality. From a seed, the region grows over the best edge at its border, and
+the new voxel is set to within π of the old one. The edges that are crossed form a maximum spanning tree (Prim's
+algorithm), so that the choice of the seed does not matter.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from qsmbench.threads import over_planes
 
 _TURN = np.float32(2 * np.pi)
 _HALF = np.float32(np.pi)
-_SEEN = 1 << 60  # of a cell: no edges lead here any more
+_VISITED = 1 << 60  # flag of a cell: edges to it are removed
 
 
 def edge_quality(
     phase: np.ndarray, mask: np.ndarray, magnitude: np.ndarray, second: np.ndarray | None = None, ratio: float = 1.0
 ) -> np.ndarray:
-    """ROMEO's quality of the edges to the next voxel along each axis, from 1 (worst) to 255; 0 where there is none.
+    """Compute ROMEO's quality of the edges to the next voxel along each axis: 1 (worst) to 255, 0 where there is none.
 
     It is the product of: phase coherence, 1 − |Δφ|/π; phase gradient coherence, 1 − |Δφ − ratio·Δφ₂| for a second
     echo, Δ being the wrapped difference of the neighbours; and magnitude coherence, (smaller/larger)².
@@ -29,7 +29,7 @@ def edge_quality(
         phase: (nx, ny, nz) float32, rad.
         mask: (nx, ny, nz) bool; an edge has both ends in it.
         magnitude: (nx, ny, nz) float32, ≥ 0.
-        second: phase of another echo, rad, or None.
+        second: (nx, ny, nz) float32, rad, phase of another echo, or None.
         ratio: echo time of `phase` over that of `second`.
 
     Returns:
@@ -47,7 +47,7 @@ def edge_quality(
 
 
 def grow(phase: np.ndarray, mask: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Whole turns that unwrap a phase over each connected part of a mask; the median turn of a part is zero.
+    """Find the whole turns that unwrap a phase over each connected part of a mask; their median over a part is zero.
 
     Args:
         phase: (nx, ny, nz) float32, rad, within ±π.
@@ -61,12 +61,12 @@ def grow(phase: np.ndarray, mask: np.ndarray, quality: np.ndarray) -> np.ndarray
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563; growing by quality: Jenkinson 2003, doi:10.1002/mrm.10354.
     """
     nx, ny, nz = phase.shape
-    # A plane of room before and after the volume: each voxel then has six neighbours, though some without an edge.
+    # With a plane before and after the volume each voxel has six neighbours, though some without an edge.
     cells, turns = np.zeros((nx + 2, ny, nz), np.int64), np.zeros((nx + 2, ny, nz), np.int16)
     counts = np.zeros((nx, 256), np.int64)
     over_planes(_pack, nx, cells[1:-1], counts, np.ascontiguousarray(phase), quality)
     inside = np.ascontiguousarray(mask).reshape(-1)
-    room = np.concatenate([[0], np.cumsum(2 * counts.sum(axis=0))])  # a voxel waits for an edge from either end
+    room = np.concatenate([[0], np.cumsum(2 * counts.sum(axis=0))])  # a voxel may be queued for an edge from either end
     _grow(cells.reshape(-1), inside, np.count_nonzero(mask), turns.reshape(-1), room, ny * nz, nz)
     return turns[1:-1]
 
@@ -103,10 +103,10 @@ def _edge_quality(start, stop, quality, phase, mask, magnitude, second, ratio, h
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _pack(start, stop, cells, counts, phase, quality):
-    """Into one number for each voxel: the qualities of its six edges, 8 bits each, and the turns across them, 2 each.
+    """Pack the qualities of the six edges of each voxel, 8 bits each, and the turns across them, 2 bits each.
 
-    The ways are +x, −x, +y, −y, +z, −z. Growing visits voxels all over the volume; what it needs of one should lie in
-    one place, and be small. `counts` is how many edges of each quality begin in a plane.
+    The order of the edges is +x, −x, +y, −y, +z, −z. Growing visits voxels all over the volume, so that the data of
+    one should be small and in one place. `counts` receives how many edges of each quality begin in a plane.
     """
     nx, ny, nz = phase.shape
     for i in range(start, stop):
@@ -130,25 +130,25 @@ def _pack(start, stop, cells, counts, phase, quality):
 
 @numba.njit(inline="always")
 def _turn(here, there):
-    """One more than the turns to add from one voxel to the next: 0, 1 or 2."""
+    """Return one more than the turns to add from one voxel to the next: 0, 1 or 2."""
     step = here - there
     return np.int64(1) + np.int64(step > _HALF) - np.int64(step < -_HALF)
 
 
 @numba.njit(nogil=True, cache=True)
 def _grow(cells, mask, left, turns, room, step_x, step_y):
-    # Each bucket is a stack of seen voxels, by the best edge that leads from them to an unseen one. What was the best
-    # may have been seen since: then the voxel moves down. Bucket b has its place in `waiting` from room[b] on.
-    waiting, top = np.empty(room[256], np.int32), room[:256].copy()
+    # Each bucket is a stack of visited voxels with the same quality of their best edge to an unvisited one. Its end may
+    # have been visited since: then the voxel moves to a lower bucket. Bucket b lies in `queue` from room[b] on.
+    queue, top = np.empty(room[256], np.int32), room[:256].copy()
     steps = np.array([step_x, -step_x, step_y, -step_y, 1, -1])
     part = np.empty(left, np.int32)
     for seed in range(step_x, step_x + mask.size):
         if left == 0:
             break
-        if not mask[seed - step_x] or cells[seed] & _SEEN:
+        if not mask[seed - step_x] or cells[seed] & _VISITED:
             continue
-        _see(seed, cells, step_x, step_y)
-        best = _wait(seed, cells, waiting, top)
+        _visit(seed, cells, step_x, step_y)
+        best = _enqueue(seed, cells, queue, top)
         part[0] = seed
         size = 1
         while best > 0 and size < left:
@@ -157,38 +157,38 @@ def _grow(cells, mask, left, turns, room, step_x, step_y):
                 best -= 1
                 continue
             top[best] = last
-            here = np.int64(waiting[last])
+            here = np.int64(queue[last])
             cell = cells[here]
             edge = _best_edge(cell)
             if edge >> 3 == best:
-                way = 5 - (edge & 7)
-                there = here + steps[way]
-                turns[there] = turns[here] + ((cell >> (48 + 2 * way)) & 3) - 1
+                direction = 5 - (edge & 7)
+                there = here + steps[direction]
+                turns[there] = turns[here] + ((cell >> (48 + 2 * direction)) & 3) - 1
                 part[size] = there
                 size += 1
-                _see(there, cells, step_x, step_y)
-                best = max(best, _wait(there, cells, waiting, top))
-            _wait(here, cells, waiting, top)
+                _visit(there, cells, step_x, step_y)
+                best = max(best, _enqueue(there, cells, queue, top))
+            _enqueue(here, cells, queue, top)
         left -= size
         _centre(turns, part, size)
 
 
 @numba.njit(inline="always")
 def _best_edge(cell):
-    """The best edge of a cell, as its quality times 8 and 5 less the way; the first of those equally good."""
+    """Return the best edge of a cell, as 8 · quality + 5 − direction; the first of those equally good."""
     best = ((cell & 255) << 3) | 5
-    for way in range(1, 6):
-        best = max(best, (((cell >> (8 * way)) & 255) << 3) | (5 - way))
+    for direction in range(1, 6):
+        best = max(best, (((cell >> (8 * direction)) & 255) << 3) | (5 - direction))
     return best
 
 
 @numba.njit(inline="always")
-def _see(v, cells, step_x, step_y):
-    """Take the edges that lead to a voxel out of the cells around it.
+def _visit(v, cells, step_x, step_y):
+    """Remove the edges that lead to a voxel from the cells around it.
 
-    Beyond the end of a row, the cell in the next row is changed, in the place of an edge that it does not have.
+    Beyond the end of a row, this changes the cell in the next row, at the bits of an edge that it does not have.
     """
-    cells[v] |= _SEEN
+    cells[v] |= _VISITED
     cells[v + step_x] &= ~(255 << 8)
     cells[v - step_x] &= ~255
     cells[v + step_y] &= ~(255 << 24)
@@ -198,18 +198,18 @@ def _see(v, cells, step_x, step_y):
 
 
 @numba.njit(inline="always")
-def _wait(v, cells, waiting, top):
-    """Put a seen voxel into the bucket of its best edge to an unseen one, and say which: 0 if it has none."""
+def _enqueue(v, cells, queue, top):
+    """Put a visited voxel into the bucket of its best edge to an unvisited one, and return which: 0 if it has none."""
     good = _best_edge(cells[v]) >> 3
     if good:
-        waiting[top[good]] = v
+        queue[top[good]] = v
         top[good] += 1
     return good
 
 
 @numba.njit(nogil=True, cache=True)
 def _centre(turns, part, size):
-    """Take the (lower) median turn of a part off it."""
+    """Subtract the (lower) median of the turns of a part."""
     lowest, highest = 32767, -32768
     for i in range(size):
         lowest, highest = min(lowest, turns[part[i]]), max(highest, turns[part[i]])

@@ -7,23 +7,24 @@ from scipy.special import i0e, i1e
 
 
 def rician_mean(signal: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the magnitude of `signal` plus complex Gaussian noise, and its derivative by `signal`.
+    """Compute the mean of the magnitude of `signal` plus complex Gaussian noise, and its derivative by `signal`.
 
-    σ·√(π/2)·L½(−x²/2) with x = signal/σ, written with Bessel functions that are scaled so as not to overflow.
+    σ·√(π/2)·L½(−x²/2) with x = signal/σ, by exponentially scaled Bessel functions, which do not overflow.
 
     Args:
         signal: true magnitude, a.u., ≥ 0, float64.
         sigma: standard deviation of the noise in real and imaginary part, a.u.; 0 leaves the signal as it is.
 
     Returns:
-        mean: a.u., and derivative: 0 … 1, of the shape of `signal`.
+        mean: a.u., of the shape of `signal`.
+        derivative: 0 … 1, of the shape of `signal`.
 
     Reference:
         Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618.
     """
     if sigma == 0:
         return signal, np.ones_like(signal)
-    # beyond 1e4 σ the floor is less than single precision can tell
+    # beyond 1e4 σ the difference is below single precision
     x = np.minimum(signal / sigma, 1e4)
     quarter = x**2 / 4
     zero, one = i0e(quarter), i1e(quarter)

@@ -1,9 +1,9 @@
 """Second-order total generalised variation, TGV(χ) = min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁, for ADMM.
 
-E is the symmetrised gradient: (Ev)ᵢⱼ = ½ (∂ᵢvⱼ + ∂ⱼvᵢ). Its six different components are kept in the order xx, yy, zz,
-xy, xz, yz; the last three stand for two each. All differences are forward ones, so that both parts of a mixed component
-lie on the same point of the grid, and both operators are products with the same d in k-space. The normal matrix of
-(χ, v) is then solved exactly, for EᵀE is ½(|d|² + d dᴴ).
+E is the symmetrised gradient: (Ev)ᵢⱼ = ½ (∂ᵢvⱼ + ∂ⱼvᵢ). Its six components are stored in the order xx, yy, zz, xy, xz,
+yz; the last three count twice. All differences are forward ones, so that both parts of a mixed component lie on the
+same point of the grid, and both operators are products with the same d in k-space. The normal matrix of (χ, v) is then
+inverted exactly, since EᵀE is ½(|d|² + d dᴴ).
 
 Reference:
     Bredies 2010, doi:10.1137/090769521; in susceptibility mapping: Langkammer 2015,
@@ -20,7 +20,13 @@ import numpy as np
 from qsmbench.grid import Grid, Triple
 from qsmbench.ops.arrays.algebra import norm
 from qsmbench.ops.arrays.array import is_numpy, like, namespace
-from qsmbench.ops.arrays.difference import difference_spectra, gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.arrays.difference import (
+    difference_spectra,
+    gradient,
+    gradient_adjoint,
+    inverse_spacing,
+    laplacian_spectrum,
+)
 from qsmbench.ops.arrays.fft import irfftn, rfftn
 from qsmbench.threads import over_planes
 
@@ -34,7 +40,7 @@ class GeneralisedVariation:
     """The regulariser TGV(χ) of `admm.minimise`, with the splittings z = ∇χ − v and w = Ev.
 
     Args:
-        start: (nx, ny, nz) float32, χ to start from, ppm.
+        start: (nx, ny, nz) float32, initial χ, ppm.
         grid: voxel size.
         weight: α₁, ppm·mm for a data term in ppm².
         curvature: α₀/α₁, mm.
@@ -55,23 +61,23 @@ class GeneralisedVariation:
         self.normal = rho1 * rho0 * laplacian * laplacian / (rho1 + rho0 * laplacian)
         self._vector_dual = gradient(start, grid.voxel_size)
         self._tensor_dual = xp.stack([xp.zeros_like(start)] * 6)
-        self._asked: tuple[Any, ...] = ()
+        self._pending: tuple[Any, ...] = ()
 
-    def ask(self) -> Any:
+    def right_hand_side(self) -> Any:
         """See `admm.Regulariser`."""
-        right = adjoint(self._vector_dual, self._tensor_dual, self._size, self._thresholds, self._rhos)
+        volumes = adjoint(self._vector_dual, self._tensor_dual, self._size, self._thresholds, self._rhos)
         vector = []
-        while len(right) > 1:  # each volume is let go as soon as it is transformed
-            vector.append(rfftn(right.pop(0)))
-        asked = rfftn(right.pop())
-        divergence = _eliminate(vector, asked, self._d, self._laplacian, self._rhos)
-        self._asked = (*vector, divergence)
-        return asked
+        while len(volumes) > 1:  # each volume is freed as soon as it is transformed
+            vector.append(rfftn(volumes.pop(0)))
+        right = rfftn(volumes.pop())
+        divergence = _eliminate(vector, right, self._d, self._laplacian, self._rhos)
+        self._pending = (*vector, divergence)
+        return right
 
-    def answer(self, chi_hat: Any, relaxation: float) -> float:
+    def update(self, chi_hat: Any, relaxation: float) -> float:
         """See `admm.Regulariser`."""
-        *vector, divergence = self._asked
-        self._asked = ()
+        *vector, divergence = self._pending
+        self._pending = ()
         _back_substitute(vector, divergence, chi_hat, self._d, self._laplacian, self._rhos)
         del divergence
         v = []
@@ -85,14 +91,14 @@ class GeneralisedVariation:
 
 
 def symmetrised_gradient(vector: Any, voxel_size: Triple) -> Any:
-    """E: (3, nx, ny, nz) → (6, nx, ny, nz), unit of `vector` per mm."""
+    """Apply E: (3, nx, ny, nz) → (6, nx, ny, nz), unit of `vector` per mm."""
     xp = namespace(vector[0])
     parts = [gradient(vector[i], voxel_size) for i in range(3)]
     return xp.stack([0.5 * (parts[i][j, ...] + parts[j][i, ...]) for i, j in PAIRS])
 
 
 def symmetrised_gradient_adjoint(tensor: Any, voxel_size: Triple) -> Any:
-    """The adjoint of E, where mixed components count twice: (6, nx, ny, nz) → (3, nx, ny, nz), per mm."""
+    """Apply the adjoint of E, in which mixed components count twice: (6, nx, ny, nz) → (3, nx, ny, nz), per mm."""
     xp = namespace(tensor)
     rows = [xp.stack([tensor[_COMPONENT[i, j], ...] for j in range(3)]) for i in range(3)]
     return xp.stack([gradient_adjoint(row, voxel_size) for row in rows])
@@ -101,7 +107,7 @@ def symmetrised_gradient_adjoint(tensor: Any, voxel_size: Triple) -> Any:
 def adjoint(
     vector: Any, tensor: Any, voxel_size: Triple, thresholds: tuple[float, float], rhos: tuple[float, float]
 ) -> list[Any]:
-    """The right-hand sides of the (χ, v)-step, of the splittings' arrays s.
+    """Compute the right-hand sides of the (χ, v)-step from the arrays s of the splittings.
 
     Args:
         vector: (3, nx, ny, nz) float32, s of z, ppm/mm.
@@ -116,9 +122,8 @@ def adjoint(
     (t1, t0), (rho1, rho0) = thresholds, rhos
     if is_numpy(vector):
         out = [np.empty(vector.shape[1:], np.float32) for _ in range(4)]
-        inverse = (1 / np.array(voxel_size)).astype(np.float32)
         constants = (np.float32(c) for c in (t1, t0, rho1, rho0))
-        over_planes(_adjoint, vector.shape[1], vector, tensor, *out, inverse, *constants)
+        over_planes(_adjoint, vector.shape[1], vector, tensor, *out, inverse_spacing(voxel_size), *constants)
         return out
     z, w = _reflected(vector, t1), _reflected(tensor, t0)
     right = rho0 * symmetrised_gradient_adjoint(w, voxel_size) - rho1 * z
@@ -134,12 +139,21 @@ def step(
     thresholds: tuple[float, float],
     relaxation: float,
 ) -> None:
-    """Update both arrays s in place for a new χ and v; arguments as in `adjoint`, `v` being three volumes, ppm/mm."""
+    """Update both arrays s in place for a new χ and v.
+
+    Args:
+        vector: (3, nx, ny, nz) float32, s of z, ppm/mm.
+        tensor: (6, nx, ny, nz) float32, s of w, ppm/mm².
+        chi: (nx, ny, nz) float32, ppm.
+        v: three volumes, (nx, ny, nz) float32 each, ppm/mm.
+        voxel_size: mm.
+        thresholds: of z and of w.
+        relaxation: over-relaxation, 1 (none) to 2.
+    """
     t1, t0 = thresholds
     if is_numpy(chi):
-        inverse = (1 / np.array(voxel_size)).astype(np.float32)
         constants = (np.float32(c) for c in (t1, t0, relaxation))
-        over_planes(_step, chi.shape[0], vector, tensor, chi, *v, inverse, *constants)
+        over_planes(_step, chi.shape[0], vector, tensor, chi, *v, inverse_spacing(voxel_size), *constants)
         return
     xp = namespace(chi)
     vector += relaxation * (gradient(chi, voxel_size) - xp.stack(v) - (vector - xp.clip(vector, -t1, t1)))
@@ -147,21 +161,21 @@ def step(
 
 
 def _reflected(s: Any, threshold: float) -> Any:
-    """2z − s, where z is s after soft thresholding."""
+    """Return 2z − s, where z is s after soft thresholding."""
     return s - 2 * namespace(s).clip(s, -threshold, threshold)
 
 
-def _eliminate(vector: list[Any], asked: Any, d: tuple[Any, ...], laplacian: Any, rhos: tuple[float, float]) -> Any:
-    """Eliminate v from the right-hand side of χ, `asked` (in place); the divergence dᴴ · vector, which that takes."""
+def _eliminate(vector: list[Any], right: Any, d: tuple[Any, ...], laplacian: Any, rhos: tuple[float, float]) -> Any:
+    """Eliminate v from the right-hand side of χ, `right`, in place, and return the divergence dᴴ · vector."""
     rho1, rho0 = rhos
-    if is_numpy(asked):
-        divergence = np.empty_like(asked)
+    if is_numpy(right):
+        divergence = np.empty_like(right)
         flat = [x.reshape(-1) for x in d]
         over_planes(
             _eliminate_planes,
-            asked.shape[0],
+            right.shape[0],
             *vector,
-            asked,
+            right,
             divergence,
             *flat,
             laplacian,
@@ -169,16 +183,16 @@ def _eliminate(vector: list[Any], asked: Any, d: tuple[Any, ...], laplacian: Any
             np.float32(rho0),
         )
         return divergence
-    xp = namespace(asked)
+    xp = namespace(right)
     divergence = xp.conj(d[0]) * vector[0] + xp.conj(d[1]) * vector[1] + xp.conj(d[2]) * vector[2]
-    asked += divergence * (rho1 / (rho1 + rho0 * laplacian))
+    right += divergence * (rho1 / (rho1 + rho0 * laplacian))
     return divergence
 
 
 def _back_substitute(
     vector: list[Any], divergence: Any, chi_hat: Any, d: tuple[Any, ...], laplacian: Any, rhos: tuple[float, float]
 ) -> None:
-    """Write the spectrum of v over the right-hand side `vector`, given that of χ."""
+    """Overwrite the right-hand side `vector` by the spectrum of v that belongs to the spectrum of χ."""
     rho1, rho0 = rhos
     if is_numpy(chi_hat):
         flat = [x.reshape(-1) for x in d]
@@ -202,12 +216,12 @@ def _back_substitute(
 
 
 @numba.njit(inline="always")
-def _turn(s, t):
+def _flip(s, t):
     return s - np.float32(2) * min(max(s, -t), t)
 
 
 @numba.njit(inline="always")
-def _cut(s, t):
+def _shrink(s, t):
     return s - min(max(s, -t), t)
 
 
@@ -227,25 +241,25 @@ def _adjoint(start, stop, vector, tensor, rx, ry, rz, g, inverse, t1, t0, rho1, 
             yyb, xyb, yzb = tensor[1, i, below], tensor[3, i, below], tensor[5, i, below]
             ox, oy, oz, og = rx[i, j], ry[i, j], rz[i, j], g[i, j]
             for k in range(nz):
-                tx, ty, tz = _turn(ax[k], t1), _turn(ay[k], t1), _turn(az[k], t1)
-                txy = _turn(xy[k], t0)
-                dx = (_turn(xxl[k], t0) - _turn(xx[k], t0)) * hx + (_turn(xyb[k], t0) - txy) * hy
-                dy = (_turn(xyl[k], t0) - txy) * hx + (_turn(yyb[k], t0) - _turn(yy[k], t0)) * hy
-                dz = (_turn(xzl[k], t0) - _turn(xz[k], t0)) * hx + (_turn(yzb[k], t0) - _turn(yz[k], t0)) * hy
+                tx, ty, tz = _flip(ax[k], t1), _flip(ay[k], t1), _flip(az[k], t1)
+                txy = _flip(xy[k], t0)
+                dx = (_flip(xxl[k], t0) - _flip(xx[k], t0)) * hx + (_flip(xyb[k], t0) - txy) * hy
+                dy = (_flip(xyl[k], t0) - txy) * hx + (_flip(yyb[k], t0) - _flip(yy[k], t0)) * hy
+                dz = (_flip(xzl[k], t0) - _flip(xz[k], t0)) * hx + (_flip(yzb[k], t0) - _flip(yz[k], t0)) * hy
                 ox[k] = rho0 * dx - rho1 * tx
                 oy[k] = rho0 * dy - rho1 * ty
                 oz[k] = rho0 * dz - rho1 * tz
-                og[k] = rho1 * ((_turn(axl[k], t1) - tx) * hx + (_turn(ayb[k], t1) - ty) * hy)
+                og[k] = rho1 * ((_flip(axl[k], t1) - tx) * hx + (_flip(ayb[k], t1) - ty) * hy)
             c0, c1 = rho0 * hz, rho1 * hz
-            ox[0] += c0 * (_turn(xz[nz - 1], t0) - _turn(xz[0], t0))
-            oy[0] += c0 * (_turn(yz[nz - 1], t0) - _turn(yz[0], t0))
-            oz[0] += c0 * (_turn(zz[nz - 1], t0) - _turn(zz[0], t0))
-            og[0] += c1 * (_turn(az[nz - 1], t1) - _turn(az[0], t1))
+            ox[0] += c0 * (_flip(xz[nz - 1], t0) - _flip(xz[0], t0))
+            oy[0] += c0 * (_flip(yz[nz - 1], t0) - _flip(yz[0], t0))
+            oz[0] += c0 * (_flip(zz[nz - 1], t0) - _flip(zz[0], t0))
+            og[0] += c1 * (_flip(az[nz - 1], t1) - _flip(az[0], t1))
             for k in range(1, nz):
-                ox[k] += c0 * (_turn(xz[k - 1], t0) - _turn(xz[k], t0))
-                oy[k] += c0 * (_turn(yz[k - 1], t0) - _turn(yz[k], t0))
-                oz[k] += c0 * (_turn(zz[k - 1], t0) - _turn(zz[k], t0))
-                og[k] += c1 * (_turn(az[k - 1], t1) - _turn(az[k], t1))
+                ox[k] += c0 * (_flip(xz[k - 1], t0) - _flip(xz[k], t0))
+                oy[k] += c0 * (_flip(yz[k - 1], t0) - _flip(yz[k], t0))
+                oz[k] += c0 * (_flip(zz[k - 1], t0) - _flip(zz[k], t0))
+                og[k] += c1 * (_flip(az[k - 1], t1) - _flip(az[k], t1))
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
@@ -265,30 +279,30 @@ def _step(start, stop, vector, tensor, chi, vx, vy, vz, inverse, t1, t0, relaxat
             xx, yy, zz = tensor[0, i, j], tensor[1, i, j], tensor[2, i, j]
             xy, xz, yz = tensor[3, i, j], tensor[4, i, j], tensor[5, i, j]
             for k in range(nz):
-                ax[k] += relaxation * ((cx[k] - c[k]) * hx - px[k] - _cut(ax[k], t1))
-                ay[k] += relaxation * ((cy[k] - c[k]) * hy - py[k] - _cut(ay[k], t1))
-                xx[k] += relaxation * ((pxr[k] - px[k]) * hx - _cut(xx[k], t0))
-                yy[k] += relaxation * ((pya[k] - py[k]) * hy - _cut(yy[k], t0))
+                ax[k] += relaxation * ((cx[k] - c[k]) * hx - px[k] - _shrink(ax[k], t1))
+                ay[k] += relaxation * ((cy[k] - c[k]) * hy - py[k] - _shrink(ay[k], t1))
+                xx[k] += relaxation * ((pxr[k] - px[k]) * hx - _shrink(xx[k], t0))
+                yy[k] += relaxation * ((pya[k] - py[k]) * hy - _shrink(yy[k], t0))
                 mixed = half * ((pyr[k] - py[k]) * hx + (pxa[k] - px[k]) * hy)
-                xy[k] += relaxation * (mixed - _cut(xy[k], t0))
+                xy[k] += relaxation * (mixed - _shrink(xy[k], t0))
             for k in range(nz):
                 n = k + 1 if k + 1 < nz else 0
-                az[k] += relaxation * ((c[n] - c[k]) * hz - pz[k] - _cut(az[k], t1))
-                zz[k] += relaxation * ((pz[n] - pz[k]) * hz - _cut(zz[k], t0))
+                az[k] += relaxation * ((c[n] - c[k]) * hz - pz[k] - _shrink(az[k], t1))
+                zz[k] += relaxation * ((pz[n] - pz[k]) * hz - _shrink(zz[k], t0))
                 mixed = half * ((pzr[k] - pz[k]) * hx + (px[n] - px[k]) * hz)
-                xz[k] += relaxation * (mixed - _cut(xz[k], t0))
+                xz[k] += relaxation * (mixed - _shrink(xz[k], t0))
                 mixed = half * ((pza[k] - pz[k]) * hy + (py[n] - py[k]) * hz)
-                yz[k] += relaxation * (mixed - _cut(yz[k], t0))
+                yz[k] += relaxation * (mixed - _shrink(yz[k], t0))
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
-def _eliminate_planes(start, stop, rx, ry, rz, asked, divergence, dx, dy, dz, laplacian, rho1, rho0):
-    _, ny, nz = asked.shape
+def _eliminate_planes(start, stop, rx, ry, rz, right, divergence, dx, dy, dz, laplacian, rho1, rho0):
+    _, ny, nz = right.shape
     for i in range(start, stop):
         ex = dx[i].conjugate()
         for j in range(ny):
             ey = dy[j].conjugate()
-            x, y, z, a, out, squares = rx[i, j], ry[i, j], rz[i, j], asked[i, j], divergence[i, j], laplacian[i, j]
+            x, y, z, a, out, squares = rx[i, j], ry[i, j], rz[i, j], right[i, j], divergence[i, j], laplacian[i, j]
             for k in range(nz):
                 along = ex * x[k] + ey * y[k] + dz[k].conjugate() * z[k]
                 out[k] = along

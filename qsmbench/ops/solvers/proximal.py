@@ -1,4 +1,4 @@
-"""Proximal operators of the data terms: which field y near s agrees better with the one that was measured.
+"""Proximal operators of the data terms.
 
 Each is an expression for `compute`, voxel by voxel, and returns argmin over y of f(y) + ρ/2 (y − s)².
 """
@@ -12,45 +12,45 @@ from qsmbench.ops.arrays.array import compute
 
 
 def quadratic(xp: Any, s: Any, field: Any, pull: Any) -> Any:
-    """Of f(y) = w²/2 (y − field)².
+    """Apply the proximal operator of f(y) = w²/2 (y − field)².
 
     Args:
         xp: array namespace.
         s: ppm.
         field: ppm.
-        pull: see `pull`.
+        pull: w²/(w² + ρ), see `pull`.
     """
     return s + pull * (field - s)
 
 
 def pull(weight: Any, penalty: float) -> Any:
-    """How far `quadratic` goes from s to the field: w²/(w² + ρ), 0 to 1.
+    """Compute w²/(w² + ρ), 0 to 1: how far `quadratic` moves s towards the field.
 
     Args:
-        weight: w.
+        weight: (nx, ny, nz) float32, w.
         penalty: ρ.
     """
     return compute(lambda _, w: w * w / (w * w + penalty), weight)
 
 
 def absolute(xp: Any, s: Any, field: Any, reach: Any) -> Any:
-    """Of f(y) = w |y − field|.
+    """Apply the proximal operator of f(y) = w |y − field|.
 
     Args:
         xp: array namespace.
         s: ppm.
         field: ppm.
-        reach: w/ρ, ppm; how far y goes towards `field`, at most.
+        reach: w/ρ, ppm; how far s is moved towards the field, at most.
     """
     return s - xp.minimum(xp.maximum(s - field, -reach), reach)
 
 
 def phase(xp: Any, s: Any, field: Any, weight: Any, *, scale: float) -> Any:
-    """Of f(y) = (w/κ)² (1 − cos κ(y − field)): signals are compared, so that 2π in the phase do not matter.
+    """Apply the proximal operator of f(y) = (w/κ)² (1 − cos κ(y − field)), in which whole turns of phase do not matter.
 
-    In the phases r = κ(y − field) and q = κ(s − field), weight · sin r + r = q is to be solved. With q reduced to ±π,
-    the left side is concave on the way from zero to the root, so that Newton's steps, begun at the root of the linear
-    problem, approach it without overshooting. Two of them leave less than 10⁻³ rad for |q| < 2.5 and weights up to 1.4.
+    With the phases r = κ(y − field) and q = κ(s − field), the equation is weight · sin r + r = q. With q wrapped to ±π,
+    its left side is concave between zero and the root, so that Newton's steps from the root of the linear problem
+    approach it without overshooting. Two steps leave less than 10⁻³ rad for |q| < 2.5 and weights up to 1.4.
 
     Args:
         xp: array namespace.

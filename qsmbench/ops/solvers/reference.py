@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from qsmbench.ops.arrays.array import is_numpy, masked, namespace
+from qsmbench.ops.arrays.algebra import mean_inside
+from qsmbench.ops.arrays.array import is_numpy, masked
 
 
-def refer_to_mask(chi: Any, mask: Any) -> Any:
-    """χ minus its mean over the mask, in place; zero outside.
+def subtract_mask_mean(chi: Any, mask: Any) -> Any:
+    """Subtract the mean over the mask from χ, in place; zero outside.
 
-    The field does not say what a uniform χ is (D(0) is a convention), so every inversion refers to the whole mask.
+    The field does not determine a uniform χ (D(0) is a convention), so every inversion is relative to the whole mask.
 
     Args:
         chi: (nx, ny, nz) ppm.
@@ -22,10 +23,7 @@ def refer_to_mask(chi: Any, mask: Any) -> Any:
         (nx, ny, nz) float32, ppm, with zero mean over the mask.
     """
     if not is_numpy(chi):
-        xp = namespace(chi)
-        inside = masked(chi, mask)
-        mean = float(xp.sum(inside, dtype=xp.float64)) / float(xp.sum(xp.astype(mask, xp.float64)))
-        return masked(chi - mean, mask)
+        return masked(chi - mean_inside(chi, mask), mask)
     mean = np.sum(chi, where=mask, dtype=np.float64) / np.count_nonzero(mask)
     chi -= chi.dtype.type(mean)
     chi *= mask

@@ -1,4 +1,4 @@
-"""Conjugate residuals: what LSMR does, for operators that are symmetric."""
+"""Conjugate residuals: LSMR for symmetric operators."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from qsmbench.ops.arrays.array import namespace
 def conjugate_residual(normal: Callable[[Any], Any], right: Any, tolerance: float, max_iterations: int) -> Any:
     """Minimise ‖normal(x) − right‖ over growing Krylov spaces, starting from zero.
 
-    With normal = AᵀA and right = Aᵀb its iterates are those of LSMR on ‖Ax − b‖, at one `normal` each.
+    With normal = AᵀA and right = Aᵀb its iterates are those of LSMR on ‖Ax − b‖, with one call of `normal` each.
 
     Args:
         normal: linear, symmetric and positive semidefinite operator on volumes; may return the same array each time.
         right: (nx, ny, nz) float32; overwritten by the residual, right − normal(x).
         tolerance: stop when ‖right − normal(x)‖ has fallen to this fraction of ‖right‖.
-        max_iterations: stop then at the latest.
+        max_iterations: largest number of iterations.
 
     Returns:
         x: (nx, ny, nz) float32.

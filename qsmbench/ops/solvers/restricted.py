@@ -12,17 +12,17 @@ from qsmbench.ops.solvers.solve import Operator, cg
 def solve_restricted(spectrum: Any, inside: Any, right: Any, tolerance: float, max_iterations: int) -> Any:
     """Find x, zero outside a mask, whose convolution with a kernel equals `right` inside it.
 
-    Conjugate gradients, preconditioned with the inverse of the unrestricted convolution. That is nearly the inverse of
-    the restricted one: the two differ by what crosses the surface of the mask. So few steps are needed, whatever the
-    kernel's range of frequencies.
+    By conjugate gradients, preconditioned with the inverse of the unrestricted convolution. That is nearly the inverse
+    of the restricted one, from which it differs near the surface of the mask. So few iterations are needed, whatever
+    the spectrum of the kernel.
 
     Args:
-        spectrum: (nx, ny, nz // 2 + 1) float32, half spectrum of the kernel; positive, but possibly for zero at k = 0.
+        spectrum: (nx, ny, nz // 2 + 1) float32, half spectrum of the kernel; positive, or zero at k = 0.
         inside: (nx, ny, nz) bool, false somewhere if the spectrum is zero at k = 0.
         right: (nx, ny, nz) float32, zero outside; overwritten by the residual.
-        tolerance: stop when the residual, in the norm of the preconditioner, has fallen to this fraction of its start;
-            that estimates the relative error in the norm of the system.
-        max_iterations: stop then at the latest.
+        tolerance: stop when the residual, in the norm of the preconditioner, has fallen to this fraction of its start,
+            which estimates the relative error in the norm of the system.
+        max_iterations: largest number of iterations.
 
     Returns:
         x: (nx, ny, nz) float32, in the unit of `right` over that of `spectrum`.

@@ -1,4 +1,4 @@
-"""Least absolute differences, which outliers do not spoil, and the nonlinear data term that starts from there."""
+"""Least absolute differences, which are robust to outliers, and the nonlinear data term that starts from there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from qsmbench.ops.solvers.admm import FieldData, Problem, minimise
+from qsmbench.ops.solvers.admm import FieldData, minimise
+from qsmbench.ops.solvers.problem import Problem
 from qsmbench.ops.solvers.proximal import absolute, phase
 from qsmbench.ops.solvers.total_variation import TotalVariation
 
@@ -22,20 +23,23 @@ def least_absolute(
     data_penalty: float = 1.5,
     tolerance: float = 0.0,
 ) -> Any:
-    """The minimiser of ‖w(Dχ − field)‖₁ + λ‖∇χ‖₁, or some iterations towards it.
+    """Minimise ‖w(Dχ − field)‖₁ + λ‖∇χ‖₁ by ADMM, or do some iterations towards the minimum.
 
     Args:
         problem: the field to invert.
-        weight: w, of the padded shape.
+        weight: (nx, ny, nz) float32, w, of the padded shape.
         regularisation: λ, mm.
         penalty: weight of the gradient splitting, in multiples of λ / |field|, mm.
         relaxation: over-relaxation of the splittings, 1 (none) to 2.
-        max_iterations: stop then at the latest; with none, χ is zero.
+        max_iterations: largest number of iterations; with 0, χ is zero.
         data_penalty: weight of the field splitting, in multiples of 1 / |field|.
         tolerance: stop when χ changes by less than this fraction between iterations.
 
     Returns:
         chi: (nx, ny, nz) float32, of the padded shape, ppm.
+
+    Reference:
+        Milovic 2022, doi:10.1002/mrm.28957.
     """
     rho = data_penalty / problem.size
     data = FieldData(problem.kernel, absolute, (problem.field, weight / rho), problem.field)
@@ -46,19 +50,22 @@ def least_absolute(
 def phase_data(
     problem: Problem, magnitude: Any, te: np.ndarray, b0: float, data_penalty: float, **first: Any
 ) -> tuple[FieldData, Any]:
-    """The data term ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ², and a first χ, in the basin of its right minimum.
+    """Return the data term ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ², and a first χ in the basin of the right minimum.
 
     Args:
         problem: the field to invert.
-        magnitude: (nx, ny, nz, n_echoes) a.u.; gives the relative precision w of the field.
-        te: (n_echoes,) s; with the magnitude it gives κ, the phase per ppm.
+        magnitude: (nx, ny, nz, n_echoes) a.u., which gives the relative precision w of the field.
+        te: (n_echoes,) s; with the magnitude it gives κ, rad/ppm.
         b0: T.
         data_penalty: ρ, weight of the field splitting.
-        first: settings of `least_absolute`, which gives the first χ.
+        first: settings of `least_absolute`, which computes the first χ.
 
     Returns:
-        data: divided by ρ.
+        data: the data term, divided by ρ.
         chi: (nx, ny, nz) float32, of the padded shape, ppm.
+
+    Reference:
+        Milovic 2018, doi:10.1002/mrm.27073.
     """
     weight = problem.weight(magnitude, te)
     chi = least_absolute(problem, weight, **first)

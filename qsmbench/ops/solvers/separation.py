@@ -1,4 +1,4 @@
-"""Two susceptibilities of opposite sign in a voxel, from the field of their difference and the rate of their sum."""
+"""Two susceptibilities of opposite sign in a voxel, from the field of their difference and a map of their sum."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ def separate(
     tolerance: float,
     max_iterations: int,
 ) -> tuple[Any, Any]:
-    """The minimiser of ½‖M(D(p − n) − field − cu)‖² + ½‖M√w(p + n − strength)‖² + λ(‖∇p‖₁ + ‖∇n‖₁), p, n ≥ 0.
+    """Minimise ½‖M(D(p − n) − field − cu)‖² + ½‖M√w(p + n − strength)‖² + λ(‖∇p‖₁ + ‖∇n‖₁) over p, n ≥ 0 and c.
 
-    u = MDM, the field of a uniform χ over the mask M, is not known to be part of a local field, so that any multiple of
-    it is allowed; p, n ≥ 0 and the strength fix the mean of p − n. Sources lie in the mask. ADMM with the splittings
-    D(p − n), ∇p, ∇n, and p and n themselves. In p + n and p − n the quadratic part is diagonal in k-space.
+    A local field does not determine how much of u = MDM, the field of a uniform χ over the mask M, belongs to it, so
+    that any multiple is allowed; p, n ≥ 0 and the strength fix the mean of p − n. Sources lie in the mask. By ADMM with
+    the splittings D(p − n), ∇p, ∇n, and p and n themselves. In p + n and p − n the quadratic part is diagonal in
+    k-space.
 
     Args:
         field: (nx, ny, nz) float32, ppm, in a padded window.
-        strength: (nx, ny, nz) float32, ppm, what p + n should be.
+        strength: (nx, ny, nz) float32, ppm, measured p + n.
         weight: (nx, ny, nz) float32, w.
         inside: (nx, ny, nz) bool, M.
         grid: voxel size and B0 direction.
@@ -44,10 +45,13 @@ def separate(
         coupling: of the splittings of p and n.
         relaxation: over-relaxation of all splittings, 1 (none) to 2.
         tolerance: stop when p and n change by less than this fraction between iterations.
-        max_iterations: stop then at the latest.
+        max_iterations: largest number of iterations.
 
     Returns:
         p, n: (nx, ny, nz) float32 each, ppm, not negative, zero outside the mask.
+
+    Reference:
+        Data terms: Shin 2021, doi:10.1016/j.neuroimage.2021.118371.
     """
     xp = namespace(field)
     size, rho = grid.voxel_size, penalty * regularisation
@@ -59,16 +63,16 @@ def separate(
 
     chi = [xp.zeros_like(field) for _ in range(2)]  # p and n
     duals = [xp.stack(3 * [chi[0]]) for _ in range(2)]
-    own = [xp.zeros_like(field) for _ in range(2)]  # the splittings of p and n, each kept with its multiplier
+    own = [xp.zeros_like(field) for _ in range(2)]  # the splittings of p and n, each plus its multiplier
     data, target = xp.zeros_like(field), xp.asarray(field, copy=True)
     work = [xp.zeros_like(field) for _ in range(2)]
     for _ in range(max_iterations):
-        compute(_asked, *work, *own, strength, weight, inside, out=tuple(work), rho=rho, coupling=coupling)
+        compute(_right_hand_sides, *work, *own, strength, weight, inside, out=tuple(work), rho=rho, coupling=coupling)
         spectrum = rfftn(target)
         spectrum *= kernel
-        spectrum += rfftn(work.pop())  # which frees it
+        spectrum += rfftn(work.pop())  # frees it
         spectrum /= normal
-        # `data` and `target` are y plus and minus its multiplier; the share c that the data ask for follows from y
+        # `data` and `target` are y plus and minus its multiplier; c follows from y
         compute(_data_step, data, irfftn(kernel * spectrum, field.shape), target, out=data, relaxation=relaxation)
         share = total(_overlap, ambiguous, data, field) / square if square > 0 else 0.0
         compute(_reflected, data, field, ambiguous, inside, out=target, share=share)
@@ -94,7 +98,7 @@ def separate(
 
 
 def _nearest(xp, para, dia, strength, weight, inside, *, coupling):
-    """p, n ≥ 0 that minimise ½c(p − para)² + ½c(n − dia)² + ½w(p + n − strength)²; zero outside the mask."""
+    """Find the p, n ≥ 0 that minimise ½c(p − para)² + ½c(n − dia)² + ½w(p + n − strength)²; zero outside the mask."""
     ratio = weight / coupling
     missing = strength - para - dia
     p = para + missing * (ratio / (1 + 2 * ratio))
@@ -107,8 +111,8 @@ def _nearest(xp, para, dia, strength, weight, inside, *, coupling):
     return tuple(xp.where(inside, v, nothing) for v in both)
 
 
-def _asked(xp, work_p, work_n, own_p, own_n, strength, weight, inside, *, rho, coupling):
-    """What the splittings of the gradients and of p and n ask for, for p + n and for p − n."""
+def _right_hand_sides(xp, work_p, work_n, own_p, own_n, strength, weight, inside, *, rho, coupling):
+    """Compute the right-hand sides of p + n and of p − n from the splittings of the gradients and of p and n."""
     p, n = _nearest(xp, own_p, own_n, strength, weight, inside, coupling=coupling)
     p = rho * work_p + coupling * (2 * p - own_p)
     n = rho * work_n + coupling * (2 * n - own_n)
@@ -116,13 +120,13 @@ def _asked(xp, work_p, work_n, own_p, own_n, strength, weight, inside, *, rho, c
 
 
 def _own_step(xp, own_p, own_n, para, dia, strength, weight, inside, *, relaxation, coupling):
-    """The splittings of p and n after new p and n."""
+    """Update the splittings of p and n for new p and n."""
     p, n = _nearest(xp, own_p, own_n, strength, weight, inside, coupling=coupling)
     return own_p + relaxation * (para - p), own_n + relaxation * (dia - n)
 
 
 def _halves(xp, added, difference):
-    """p and n of their sum and difference."""
+    """Return p and n from their sum and difference."""
     return 0.5 * (added + difference), 0.5 * (added - difference)
 
 
@@ -131,10 +135,10 @@ def _overlap(xp, ambiguous, data, field):
 
 
 def _data_step(xp, data, model, target, *, relaxation):
-    """y plus multiplier after the field `model` of new sources."""
+    """Update y plus its multiplier for the field `model` of new sources."""
     return data + relaxation * (model - 0.5 * (data + target))
 
 
 def _reflected(xp, data, field, ambiguous, inside, *, share):
-    """y minus multiplier: the data term pulls y half-way from `data` to the field, in the mask."""
+    """Return y minus its multiplier: in the mask, y is half-way between `data` and the field."""
     return xp.where(inside, field + share * ambiguous, data)

@@ -1,11 +1,15 @@
-"""Single-step TGV: the two stencils of its primal-dual iteration, each fused to one pass over memory.
+"""Single-step TGV: the primal-dual iteration, with two stencils, each fused to one pass over memory.
 
 The saddle point is over χ, w and ψ (primal) and η, p and q (dual) of
 
     ½‖ψ‖² + ⟨□χ − Δψ − data, η⟩ + ⟨∇χ − w, p⟩ + ⟨Ew, q⟩   with |p| ≤ α₁ and |q| ≤ α₀ in each voxel,
 
-□ = ⅓Δ − (b·∇)² being the operator of the dipole in space, ∇ forward differences and E symmetrised backward ones.
-Volumes hold a margin of one voxel, at least, on each side of the mask.
+□ = ⅓Δ − (b·∇)² being the dipole operator, ∇ forward differences and E symmetrised backward ones. Volumes have a margin
+of one voxel, at least, on each side of the mask.
+
+Reference:
+    Langkammer 2015, doi:10.1016/j.neuroimage.2015.02.041; iteration: Chambolle & Pock 2011,
+    doi:10.1007/s10851-010-0251-1.
 """
 
 from __future__ import annotations
@@ -18,13 +22,14 @@ import numpy as np
 
 from qsmbench.grid import Grid
 from qsmbench.ops.arrays.array import is_numpy, namespace
+from qsmbench.ops.arrays.difference import inverse_spacing
 from qsmbench.threads import over_planes
 
 Term = tuple[tuple[int, int, int], float]
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepSizes:
     """Step sizes of the primal-dual iteration, one for each variable."""
 
     chi: float
@@ -37,12 +42,12 @@ class Steps:
 
 
 def laplacian_terms(grid: Grid) -> list[Term]:
-    """Shifts and weights [1/mm²] of the seven-point Laplacian."""
+    """Return the shifts and weights [1/mm²] of the seven-point Laplacian."""
     return _second_differences([1 / d**2 for d in grid.voxel_size])
 
 
 def wave_terms(grid: Grid) -> list[Term]:
-    """Shifts and weights [1/mm²] of □ = ⅓Δ − (b·∇)², whose cross derivatives are central differences."""
+    """Return the shifts and weights [1/mm²] of □ = ⅓Δ − (b·∇)², whose cross derivatives are central differences."""
     d, b = grid.voxel_size, grid.b0_dir
     terms = _second_differences([(1 / 3 - b[a] ** 2) / d[a] ** 2 for a in range(3)])
     for a, c in ((0, 1), (0, 2), (1, 2)):
@@ -65,8 +70,8 @@ def _second_differences(weights: list[float]) -> list[Term]:
     return terms
 
 
-def apply(terms: list[Term], volume: Any) -> Any:
-    """The stencil `terms` applied to a volume, cyclically; it is symmetric, so this is its adjoint, too."""
+def apply_stencil(terms: list[Term], volume: Any) -> Any:
+    """Apply a stencil to a volume, cyclically; it is symmetric, and so its own adjoint."""
     xp = namespace(volume)
     total = xp.zeros_like(volume)
     for shift, weight in terms:
@@ -75,13 +80,13 @@ def apply(terms: list[Term], volume: Any) -> Any:
     return total
 
 
-def steps(grid: Grid, ratio: float, scale: float, relaxation: float) -> Steps:
-    """Step sizes for which the iteration converges, by the sums of the operators' rows and columns.
+def step_sizes(grid: Grid, ratio: float, scale: float, relaxation: float) -> StepSizes:
+    """Compute step sizes with which the iteration converges, from the row and column sums of the operators.
 
     Args:
         grid: voxel size and B0 direction.
-        ratio: primal over dual steps; changes the speed, not the limit.
-        scale: by how much the dipole's equation counts more than the gradients' in the steps; likewise.
+        ratio: of primal to dual steps; affects the speed, not the limit.
+        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the limit.
         relaxation: over-relaxation of all variables, 1 (none) to below 2.
 
     Reference:
@@ -91,7 +96,7 @@ def steps(grid: Grid, ratio: float, scale: float, relaxation: float) -> Steps:
     laplacian, wave = (sum(abs(w) for _, w in terms(grid)) for terms in (laplacian_terms, wave_terms))
     sides = sum(2 / d for d in grid.voxel_size)
     longest = 2 / min(grid.voxel_size)
-    return Steps(
+    return StepSizes(
         chi=ratio / (scale * wave + sides),
         w=ratio / (1 + sides),
         psi=ratio / (scale * laplacian),
@@ -103,7 +108,7 @@ def steps(grid: Grid, ratio: float, scale: float, relaxation: float) -> Steps:
 
 
 def flags(inside: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """What is defined where, as bits of an uint8.
+    """Return what is defined where, as bits of an uint8.
 
     Args:
         inside: (nx, ny, nz) bool, the mask.
@@ -121,7 +126,9 @@ def flags(inside: np.ndarray, known: np.ndarray) -> np.ndarray:
     return (flags + 8 * backward).astype(np.uint8)
 
 
-def dual_step(state: Any, ahead: Any, data: Any, where: Any, grid: Grid, alpha: tuple[float, float], by: Steps) -> None:
+def dual_step(
+    state: Any, ahead: Any, data: Any, where: Any, grid: Grid, alpha: tuple[float, float], sizes: StepSizes
+) -> None:
     """Update η, p and q in place.
 
     Args:
@@ -131,10 +138,10 @@ def dual_step(state: Any, ahead: Any, data: Any, where: Any, grid: Grid, alpha: 
         where: (nx, ny, nz) uint8, see `flags`.
         grid: voxel size and B0 direction.
         alpha: α₁, α₀: bounds of p and q.
-        by: step sizes.
+        sizes: step sizes.
     """
     if is_numpy(state):
-        arguments = (*_stencil(grid), *(np.float32(v) for v in (*alpha, by.eta, by.p, by.q, by.relaxation)))
+        arguments = (*_stencil(grid), *(np.float32(v) for v in (*alpha, sizes.eta, sizes.p, sizes.q, sizes.relaxation)))
         over_planes(_dual, data.shape[0] - 2, state, ahead, data, where, *arguments)
         return
     xp, size = namespace(state), grid.voxel_size
@@ -143,34 +150,42 @@ def dual_step(state: Any, ahead: Any, data: Any, where: Any, grid: Grid, alpha: 
         return xp.astype((where // bit) % 2, xp.float32)
 
     chi, psi, w = ahead[0, ...], ahead[1, ...], [ahead[2 + a, ...] for a in range(3)]
-    misfit = apply(wave_terms(grid), chi) - apply(laplacian_terms(grid), psi) - data
-    state[0, ...] += by.relaxation * by.eta * at(16) * misfit
-    p = [state[1 + a, ...] + by.p * at(1 << a) * ((xp.roll(chi, -1, axis=a) - chi) / size[a] - w[a]) for a in range(3)]
+    misfit = apply_stencil(wave_terms(grid), chi) - apply_stencil(laplacian_terms(grid), psi) - data
+    state[0, ...] += sizes.relaxation * sizes.eta * at(16) * misfit
+    p = [
+        state[1 + a, ...] + sizes.p * at(1 << a) * ((xp.roll(chi, -1, axis=a) - chi) / size[a] - w[a]) for a in range(3)
+    ]
     excess = xp.clip(xp.sqrt(p[0] ** 2 + p[1] ** 2 + p[2] ** 2) / alpha[0], 1.0, None)
     for a in range(3):
-        state[1 + a, ...] += by.relaxation * (p[a] / excess - state[1 + a, ...])
+        state[1 + a, ...] += sizes.relaxation * (p[a] / excess - state[1 + a, ...])
 
     def backward(volume: Any, axis: int) -> Any:
         return (volume - xp.roll(volume, 1, axis=axis)) / size[axis]
 
     pairs = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
     strain = [0.5 * (backward(w[a], c) + backward(w[c], a)) for a, c in pairs]
-    q = [state[4 + i, ...] + by.q * at(8) * e for i, e in enumerate(strain)]
+    q = [state[4 + i, ...] + sizes.q * at(8) * e for i, e in enumerate(strain)]
     square = q[0] ** 2 + q[1] ** 2 + q[2] ** 2 + 2 * (q[3] ** 2 + q[4] ** 2 + q[5] ** 2)
     excess = xp.clip(xp.sqrt(square) / alpha[1], 1.0, None)
     for i in range(6):
-        state[4 + i, ...] += by.relaxation * (q[i] / excess - state[4 + i, ...])
+        state[4 + i, ...] += sizes.relaxation * (q[i] / excess - state[4 + i, ...])
 
 
-def primal_step(primal: Any, ahead: Any, state: Any, where: Any, grid: Grid, by: Steps) -> float:
-    """Update χ, ψ and w in place, extrapolate them to `ahead`, and say how far χ moved: ‖change‖ / ‖χ‖.
+def primal_step(primal: Any, ahead: Any, state: Any, where: Any, grid: Grid, sizes: StepSizes) -> float:
+    """Update χ, ψ and w in place, extrapolate them to `ahead`, and return ‖change of χ‖ / ‖χ‖.
 
-    Arguments are as in `dual_step`; `primal` is like `ahead`, not extrapolated.
+    Args:
+        primal: (5, nx, ny, nz) float32: χ, ψ and w (x, y, z).
+        ahead: (5, nx, ny, nz) float32: overwritten by the same, extrapolated.
+        state: (10, nx, ny, nz) float32: η, p (x, y, z), q (xx, yy, zz, xy, xz, yz).
+        where: (nx, ny, nz) uint8, see `flags`.
+        grid: voxel size and B0 direction.
+        sizes: step sizes.
     """
     if is_numpy(state):
         n = where.shape[0]
         sums = np.zeros((n, 2))
-        arguments = (*_stencil(grid), *(np.float32(v) for v in (by.chi, by.psi, by.w, by.relaxation)))
+        arguments = (*_stencil(grid), *(np.float32(v) for v in (sizes.chi, sizes.psi, sizes.w, sizes.relaxation)))
         over_planes(_primal, n - 2, primal, ahead, state, where, *arguments, sums)
         moved, square = sums.sum(axis=0)
         return float(np.sqrt(moved / square)) if square > 0 else 0.0
@@ -184,13 +199,13 @@ def primal_step(primal: Any, ahead: Any, state: Any, where: Any, grid: Grid, by:
     def backward_adjoint(volume: Any, axis: int) -> Any:
         return (volume - xp.roll(volume, -1, axis=axis)) / size[axis]
 
-    slope = apply(wave_terms(grid), eta) + sum(forward_adjoint(p[a], a) for a in range(3))
+    slope = apply_stencil(wave_terms(grid), eta) + sum(forward_adjoint(p[a], a) for a in range(3))
     rows = ((0, 3, 4), (3, 1, 5), (4, 5, 2))
-    updated = [primal[0, ...] - by.chi * slope]
-    updated.append((primal[1, ...] + by.psi * apply(laplacian_terms(grid), eta)) / (1 + by.psi))
+    updated = [primal[0, ...] - sizes.chi * slope]
+    updated.append((primal[1, ...] + sizes.psi * apply_stencil(laplacian_terms(grid), eta)) / (1 + sizes.psi))
     for a, row in enumerate(rows):
         strain = sum(backward_adjoint(q[i], c) for c, i in enumerate(row))
-        updated.append(primal[2 + a, ...] - by.w * (strain - p[a]))
+        updated.append(primal[2 + a, ...] - sizes.w * (strain - p[a]))
     moved = square = 0.0
     for i, value in enumerate(updated):
         change = value * inside - primal[i, ...]
@@ -198,16 +213,16 @@ def primal_step(primal: Any, ahead: Any, state: Any, where: Any, grid: Grid, by:
             moved = float(xp.sum(change**2, dtype=xp.float64))
             square = float(xp.sum((value * inside) ** 2, dtype=xp.float64))
         ahead[i, ...] = primal[i, ...] + 2 * change
-        primal[i, ...] += by.relaxation * change
+        primal[i, ...] += sizes.relaxation * change
     return (moved / square) ** 0.5 if square > 0 else 0.0
 
 
 def _stencil(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """1/voxel size, weights of □'s second differences, and of its cross differences xy, xz, yz."""
+    """Return 1/voxel size, the weights of the second differences of □, and of its cross differences xy, xz, yz."""
     d, b = np.array(grid.voxel_size), np.array(grid.b0_dir)
     own = (1 / 3 - b**2) / d**2
     cross = [-b[a] * b[c] / (2 * d[a] * d[c]) for a, c in ((0, 1), (0, 2), (1, 2))]
-    return tuple(np.asarray(v, np.float32) for v in (1 / d, own, cross))  # type: ignore[return-value]
+    return inverse_spacing(grid.voxel_size), own.astype(np.float32), np.array(cross, np.float32)
 
 
 @numba.njit(inline="always")
@@ -232,7 +247,7 @@ def _laplacian(v, i, j, k, inverse):
 
 @numba.njit(inline="always")
 def _span(row):
-    """First and last-but-one voxel of a row that lies in the mask."""
+    """Return the start and stop of the voxels of a row that lie in the mask."""
     start, stop = 0, 0
     for k in range(row.shape[0]):
         if row[k]:
@@ -271,14 +286,14 @@ def _dual(start, stop, state, ahead, data, where, inverse, own, cross, alpha1, a
                 py[k] += relaxation * (y * shrink - py[k])
                 pz[k] += relaxation * (z * shrink - pz[k])
             for k in range(first, last):
-                by = s_q * np.float32((row[k] >> 3) & 1)
+                s = s_q * np.float32((row[k] >> 3) & 1)
                 x, y, z = wx[i, j, k], wy[i, j, k], wz[i, j, k]
-                xx = qxx[k] + by * (x - wx[i - 1, j, k]) * dx
-                yy = qyy[k] + by * (y - wy[i, j - 1, k]) * dy
-                zz = qzz[k] + by * (z - wz[i, j, k - 1]) * dz
-                xy = qxy[k] + by * half * ((x - wx[i, j - 1, k]) * dy + (y - wy[i - 1, j, k]) * dx)
-                xz = qxz[k] + by * half * ((x - wx[i, j, k - 1]) * dz + (z - wz[i - 1, j, k]) * dx)
-                yz = qyz[k] + by * half * ((y - wy[i, j, k - 1]) * dz + (z - wz[i, j - 1, k]) * dy)
+                xx = qxx[k] + s * (x - wx[i - 1, j, k]) * dx
+                yy = qyy[k] + s * (y - wy[i, j - 1, k]) * dy
+                zz = qzz[k] + s * (z - wz[i, j, k - 1]) * dz
+                xy = qxy[k] + s * half * ((x - wx[i, j - 1, k]) * dy + (y - wy[i - 1, j, k]) * dx)
+                xz = qxz[k] + s * half * ((x - wx[i, j, k - 1]) * dz + (z - wz[i - 1, j, k]) * dx)
+                yz = qyz[k] + s * half * ((y - wy[i, j, k - 1]) * dz + (z - wz[i, j - 1, k]) * dy)
                 square = xx * xx + yy * yy + zz * zz + two * (xy * xy + xz * xz + yz * yz)
                 shrink = one / max(one, np.sqrt(square) / alpha0)
                 qxx[k] += relaxation * (xx * shrink - qxx[k])

@@ -1,7 +1,7 @@
-"""A look at the solution of an inversion before it is cut to the mask.
+"""The terms of an inversion's solution, computed before it is cut to the mask.
 
-Sources outside the mask are part of many solutions: they make the field at its rim fit. Whoever judges a solution by
-its misfit, as the choice of the regularisation does, has to see them.
+Many solutions have sources outside the mask, which fit the field at its rim. A choice of the regularisation by the
+misfit has to include them.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Terms:
     roughness: float = float("nan")
 
 
-_watcher: ContextVar[Terms | None] = ContextVar("watcher", default=None)
+_recorded: ContextVar[Terms | None] = ContextVar("recorded", default=None)
 
 
-def solved(chi: Any, field: Any, inside: Any, grid: Grid) -> None:
-    """Called by an inversion with its solution; computes the terms if somebody watches, and nothing otherwise.
+def report_solution(chi: Any, field: Any, inside: Any, grid: Grid) -> None:
+    """Compute the terms of a solution within `record_solution`; do nothing elsewhere. Inversions call it.
 
     Args:
         chi: (nx, ny, nz) float32, ppm, of the padded window, not yet masked.
-        field: (nx, ny, nz) float32, ppm, likewise.
-        inside: (nx, ny, nz) bool, the mask M, likewise.
+        field: (nx, ny, nz) float32, ppm, of the padded window.
+        inside: (nx, ny, nz) bool, the mask M, of the padded window.
         grid: voxel size and B0 direction.
     """
-    terms = _watcher.get()
+    terms = _recorded.get()
     if terms is None:
         return
     model = convolve(chi, like(dipole_kernel(grid, tuple(chi.shape)), chi))
@@ -54,11 +54,11 @@ def solved(chi: Any, field: Any, inside: Any, grid: Grid) -> None:
 
 
 @contextmanager
-def watched() -> Iterator[Terms]:
-    """The terms of the last solution that is found within."""
+def record_solution() -> Iterator[Terms]:
+    """Record the terms of the last solution that is reported within."""
     terms = Terms()
-    token = _watcher.set(terms)
+    token = _recorded.set(terms)
     try:
         yield terms
     finally:
-        _watcher.reset(token)
+        _recorded.reset(token)

@@ -22,10 +22,10 @@ def cgls(
 
     Args:
         forward: linear operator on volumes; may return the same array each time it is called.
-        adjoint: its adjoint; likewise.
+        adjoint: its adjoint; may do so too.
         data: (nx, ny, nz) float32; overwritten by the residual, data − forward(x).
         tolerance: stop when ‖adjoint(residual)‖ has fallen to this fraction of its start.
-        max_iterations: stop then at the latest.
+        max_iterations: largest number of iterations.
 
     Returns:
         x: (nx, ny, nz) float32.
@@ -65,9 +65,10 @@ def cg(
         right: (nx, ny, nz) float32; overwritten by the residual, right − normal(x).
         tolerance: stop when the residual, in the norm of the preconditioner, has fallen to this fraction of that of
             `right`.
-        max_iterations: stop then at the latest.
-        start: x to start from, overwritten by the result; by default zero.
-        precondition: linear, symmetric and positive operator, near the inverse of `normal`; by default none.
+        max_iterations: largest number of iterations.
+        start: initial x, overwritten by the result; by default zero.
+        precondition: linear, symmetric and positive operator that approximates the inverse of `normal`; by default
+            none.
 
     Returns:
         x: (nx, ny, nz) float32.

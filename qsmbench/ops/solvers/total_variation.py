@@ -1,8 +1,10 @@
-"""The two stencils of total-variation ADMM, each fused to one pass over memory.
+"""Total variation for ADMM, with two stencils, each fused to one pass over memory.
 
-ADMM splits z = ∇χ with the scaled multiplier u. Both follow from one vector field s = (∇χ + u) that is kept from
-one iteration to the next: z is s after soft thresholding, u is what the thresholding cut off. Where the gradient is
-not penalised, z is s itself, and u is zero.
+ADMM splits z = ∇χ with the scaled multiplier u. Both follow from one vector field s = ∇χ + u that is stored between
+iterations: z is s after soft thresholding, and u is s − z. Where the gradient is not penalised, z is s, and u is zero.
+
+Reference:
+    Splitting: Bilgic 2014, doi:10.1002/mrm.25029.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from qsmbench.grid import Grid, Triple
 from qsmbench.ops.arrays.algebra import norm
 from qsmbench.ops.arrays.array import is_numpy, like, namespace
-from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
+from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, inverse_spacing, laplacian_spectrum
 from qsmbench.ops.arrays.fft import irfftn, rfftn
 from qsmbench.threads import over_planes
 
@@ -24,7 +26,7 @@ class TotalVariation:
     """The regulariser λ‖M∇χ‖₁ of `admm.minimise`, with the splitting z = ∇χ.
 
     Args:
-        start: (nx, ny, nz) float32, χ to start from, ppm.
+        start: (nx, ny, nz) float32, initial χ, ppm.
         grid: voxel size.
         weight: λ, ppm·mm for a data term in ppm².
         penalty: weight of the splitting, in multiples of λ, mm/ppm.
@@ -39,12 +41,12 @@ class TotalVariation:
         self._dual = gradient(start, grid.voxel_size)
         self._work = namespace(start).zeros_like(start)
 
-    def ask(self) -> Any:
+    def right_hand_side(self) -> Any:
         """See `admm.Regulariser`."""
         adjoint(self._dual, self._work, self._voxel_size, self._threshold, self._rho, self._where)
         return rfftn(self._work)
 
-    def answer(self, chi_hat: Any, relaxation: float) -> float:
+    def update(self, chi_hat: Any, relaxation: float) -> float:
         """See `admm.Regulariser`."""
         previous, self.chi = self.chi, irfftn(chi_hat, self.chi.shape)
         return step(self._dual, self.chi, previous, self._voxel_size, self._threshold, relaxation, self._where)
@@ -59,12 +61,12 @@ def step(
     relaxation: float,
     where: Any = None,
 ) -> float:
-    """Update s in place for a new χ, and say how far χ moved.
+    """Update s in place for a new χ, and return how much χ changed.
 
     Args:
         dual: (3, nx, ny, nz) float32, s, unit of χ per mm; overwritten by s + relaxation · (∇χ − z).
         chi: (nx, ny, nz) float32.
-        previous: (nx, ny, nz) float32, χ one iteration before.
+        previous: (nx, ny, nz) float32, χ of the iteration before.
         voxel_size: mm.
         threshold: of the soft thresholding, in the unit of `dual`.
         relaxation: 1 for plain ADMM, up to 2 for over-relaxation.
@@ -79,49 +81,56 @@ def step(
         return norm(chi - previous) / size if size > 0 else 0.0
     nx = chi.shape[0]
     sums = np.zeros((nx, 2))
-    inverse = (1 / np.array(voxel_size)).astype(np.float32)
-    constants = np.float32(threshold), np.float32(relaxation)
-    over_planes(_step, nx, dual, chi, previous, where, inverse, *constants, sums)
+    constants = inverse_spacing(voxel_size), np.float32(threshold), np.float32(relaxation)
+    over_planes(_step, nx, dual, chi, previous, where, *constants, sums)
     moved, square = sums.sum(axis=0)
     return float(np.sqrt(moved / square)) if square > 0 else 0.0
 
 
 def adjoint(dual: Any, out: Any, voxel_size: Triple, threshold: float, factor: float = 1.0, where: Any = None) -> None:
-    """Write factor · ∇ᵀ(z − u) to `out`, of shape (nx, ny, nz) float32; the other arguments as in `step`."""
+    """Write factor · ∇ᵀ(z − u) to `out`.
+
+    Args:
+        dual: (3, nx, ny, nz) float32, s, unit of χ per mm.
+        out: (nx, ny, nz) float32, unit of χ per mm², times `factor`.
+        voxel_size: mm.
+        threshold: of the soft thresholding, in the unit of `dual`.
+        factor: of the result.
+        where: (3, nx, ny, nz) bool, where the gradient is penalised; by default everywhere.
+    """
     if not is_numpy(dual):
         gradient_adjoint(factor * (dual - 2 * _multiplier(dual, threshold, where)), voxel_size, out)
         return
-    inverse = (factor / np.array(voxel_size)).astype(np.float32)
-    over_planes(_adjoint, out.shape[0], dual, where, out, inverse, np.float32(threshold))
+    over_planes(_adjoint, out.shape[0], dual, where, out, inverse_spacing(voxel_size, factor), np.float32(threshold))
 
 
 def _multiplier(dual: Any, threshold: float, where: Any) -> Any:
-    """u: what soft thresholding cuts off s."""
+    """Return u, the part of s that soft thresholding removes."""
     xp = namespace(dual)
-    cut = xp.clip(dual, -threshold, threshold)
-    return cut if where is None else xp.where(where, cut, xp.zeros_like(cut))
+    u = xp.clip(dual, -threshold, threshold)
+    return u if where is None else xp.where(where, u, xp.zeros_like(u))
 
 
 @numba.njit(inline="always")
 def _row(where, axis, i, j):
-    """A row of `where`; compiled for None, there is none to read."""
+    """Return a row of `where`, which may be None."""
     if where is None:
         return None
     return where[axis, i, j]
 
 
 @numba.njit(inline="always")
-def _cut(s, where, k, t):
-    """u at voxel k of a row of s."""
+def _u(s, where, k, t):
+    """Return u at voxel k of a row of s."""
     if where is None:
         return min(max(s[k], -t), t)
     return min(max(s[k], -t), t) if where[k] else np.float32(0)
 
 
 @numba.njit(inline="always")
-def _turned(s, where, k, t):
-    """z − u at voxel k of a row of s."""
-    return s[k] - np.float32(2) * _cut(s, where, k, t)
+def _reflected(s, where, k, t):
+    """Return z − u at voxel k of a row of s."""
+    return s[k] - np.float32(2) * _u(s, where, k, t)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
@@ -138,12 +147,12 @@ def _step(start, stop, dual, chi, previous, where, inverse, t, relaxation, sums)
             sx, sy, sz = dual[0, i, j], dual[1, i, j], dual[2, i, j]
             wx, wy, wz = _row(where, 0, i, j), _row(where, 1, i, j), _row(where, 2, i, j)
             for k in range(nz):
-                sx[k] += relaxation * ((cx[k] - c[k]) * inverse[0] - sx[k] + _cut(sx, wx, k, t))
-                sy[k] += relaxation * ((cy[k] - c[k]) * inverse[1] - sy[k] + _cut(sy, wy, k, t))
+                sx[k] += relaxation * ((cx[k] - c[k]) * inverse[0] - sx[k] + _u(sx, wx, k, t))
+                sy[k] += relaxation * ((cy[k] - c[k]) * inverse[1] - sy[k] + _u(sy, wy, k, t))
             for k in range(nz - 1):
-                sz[k] += relaxation * ((c[k + 1] - c[k]) * inverse[2] - sz[k] + _cut(sz, wz, k, t))
+                sz[k] += relaxation * ((c[k + 1] - c[k]) * inverse[2] - sz[k] + _u(sz, wz, k, t))
             k = nz - 1
-            sz[k] += relaxation * ((c[0] - c[k]) * inverse[2] - sz[k] + _cut(sz, wz, k, t))
+            sz[k] += relaxation * ((c[0] - c[k]) * inverse[2] - sz[k] + _u(sz, wz, k, t))
             row_moved = 0.0
             row_norm = 0.0
             for k in range(nz):
@@ -170,9 +179,9 @@ def _adjoint(start, stop, dual, where, out, inverse, t):
             wz = _row(where, 2, i, j)
             row = out[i, j]
             for k in range(nz):
-                dx = _turned(sxl, wxl, k, t) - _turned(sx, wx, k, t)
-                dy = _turned(syl, wyl, k, t) - _turned(sy, wy, k, t)
+                dx = _reflected(sxl, wxl, k, t) - _reflected(sx, wx, k, t)
+                dy = _reflected(syl, wyl, k, t) - _reflected(sy, wy, k, t)
                 row[k] = dx * inverse[0] + dy * inverse[1]
-            row[0] += (_turned(sz, wz, nz - 1, t) - _turned(sz, wz, 0, t)) * inverse[2]
+            row[0] += (_reflected(sz, wz, nz - 1, t) - _reflected(sz, wz, 0, t)) * inverse[2]
             for k in range(1, nz):
-                row[k] += (_turned(sz, wz, k - 1, t) - _turned(sz, wz, k, t)) * inverse[2]
+                row[k] += (_reflected(sz, wz, k - 1, t) - _reflected(sz, wz, k, t)) * inverse[2]

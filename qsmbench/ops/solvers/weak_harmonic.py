@@ -1,4 +1,4 @@
-"""The data term of weak-harmonic inversion: a smooth field that no source in the mask makes is fitted along with χ."""
+"""The data term of weak-harmonic inversion, which fits a nearly harmonic field along with χ."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from qsmbench.ops.solvers.proximal import quadratic
 class HarmonicData(FieldData):
     """The data term min over φ of f(Dχ + φ) + β/2 ‖M∇²φ‖², for `admm.minimise`, by y = Dχ + φ and h = −∇²φ.
 
-    χ and φ are solved for together: for each k the normal matrix has 2 × 2 entries, and φ is eliminated. So a field
-    that either could make is not handed to and fro between them.
+    χ and φ are solved for jointly: for each k the normal matrix has 2 × 2 entries, and φ is eliminated. That converges
+    faster than alternating between them, since either explains part of the same field.
 
     Args:
         kernel: half spectrum of D.
-        field: (nx, ny, nz) float32, ppm, which is also y to begin with.
+        field: (nx, ny, nz) float32, ppm, which is also the initial y.
         pull: (nx, ny, nz) float32, w²/(w² + 1): the data term is Σ w²/2 (y − field)².
         inside: (nx, ny, nz) float32, the mask.
         grid: voxel size.
@@ -37,38 +37,38 @@ class HarmonicData(FieldData):
         super().__init__(kernel, quadratic, (field, pull), field)
         self._inside = inside
         self._laplacian = like(laplacian_spectrum(grid, field.shape), field)
-        self._penalty, self._turn = penalty, 2 * weight / (penalty + weight)
-        self._bend = namespace(field).zeros_like(field)  # s of the splitting h
-        self._bend_hat: Any = None
+        self._penalty, self._reflection = penalty, 2 * weight / (penalty + weight)
+        self._split_h = namespace(field).zeros_like(field)  # s of the splitting h
+        self._h_hat: Any = None
 
     def normal(self, regulariser: Any) -> Any:
         """See `admm.Data`."""
         return compute(_normal, regulariser, self._kernel, self._laplacian, penalty=self._penalty)
 
-    def solve(self, asked: Any, normal: Any) -> tuple[Any, Any]:
+    def solve(self, right: Any, normal: Any) -> tuple[Any, Any]:
         """See `admm.Data`."""
         target = rfftn(self._target)
-        bend = rfftn(compute(_reflect_bend, self._bend, self._inside, turn=self._turn))
-        parts = (target, asked, bend)
+        h = rfftn(compute(_reflect, self._split_h, self._inside, reflection=self._reflection))
+        parts = (target, right, h)
         compute(_solve, *parts, normal, self._kernel, self._laplacian, out=parts, penalty=self._penalty)
-        self._bend_hat = bend
-        return target, asked
+        self._h_hat = h
+        return target, right
 
-    def answer(self, field_hat: Any, relaxation: float) -> None:
+    def update(self, field_hat: Any, relaxation: float) -> None:
         """See `admm.Data`."""
-        super().answer(field_hat, relaxation)
-        bend = irfftn(self._bend_hat, self._bend.shape)
-        arrays = (self._bend, bend, self._inside)
-        compute(_step_bend, *arrays, out=self._bend, turn=self._turn, relaxation=relaxation)
+        super().update(field_hat, relaxation)
+        h = irfftn(self._h_hat, self._split_h.shape)
+        arrays = (self._split_h, h, self._inside)
+        compute(_step, *arrays, out=self._split_h, reflection=self._reflection, relaxation=relaxation)
 
 
-def _reflect_bend(xp: Any, s: Any, inside: Any, *, turn: float) -> Any:
-    """2h − s, where h is s, made smaller inside the mask."""
-    return s - turn * inside * s
+def _reflect(xp: Any, s: Any, inside: Any, *, reflection: float) -> Any:
+    """Return 2h − s, where h is s, shrunk inside the mask."""
+    return s - reflection * inside * s
 
 
-def _step_bend(xp: Any, s: Any, bend: Any, inside: Any, *, turn: float, relaxation: float) -> Any:
-    return s + relaxation * (bend - s + 0.5 * turn * inside * s)
+def _step(xp: Any, s: Any, h: Any, inside: Any, *, reflection: float, relaxation: float) -> Any:
+    return s + relaxation * (h - s + 0.5 * reflection * inside * s)
 
 
 def _normal(xp: Any, regulariser: Any, kernel: Any, laplacian: Any, *, penalty: float) -> Any:
@@ -77,11 +77,11 @@ def _normal(xp: Any, regulariser: Any, kernel: Any, laplacian: Any, *, penalty: 
 
 
 def _solve(
-    xp: Any, target: Any, asked: Any, bend: Any, normal: Any, kernel: Any, laplacian: Any, *, penalty: float
+    xp: Any, target: Any, right: Any, h: Any, normal: Any, kernel: Any, laplacian: Any, *, penalty: float
 ) -> tuple[Any, Any, Any]:
-    """χ̂, the spectrum of Dχ + φ, and that of −∇²φ."""
+    """Return χ̂ and the spectra of Dχ + φ and of −∇²φ."""
     free = 1 / (1 + penalty * laplacian * laplacian)
-    phi = (target + penalty * laplacian * bend) * free  # φ if there were no χ
-    chi = (kernel * (target - phi) + asked) / normal
+    phi = (target + penalty * laplacian * h) * free  # φ if χ were zero
+    chi = (kernel * (target - phi) + right) / normal
     phi = phi - free * kernel * chi
     return chi, kernel * chi + phi, laplacian * phi

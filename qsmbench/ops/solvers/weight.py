@@ -1,4 +1,4 @@
-"""What the magnitude of the echoes says about the precision of the field."""
+"""The precision of the field, and the echo time that determines it, from the magnitude of the echoes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from qsmbench.ops.arrays.array import namespace
+from qsmbench.ops.arrays.algebra import mean_inside
+from qsmbench.ops.arrays.array import masked, namespace
 
 
 def field_weight(magnitude: Any, te: np.ndarray, mask: Any) -> Any:
-    """Relative precision of the field, 1/σ, that a weighted fit over the echoes has: √Σ (magnitude · TE)².
+    """Compute the relative precision of the field, 1/σ, of a weighted fit over the echoes: √Σ (magnitude · TE)².
 
     Args:
         magnitude: (nx, ny, nz, n_echoes) a.u.
@@ -18,32 +19,35 @@ def field_weight(magnitude: Any, te: np.ndarray, mask: Any) -> Any:
         mask: (nx, ny, nz) bool.
 
     Returns:
-        (nx, ny, nz) float32, without unit, with a mean square of 1 over the mask and zero outside, so that a data term
-        keeps its size. Where no voxel of the mask has any signal, 1 throughout the mask.
+        (nx, ny, nz) float32, without unit, zero outside the mask, with a mean square of 1 over it, so that weighting
+        does not change the scale of a data term. 1 throughout the mask if it has no signal at all.
 
     Reference:
-        The phase's σ is that of the signal over its magnitude: Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618.
+        σ of the phase is σ of the signal over its magnitude: Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618.
     """
     xp = namespace(magnitude)
     squares = xp.zeros(magnitude.shape[:3], dtype=xp.float32, device=magnitude.device)
     for echo, t in enumerate(te):
         squares += (magnitude[..., echo] * float(t / te[-1])) ** 2
-    squares = xp.where(mask, squares, xp.zeros_like(squares))
-    mean = float(xp.sum(squares, dtype=xp.float64)) / float(xp.sum(xp.astype(mask, xp.float64)))
+    squares = masked(squares, mask)
+    mean = mean_inside(squares, mask)
     if mean == 0:
         return xp.astype(mask, xp.float32)
     return xp.sqrt(squares / mean)
 
 
 def effective_echo_time(magnitude: Any, te: np.ndarray, mask: Any) -> float:
-    """The echo time [s] whose phase carries as much of the field as the echoes do on average: ⟨TE⟩ by (magnitude·TE)².
+    """Compute the mean echo time, weighted by (magnitude · TE)², as the echoes count for the field.
 
-    Nonlinear data terms compare phases, in rad; this is the echo time that they turn the field into phase with.
+    Nonlinear data terms, which compare phases in rad, convert the field to phase with it.
 
     Args:
         magnitude: (nx, ny, nz, n_echoes) a.u.
         te: (n_echoes,) s.
         mask: (nx, ny, nz) bool.
+
+    Returns:
+        s; the last echo time if there is no signal.
     """
     xp = namespace(magnitude)
     inside = [xp.where(mask, magnitude[..., e], xp.zeros_like(magnitude[..., e])) for e in range(len(te))]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import read_params
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.data.volumes import save_volume
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 
 def run(spec: CommonSpec, out: Path) -> None:
     """Write the table and the mask of the common voxels below `out`."""
-    scored(finished(spec.scores), out / "common.nii.gz").to_parquet(out / "common.parquet", index=False)
+    chains = [s for s in finished(spec.scores) if any(map(_is_scored_map, s.artifacts))]
+    scored(chains, out / "common.nii.gz").to_parquet(out / "common.parquet", index=False)
+
+
+def _is_scored_map(artifact: str) -> bool:
+    """Whether a chain that ends in an artifact decides which voxels are common."""
+    return not not_scored(artifact) and not ARTIFACTS[artifact].is_mask
 
 
 def scored(specs: list[ScoreSpec], mask_file: Path) -> pd.DataFrame:
@@ -34,9 +41,9 @@ def scored(specs: list[ScoreSpec], mask_file: Path) -> pd.DataFrame:
     if shared is None:
         return pd.DataFrame(columns=list(COLUMNS))
     save_volume(mask_file, shared, read_params(Path(specs[0].scan)).grid.affine)
-    scored = [(s, a) for s in specs for a in s.artifacts if not not_scored(a)]
+    maps = [(s, a) for s in specs for a in s.artifacts if _is_scored_map(a)]
     tables = []
-    for spec, artifact in scored:  # read again rather than kept: a study may have hundreds of chains
+    for spec, artifact in maps:  # read again rather than kept: a study may have hundreds of chains
         reconstruction = Reconstruction.load(spec, artifact)
         truth = load_truth(spec, artifact, reconstruction.params)
         rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))

@@ -1,0 +1,67 @@
+"""Ask a process of its own about others' Python, which may do anything as it is imported.
+
+It may raise, exit, crash the interpreter or never return; whoever asks gets an answer, or the reason why there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+TIME_LIMIT = 60.0
+"""s, for importing a module."""
+
+
+def ask(module: str, name: str) -> dict[str, Any]:
+    """Run `python -m MODULE NAME ANSWER.json` and return its answer; see `answer`.
+
+    Args:
+        module: of qsmbench; ends in a call of `answer`.
+        name: what it is to import.
+
+    Returns:
+        what it says; or, with the key `error`, why it says nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as folder:
+        file = Path(folder) / "answer.json"
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, name, str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            return {"error": f"{name}: cannot be imported: took longer than {TIME_LIMIT:g} s"}
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        try:
+            content = json.loads(file.read_text())
+        except (OSError, ValueError):
+            content = None
+    if isinstance(content, dict):
+        return content
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return {"error": f"{name}: cannot be imported: the process ended ({how})"}
+
+
+def answer(find: Callable[[str], dict[str, Any]]) -> NoReturn:
+    """Answer `ask` in the process that it runs: with what `find` says of the name, or what it raises."""
+    try:
+        content = find(sys.argv[1])
+    except BaseException as e:  # whatever it raises is the answer
+        content = {"error": " ".join(str(e).split()) or type(e).__name__}
+    Path(sys.argv[2]).write_text(json.dumps(content))
+    os._exit(0)  # what it left running does not keep us
