@@ -201,7 +201,7 @@ def test_what_exceeds_the_diamagnetic_part_is_paramagnetic(tmp_path):
 
 def test_constant_direction_is_mirrored(tmp_path):
     phantom = load(str(write(tmp_path, fibres=[1, 1, 0])))
-    (course,) = phantom.painting.fibres.values()
+    (course,) = phantom.fibres.values()
     right, left = course.directions(np.array([[8.0, 0, 0], [-8.0, 0, 0]]))
     assert right[0] * right[1] == pytest.approx(0.5, abs=1e-6)
     assert left[0] * left[1] == pytest.approx(-0.5, abs=1e-6)

@@ -124,6 +124,6 @@ def test_turning_the_head_turns_b0_in_its_grid():
     np.testing.assert_allclose(where.grid.b0_dir, expected, atol=1e-12)
     chi = phantom.render(own, 3.0).chi
     _, field = properties_and_field(phantom, where.grid, 3.0)
-    ambient = phantom.description.models.ambient_chi
+    ambient = phantom.description.ambient_chi
     turned = Grid(own.shape, own.voxel_size, tuple(expected))
     np.testing.assert_allclose(field, field_of(chi, turned, ambient=ambient), atol=1e-6)

@@ -224,7 +224,7 @@ class ShapesDescription(Common):
     @model_validator(mode="after")
     def _some_fibres(self) -> ShapesDescription:
         if self.anisotropy and not any(layer.fibres for layer in self.layers):
-            raise ValueError("anisotropy is true, but no layer states where its fibres run")
+            raise ValueError("anisotropy is true, but no layer says where its fibres run")
         return self
 
     @model_validator(mode="after")
