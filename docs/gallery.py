@@ -53,7 +53,7 @@ def acquired_as(changes: dict, protocol: str = "brain-3t", voxel: float = 2, par
     """Simulate the head by a protocol with changes, with noise."""
     chosen = load_protocol(protocol, changes)
     s = simulate(phantom("head", voxel_size=voxel, supersampling=parts), chosen)
-    s.signal = received(s.signal, chosen, s.params.grid, s.place.isocentre, s.sigma, seed=0)
+    s.signal = received(s.signal, chosen, s.params.grid, s.geometry.isocentre, s.sigma, seed=0)
     return s
 
 

@@ -1,19 +1,12 @@
 """Physical constants and unit conversions, once.
 
-Sign of the house: signal ∝ exp(+i·2π·γ̄·B0·ΔB·1e-6·TE) with ΔB in ppm of B0, so phase grows with the field.
+Sign convention: signal ∝ exp(+i·2π·γ̄·B0·ΔB·1e-6·TE) with ΔB in ppm of B0, so phase grows with the field.
 """
 
 import numpy as np
 
 GAMMA_BAR = 42.577478518e6
 """Gyromagnetic ratio of the proton divided by 2π [Hz/T] (CODATA 2018)."""
-
-FAT_SHIFT = (-3.80, -3.40, -2.60, -1.95, -0.50, 0.60)
-"""Peaks of the fat spectrum, from water [ppm] (six-peak model, Silva 2023, doi:10.1002/mrm.29597)."""
-
-FAT_AMPLITUDE = (0.088, 0.700, 0.120, 0.006, 0.039, 0.047)
-"""Relative amplitudes of these peaks (same source)."""
-
 
 DR_3T = 137.0
 """Relaxivity of susceptibility at 3 T, R2′ per |χ| [1/s/ppm] (Shin 2021, doi:10.1016/j.neuroimage.2021.118371)."""

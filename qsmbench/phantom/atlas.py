@@ -34,7 +34,7 @@ class Atlas:
     where: str
 
     def points(self, names: tuple[str, ...], side: str | None) -> tuple[np.ndarray, np.ndarray]:
-        """Centres of the voxels in any of the regions, (n, 3) world mm, and their depths in it, (n,) mm.
+        """Return the centres of the voxels in any of the regions, (n, 3) world mm, and their depths in it, (n,) mm.
 
         Raises:
             QsmbenchError: a region is not known, or there is nothing of it on that side.
@@ -54,7 +54,7 @@ class Atlas:
         return world, depth
 
     def label(self, name: str) -> int:
-        """The label of a region.
+        """Return the label of a region.
 
         Raises:
             QsmbenchError: there is none of that name.
@@ -66,7 +66,16 @@ class Atlas:
     def scatter(
         self, names: tuple[str, ...], side: str | None, radii: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Seeded centres for balls of `radii` [mm] in the regions, (n, 3) world mm, apart from each other.
+        """Draw centres for balls in regions, apart from each other.
+
+        Args:
+            names: of the regions.
+            side: `left` or `right` of the template; None: both.
+            radii: (n,) mm, of the balls.
+            rng: draws.
+
+        Returns:
+            (n, 3) world mm.
 
         Raises:
             QsmbenchError: a region is not known, or there is no room.
@@ -99,7 +108,16 @@ class Atlas:
             raise QsmbenchError(f"{self.where}: the point {place} mm lies outside of the object")
 
     def ramp(self, name: str, side: str | None, direction: np.ndarray) -> np.ndarray:
-        """(4,) n·x + o that grows from 0 to 1 across a region along `direction`."""
+        """Return the ramp n·x + o that grows from 0 to 1 across a region, at x in world mm.
+
+        Args:
+            name: of the region.
+            side: `left` or `right` of the template; None: both.
+            direction: (3,) of any length, along which it grows.
+
+        Returns:
+            (4,) n [1/mm] and o.
+        """
         points, _ = self.points((name,), side)
         unit = np.asarray(direction, float) / np.linalg.norm(direction)
         low, high = (points @ unit).min(), (points @ unit).max()

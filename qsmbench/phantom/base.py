@@ -20,11 +20,11 @@ from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.description.scenario import Case
 from qsmbench.phantom.description.sources import Calcification, Fat, Haemorrhage, InPlace, Source, constants
-from qsmbench.phantom.description.tissues import Origin, Tissue, changed, r2_prime, table
+from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime, table, with_changes
 from qsmbench.phantom.painting import anisotropy
 from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
 from qsmbench.phantom.painting.fibres import Course
-from qsmbench.phantom.painting.placing import bodies, label_name, put
+from qsmbench.phantom.painting.placing import label_name, paint_source, source_shapes
 from qsmbench.phantom.painting.texture import apply, noise
 from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.warp import NO_WARP, Warp
@@ -43,7 +43,7 @@ class Phantom(ABC):
     Attributes:
         name: the file's name.
         path: the file of the phantom, which other paths are relative to.
-        description: what it says.
+        description: the content of its file.
         described_in: the phantom's file, and that of the scenario if there is one.
         case: that of the scenario, if there is one.
         overridden: dotted keys of the description that the user set anew.
@@ -68,7 +68,7 @@ class Phantom(ABC):
 
     @abstractmethod
     def grid(self) -> Grid:
-        """The scan's grid."""
+        """Return the grid of a scan that states none."""
 
     @property
     @abstractmethod
@@ -77,20 +77,20 @@ class Phantom(ABC):
 
     @abstractmethod
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
-        """The object without the sources that have a place of their own, and its mask, (nx, ny, nz) bool."""
+        """Paint the object without the sources that have a place of their own; also return its mask, (nx, ny, nz)."""
 
     @abstractmethod
     def _compiler(self, shape: g.Shape) -> Compile:
-        """What gives the program of a shape, on the canvas's maps."""
+        """Return what compiles a shape, on the canvas's maps."""
 
     @abstractmethod
     def _labels(self) -> tuple[np.ndarray, Grid]:
-        """Labels of the anatomy on a coarse grid, (nx, ny, nz) uint8."""
+        """Return the labels of the anatomy on a coarse grid, (nx, ny, nz) uint8, and the grid."""
 
     @cached_property
     def tissues(self) -> dict[str, Tissue]:
         """The tissues of the table, with the description's changes."""
-        return changed(table(), self.description.tissues, self.path, self._origin("tissues"))
+        return with_changes(table(), self.description.tissues, self.path, self._origin("tissues"))
 
     @cached_property
     def regions(self) -> list[Region]:
@@ -127,13 +127,13 @@ class Phantom(ABC):
         if not self.has_veins and len(list(self._painted)) < len(self.description.sources):
             raise QsmbenchError(f"{self.path}: there are no veins whose oxygenation could be set")
         for source in self._painted:
-            asked = (source.region, *((source.in_,) if isinstance(source.in_, str) else source.in_ or ()))
-            for name in asked:
+            regions = (source.region, *((source.in_,) if isinstance(source.in_, str) else source.in_ or ()))
+            for name in regions:
                 if name is not None and name not in names:
                     raise QsmbenchError(f"{self.path}: region {name!r} is unknown; there are {', '.join(names)}")
 
     def render(self, grid: Grid, b0: float) -> Properties:
-        """The properties of the object on `grid` at `b0` [T].
+        """Render the properties of the object on `grid` at `b0` [T].
 
         Raises:
             QsmbenchError: the description names what does not exist, or a source lies outside of the object.
@@ -141,25 +141,25 @@ class Phantom(ABC):
         canvas, mask = self._canvas(grid, b0)
         for source in self._painted:
             if source.region is None:
-                for shape, warp in bodies(source, self.atlas):
-                    self._put(canvas, source, self._compiler(shape), warp, b0)
+                for shape, warp in source_shapes(source, self.atlas):
+                    self._paint_source(canvas, source, self._compiler(shape), warp, b0)
         if self.description.texture is not None:
-            self._vary(canvas, self.description.texture, b0)
+            self._apply_texture(canvas, self.description.texture, b0)
         if self.fibres:
-            anisotropy.apply(canvas, self.fibres, self._oriented(b0))
+            anisotropy.apply(canvas, self.fibres, self._orientation_dependence(b0))
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
 
-    def basis(self, b0: float) -> list[SourcedValue]:
-        """The values that the properties of each region rest on at `b0` [T], and which of them are assumed.
+    def provenance(self, b0: float) -> list[SourcedValue]:
+        """List the values from which the properties of each region follow at `b0` [T], with their sources.
 
-        Where a source changes what is there, its region rests on both; what lies below a source that is placed by
-        coordinates is not looked up.
+        Where a source changes what is there, its region has the values of both; what lies below a source that is placed
+        by coordinates is not looked up.
         """
-        rows = {name: self._basis_of(name, b0) for _, name, _ in self.anatomy}
-        rows[origins.ANYWHERE] = self._general_basis(b0)
+        rows = {name: self._region_provenance(name, b0) for _, name, _ in self.anatomy}
+        rows[origins.ANYWHERE] = self._general_provenance(b0)
         for source in self._painted:
             own = origins.of_source(source, self._origin_of(source), self.tissues, b0)
-            inside, made = origins.lies_in(source), label_name(source)
+            inside, made = origins.regions_of(source), label_name(source)
             replaces = isinstance(source, Haemorrhage | Fat)
             below = [] if replaces else [row for n in inside if n != origins.ANYWHERE for row in rows[n]]
             for name in inside if made is None else (made,):
@@ -167,15 +167,15 @@ class Phantom(ABC):
         return [replace(row, region=name) for name, found in rows.items() for row in dict.fromkeys(found)]
 
     @abstractmethod
-    def _basis_of(self, region: str, b0: float) -> list[SourcedValue]:
-        """What a region of the anatomy rests on, without its sources."""
+    def _region_provenance(self, region: str, b0: float) -> list[SourcedValue]:
+        """List the values of a region of the anatomy, without its sources."""
 
-    def _general_basis(self, b0: float) -> list[SourcedValue]:
-        """What the whole object rests on, and what is around its regions."""
+    def _general_provenance(self, b0: float) -> list[SourcedValue]:
+        """List the values of the whole object, and of what is around its regions."""
         return [] if self.description.texture is None else origins.of_texture(self.description.texture)
 
     def _origin(self, key: str, assumed: bool = False) -> Origin:
-        """Where what the description says at `key` comes from; `assumed` tells of the phantom's own file."""
+        """Return the origin of the value at a `key` of the description, `assumed` or not if it is the phantom's own."""
         if any(key == o or key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in self.overridden):
             return Origin("set anew", False, "user")
         if self.case and key.split(".")[0] in self.case.changes:
@@ -183,13 +183,13 @@ class Phantom(ABC):
         return Origin(self.path.name, assumed, "phantom")
 
     def _origin_of(self, source: Source) -> Origin:
-        """Where the dose of a source comes from: the case's sources are the last ones."""
+        """Return the origin of the dose of a source: the case's sources are the last ones."""
         added = len(self.case.changes.get("sources", ())) if self.case else 0
         own = self.description.sources[: len(self.description.sources) - added]
         return Origin(self.path.name, False, "phantom") if source in own else self._origin("sources")
 
     def ct(self, grid: Grid) -> np.ndarray | None:
-        """What the mineral of the object's calcifications adds to its density on CT, (nx, ny, nz) float32, HU.
+        """Render what the mineral of the object's calcifications adds to its density on CT, (nx, ny, nz) float32, HU.
 
         None if it has none. It does not know what CT shows of soft tissue and bone.
         """
@@ -199,15 +199,15 @@ class Phantom(ABC):
         canvas = self._outline(grid, calcified)
         for source in calcified:
             if source.region is None:
-                for shape, warp in bodies(source, self.atlas):
-                    canvas.lay(self._compiler(shape), [Shell(0, 1, np.array([source.mg_per_ml]), 1)], warp)
+                for shape, warp in source_shapes(source, self.atlas):
+                    canvas.paint_shape(self._compiler(shape), [Shell(0, 1, np.array([source.mg_per_ml]), 1)], warp)
         return canvas.stack[0] * np.float32(constants()["calcification.hu"])
 
     @abstractmethod
     def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
-        """A canvas of one map: the density [mg/ml] of those of the `sources` that lie in regions."""
+        """Paint a canvas of one map: the density [mg/ml] of those of the `sources` that lie in regions."""
 
-    def _vary(self, canvas: Canvas, texture: Texture, b0: float) -> None:
+    def _apply_texture(self, canvas: Canvas, texture: Texture, b0: float) -> None:
         """Let the tissues vary, in place."""
         grains = np.zeros((256, 3), np.float32)
         for index, name, group in self.anatomy:
@@ -227,12 +227,12 @@ class Phantom(ABC):
         """Where fibres run, by label; empty where χ does not depend on them."""
         return {}
 
-    def _oriented(self, b0: float) -> np.ndarray:
-        """How strongly the tissue of each label depends on B0's direction at `b0` [T]: (256, 2) δχ ppm, δR2* 1/s."""
+    def _orientation_dependence(self, b0: float) -> np.ndarray:
+        """Return by how much each label depends on B0's direction at `b0` [T]: (256, 2) δχ ppm, δR2* 1/s."""
         found = np.zeros((256, 2), np.float32)
         for index, name, _ in self.anatomy:
             if (tissue := self.tissues.get(self._tissue_of(name) or "")) is not None:
-                found[index] = tissue.oriented(b0)
+                found[index] = tissue.orientation_dependence(b0)
         return found
 
     @property
@@ -242,15 +242,15 @@ class Phantom(ABC):
 
     @abstractmethod
     def _tissue_of(self, region: str) -> str | None:
-        """The tissue that a region of the anatomy is made of, if it is one of the table."""
+        """Return the tissue that a region of the anatomy is made of, if it is one of the table."""
 
     def _regional(self, name: str) -> Iterator[Any]:
-        """The sources that lie in all of a region, or a part of it."""
+        """Yield the sources that lie in all of a region, or a part of it."""
         return (s for s in self._painted if s.region == name)
 
-    def _put(self, canvas: Canvas, source: Any, compile_at: Compile, warp: Warp, b0: float) -> None:
+    def _paint_source(self, canvas: Canvas, source: Any, compile_at: Compile, warp: Warp, b0: float) -> None:
         label = next((i for i, n, _ in self.regions if n == label_name(source)), 0)
         ramp = EVEN
         if source.gradient is not None:
             ramp = self.atlas.ramp(source.region, source.side, np.array(source.gradient))
-        put(canvas, source, compile_at, label, warp, ramp, tissues=self.tissues, b0=b0, dr=self.description.dr)
+        paint_source(canvas, source, compile_at, label, warp, ramp, tissues=self.tissues, b0=b0, dr=self.description.dr)

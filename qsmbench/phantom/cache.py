@@ -5,25 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from joblib import Memory
 
-from qsmbench.dependencies import sources
+from qsmbench.dependencies import code_of
+
+T = TypeVar("T")
 
 MOST_BYTES = 2**30
 """The store is cut down to this size at the start of a process."""
 
 
 def folder() -> Path:
-    """Where results are kept: the environment variable QSMBENCH_CACHE, by default `qsmbench` in the user's caches."""
+    """Return the folder of results: QSMBENCH_CACHE of the environment, by default `qsmbench` in the user's caches."""
     stated = os.environ.get("QSMBENCH_CACHE")
     return Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qsmbench"
 
 
 def memory() -> Memory:
-    """The store of results; one that keeps nothing where the folder cannot be written.
+    """Return the store of results; one that keeps nothing where the folder cannot be written.
 
     joblib writes each result beside its place and moves it there, so processes may share the folder. The results that
     were not used for longest are deleted when there are more than `MOST_BYTES`.
@@ -43,11 +47,23 @@ def _store(place: Path) -> Memory:
     return store
 
 
+def keep(compute: Callable[[], T], *key: str | int | Path) -> T:
+    """Return the result of `compute`, from the store if it was computed before.
+
+    Args:
+        compute: a function without arguments. The code of its module, and all that this imports, is part of the key.
+        key: all else that the result depends on: text, numbers, and files, whose contents count.
+    """
+    code = code_of([Path(compute.__code__.co_filename)]).digest
+    parts = tuple(_content(part) if isinstance(part, Path) else part for part in key)
+    name = f"{compute.__module__}.{compute.__qualname__}"
+    return memory().cache(_compute, ignore=["compute"])(compute, (name, code, *parts))
+
+
+def _compute(compute: Callable[[], T], key: tuple[str | int, ...]) -> T:
+    return compute()
+
+
 @cache
-def digest(*files: Path) -> str:
-    """A digest of the contents of `files`; of a Python file, also of all in the package that it imports."""
-    found = hashlib.sha256()
-    modules = sources(*(f for f in files if f.suffix == ".py"))
-    for file in [*(f for f in files if f.suffix != ".py"), *modules]:
-        found.update(file.read_bytes())
-    return found.hexdigest()
+def _content(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

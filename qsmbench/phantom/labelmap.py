@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from qsmbench.data.provenance import SourcedValue
 from qsmbench.data.volumes import open_volume
@@ -18,13 +17,15 @@ from qsmbench.phantom import origins
 from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
+from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.sources import Calcification, InPlace
 from qsmbench.phantom.description.tissues import Material, Origin, find_tissue, material_values, split, table
+from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
-from qsmbench.phantom.painting.maps import Map, locate
-from qsmbench.phantom.painting.placing import halves
+from qsmbench.phantom.painting.maps import Map
+from qsmbench.phantom.painting.placing import half_of
 from qsmbench.phantom.painting.shapes import Compiler, Maps
-from qsmbench.phantom.properties import CHANNELS, PD
+from qsmbench.phantom.species import CHANNELS, CHI_DIA, CHI_PARA, weight
 from qsmbench.phantom.warp import NO_WARP
 from qsmbench.threads import over_planes
 from qsmbench.typed_yaml import check
@@ -83,7 +84,7 @@ class LabelPhantom(Phantom):
         return found
 
     def grid(self) -> Grid:
-        """The image's own grid, or the same box in voxels of `voxel_size`."""
+        """Return the image's own grid, or the same box in voxels of `voxel_size`."""
         labels, affine = self._image
         own = Grid.from_affine(labels.shape, affine, self.description.b0_dir)
         if self.description.voxel_size is None:
@@ -99,16 +100,16 @@ class LabelPhantom(Phantom):
     def _tissue_of(self, region: str) -> str | None:
         return next((row.get("tissue") for row in self._rows.values() if row["name"] == region), None)
 
-    def _basis_of(self, region: str, b0: float) -> list[SourcedValue]:
+    def _region_provenance(self, region: str, b0: float) -> list[SourcedValue]:
         where = locate(self.description.table, self.path.parent)
         row = next(row for row in self._rows.values() if row["name"] == region)
         if name := row.get("tissue"):
             return origins.of_tissue(find_tissue(self.tissues, name, where), b0)
-        given = _material(row, f"{where}: {region}").model_dump(exclude_none=True)
-        return origins.of_material(given, Origin(where.name, False, "phantom"))
+        stated = _material(row, f"{where}: {region}").model_dump(exclude_none=True)
+        return origins.of_material(stated, Origin(where.name, False, "phantom"))
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
-        """The object, and its mask.
+        """Paint the object; return its mask, too.
 
         A voxel is cut into parts no longer than the image's voxels, each part takes the label where it lies, and
         the voxel holds the mean: labels are never interpolated, and their shares are kept.
@@ -134,15 +135,15 @@ class LabelPhantom(Phantom):
         for index, name, _ in self.anatomy:
             for source in self._regional(name):
                 region = replace(canvas, data=(labels == index).astype(np.float32).ravel())
-                self._put(region, source, self._of_label(source), NO_WARP, b0)
+                self._paint_source(region, source, self._of_label(source), NO_WARP, b0)
         return canvas, share >= 0.5
 
     def _of_label(self, source: InPlace) -> Compile:
-        """What gives the program of the label that a canvas's `data` holds, or of one side of it."""
+        """Return what compiles the label that a canvas's `data` holds, or one side of it."""
         labels, affine = self._image
         maps: Maps = {"label": (Map(labels, affine), 0, False)}
         shape = g.FromMap(shape="map", map="label", level=0.5, width=min(affine_voxel_size(affine)))
-        return lambda step: Compiler({}, maps, step, self.path).compile(halves(shape, source.side))
+        return lambda step: Compiler({}, maps, step, self.path).compile(half_of(shape, source.side))
 
     def _compiler(self, shape: g.Shape) -> Compile:
         return lambda step: Compiler({}, {}, step, self.path).compile(shape)
@@ -153,7 +154,7 @@ class LabelPhantom(Phantom):
             for source in sources:
                 if source.region == name:
                     region = replace(canvas, data=(self._image[0] == index).astype(np.float32).ravel())
-                    region.lay(self._of_label(source), [Shell(0, 1, np.array([source.mg_per_ml]), index)])
+                    region.paint_shape(self._of_label(source), [Shell(0, 1, np.array([source.mg_per_ml]), index)])
         return canvas
 
     def _labels(self) -> tuple[np.ndarray, Grid]:
@@ -161,10 +162,10 @@ class LabelPhantom(Phantom):
         return labels, Grid.from_affine(labels.shape, affine)
 
     def _values(self, labels: np.ndarray, b0: float) -> np.ndarray:
-        """Properties of each label, (256, 7), those after proton density multiplied by it."""
+        """Return the properties of each label, (256, c), as they mix."""
         where = locate(self.description.table, self.path.parent)
         values = np.zeros((256, len(CHANNELS)), np.float32)
-        values[0, :2] = split(self.description.ambient_chi)
+        values[0, CHI_PARA], values[0, CHI_DIA] = split(self.description.ambient_chi)
         for index in np.unique(labels):
             row = self._rows.get(int(index))
             if row is None and index == 0:
@@ -176,22 +177,21 @@ class LabelPhantom(Phantom):
                 values[index] = find_tissue(self.tissues, name, where).values(b0, self.description.dr)
                 continue
             values[index] = material_values(_material(row, f"{where}: label {index}"))
-        values[:, PD + 1 :] *= values[:, PD : PD + 1]
-        return values
+        return weight(values)
 
 
 def _material(row: dict[str, str], where: str) -> Material:
-    """What a row of the table states in numbers; an empty field is left out."""
-    given = {c: row[c] for c in Material.model_fields if row.get(c)}
+    """Return the material that a row of the table states in numbers; an empty field is left out."""
+    stated = {c: row[c] for c in Material.model_fields if row.get(c)}
     for channel in NEEDED:
-        if channel not in given:
+        if channel not in stated:
             raise QsmbenchError(
                 f"{where}: {channel} is {row.get(channel)!r}; give a tissue, or a number in each of {', '.join(NEEDED)}"
             )
-    return check(given, Material, where)
+    return check(stated, Material, where)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _sample(start, stop, labels, affine, fine, values, inside, stack, out, weight, share):
     parts = fine[0] * fine[1] * fine[2]
     nx, ny, nz = labels.shape

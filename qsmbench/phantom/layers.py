@@ -15,27 +15,30 @@ from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
-from qsmbench.phantom.cache import digest, memory
+from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
+from qsmbench.phantom.description.files import locate
+from qsmbench.phantom.description.population import Population, read_population
 from qsmbench.phantom.description.sources import Calcification, Oxygenation
-from qsmbench.phantom.description.subject import Person, Population, draw, read_population, shape_of
+from qsmbench.phantom.description.subject import Person, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
     Tissue,
-    TissueChange,
-    changed,
     find_tissue,
     material_values,
     table,
-    weighted,
+    with_changes,
+    with_factor,
 )
+from qsmbench.phantom.description.veins import Veins, read_veins
 from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.painting.fibres import Course, courses
-from qsmbench.phantom.painting.maps import locate, read_map
-from qsmbench.phantom.painting.placing import halves
+from qsmbench.phantom.painting.maps import read_map
+from qsmbench.phantom.painting.placing import half_of
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.painting.tubes import paint_tubes
+from qsmbench.phantom.species import weight
 from qsmbench.phantom.veins import blood as venous
 from qsmbench.phantom.veins import tree as vein_tree
 from qsmbench.phantom.veins.growth import Branch
@@ -66,7 +69,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def person(self) -> Person | None:
-        """Whom the description's subject and age stand for, if it names a population."""
+        """The person of the description's subject and age, if it names a population."""
         if self._population is None:
             return None
         return draw(self._population, self.description.subject, self.description.age)
@@ -80,18 +83,16 @@ class ShapePhantom(Phantom):
     def tissues(self) -> dict[str, Tissue]:
         """The tissues of the table as the person has them, with the description's changes."""
         tissues = table()
-        if self.person is not None:
-            myelin = self.person.myelin  # which brings its anisotropy along
-            factors = {"chi_para": self.person.iron, "chi_dia": myelin, "delta_chi": myelin}
-            for part, factor in factors.items():
-                for name in (t for t, f in factor.items() if f != 1):
-                    own = tissues[name]
-                    change = TissueChange.model_validate({part: factor[name] * own.at(part, 0)})
-                    tissues = changed(tissues, {name: change}, self.path, self._drawn(own.origin(part, 0)))
-        return changed(tissues, self.description.tissues, self.path, self._origin("tissues"))
+        if self._population is not None and self.person is not None:
+            for content, law in self._population.tissues.items():
+                for name, factor in self.person.factors[content].items():
+                    if factor != 1:
+                        own = find_tissue(tissues, name, self.path)
+                        tissues = {**tissues, name: with_factor(own, law.changes, factor, self._drawn_origin)}
+        return with_changes(tissues, self.description.tissues, self.path, self._origin("tissues"))
 
-    def _drawn(self, origin: Origin) -> Origin:
-        """The origin of a value that the person's own has moved."""
+    def _drawn_origin(self, origin: Origin) -> Origin:
+        """Return the origin of a value that the person's own has moved."""
         return Origin(f"{origin.source}; {self._people}", True, "population")
 
     @property
@@ -120,7 +121,7 @@ class ShapePhantom(Phantom):
         return courses(stated, shapes, self.atlas, lambda s: self._compiler(s)(SPACING).bounds, self.path)
 
     def grid(self) -> Grid:
-        """The field of view in voxels, axes along the world's, centred on the box."""
+        """Return the field of view in voxels, axes along the world's, centred on the box."""
         return self._grid(np.array(self.description.voxel_size))
 
     def _grid(self, size: np.ndarray) -> Grid:
@@ -148,43 +149,43 @@ class ShapePhantom(Phantom):
         return next((part.tissue for part in self._fillings_of(region)), None)
 
     def _fillings_of(self, region: str) -> Iterator[d.Layer | d.Shell]:
-        """The layers and shells that make up a region."""
+        """Yield the layers and shells that make up a region."""
         for layer in self.description.layers:
             parts: list[d.Layer | d.Shell] = [layer, *layer.shells]
             yield from (part for part in parts if (part.region or part.tissue) == region)
 
-    def _basis_of(self, region: str, b0: float) -> list[SourcedValue]:
+    def _region_provenance(self, region: str, b0: float) -> list[SourcedValue]:
         rows = []
         for part in self._fillings_of(region):
             if part.tissue is not None:
                 rows += origins.of_tissue(find_tissue(self.tissues, part.tissue, self.path), b0)
             elif isinstance(part, d.Layer) and part.material is not None:
-                given = part.material.model_dump(exclude_none=True)
-                rows += origins.of_material(given, self._origin("layers"))
+                values = part.material.model_dump(exclude_none=True)
+                rows += origins.of_material(values, self._origin("layers"))
         if self.description.vessels is not None and region in self._veins.regions.values():
-            rows += self._blood_basis(region, b0)
+            rows += self._blood_provenance(region, b0)
         return rows
 
-    def _blood_basis(self, region: str, b0: float) -> list[SourcedValue]:
-        """What the veins of a region rest on: their blood, beside their tissue."""
+    def _blood_provenance(self, region: str, b0: float) -> list[SourcedValue]:
+        """List the values of the veins of a region: of their blood, beside their tissue."""
         stated, blood = self.description.vessels, self._blood
         assert stated is not None and blood is not None
-        given = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
+        changes = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
         hct = self._origin("vessels.hct", "hct" in stated.assumed)
         values, constants = {"haematocrit": (blood.hct, hct)}, set()
         for key in venous.saturation_keys(region, self._veins, blood):
             origin = self._origin(f"vessels.saturation.{key}", "saturation" in stated.assumed)
-            if key in given:
-                origin = self._origin_of(given[key])
-                constants |= set(given[key].uses())
+            if key in changes:
+                origin = self._origin_of(changes[key])
+                constants |= set(changes[key].uses())
             values[f"oxygen saturation, {key}"] = (blood.saturation[key], origin)
-        if self.person is not None and self.person.seed:  # who is not the template has blood of their own
-            values = {name: (value, self._drawn(origin)) for name, (value, origin) in values.items()}
+        if self.person is not None and (self.person.hct or self.person.saturation):
+            values = {name: (value, self._drawn_origin(origin)) for name, (value, origin) in values.items()}
         return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
 
-    def _general_basis(self, b0: float) -> list[SourcedValue]:
+    def _general_provenance(self, b0: float) -> list[SourcedValue]:
         around = find_tissue(self.tissues, self.description.background, self.path)
-        rows = [*super()._general_basis(b0), *origins.of_tissue(around, b0)]
+        rows = [*super()._general_provenance(b0), *origins.of_tissue(around, b0)]
         if self._population is None or self.person is None:
             return rows
         if self.person.is_template and self.person.age == self._population.age.reference:
@@ -195,17 +196,17 @@ class ShapePhantom(Phantom):
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
         for layer in self.description.layers:
-            canvas.lay(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
+            canvas.paint_shape(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
             for shape, name in _parts(layer):
                 for source in self._regional(name):
-                    self._put(canvas, source, self._compiler(halves(shape, source.side)), self.warp, b0)
+                    self._paint_source(canvas, source, self._compiler(half_of(shape, source.side)), self.warp, b0)
         self._paint_vessels(canvas, b0)
         return canvas, self._mask(grid)
 
     def _labels(self) -> tuple[np.ndarray, Grid]:
-        shape = self.description.model_dump_json(exclude=NOT_GEOMETRY)
-        key = (shape, digest(Path(__file__), *self.files[len(self.described_in) :]))
-        return memory().cache(_coarse_labels, ignore=["phantom"])(self, key), self._coarse_grid
+        described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
+        files = self.files[len(self.described_in) :]
+        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files), self._coarse_grid
 
     @property
     def _coarse_grid(self) -> Grid:
@@ -215,12 +216,12 @@ class ShapePhantom(Phantom):
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         for layer in self.description.layers:
             shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
-            canvas.lay(self._compiler(layer.shape), shells, self.warp)
+            canvas.paint_shape(self._compiler(layer.shape), shells, self.warp)
             for shape, name in _parts(layer) if sources else ():
                 for source in sources:
                     if source.region == name:
                         filling = Shell(0, 1, np.array([source.mg_per_ml]), shells[0].label)
-                        canvas.lay(self._compiler(halves(shape, source.side)), [filling], self.warp)
+                        canvas.paint_shape(self._compiler(half_of(shape, source.side)), [filling], self.warp)
         return canvas
 
     @cached_property
@@ -232,12 +233,16 @@ class ShapePhantom(Phantom):
         """
         if self.description.vessels is None:
             return []
-        made_from = [*self.description.maps.values(), *self.description.shapes.values()]
-        images = [digest(locate(m.file, self.path.parent)) for m in self.description.maps.values()]
-        key = (*(m.model_dump_json() for m in made_from), *images)
+        maps, shapes = self.description.maps.values(), self.description.shapes.values()
+        described = (m.model_dump_json() for m in (*maps, *shapes))
+        images = (locate(m.file, self.path.parent) for m in maps)
         seed = self.description.vessels.seed + SEEDS * self.description.subject
         return vein_tree.tree(
-            self._veins_file, self._veins, lambda: vein_tree.Terrain(self.description.shapes, *self._maps), seed, key
+            self._veins_file,
+            self._veins,
+            lambda: vein_tree.Terrain(self.description.shapes, *self._maps),
+            seed,
+            (*described, *images),
         )
 
     @cached_property
@@ -264,12 +269,12 @@ class ShapePhantom(Phantom):
         return locate(self.description.vessels.file, self.path.parent)
 
     @cached_property
-    def _veins(self) -> venous.Veins:
+    def _veins(self) -> Veins:
         assert self._blood is not None
-        return venous.read_veins(self._veins_file, self._blood)
+        return read_veins(self._veins_file, self._blood)
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
-        """Paint the veins, filled with blood as saturated as the description says."""
+        """Paint the veins, filled with blood of the description's saturation."""
         stated = self._blood
         if stated is None:
             return
@@ -277,7 +282,7 @@ class ShapePhantom(Phantom):
         index = {name: i for i, name, _ in self.anatomy}
         regions = [self._veins.regions[b.name] for b in self.vessels]
         oxygen = [venous.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
-        known = {y: weighted(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
+        known = {y: weight(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
         values = np.array([known[y] for y in oxygen])
         names = np.array([index[r] for r in regions], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
@@ -293,10 +298,10 @@ class ShapePhantom(Phantom):
         return np.split(joint, np.cumsum([len(p) for p in points])[:-1])
 
     def _mask(self, grid: Grid) -> np.ndarray:
-        """Where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
+        """Return where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         shells = [Shell(0, 1, np.ones(1), 1)]
-        canvas.lay(self._compiler(self.description.mask), shells, self.warp, most_parts=MASK_PARTS)
+        canvas.paint_shape(self._compiler(self.description.mask), shells, self.warp, most_parts=MASK_PARTS)
         return canvas.stack[0] >= 0.5
 
     def _compiler(self, shape: g.Shape) -> Compile:
@@ -326,26 +331,21 @@ class ShapePhantom(Phantom):
         if layer.material is None:
             assert layer.tissue is not None
             return self._values(layer.tissue, b0)
-        return weighted(material_values(layer.material))
+        return weight(material_values(layer.material))
 
     def _values(self, tissue: str, b0: float) -> np.ndarray:
-        return weighted(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
-
-
-def _coarse_labels(phantom: ShapePhantom, key: tuple[str, str]) -> np.ndarray:
-    """Labels on the grid of an atlas, kept from one process to the next; `key` tells them apart."""
-    return phantom._outline(phantom._coarse_grid).labels
+        return weight(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))
 
 
 def _fillings(layer: d.Layer, tissues: dict[str, Tissue]) -> list[tuple[str, str]]:
-    """Region name and group of a layer and of its shells."""
+    """List the region and group of a layer and of its shells."""
     pairs = [(layer.region or layer.tissue or "", layer.tissue, layer.group)]
     pairs += [(s.region or s.tissue, s.tissue, None) for s in layer.shells]
     return [(name, group or (tissues[t].group if t in tissues else "")) for name, t, group in pairs]
 
 
 def _parts(layer: d.Layer) -> list[tuple[g.Shape, str]]:
-    """What a layer and each of its shells fill, with the region's name: a shell ends where the next one begins."""
+    """List what a layer and each of its shells fill, with the region's name; a shell ends where the next begins."""
     depths = [0.0, *(s.depth for s in layer.shells)]
     names = [layer.region or layer.tissue or "", *(s.region or s.tissue for s in layer.shells)]
     surfaces = [g.Offset(shape="offset", of=layer.shape, by=-depth) if depth else layer.shape for depth in depths]

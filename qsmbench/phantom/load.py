@@ -10,19 +10,20 @@ from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationEr
 from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.paths import share
 from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.models import Description, LabelDescription, ShapesDescription
+from qsmbench.phantom.description.population import read_population
 from qsmbench.phantom.description.scenario import as_scenario, scenarios
-from qsmbench.phantom.description.subject import draw, read_population
+from qsmbench.phantom.description.subject import draw
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
-from qsmbench.phantom.painting.maps import locate
 from qsmbench.typed_yaml import Model, check, read_yaml, refused
 
 SUFFIX = ".yaml"
 
 
 def names() -> list[str]:
-    """Names of the phantoms in the phantoms folder."""
+    """List the phantoms in the phantoms folder."""
     files = (share() / "phantoms").glob(f"*{SUFFIX}")
     return sorted(f.stem for f in files)
 
@@ -60,7 +61,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     return phantom
 
 
-class Who(Model):
+class PersonKeys(Model):
     """The keys that choose a person."""
 
     model_config = ConfigDict(extra="ignore")
@@ -70,24 +71,21 @@ class Who(Model):
 
 
 def _personalise(content: dict[str, Any], path: Path) -> None:
-    """Set the parameters and add the sources of a description that the person has of whom it speaks."""
+    """Change the parameters of a description by what the chosen person has, and add the person's sources; in place."""
     if not content.get("population"):
         for key in ("subject", "age"):
             if content.get(key):
                 raise QsmbenchError(f"{path}: {key} is {content[key]!r}; this phantom has no population")
         return
-    who = check(content, Who, str(path))
+    who = check(content, PersonKeys, str(path))
     population = read_population(locate(who.population, path.parent))
     person = draw(population, who.subject, who.age)
-    name, parameters = population.sulci.parameter, content.setdefault("parameters", {})
-    if name not in parameters:
-        raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
-    parameters[name] += person.sulci
-    law = population.calcification
-    if person.calcified:
-        spots = {"in": law.region, "diameter": law.diameter, "count": law.count, "seed": who.subject}
-        spots |= {"source": "calcification", "hu": person.calcified, "name": f"{law.region}_calcification"}
-        content["sources"] = [spots, *content.get("sources", [])]
+    for name, change in person.parameters.items():
+        if name not in (content.get("parameters") or {}):
+            raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
+        content["parameters"][name] += change
+    if person.sources:
+        content["sources"] = [*person.sources, *content.get("sources", [])]
 
 
 def _path(name: str) -> Path:
@@ -121,7 +119,7 @@ def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None
 
 
 def _substitute(node: Any, parameters: dict[str, Any], path: Path) -> Any:
-    """The content with `$name` replaced by the parameter of that name, and `-$name` by its negative."""
+    """Return the content with `$name` replaced by the parameter of that name, and `-$name` by its negative."""
     if isinstance(node, dict):
         return {k: _substitute(v, parameters, path) for k, v in node.items()}
     if isinstance(node, list):
@@ -138,15 +136,16 @@ _KINDS = ("shapes", "labelmap")
 
 
 def _first(error: ValidationError, content: dict[str, Any]) -> str:
-    """The first thing that is wrong, in one line: key, value, what is legal."""
+    """Return the first error in one line: key, value, what is legal."""
     first = error.errors()[0]
     key = ".".join(str(p) for p in first["loc"] if p not in _KINDS) or "the file"
     if first["type"] == "extra_forbidden":
-        told = f"{key} is unknown (value {first['input']!r})"
+        unknown = f"{key} is unknown (value {first['input']!r})"
         if "." in key:
-            return f"{told}; see the other phantoms for the legal keys"
+            return f"{unknown}; see the other phantoms for the legal keys"
         description = LabelDescription if content.get("kind") == "labelmap" else ShapesDescription
-        return f"{told}; {suggest(key, [*description.model_fields, *(content.get('parameters') or {})], 'legal are')}"
+        keys = [*description.model_fields, *(content.get("parameters") or {})]
+        return f"{unknown}; {suggest(key, keys, 'legal are')}"
     if first["type"] == "missing":
         return f"{key} is missing"
     return refused(key, first["input"], first["msg"])

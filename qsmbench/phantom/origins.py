@@ -1,4 +1,4 @@
-"""What the properties of a region rest on: values of tissues, of materials given in place, of sources, of texture."""
+"""The values that the properties of a region follow from: of tissues, materials, sources and texture."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from qsmbench.data.provenance import SourcedValue
 from qsmbench.phantom.description import sources as s
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.description.tissues import Origin, Tissue
+from qsmbench.phantom.species import CHANNELS, PROPERTIES, WATER
 
-UNITS = {"chi_para": "ppm", "chi_dia": "ppm", "t1": "s", "r2": "1/s", "r2star": "1/s"}
-"""Unit of each property that has one."""
+UNITS = {"chi": "ppm", **{channel.name: channel.unit for channel in PROPERTIES}}
+"""Unit of each property."""
+
+STATED = ("chi", *(name for name in CHANNELS if name not in WATER.chi))
+"""The properties of a tissue, those of χ as one."""
 
 ANYWHERE = ""
 """In place of a region: the whole object, or a place that no region is named after."""
 
 
 def of_tissue(tissue: Tissue, b0: float) -> list[SourcedValue]:
-    """What a region rests on that is made of `tissue`, at `b0` [T]."""
-    chi = ("chi_para", "chi_dia")
-    behind = {"chi": chi, "r2star": ("r2", *chi) if tissue.follows_chi else ("r2star",)}
+    """List the values of a region that is made of `tissue`, at `b0` [T]."""
+    behind = {"chi": WATER.chi, "r2star": ("r2", *WATER.chi) if tissue.follows_chi else ("r2star",)}
     return [
-        _basis(name, f"{part} of {tissue.name}", tissue.at(part, b0), UNITS.get(part, ""), tissue.origin(part, b0))
-        for name in ("chi", "pd", "t1", "r2", "r2star", "fat_fraction")
+        _row(name, f"{part} of {tissue.name}", tissue.at(part, b0), UNITS[part], tissue.origin(part, b0))
+        for name in STATED
         for part in behind.get(name, (name,))
     ]
 
 
 def of_material(values: Mapping[str, float], origin: Origin) -> list[SourcedValue]:
-    """What a region rests on whose properties are given in place."""
-    units = {"chi": "ppm", **UNITS}
-    return [_basis(name, name, value, units.get(name, ""), origin) for name, value in values.items()]
+    """List the values of a region whose properties are stated in place."""
+    return [_row(name, name, value, UNITS[name], origin) for name, value in values.items()]
 
 
 def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0: float) -> list[SourcedValue]:
-    """What a place rests on because a source lies there.
+    """List the values that a source brings to its place.
 
     Args:
         source: what it is.
@@ -46,7 +48,7 @@ def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0:
     rows = of_tissue(tissues["fat"], b0) if isinstance(source, s.Fat) else []
     for name, constants in source.uses().items():
         for key, dose in source.doses.items():
-            rows.append(_basis(name, f"{source.source} {key}", dose, s.DOSES.get(key, ""), origin))
+            rows.append(_row(name, f"{source.source} {key}", dose, s.DOSES.get(key, ""), origin))
         rows += [of_constant(name, constant) for constant in constants]
     return rows
 
@@ -54,41 +56,48 @@ def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0:
 def of_blood(
     tissue: Tissue, values: Mapping[str, tuple[float, Origin]], constants: Iterable[str], b0: float
 ) -> list[SourcedValue]:
-    """What veins rest on: χ and R2* on their blood's `values` and `constants`, R2* on the table's law, all else on it.
+    """List the values of veins: χ and R2* follow from their blood, all else from the table.
 
-    See `veins.blood`: the law holds at 3 T, and follows the table at other fields.
+    R2* follows from the table, too: the blood's law holds at 3 T, and goes with the table at other fields; see
+    `veins.blood`.
+
+    Args:
+        tissue: venous blood in the table.
+        values: of the blood, with their origins.
+        constants: names of those that the values follow from.
+        b0: T.
     """
     rows = [row for row in of_tissue(tissue, b0) if row.property != "chi"]
     rows += [row for row in of_tissue(tissue, 3.0) if row.property == "r2star"]
     for name in ("chi", "r2star"):
-        rows += [_basis(name, value_of, value, "", origin) for value_of, (value, origin) in values.items()]
+        rows += [_row(name, value_of, value, "", origin) for value_of, (value, origin) in values.items()]
         rows += [of_constant(name, constant) for constant in sorted(constants)]
     return rows
 
 
 def of_constant(name: str, constant: str) -> SourcedValue:
-    """The property `name`, as it rests on a `constant` of `phantoms/sources.csv`."""
+    """Return the row of a `constant` of `phantoms/sources.csv` that the property `name` follows from."""
     known = s.constant_table()[constant]
-    return _basis(name, constant, known.value, known.unit, known.origin)
+    return _row(name, constant, known.value, known.unit, known.origin)
 
 
 def of_texture(texture: Texture) -> list[SourcedValue]:
-    """What the spread within tissues rests on; their means do not depend on it."""
+    """List the values of the spread within tissues; their means do not depend on it."""
     origin = Origin(texture.source, "assumed" in texture.source, "phantom")
     return [
-        _basis(name, f"texture: {part} in {group}", value, "share of the mean", origin)
+        _row(name, f"texture: {part} in {group}", value, "share of the mean", origin)
         for name in ("chi", "r2star")
         for group, grain in texture.groups.items()
         for part, value in grain.model_dump().items()
     ]
 
 
-def lies_in(source: s.InPlace) -> tuple[str, ...]:
-    """The regions that a source is put in, where it names them; whatever lies at its place otherwise is not known."""
+def regions_of(source: s.InPlace) -> tuple[str, ...]:
+    """Return the regions that a source names as its place; `ANYWHERE` if it names none."""
     inside = source.in_ if source.in_ is not None else source.region
     return (inside,) if isinstance(inside, str) else inside or (ANYWHERE,)
 
 
-def _basis(name: str, value_of: str, value: Any, unit: str, origin: Origin) -> SourcedValue:
+def _row(name: str, value_of: str, value: Any, unit: str, origin: Origin) -> SourcedValue:
     shown = f"{value + 0:.4g}" if isinstance(value, float) else str(value)  # no -0
     return SourcedValue(ANYWHERE, name, value_of, shown, unit, origin.source, origin.by, origin.assumed)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from qsmbench.grid import Grid
-
-CHANNELS = ("chi_para", "chi_dia", "pd", "t1", "r2", "r2star", "fat_fraction")
-"""Order of the properties in every stack of them: ppm, ppm (positive), CSF = 1, s, 1/s, 1/s, 0–1."""
-
-PD = CHANNELS.index("pd")
-"""What comes after proton density mixes in proportion to it."""
+from qsmbench.phantom.species import CHANNELS, SPECIES, Species, unweight
 
 
 @dataclass
@@ -55,6 +51,13 @@ class Properties:
         """(nx, ny, nz) float32, ppm relative to water: `chi_para` − `chi_dia`, a new array."""
         return self.chi_para - self.chi_dia
 
+    def protons(self, species: Species) -> np.ndarray:
+        """Return the proton density of one species relative to CSF, (nx, ny, nz) float32, a new array."""
+        if species.fraction is not None:
+            return getattr(self, species.pd) * getattr(self, species.fraction)
+        others = reduce(np.add, (getattr(self, s.fraction) for s in SPECIES if s.fraction is not None))
+        return getattr(self, species.pd) * (1 - others)
+
     @classmethod
     def of(
         cls,
@@ -65,19 +68,16 @@ class Properties:
         regions: list[tuple[int, str, str]],
         ambient_chi: float,
     ) -> Properties:
-        """The properties whose maps are a painted `stack`, which they take over; see `unweight`."""
+        """Return the properties of a painted stack.
+
+        Args:
+            grid: where the voxels lie.
+            stack: (c, nx, ny, nz) float32, the channels in their order, as they mix; it is taken over.
+            labels: (nx, ny, nz) uint8.
+            mask: (nx, ny, nz) bool.
+            regions: index, name and group of each label.
+            ambient_chi: ppm.
+        """
         unweight(stack)
         maps = dict(zip(CHANNELS, stack, strict=True))
         return cls(grid, **maps, labels=labels, mask=mask, regions=regions, ambient_chi=ambient_chi)
-
-
-def unweight(stack: np.ndarray) -> None:
-    """Turn sums of property × proton density into means, in place.
-
-    Args:
-        stack: (7, nx, ny, nz) float32 in the order of `CHANNELS`, those after `pd` multiplied by it.
-    """
-    pd = stack[PD]
-    for volume in stack[PD + 1 :]:
-        np.divide(volume, pd, out=volume, where=pd > 1e-6)
-        volume[pd <= 1e-6] = 0

@@ -5,26 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy import ndimage
 
-
-@njit(cache=True, nogil=True, inline="never")
-def _between(m, i, j, k, a, b, c):
-    # trilinear
-    low = (m[i, j, k] * (1 - c) + m[i, j, k + 1] * c) * (1 - b) + (
-        m[i, j + 1, k] * (1 - c) + m[i, j + 1, k + 1] * c
-    ) * b
-    i += 1
-    high = (m[i, j, k] * (1 - c) + m[i, j, k + 1] * c) * (1 - b) + (
-        m[i, j + 1, k] * (1 - c) + m[i, j + 1, k + 1] * c
-    ) * b
-    return low * (1 - a) + high * a
+from qsmbench.phantom.kernel import kernel
+from qsmbench.phantom.lookup import trilinear
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def to_template(x, y, z, warp, to_warp):
-    """The template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
+    """Return the template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
 
     Args:
         x: mm.
@@ -36,15 +25,14 @@ def to_template(x, y, z, warp, to_warp):
     if warp.size == 0:
         return x, y, z
     nx, ny, nz = warp.shape[1], warp.shape[2], warp.shape[3]
-    u = min(max(to_warp[0, 0] * x + to_warp[0, 3], 0.0), nx - 1.001)
-    v = min(max(to_warp[1, 1] * y + to_warp[1, 3], 0.0), ny - 1.001)
-    w = min(max(to_warp[2, 2] * z + to_warp[2, 3], 0.0), nz - 1.001)
-    i, j, k = int(u), int(v), int(w)
-    a, b, c = u - i, v - j, w - k
+    u = to_warp[0, 0] * x + to_warp[0, 3]
+    v = to_warp[1, 1] * y + to_warp[1, 3]
+    w = to_warp[2, 2] * z + to_warp[2, 3]
+    data, points = warp.ravel(), nx * ny * nz
     return (
-        x + _between(warp[0], i, j, k, a, b, c),
-        y + _between(warp[1], i, j, k, a, b, c),
-        z + _between(warp[2], i, j, k, a, b, c),
+        x + trilinear(data, 0, nx, ny, nz, u, v, w),
+        y + trilinear(data, points, nx, ny, nz, u, v, w),
+        z + trilinear(data, 2 * points, nx, ny, nz, u, v, w),
     )
 
 
@@ -81,7 +69,7 @@ class Warp:
         return 1.0 + float(max(slopes))
 
     def template(self, points: np.ndarray) -> np.ndarray:
-        """The template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
+        """Return the template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
         points = np.asarray(points, float)
         if not self.displacement.size:
             return points
@@ -90,7 +78,7 @@ class Warp:
         return points + np.stack(moved, axis=1)
 
     def world(self, points: np.ndarray) -> np.ndarray:
-        """The world's points, (n, 3) mm, where the template's `points`, (n, 3) mm, lie: the inverse of `template`.
+        """Return the world's points, (n, 3) mm, of the template's `points`, (n, 3) mm: the inverse of `template`.
 
         By fixed-point iteration, which converges since the displacement's slope is below 1.
         """

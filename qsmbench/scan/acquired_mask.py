@@ -1,4 +1,4 @@
-"""The mask that reconstructions are given: the true one, or one made from the scan as a user would."""
+"""The mask that reconstructions read: the true one, or one made from the scan as a user would."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AcquiredMask(Model):
 
 
 def acquired(choice: AcquiredMask, truth: np.ndarray, magnitude: np.ndarray, grid: Grid) -> np.ndarray:
-    """The mask of a scan.
+    """Make the mask of a scan.
 
     Args:
         choice: how it is made.

@@ -26,7 +26,7 @@ class B1(Model):
 
 
 def squared_distance(grid: Grid, point: Point) -> np.ndarray:
-    """(nx, ny, nz) float32, mm², of the voxel centres from a point of the world."""
+    """Return the squared distance of the voxel centres from a point of the world, (nx, ny, nz) float32, mm²."""
     at = np.linalg.solve(grid.affine, [*point, 1])[:3]  # the point, in voxels
     total = np.zeros((1, 1, 1))
     for axis, (n, d) in enumerate(zip(grid.shape, grid.voxel_size, strict=True)):
@@ -37,6 +37,12 @@ def squared_distance(grid: Grid, point: Point) -> np.ndarray:
 
 
 def evaluate(dome: Dome, grid: Grid, isocentre: Point) -> np.ndarray:
-    """The profile on `grid`, (nx, ny, nz) float32."""
+    """Evaluate a profile, (nx, ny, nz) float32.
+
+    Args:
+        dome: the profile.
+        grid: where.
+        isocentre: mm, in the world.
+    """
     r2 = squared_distance(grid, isocentre) / np.float32(SCALE_MM**2)
     return np.float32(dome.center) * np.exp(r2 * np.float32(np.log(dome.edge / dome.center)))

@@ -9,7 +9,7 @@ Factor = tuple[int, int, int]
 
 
 def block_mean(volume: np.ndarray, factor: Factor) -> np.ndarray:
-    """Mean of each block of `factor` voxels, float32; `volume` itself where a block is one voxel."""
+    """Return the mean of each block of `factor` voxels, float32; `volume` itself where a block is one voxel."""
     mean = volume.astype(np.float32, copy=False)
     # one axis after another: adding strided volumes is several times faster than a mean over three axes
     for axis, f in reversed(list(enumerate(factor))):
@@ -23,7 +23,7 @@ def block_mean(volume: np.ndarray, factor: Factor) -> np.ndarray:
 
 
 def majority(labels: np.ndarray, factor: Factor) -> np.ndarray:
-    """The label that fills most of each block; the smaller index wins a tie."""
+    """Return the label that fills most of each block; the smaller index wins a tie."""
     fx, fy, fz = factor
     parts = [labels[a::fx, b::fy, c::fz] for a in range(fx) for b in range(fy) for c in range(fz)]
     best, most = parts[0].copy(), np.zeros(parts[0].shape, np.uint8)
@@ -37,7 +37,7 @@ def majority(labels: np.ndarray, factor: Factor) -> np.ndarray:
 
 
 def repeat(mask: np.ndarray, factor: Factor) -> np.ndarray:
-    """Each voxel of `mask` repeated `factor` times along each axis."""
+    """Repeat each voxel of `mask` `factor` times along each axis."""
     for axis, f in enumerate(factor):
         mask = np.repeat(mask, f, axis) if f > 1 else mask
     return mask

@@ -29,14 +29,26 @@ class Breathing(Model):
 
 
 def depth(breathing: Breathing, time: np.ndarray) -> np.ndarray:
-    """Depth of the breath at `time` [s]: which of `BINS` states, 0 the lowest field."""
+    """Return the depth of the breath at `time` [s]: which of `BINS` states, 0 the lowest field."""
     start = np.random.default_rng(breathing.seed).uniform(0, 2 * np.pi)
     wave = np.sin(2 * np.pi * time / breathing.period + start)
     return np.clip(((wave + 1) / 2 * BINS).astype(int), 0, BINS - 1)
 
 
 def state(image: np.ndarray, breathing: Breathing, b: int, grid: Grid, te: np.ndarray, b0: float) -> np.ndarray:
-    """`image` (nx, ny, nz, n_echoes) as it would be if the breath were held at state `b`; complex64."""
+    """Return an image as it would be if the breath were held.
+
+    Args:
+        image: (nx, ny, nz, n_echoes) complex64.
+        breathing: amplitude of the field.
+        b: state of the breath, 0 … `BINS` − 1.
+        grid: of the image.
+        te: (n_echoes,) s.
+        b0: T.
+
+    Returns:
+        (nx, ny, nz, n_echoes) complex64.
+    """
     amplitude = (2 * b + 1) / BINS - 1
     field = evaluate(amplitude * np.array(breathing.field), grid)
     turned = np.empty_like(image)

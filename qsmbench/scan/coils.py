@@ -31,8 +31,13 @@ class Coils(Model):
 
 
 def sensitivities(coils: Coils, grid: Grid, isocentre: Point) -> Iterator[np.ndarray]:
-    """Bx − i·By of each coil, a magnetic dipole that points to the isocentre (reciprocity: Hoult 2000,
+    """Yield Bx − i·By of each coil, a magnetic dipole that points to the isocentre (reciprocity: Hoult 2000,
     doi:10.1002/1099-0534(2000)12:4<173::AID-CMR1>3.0.CO;2-Q); relative to the amplitude at the isocentre.
+
+    Args:
+        coils: number and radius of the ring.
+        grid: where.
+        isocentre: mm, in the world.
 
     Yields:
         (nx, ny, nz) complex64.
@@ -56,16 +61,25 @@ def sensitivities(coils: Coils, grid: Grid, isocentre: Point) -> Iterator[np.nda
         yield (field * (coils.radius**3 / 2) / r2**1.5).astype(np.complex64)
 
 
-def together(coils: Coils, grid: Grid, isocentre: Point) -> np.ndarray:
-    """Root of the sum of squares of all sensitivities, (nx, ny, nz) float32: the signal after ideal combination."""
+def root_sum_of_squares(coils: Coils, grid: Grid, isocentre: Point) -> np.ndarray:
+    """Return the root of the sum of squares of all sensitivities: the signal after ideal combination.
+
+    Args:
+        coils: number and radius of the ring.
+        grid: where.
+        isocentre: mm, in the world.
+
+    Returns:
+        (nx, ny, nz) float32.
+    """
     total = np.zeros(grid.shape, np.float32)
     for s in sensitivities(coils, grid, isocentre):
         total += s.real**2 + s.imag**2
     return np.sqrt(total)
 
 
-def combined(coils: Coils, images: Callable[[], Iterator[Coil]], te: list[float], grid: Grid) -> np.ndarray:
-    """One image from those of all coils.
+def combine(coils: Coils, images: Callable[[], Iterator[Coil]], te: list[float], grid: Grid) -> np.ndarray:
+    """Combine the images of all coils to one.
 
     `ideal` is Σ s*·y / √Σ|s|² (Roemer 1990, doi:10.1002/mrm.1910160203): noise of σ in each coil stays σ. `mcpc` takes
     from each coil's phase its offset at TE = 0, extrapolated from the first two echoes and smoothed (MCPC-3D-S;
@@ -97,7 +111,7 @@ def combined(coils: Coils, images: Callable[[], Iterator[Coil]], te: list[float]
 
 
 def _offset(image: np.ndarray, apart: np.ndarray, turns: int, grid: Grid) -> np.ndarray:
-    """exp(i·phase at TE = 0) of a coil, smoothed, voxels weighing as their magnitude; (nx, ny, nz) complex64."""
+    """Return exp(i·phase at TE = 0) of a coil, smoothed, weighted by magnitude; (nx, ny, nz) complex64."""
     unit = apart / np.maximum(np.abs(apart), np.float32(1e-20))
     offset = image[..., 0] * unit.conj() ** turns
     sigma = [SMOOTH_MM / d for d in grid.voxel_size]
@@ -106,7 +120,7 @@ def _offset(image: np.ndarray, apart: np.ndarray, turns: int, grid: Grid) -> np.
 
 
 def whole_turns(te: list[float]) -> int:
-    """TE1 over the spacing of the first two echoes; 0 where it is not a whole number.
+    """Return TE1 over the spacing of the first two echoes; 0 where it is not a whole number.
 
     Where it is one, extrapolation to TE = 0 takes whole multiples of a phase, and wraps do not matter.
     """

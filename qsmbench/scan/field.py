@@ -14,7 +14,7 @@ PLANES = 4  # planes transformed at a time: enough to fill the threads, few enou
 
 
 def field_of(chi: np.ndarray, grid: Grid, *, ambient: float = 0.0) -> np.ndarray:
-    """Relative field of a susceptibility distribution, in free space: no image of it beyond the grid acts.
+    """Compute the relative field of a susceptibility distribution, in free space: without images beyond the grid.
 
     The source is χ − `ambient` on the grid and nothing beyond. The transform is padded to twice the grid, axis by
     axis, so that at most about three volumes are held besides the kernel (one volume; four if B0 is oblique).
@@ -49,7 +49,7 @@ def field_of(chi: np.ndarray, grid: Grid, *, ambient: float = 0.0) -> np.ndarray
 
 
 def _fold(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """|frequency| and its sign, for each index of a transform of even length `n`."""
+    """Return |frequency| and its sign, for each index of a transform of even length `n`."""
     frequency = np.rint(np.fft.fftfreq(n) * n).astype(np.int64)
     return np.abs(frequency), np.where(frequency < 0, -1, 1).astype(np.float32)
 

@@ -34,8 +34,8 @@ class GridChoice(Model):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a scan lies.
+class ScanGeometry:
+    """Where a scan lies, and how its voxels are cut.
 
     Attributes:
         grid: its voxels; with a gap between slices, the spacing along z holds both.
@@ -50,34 +50,34 @@ class Place:
     isocentre: Point
 
 
-def turn(degrees: Point) -> np.ndarray:
-    """(3, 3) rotation by `degrees` about the world's x, then y, then z."""
+def rotation_matrix(degrees: Point) -> np.ndarray:
+    """Return the (3, 3) rotation by `degrees` about the world's x, then y, then z."""
     return Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
 
 
 def centre_of(grid: Grid) -> np.ndarray:
-    """(3,) mm, the centre of a grid in the world."""
+    """Return the centre of a grid in the world, (3,) mm."""
     return grid.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + grid.affine[:3, 3]
 
 
 def rotation_of(grid: Grid) -> np.ndarray:
-    """(3, 3) directions of the array axes in the world, as columns."""
+    """Return the directions of the array axes in the world as columns, (3, 3)."""
     return grid.affine[:3, :3] / np.array(grid.voxel_size)
 
 
-def place(
+def scan_geometry(
     phantom: Phantom,
     choice: GridChoice | None,
     *,
     gap: float = 0,
     head: Point = (0, 0, 0),
     isocentre: Point | None = None,
-) -> Place:
-    """Where a protocol's scan of a phantom lies.
+) -> ScanGeometry:
+    """Return where a protocol's scan of a phantom lies.
 
     Args:
         phantom: gives all that `choice` leaves out, and the direction of B0 in the world.
-        choice: what the protocol says of its grid.
+        choice: the protocol's grid.
         gap: mm, between slices, along z.
         head: degrees, how the head is turned in the scanner. The grid turns with it, so that only the direction
             of B0 in its axes differs.
@@ -87,16 +87,16 @@ def place(
     x, y, z = (float(c) for c in centre_of(own))
     isocentre = isocentre or (x, y, z)
     if choice is None and not gap and not any(head):
-        return Place(own, phantom.supersampling, own.voxel_size[2], isocentre)
+        return ScanGeometry(own, phantom.supersampling, own.voxel_size[2], isocentre)
     choice = choice or GridChoice()
     size = np.array(choice.voxel_size or own.voxel_size)
     spacing = size + np.array([0, 0, gap])
     box = np.array(choice.field_of_view or np.array(own.shape) * own.voxel_size)
     nx, ny, nz = (int(n) for n in np.maximum(np.round(box / spacing), 1))
-    axes = turn(choice.rotate) @ rotation_of(own)
+    axes = rotation_matrix(choice.rotate) @ rotation_of(own)
     affine = np.eye(4)
     affine[:3, :3] = axes * spacing
     affine[:3, 3] = np.array(choice.center or (x, y, z)) - affine[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
-    bx, by, bz = axes.T @ turn(head).T @ rotation_of(own) @ np.array(own.b0_dir)
+    bx, by, bz = axes.T @ rotation_matrix(head).T @ rotation_of(own) @ np.array(own.b0_dir)
     grid = Grid.from_affine((nx, ny, nz), affine, (float(bx), float(by), float(bz)))
-    return Place(grid, choice.supersampling or phantom.supersampling, float(size[2]), isocentre)
+    return ScanGeometry(grid, choice.supersampling or phantom.supersampling, float(size[2]), isocentre)

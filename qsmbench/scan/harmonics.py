@@ -14,7 +14,7 @@ SCALE_MM = 100.0
 
 
 def harmonics(grid: Grid, planes: slice = slice(None)) -> list[np.ndarray]:
-    """The nine solid harmonics 1, x, y, z, xy, xz, yz, x²−y², 2z²−x²−y² about the grid's centre.
+    """Return the nine solid harmonics 1, x, y, z, xy, xz, yz, x²−y², 2z²−x²−y² about the grid's centre.
 
     Args:
         grid: its array axes are the harmonics' axes.
@@ -29,7 +29,13 @@ def harmonics(grid: Grid, planes: slice = slice(None)) -> list[np.ndarray]:
 
 
 def evaluate(coefficients: np.ndarray, grid: Grid, planes: slice = slice(None)) -> np.ndarray:
-    """Σ c_i·h_i on the voxels of some planes of `grid`, float32; missing coefficients are zero."""
+    """Evaluate Σ c_i·h_i on the voxels of some planes, float32.
+
+    Args:
+        coefficients: of the harmonics; missing ones are zero.
+        grid: its array axes are the harmonics' axes.
+        planes: which planes along x.
+    """
     terms = harmonics(grid, planes)[: len(coefficients)]
     total = sum(c * h for c, h in zip(coefficients, terms, strict=True))
     shape = (len(range(grid.shape[0])[planes]), *grid.shape[1:])
@@ -37,6 +43,13 @@ def evaluate(coefficients: np.ndarray, grid: Grid, planes: slice = slice(None)) 
 
 
 def fit(values: np.ndarray, mask: np.ndarray, grid: Grid, order: int) -> np.ndarray:
-    """Least-squares coefficients of the harmonics up to `order` (0, 1 or 2) for `values` in `mask`."""
+    """Fit harmonics by least squares; return their coefficients.
+
+    Args:
+        values: (nx, ny, nz).
+        mask: (nx, ny, nz) bool, where they count.
+        grid: of both.
+        order: highest of the harmonics, 0, 1 or 2.
+    """
     basis = [np.broadcast_to(h, grid.shape)[mask] for h in harmonics(grid)[: COUNT[order]]]
     return np.linalg.lstsq(np.stack(basis, axis=1), values[mask].astype(float), rcond=None)[0]

@@ -24,8 +24,8 @@ class KSpace(Model):
     )
 
     @property
-    def share(self) -> np.ndarray:
-        """(3,) measured over reconstructed samples along each axis, as asked for."""
+    def sampled(self) -> np.ndarray:
+        """(3,) measured over reconstructed samples along each axis, as stated."""
         return np.array(self.fraction) * np.array(self.partial_fourier)
 
 
@@ -33,15 +33,26 @@ WHOLE = KSpace()
 
 
 def count(n: int, fraction: float, partial: float) -> tuple[int, int]:
-    """How many of `n` frequencies are acquired, and how many of these, the lowest, partial Fourier leaves out."""
+    """Return how many frequencies are acquired, and how many of these, the lowest, partial Fourier leaves out.
+
+    Args:
+        n: frequencies of the image along an axis.
+        fraction: acquired over image matrix.
+        partial: share measured of the acquired matrix.
+    """
     acquired = max(round(n * fraction), 1)
     return acquired, int((1 - partial) * acquired + 1e-6)
 
 
-def measured(n: int, fraction: float = 1, partial: float = 1) -> np.ndarray:
-    """(n,) bool, in the order of an FFT: which of `n` frequencies are measured.
+def measured_frequencies(n: int, fraction: float = 1, partial: float = 1) -> np.ndarray:
+    """Return which frequencies are measured, (n,) bool in the order of an FFT.
 
     The acquired ones are the lowest round(n·fraction); for an even number the one without a partner is negative.
+
+    Args:
+        n: frequencies of the image along an axis.
+        fraction: acquired over image matrix.
+        partial: share measured of the acquired matrix.
     """
     acquired, left_out = count(n, fraction, partial)
     frequency = np.rint(np.fft.fftfreq(n) * n).astype(int)
@@ -49,17 +60,18 @@ def measured(n: int, fraction: float = 1, partial: float = 1) -> np.ndarray:
 
 
 def windows(kspace: KSpace, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """What is measured along x, y, z of an image of `shape`; see `measured`."""
-    return [measured(*given) for given in zip(shape[:3], kspace.fraction, kspace.partial_fourier, strict=True)]
+    """Return what is measured along x, y, z of an image of `shape`; see `measured_frequencies`."""
+    axes = zip(shape[:3], kspace.fraction, kspace.partial_fourier, strict=True)
+    return [measured_frequencies(*axis) for axis in axes]
 
 
-def share(kspace: KSpace, shape: tuple[int, ...]) -> float:
-    """Measured over reconstructed samples of an image of `shape`."""
+def sampled_fraction(kspace: KSpace, shape: tuple[int, ...]) -> float:
+    """Return measured over reconstructed samples of an image of `shape`."""
     return float(np.prod([w.mean() for w in windows(kspace, shape)]))
 
 
-def filtered(image: np.ndarray, kspace: KSpace) -> np.ndarray:
-    """The image that the measured part of k-space gives.
+def keep_measured(image: np.ndarray, kspace: KSpace) -> np.ndarray:
+    """Return the image that the measured part of k-space gives.
 
     Args:
         image: (nx, ny, nz, …) complex64.
@@ -67,12 +79,18 @@ def filtered(image: np.ndarray, kspace: KSpace) -> np.ndarray:
     """
     for axis, window in enumerate(windows(kspace, image.shape)):
         if not window.all():
-            image = multiplied(image, window.astype(np.float32), axis)
+            image = multiply_spectrum(image, window.astype(np.float32), axis)
     return image
 
 
-def multiplied(image: np.ndarray, factor: np.ndarray, axis: int) -> np.ndarray:
-    """`image` (complex64) with its spectrum along `axis` multiplied by `factor` (n,), or one (n, n_echoes) an echo."""
+def multiply_spectrum(image: np.ndarray, factor: np.ndarray, axis: int) -> np.ndarray:
+    """Multiply the spectrum of an image along one axis.
+
+    Args:
+        image: (nx, ny, nz, …) complex64.
+        factor: (n,) in the order of an FFT, or (n, n_echoes), one for each echo.
+        axis: of the image.
+    """
     spectrum = scipy.fft.fft(image, axis=axis, workers=n_threads())
     shape = [1] * image.ndim
     shape[axis] = factor.shape[0]

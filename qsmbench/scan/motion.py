@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from qsmbench.grid import Grid
-from qsmbench.scan.geometry import Point, turn
+from qsmbench.scan.geometry import Point, rotation_matrix
 from qsmbench.typed_yaml import Model
 
 
@@ -25,7 +25,7 @@ class Motion(Model):
 
 
 def poses(motion: Motion, about: Point) -> list[np.ndarray]:
-    """(4, 4) rigid motions in the world [mm], turning about the point `about`; the middle one is none at all."""
+    """Draw (4, 4) rigid motions in the world [mm], turning about the point `about`; the middle one is none at all."""
     rng = np.random.default_rng(motion.seed)
     found = []
     for p in range(motion.poses):
@@ -33,17 +33,23 @@ def poses(motion: Motion, about: Point) -> list[np.ndarray]:
         x, y, z = rng.normal(0, motion.rotate, 3)
         pose = np.eye(4)
         if p != motion.poses // 2:
-            pose[:3, :3] = turn((float(x), float(y), float(z)))
+            pose[:3, :3] = rotation_matrix((float(x), float(y), float(z)))
             pose[:3, 3] = shift + about - pose[:3, :3] @ np.array(about)
         found.append(pose)
     return found
 
 
-def seen_by(grid: Grid, pose: np.ndarray) -> Grid:
-    """The grid as the moved head sees it: B0 and the voxels stay with the scanner, so B0 keeps its place in them."""
+def grid_in_pose(grid: Grid, pose: np.ndarray) -> Grid:
+    """Return the grid in the axes of the moved head: the voxels stay with the scanner, and so does B0 in them."""
     return Grid(grid.shape, grid.voxel_size, grid.b0_dir, np.linalg.solve(pose, grid.affine))
 
 
 def pose_at(time: np.ndarray, total: float, n: int) -> np.ndarray:
-    """Which of `n` poses the head has at `time` of `total` [s]."""
+    """Return which pose the head has.
+
+    Args:
+        time: s, of any shape.
+        total: s, that the scan takes.
+        n: number of poses.
+    """
     return np.clip((time / total * n).astype(int), 0, n - 1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from qsmbench.scan.kspace import KSpace, filtered, share
+from qsmbench.scan.kspace import KSpace, keep_measured, sampled_fraction
 
 
 def sigma_for(snr: float, magnitude: np.ndarray, mask: np.ndarray) -> float:
-    """σ of each of the real and imaginary parts for a stated SNR.
+    """Return σ of each of the real and imaginary parts for a stated SNR.
 
     Args:
         snr: mean magnitude of the first echo in the mask, over σ.
@@ -30,8 +30,8 @@ def add_noise(signal: np.ndarray, sigma: float, rng: np.random.Generator, kspace
     Returns:
         `signal`.
     """
-    if kspace is not None and (part := share(kspace, signal.shape)) < 1:
-        noise = filtered(_complex(signal.shape, sigma, rng), kspace)
+    if kspace is not None and (part := sampled_fraction(kspace, signal.shape)) < 1:
+        noise = keep_measured(_complex(signal.shape, sigma, rng), kspace)
         noise /= np.float32(np.sqrt(part))
         signal += noise
         return signal

@@ -22,7 +22,7 @@ from qsmbench.threads import over_planes
 
 @numba.njit(nogil=True, cache=True)
 def _octant_planes(start, stop, out, d0, d1, d2, w0, w1, w2, third):
-    """Third differences of the corner function, for the planes i = start … stop − 1 of the octant.
+    """Compute third differences of the corner function, for the planes i = start … stop − 1 of the octant.
 
     The corner function is Σ_a w_a·atan(…) on the diagonal of the tensor (third < 0), and off it w0·log(t + r),
     t being the coordinate along the axis `third` that is neither row nor column.
@@ -65,7 +65,7 @@ def _octant(shape: tuple[int, int, int], voxel_size: Triple, weights: Triple, th
 
 
 def diagonal(shape: tuple[int, int, int], voxel_size: Triple, b0_dir: Triple) -> np.ndarray:
-    """The part of the kernel that is even along every axis: δ/3 − Σ_a b_a² N_aa.
+    """Compute the part of the kernel that is even along every axis: δ/3 − Σ_a b_a² N_aa.
 
     Args:
         shape: number of voxel distances 0, 1, … along each axis.
@@ -82,7 +82,7 @@ def diagonal(shape: tuple[int, int, int], voxel_size: Triple, b0_dir: Triple) ->
 
 
 def off_diagonal(shape: tuple[int, int, int], voxel_size: Triple, b0_dir: Triple, u: int, v: int) -> np.ndarray:
-    """The part −2·b_u·b_v·N_uv of the kernel: odd along the axes u and v, even along the third.
+    """Compute the part −2·b_u·b_v·N_uv of the kernel: odd along the axes u and v, even along the third.
 
     Arguments and result as for `diagonal`.
     """
@@ -91,7 +91,7 @@ def off_diagonal(shape: tuple[int, int, int], voxel_size: Triple, b0_dir: Triple
 
 
 def _spectrum(octant: np.ndarray, odd: tuple[int, ...]) -> np.ndarray:
-    """Spectrum, on non-negative frequencies, of the periodic kernel whose first octant is given.
+    """Compute the spectrum, on non-negative frequencies, of the periodic kernel whose first octant is given.
 
     Even axes are cosine transforms, odd ones sine transforms; two odd axes give (−i)² = −1, so all is real.
     """
@@ -110,7 +110,7 @@ def _spectrum(octant: np.ndarray, odd: tuple[int, ...]) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def spectra(half: tuple[int, int, int], voxel_size: Triple, b0_dir: Triple) -> dict[tuple[int, ...], np.ndarray]:
-    """Real spectra of the kernel on a periodic grid of 2·`half` voxels, on its frequencies 0…half.
+    """Compute real spectra of the kernel on a periodic grid of 2·`half` voxels, on its frequencies 0…half.
 
     Args:
         half: half the period along each axis, in voxels.

@@ -26,7 +26,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Protocol(Model):
-    """A spoiled gradient-echo acquisition; 3D, unless it has `slices`. What is not said is not simulated."""
+    """A spoiled gradient-echo acquisition; 3D, unless it has `slices`. What is not stated is not simulated."""
 
     description: str = Field(description="one line, shown by `qsmbench list protocols`")
     source: str = Field(description="where the numbers come from; `assumed` where they are ours")
@@ -55,7 +55,7 @@ class Protocol(Model):
     orientations: list[Point] = Field(
         [(0, 0, 0)], min_length=1, description="degrees, how the head is turned about x, y, z in each of several scans"
     )
-    mask: AcquiredMask = Field(AcquiredMask(), description="the mask that reconstructions are given")
+    mask: AcquiredMask = Field(AcquiredMask(), description="the mask that reconstructions read")
 
     @field_validator("snr", mode="before")
     @classmethod
@@ -85,7 +85,7 @@ class Protocol(Model):
         return self
 
     def check_orientation(self, index: int) -> None:
-        """See that there is an orientation of that index.
+        """Refuse an orientation that the protocol does not have.
 
         Raises:
             QsmbenchError: there is none.
@@ -96,12 +96,12 @@ class Protocol(Model):
 
 
 def protocols() -> dict[str, Path]:
-    """The protocols that come with qsmbench, by name."""
+    """Return the files of the protocols that come with qsmbench, by name."""
     return {f.stem: f for f in sorted((share() / "configs" / "protocols").glob("*.yaml"))}
 
 
 def protocol_file(name_or_path: str) -> Path:
-    """The file of a protocol.
+    """Return the file of a protocol.
 
     Raises:
         QsmbenchError: there is none of that name.
@@ -113,7 +113,7 @@ def protocol_file(name_or_path: str) -> Path:
 
 
 def load_protocol(name_or_path: str, overrides: dict[str, Any] | None = None) -> Protocol:
-    """The protocol of a name, or in a YAML file, with some of its keys set anew (`readout.bandwidth: 200`).
+    """Load the protocol of a name, or in a YAML file, with some of its keys set anew (`readout.bandwidth: 200`).
 
     Raises:
         QsmbenchError: no such protocol, or an illegal key or value.

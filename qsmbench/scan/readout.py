@@ -10,8 +10,8 @@ import scipy.fft
 from pydantic import Field, PositiveFloat
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.species import FAT
 from qsmbench.scan.harmonics import evaluate
-from qsmbench.scan.signal import fat_dephasing
 from qsmbench.threads import n_threads, over_planes
 from qsmbench.typed_yaml import Model
 from qsmbench.units import hz_per_ppm
@@ -39,7 +39,7 @@ class Readout(Model):
 
 
 def direction(readout: Readout, n_echoes: int) -> np.ndarray:
-    """(n_echoes,) 1 where an echo is read forwards, −1 where backwards."""
+    """Return 1 where an echo is read forwards, −1 where backwards, (n_echoes,)."""
     forwards = np.ones(n_echoes)
     if readout.polarity == "bipolar":
         forwards[1::2] = -1
@@ -47,7 +47,7 @@ def direction(readout: Readout, n_echoes: int) -> np.ndarray:
 
 
 def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndarray:
-    """What the spectrum of fat, seen as water, is multiplied by along the readout.
+    """Return what the spectrum of fat, imaged as water, is multiplied by along the readout.
 
     A sample is read some time before or after TE, in which each peak of fat gathers phase: that moves the peak by
     its shift [Hz] over the bandwidth [Hz per pixel], against the readout's direction since fat lies below water.
@@ -62,13 +62,13 @@ def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndar
         (n, n_echoes) complex, in the order of an FFT.
     """
     assert readout.bandwidth is not None
-    # the house's phase grows with the field, while a forward transform turns the other way: hence the minus
+    # phase grows with the field here, while a forward transform turns the other way: hence the minus
     late = -np.fft.fftfreq(n)[:, None] / readout.bandwidth * direction(readout, len(te))
-    return fat_dephasing((te + late).ravel(), b0).reshape(n, len(te))
+    return FAT.dephasing((te + late).ravel(), b0).reshape(n, len(te))
 
 
-def distorted(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float) -> np.ndarray:
-    """The image whose signal B0 moves along the readout, by its offset [Hz] over the bandwidth [Hz per pixel].
+def distort(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float) -> np.ndarray:
+    """Move the signal along the readout as B0 does, by its offset [Hz] over the bandwidth [Hz per pixel].
 
     Each sample of a line is the sum over its voxels with the phase that their field has made by then: no interpolation.
 
@@ -86,13 +86,13 @@ def distorted(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float)
     pixels = np.moveaxis(field, readout.along, 2) * np.float32(hz_per_ppm(b0) / readout.bandwidth)
     samples = np.zeros_like(lines)
     over_planes(_read, lines.shape[0], samples, lines, pixels, direction(readout, image.shape[-1]))
-    seen = scipy.fft.ifft(np.fft.ifftshift(samples, axes=2), axis=2, workers=n_threads())
-    return np.ascontiguousarray(np.moveaxis(seen, 2, readout.along))
+    moved = scipy.fft.ifft(np.fft.ifftshift(samples, axes=2), axis=2, workers=n_threads())
+    return np.ascontiguousarray(np.moveaxis(moved, 2, readout.along))
 
 
 @numba.njit(nogil=True, cache=True)
 def _read(start, stop, samples, lines, pixels, forwards):
-    """Samples of the lines in planes start … stop − 1, from the lowest frequency on; `pixels`: how far each moves."""
+    """Sample the lines in planes start … stop − 1, from the lowest frequency on; `pixels`: how far each voxel moves."""
     n = lines.shape[2]
     total = np.empty(n, np.complex128)
     for i in range(start, stop):
@@ -113,10 +113,15 @@ def _read(start, stop, samples, lines, pixels, forwards):
 
 
 def eddy_phase(readout: Readout, n_echoes: int, grid: Grid) -> np.ndarray:
-    """Phase that eddy currents leave: its sign alternates with the echoes, the first is positive.
+    """Return the phase that eddy currents leave: its sign alternates with the echoes, the first is positive.
 
     Mostly linear along the readout, and opposite for gradients of opposite polarity (Li 2015,
     doi:10.1007/s10334-014-0470-3).
+
+    Args:
+        readout: with the coefficients of the phase.
+        n_echoes: number of echoes.
+        grid: of the image.
 
     Returns:
         (nx, ny, nz, n_echoes) float32, rad.

@@ -16,7 +16,7 @@ from qsmbench.scan.protocol import Protocol
 def received(
     signal: np.ndarray, protocol: Protocol, grid: Grid, isocentre: Point, sigma: float, seed: int, orientation: int = 0
 ) -> np.ndarray:
-    """The image with its noise, and, where there are several coils, as combined from all of them.
+    """Add noise to an image; where there are several coils, to each one's, and combine them.
 
     Args:
         signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike would see it; used up.
@@ -42,4 +42,4 @@ def received(
         for c, s in enumerate(coils.sensitivities(chosen, grid, isocentre)):
             yield noisy(signal * s[..., None], [seed, orientation, c]), s
 
-    return coils.combined(chosen, images, protocol.te, grid)
+    return coils.combine(chosen, images, protocol.te, grid)

@@ -12,7 +12,7 @@ from qsmbench.threads import n_threads
 
 
 def _rank(n: int, fraction: float, partial: float) -> tuple[np.ndarray, int]:
-    """When each of `n` frequencies, in an FFT's order, is measured, the lowest first; and how many are."""
+    """Return when each of `n` frequencies, in an FFT's order, is measured, the lowest first; and how many are."""
     acquired, left_out = count(n, fraction, partial)
     frequency = np.rint(np.fft.fftfreq(n) * n).astype(int)
     lines = acquired - left_out
@@ -22,7 +22,7 @@ def _rank(n: int, fraction: float, partial: float) -> tuple[np.ndarray, int]:
 def times(
     shape: tuple[int, int, int], readout: int, kspace: KSpace, tr: float, slices: bool
 ) -> tuple[np.ndarray, tuple[int, ...], float]:
-    """When each line is measured.
+    """Return when each line is measured.
 
     In 3D the first phase-encoded axis is the slow one; both run from the lowest frequency to the highest. In 2D each
     line is measured for all slices within a TR, in their order.
@@ -51,10 +51,10 @@ def times(
 
 
 def assemble(states: Iterable[np.ndarray], of_line: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """The image whose lines of k-space come from different states.
+    """Return the image whose lines of k-space come from different states.
 
     Args:
-        states: (nx, ny, nz, n_echoes) complex64 each, what would be seen if state 0, 1, … lasted for ever.
+        states: (nx, ny, nz, n_echoes) complex64 each, the image if state 0, 1, … lasted for ever.
         of_line: state of each line, broadcastable to (nx, ny, nz), in the order of an FFT along `axes`.
         axes: which are frequencies.
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from qsmbench.phantom.species import FAT
 from qsmbench.threads import over_planes
-from qsmbench.units import FAT_AMPLITUDE, FAT_SHIFT, hz_per_ppm
-
-
-def fat_dephasing(te: np.ndarray, b0: float) -> np.ndarray:
-    """Complex signal of fat relative to water of the same amount, per echo, from its spectrum alone."""
-    amplitude = np.array(FAT_AMPLITUDE)
-    phase = 2 * np.pi * hz_per_ppm(b0) * np.outer(te, FAT_SHIFT)
-    return np.exp(1j * phase) @ (amplitude / amplitude.sum())
+from qsmbench.units import hz_per_ppm
 
 
 def spoiled_gre(
@@ -31,7 +25,7 @@ def spoiled_gre(
     profile: tuple[np.ndarray, np.ndarray] | None = None,
     transmit: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Signal of a spoiled gradient echo, each voxel the complex mean of its sub-voxels.
+    """Compute the signal of a spoiled gradient echo, each voxel the complex mean of its sub-voxels.
 
     S(TE) = ⟨PD·sin α·(1 − E1)/(1 − E1·cos α)·[(1 − f) + f·c(TE)]·exp(−R2*·TE + i·2π·γ̄·B0·ΔB·TE)⟩, E1 = exp(−TR/T1),
     f the fat fraction and c the dephasing of the fat spectrum. Dephasing within the voxel is what the mean makes.
@@ -61,7 +55,7 @@ def spoiled_gre(
     transmit = np.zeros((0, 0, 0), np.float32) if transmit is None else transmit
     # times in float64 from decimal values: equal spacings differ in the last bit, which would defeat the recurrence
     te = np.round(np.asarray(te, float), 9)
-    fat = fat_dephasing(te, b0)
+    fat = FAT.dephasing(te, b0)
     nx, ny, nz = (n // f for n, f in zip(field.shape, factor, strict=True))
     out = np.empty((nx, ny, nz, te.size), np.complex64)
     maps = (field, pd, t1, r2star, fat_fraction)

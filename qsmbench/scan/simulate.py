@@ -12,15 +12,16 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.properties import Properties
+from qsmbench.phantom.species import FAT, WATER
 from qsmbench.scan import b1, breathing, coils, motion, segments
 from qsmbench.scan.blocks import majority, repeat
 from qsmbench.scan.field import field_of
-from qsmbench.scan.geometry import Place, place
+from qsmbench.scan.geometry import ScanGeometry, scan_geometry
 from qsmbench.scan.harmonics import evaluate, fit
-from qsmbench.scan.kspace import filtered, multiplied
+from qsmbench.scan.kspace import keep_measured, multiply_spectrum
 from qsmbench.scan.noise import sigma_for
 from qsmbench.scan.protocol import Protocol
-from qsmbench.scan.readout import distorted, eddy_phase, fat_spectrum
+from qsmbench.scan.readout import distort, eddy_phase, fat_spectrum
 from qsmbench.scan.signal import spoiled_gre
 from qsmbench.scan.slab import properties_and_field
 from qsmbench.scan.slices import profile, slice_mean
@@ -32,13 +33,13 @@ class Simulation:
     """What one acquisition would measure without noise, and what is true.
 
     Attributes:
-        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike would see it.
+        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike receives it.
         mask: (nx, ny, nz) bool, the voxels at least half of which belong to the phantom's object of study.
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
             r2prime, labels, and ct if there are calcifications.
         regions: index, name and group of the labels.
-        place: where the scan lies.
+        geometry: of the scan.
         sigma: of the noise in each of the real and imaginary parts, in each coil; 0: none.
     """
 
@@ -47,12 +48,12 @@ class Simulation:
     params: Params
     truth: dict[str, np.ndarray]
     regions: list[tuple[int, str, str]]
-    place: Place
+    geometry: ScanGeometry
     sigma: float
 
 
 def local_source(chi: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """χ − mean of χ over the mask, inside the mask, and zero outside: the source of the local field.
+    """Return χ − mean of χ over the mask, inside the mask, and zero outside: the source of the local field.
 
     A uniform χ in the mask makes a field that is harmonic there, so that no background removal can tell it from
     the field of outside sources: without this reference "local" would not be defined.
@@ -74,9 +75,9 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     protocol.check_orientation(orientation)
     gap = protocol.slices.gap if protocol.slices else 0
     head = protocol.orientations[orientation]
-    where = place(phantom, protocol.grid, gap=gap, head=head, isocentre=protocol.isocentre)
-    grid, factor = where.grid, where.factor
-    fine, weight = grid.refine(factor), _weight(protocol, where)
+    geometry = scan_geometry(phantom, protocol.grid, gap=gap, head=head, isocentre=protocol.isocentre)
+    grid, factor = geometry.grid, geometry.factor
+    fine, weight = grid.refine(factor), _slice_weight(protocol, geometry)
     properties, field = properties_and_field(phantom, fine, protocol.b0)
     mask = slice_mean(properties.mask, factor, weight) >= 0.5
     if not mask.any():
@@ -84,30 +85,30 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
             f"phantom {phantom.name}: no voxel of {grid.voxel_size} mm lies in its mask; use finer ones"
         )
     shim = fit(slice_mean(field, factor, weight), mask, grid, protocol.shim_order)
-    _take_away(shim, field, fine)
+    _subtract_shim(shim, field, fine)
     truth = _truth(properties, field, mask, fine, factor, weight)
     if (ct := phantom.ct(fine)) is not None:
         truth["ct"] = slice_mean(ct, factor, weight)
-    signal = _seen(field, properties, where, protocol)
+    signal = _image_at_rest(field, properties, geometry, protocol)
     if protocol.motion:
-        signal = _moving(signal, phantom, protocol, where, shim)
+        signal = _image_in_motion(signal, phantom, protocol, geometry, shim)
     if protocol.breathing:
-        signal = _breathing(signal, protocol, grid)
-    signal = filtered(signal, protocol.kspace)
+        signal = _image_in_breath(signal, protocol, grid)
+    signal = keep_measured(signal, protocol.kspace)
     params = Params(np.array(protocol.te), protocol.b0, grid)
-    sigma = _sigma(signal, truth["labels"], properties.regions, mask, protocol, where)
-    return Simulation(signal, mask, params, truth, properties.regions, where, sigma)
+    sigma = _sigma(signal, truth["labels"], properties.regions, mask, protocol, geometry)
+    return Simulation(signal, mask, params, truth, properties.regions, geometry, sigma)
 
 
-def _weight(protocol: Protocol, where: Place) -> np.ndarray | None:
-    """How much each sub-slice counts in what is true of a slice; None: all alike."""
+def _slice_weight(protocol: Protocol, geometry: ScanGeometry) -> np.ndarray | None:
+    """Return how much each sub-slice counts in the truth of a slice; None: all alike."""
     if protocol.slices is None:
         return None
-    flip, share = profile(protocol.slices, where.thickness, where.factor[2])
+    flip, share = profile(protocol.slices, geometry.thickness, geometry.factor[2])
     return flip * share
 
 
-def _take_away(shim: np.ndarray, field: np.ndarray, fine: Grid) -> None:
+def _subtract_shim(shim: np.ndarray, field: np.ndarray, fine: Grid) -> None:
     """Subtract the harmonics with coefficients `shim` from `field`, in place."""
     for start in range(0, fine.shape[0], 16):
         planes = slice(start, start + 16)
@@ -122,7 +123,7 @@ def _truth(
     factor: tuple[int, int, int],
     weight: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
-    """The artifacts that are true, by name, each the mean over the voxel (or the excited slice) of its sub-voxels."""
+    """Return the true artifacts by name, each the mean over the voxel (or the excited slice) of its sub-voxels."""
     source = local_source(properties.chi, repeat(mask, factor))
     local = slice_mean(field_of(source, fine), factor, weight)
     para, dia = (slice_mean(part, factor, weight) for part in (properties.chi_para, properties.chi_dia))
@@ -139,30 +140,39 @@ def _truth(
     }
 
 
-def _seen(field: np.ndarray, properties: Properties, where: Place, protocol: Protocol) -> np.ndarray:
-    """The image of an object at rest, all of k-space measured; (nx, ny, nz, n_echoes) complex64.
+def _image_at_rest(field: np.ndarray, properties: Properties, geometry: ScanGeometry, protocol: Protocol) -> np.ndarray:
+    """Return the image of an object at rest, all of k-space measured; (nx, ny, nz, n_echoes) complex64.
 
     Fat that moves along the readout is imaged apart, and then added.
     """
     readout, te = protocol.readout, np.array(protocol.te)
     fat, moves = properties.fat_fraction, readout.bandwidth is not None
+
+    def image_of(pd: np.ndarray, fat_fraction: np.ndarray) -> np.ndarray:
+        signal = _acquire(field, properties, pd, fat_fraction, geometry, protocol)
+        return _apply_receive_phase(signal, geometry, protocol)
+
     if moves and fat.any():
         none = np.zeros_like(fat)
-        image = _scanned(_acquire(field, properties, properties.pd * fat, none, where, protocol), where, protocol)
-        spectrum = fat_spectrum(where.grid.shape[readout.along], readout, te, protocol.b0)
-        image = multiplied(image, spectrum, readout.along)
-        water = _acquire(field, properties, properties.pd * (1 - fat), none, where, protocol)
-        image += _scanned(water, where, protocol)
+        image = image_of(properties.protons(FAT), none)
+        spectrum = fat_spectrum(geometry.grid.shape[readout.along], readout, te, protocol.b0)
+        image = multiply_spectrum(image, spectrum, readout.along)
+        image += image_of(properties.protons(WATER), none)
     else:
-        image = _scanned(_acquire(field, properties, properties.pd, fat, where, protocol), where, protocol)
+        image = image_of(properties.pd, fat)
     if moves and readout.distortion:
-        mean = slice_mean(field, where.factor, _weight(protocol, where))
-        image = distorted(image, mean, readout, protocol.b0)
+        mean = slice_mean(field, geometry.factor, _slice_weight(protocol, geometry))
+        image = distort(image, mean, readout, protocol.b0)
     return image
 
 
 def _acquire(
-    field: np.ndarray, properties: Properties, pd: np.ndarray, fat: np.ndarray, where: Place, protocol: Protocol
+    field: np.ndarray,
+    properties: Properties,
+    pd: np.ndarray,
+    fat: np.ndarray,
+    geometry: ScanGeometry,
+    protocol: Protocol,
 ) -> np.ndarray:
     slices, transmit = protocol.slices, protocol.b1.transmit if protocol.b1 else None
     return spoiled_gre(
@@ -171,49 +181,51 @@ def _acquire(
         properties.t1,
         properties.r2star,
         fat,
-        where.factor,
+        geometry.factor,
         te=np.array(protocol.te),
         tr=protocol.tr,
         flip_angle=protocol.flip_angle,
         b0=protocol.b0,
-        profile=profile(slices, where.thickness, where.factor[2]) if slices else None,
-        transmit=b1.evaluate(transmit, where.grid, where.isocentre) if transmit else None,
+        profile=profile(slices, geometry.thickness, geometry.factor[2]) if slices else None,
+        transmit=b1.evaluate(transmit, geometry.grid, geometry.isocentre) if transmit else None,
     )
 
 
-def _scanned(signal: np.ndarray, where: Place, protocol: Protocol) -> np.ndarray:
-    """The signal with the phase and the receive profile that the scanner adds, in place."""
-    grid = where.grid
+def _apply_receive_phase(signal: np.ndarray, geometry: ScanGeometry, protocol: Protocol) -> np.ndarray:
+    """Return the signal with the phase and the receive profile that the scanner adds, in place."""
+    grid = geometry.grid
     if protocol.phase_offset:
         offset = evaluate(np.array(protocol.phase_offset), grid)
         signal *= np.exp(1j * offset).astype(np.complex64)[..., None]
     if protocol.readout.eddy:
         signal *= np.exp(1j * eddy_phase(protocol.readout, len(protocol.te), grid))
     if protocol.b1 and protocol.b1.receive:
-        signal *= b1.evaluate(protocol.b1.receive, grid, where.isocentre)[..., None]
+        signal *= b1.evaluate(protocol.b1.receive, grid, geometry.isocentre)[..., None]
     return signal
 
 
-def _moving(still: np.ndarray, phantom: Phantom, protocol: Protocol, where: Place, shim: np.ndarray) -> np.ndarray:
-    """The image of a head that moves: each pose is rendered, with its own field, and gives its lines of k-space."""
+def _image_in_motion(
+    still: np.ndarray, phantom: Phantom, protocol: Protocol, geometry: ScanGeometry, shim: np.ndarray
+) -> np.ndarray:
+    """Return the image of a head that moves: each pose has its own field, and gives its lines of k-space."""
     assert protocol.motion
-    poses = motion.poses(protocol.motion, where.isocentre)
-    fine = where.grid.refine(where.factor)
+    poses = motion.poses(protocol.motion, geometry.isocentre)
+    fine = geometry.grid.refine(geometry.factor)
 
     def states() -> Iterator[np.ndarray]:
         for pose in poses:
             if np.array_equal(pose, np.eye(4)):
                 yield still
                 continue
-            properties, field = properties_and_field(phantom, motion.seen_by(fine, pose), protocol.b0)
-            _take_away(shim, field, fine)
-            yield _seen(field, properties, where, protocol)
+            properties, field = properties_and_field(phantom, motion.grid_in_pose(fine, pose), protocol.b0)
+            _subtract_shim(shim, field, fine)
+            yield _image_at_rest(field, properties, geometry, protocol)
 
-    time, axes, total = _lines(protocol, where.grid)
+    time, axes, total = _lines(protocol, geometry.grid)
     return segments.assemble(states(), motion.pose_at(time, total, len(poses)), axes)
 
 
-def _breathing(still: np.ndarray, protocol: Protocol, grid: Grid) -> np.ndarray:
+def _image_in_breath(still: np.ndarray, protocol: Protocol, grid: Grid) -> np.ndarray:
     assert protocol.breathing
     time, axes, _ = _lines(protocol, grid)
     te, b0 = np.array(protocol.te), protocol.b0
@@ -233,14 +245,14 @@ def _sigma(
     regions: list[tuple[int, str, str]],
     mask: np.ndarray,
     protocol: Protocol,
-    where: Place,
+    geometry: ScanGeometry,
 ) -> float:
-    """σ of the noise in each part, in each coil: the one for all echoes that gives the protocol's SNR."""
+    """Return σ of the noise in each part, in each coil: the one for all echoes that gives the protocol's SNR."""
     if protocol.snr is None:
         return 0.0
     magnitude = np.abs(signal[..., :1])
     if protocol.coils:
-        magnitude *= coils.together(protocol.coils, where.grid, where.isocentre)[..., None]
+        magnitude *= coils.root_sum_of_squares(protocol.coils, geometry.grid, geometry.isocentre)[..., None]
     slices = protocol.slices is not None
-    snr = snr_of(protocol.snr, where, protocol.b0, protocol.readout, protocol.kspace, slices)
+    snr = snr_of(protocol.snr, geometry, protocol.b0, protocol.readout, protocol.kspace, slices)
     return sigma_for(snr, magnitude, region_mask(protocol.snr.region, labels, regions, mask))

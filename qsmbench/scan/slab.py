@@ -24,7 +24,7 @@ Box = tuple[slice, slice, slice]
 
 
 def properties_and_field(phantom: Phantom, fine: Grid, b0: float) -> tuple[Properties, np.ndarray]:
-    """The phantom's properties on `fine`, and the field of all of the phantom, in and out of `fine`.
+    """Render the phantom on `fine`, and compute the field of all of it, in and out of `fine`.
 
     A grid that holds the phantom's own box needs one convolution. Else there are two levels, added: the exact field of
     the fine χ in a box somewhat larger than the grid, and the field of the coarse χ of the rest, without that box,
@@ -51,7 +51,7 @@ def properties_and_field(phantom: Phantom, fine: Grid, b0: float) -> tuple[Prope
     chi = far.chi
     chi[levels.hole] = far.ambient_chi
     outside = field_of(chi, levels.coarse, ambient=far.ambient_chi)[levels.hole]
-    return properties, field + _refined(outside, levels.step, levels.slab)
+    return properties, field + _refine(outside, levels.step, levels.slab)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _Levels:
 
 
 def _corners(grid: Grid, fine: Grid) -> np.ndarray:
-    """(8, 3) corners of `grid`'s box as places between the voxels of `fine`: 0 … shape where they lie in it."""
+    """Return the corners of `grid`'s box as places between the voxels of `fine`, (8, 3): 0 … shape in it."""
     ends = np.array(list(product(*((-0.5, n - 0.5) for n in grid.shape))))
     world = ends @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     return np.linalg.solve(fine.affine[:3, :3], (world - fine.affine[:3, 3]).T).T + 0.5
@@ -82,7 +82,7 @@ def _levels(fine: Grid, own: np.ndarray) -> _Levels:
     # whole coarse voxels on either side, until the phantom's own box is covered
     below = np.maximum(np.ceil((-own.min(0) - before) / step), 0).astype(int)
     above = np.maximum(np.ceil((own.max(0) + before) / step) - in_box, 0).astype(int)
-    coarse = _cut(_coarsened(box, step), -below, below + in_box + above)
+    coarse = _cut(_coarsen(box, step), -below, below + in_box + above)
     sx, sy, sz = (int(s) for s in step)
     return _Levels(box, slab, coarse, _slices(below, in_box), (sx, sy, sz))
 
@@ -93,15 +93,15 @@ def _slices(start: np.ndarray, length: np.ndarray) -> Box:
 
 
 def _cut(grid: Grid, start: np.ndarray, shape: np.ndarray) -> Grid:
-    """The grid of the same voxels, from `start` on."""
+    """Return the grid of the same voxels, from `start` on."""
     affine = grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ start
     nx, ny, nz = (int(n) for n in shape)
     return Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
 
 
-def _coarsened(grid: Grid, step: np.ndarray) -> Grid:
-    """The grid whose voxels are `step` of `grid`'s along each axis."""
+def _coarsen(grid: Grid, step: np.ndarray) -> Grid:
+    """Return the grid whose voxels are `step` of `grid`'s along each axis."""
     affine = grid.affine.copy()
     affine[:3, :3] = grid.affine[:3, :3] * step
     affine[:3, 3] = grid.affine[:3, 3] + grid.affine[:3, :3] @ ((step - 1) / 2)
@@ -111,14 +111,14 @@ def _coarsened(grid: Grid, step: np.ndarray) -> Grid:
 
 
 def _crop(properties: Properties, box: Box, grid: Grid) -> Properties:
-    """The properties in a box, on its grid."""
+    """Return the properties in a box, on its grid."""
     values = {f.name: getattr(properties, f.name) for f in fields(properties)}
     cut: dict[str, Any] = {k: np.ascontiguousarray(v[box]) for k, v in values.items() if isinstance(v, np.ndarray)}
     return replace(properties, grid=grid, **cut)
 
 
-def _refined(volume: np.ndarray, step: tuple[int, int, int], box: Box) -> np.ndarray:
-    """`volume` on voxels `step` times smaller, in a `box` of these: cubics through four neighbours along each axis."""
+def _refine(volume: np.ndarray, step: tuple[int, int, int], box: Box) -> np.ndarray:
+    """Interpolate `volume` on voxels `step` times smaller, in a `box` of these, by cubics through four neighbours."""
     for axis, (n, part) in enumerate(zip(step, box, strict=True)):
         place = (np.arange(part.start, part.stop) + 0.5) / n - 0.5
         first = np.floor(place).astype(int) - 1

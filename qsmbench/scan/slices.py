@@ -19,7 +19,7 @@ class Slices(Model):
 
 
 def profile(slices: Slices, thickness: float, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each of the `n` sub-slices between two slices' middles gets: a box is exact, a Gaussian taken at centres.
+    """Return the profile on `n` sub-slices between two slices' middles: a box is exact, a Gaussian taken at centres.
 
     A Gaussian has its half height at the faces of the slice and ends half-way to the next one.
 
@@ -42,7 +42,13 @@ def profile(slices: Slices, thickness: float, n: int) -> tuple[np.ndarray, np.nd
 
 
 def slice_mean(volume: np.ndarray, factor: Factor, weight: np.ndarray | None) -> np.ndarray:
-    """Mean of each block of `factor` sub-voxels, those along z weighted by `weight` (fz,); None: all alike."""
+    """Return the mean of each block of sub-voxels, float32.
+
+    Args:
+        volume: on the fine grid.
+        factor: sub-voxels per voxel (fx, fy, fz).
+        weight: (fz,) of the sub-voxels along z; None: all alike.
+    """
     if weight is None:
         return block_mean(volume, factor)
     fx, fy, fz = factor

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, field_validator
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.scan.geometry import Place, Sizes
+from qsmbench.scan.geometry import ScanGeometry, Sizes
 from qsmbench.scan.kspace import KSpace
 from qsmbench.scan.readout import Readout
 from qsmbench.typed_yaml import Model
@@ -36,7 +36,7 @@ class Snr(Model):
 
 
 def relative(b0: float, voxel: np.ndarray, box: np.ndarray, encoded: list[int], bandwidth: float) -> float:
-    """SNR up to a constant: B0 × voxel volume × √(time in which samples are read).
+    """Return the SNR up to a constant: B0 × voxel volume × √(time in which samples are read).
 
     The law of noise that comes from the body (Edelstein 1986, doi:10.1002/mrm.1910030413); a line of k-space is read
     for 1/bandwidth, and there are as many as voxels along the phase-encoded axes.
@@ -52,12 +52,12 @@ def relative(b0: float, voxel: np.ndarray, box: np.ndarray, encoded: list[int], 
     return float(b0 * np.prod(voxel) * np.sqrt(lines / bandwidth))
 
 
-def snr_of(snr: Snr, place: Place, b0: float, readout: Readout, kspace: KSpace, slices: bool) -> float:
-    """SNR of this scan from that of the one it is stated for; equal if it is stated for this one.
+def snr_of(snr: Snr, geometry: ScanGeometry, b0: float, readout: Readout, kspace: KSpace, slices: bool) -> float:
+    """Return the SNR of this scan from that of the one it is stated for; equal if it is stated for this one.
 
     Args:
         snr: as stated.
-        place: grid and thickness of the scan.
+        geometry: grid and thickness of the scan.
         b0: T.
         readout: axis and bandwidth.
         kspace: what is measured: fewer lines, larger voxels.
@@ -65,17 +65,17 @@ def snr_of(snr: Snr, place: Place, b0: float, readout: Readout, kspace: KSpace, 
     """
     if snr.at is None:
         return snr.value
-    grid = place.grid
-    voxel = np.array([*grid.voxel_size[:2], place.thickness])
+    grid = geometry.grid
+    voxel = np.array([*grid.voxel_size[:2], geometry.thickness])
     box = np.array(grid.shape) * voxel
     encoded = [a for a in range(3) if a != readout.along and not (slices and a == 2)]
     # a readout that begins late takes less time, and, as lines left out do, makes voxels larger
-    share = kspace.share
+    sampled = kspace.sampled
     bandwidth = (readout.bandwidth or 1.0) / kspace.partial_fourier[readout.along]
-    here = relative(b0, voxel / share, box, encoded, bandwidth)
+    here = relative(b0, voxel / sampled, box, encoded, bandwidth)
     there = relative(
         snr.at.b0 or b0,
-        np.array(snr.at.voxel_size or voxel / share),
+        np.array(snr.at.voxel_size or voxel / sampled),
         box,
         encoded,
         snr.at.bandwidth or bandwidth,
@@ -86,7 +86,13 @@ def snr_of(snr: Snr, place: Place, b0: float, readout: Readout, kspace: KSpace, 
 def region_mask(
     name: str | None, labels: np.ndarray, regions: list[tuple[int, str, str]], mask: np.ndarray
 ) -> np.ndarray:
-    """Where the voxels of a region, or of a group of them, lie within the mask; (nx, ny, nz) bool.
+    """Return where the voxels of a region, or of a group of them, lie within the mask; (nx, ny, nz) bool.
+
+    Args:
+        name: of the region or group; None: all of the mask.
+        labels: (nx, ny, nz) uint8.
+        regions: index, name and group of each label.
+        mask: (nx, ny, nz) bool.
 
     Raises:
         QsmbenchError: no such region, or none of it in the mask.

@@ -31,7 +31,7 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
     orientations = chosen.orientations(protocol)
     for i, orientation in enumerate(orientations):
         simulation = simulate(phantom, protocol, orientation)
-        grid, isocentre, sigma = simulation.params.grid, simulation.place.isocentre, simulation.sigma
+        grid, isocentre, sigma = simulation.params.grid, simulation.geometry.isocentre, simulation.sigma
         seed = source.seeds[0]
         simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
         if bids:

@@ -56,7 +56,7 @@ def of(rows, region, name):
 
 
 def test_flags_of_a_table_reach_the_regions_made_of_it(handmade):
-    rows = handmade().basis(3.0)
+    rows = handmade().provenance(3.0)
     assert assumed(rows, "stuff") == {"pd"}
     assert assumed(rows, "other") == {"r2star"}
     assert assumed(rows, "") == {"r2star"}  # the background
@@ -67,19 +67,19 @@ def test_flags_of_a_table_reach_the_regions_made_of_it(handmade):
 
 def test_one_flag_more_is_one_region_more(handmade):
     def count(phantom):
-        return sum("chi" in assumed(phantom.basis(3.0), name) for name in ("stuff", "other"))
+        return sum("chi" in assumed(phantom.provenance(3.0), name) for name in ("stuff", "other"))
 
     assert [count(handmade(chi=flag)) for flag in ("no", "yes")] == [0, 1]
 
 
 @pytest.mark.parametrize(("flags", "expected"), [({"chi": "yes"}, True), ({"r2": "yes"}, True), ({}, False)])
 def test_r2star_by_its_law_rests_on_chi_and_r2(handmade, flags, expected):
-    assert ("r2star" in assumed(handmade(**flags).basis(3.0), "stuff")) == expected
+    assert ("r2star" in assumed(handmade(**flags).provenance(3.0), "stuff")) == expected
 
 
 @pytest.mark.parametrize(("b0", "expected"), [(1.5, False), (2, False), (3, False), (5, True), (7, True), (9.4, True)])
 def test_between_fields_either_neighbour_counts(handmade, b0, expected):
-    rows = handmade().basis(b0)
+    rows = handmade().provenance(b0)
     assert ("t1" in assumed(rows, "stuff")) == expected
     assert of(rows, "stuff", "t1")[0].source == {2: "Jones 1999", 5: "Jones 1999; guess"}.get(
         b0, "guess" if expected else "Jones 1999"
@@ -87,13 +87,13 @@ def test_between_fields_either_neighbour_counts(handmade, b0, expected):
 
 
 def test_what_a_description_states_is_not_assumed(handmade):
-    rows = handmade(chi="yes", tissues={"stuff": {"chi": 0.2}}).basis(3.0)
+    rows = handmade(chi="yes", tissues={"stuff": {"chi": 0.2}}).provenance(3.0)
     assert assumed(rows, "stuff") == {"pd"}
     assert {row.by for row in of(rows, "stuff", "chi")} == {"phantom"}
 
 
 def test_what_the_user_sets_anew_is_the_users():
-    before, after = (load("head", o).basis(3.0) for o in ({}, {"tissues.pulvinar.chi": 0.04, "vessels.hct": 0.4}))
+    before, after = (load("head", o).provenance(3.0) for o in ({}, {"tissues.pulvinar.chi": 0.04, "vessels.hct": 0.4}))
     assert "chi" in assumed(before, "pulvinar")
     assert "chi" not in assumed(after, "pulvinar")
     assert {row.by for row in of(after, "pulvinar", "chi")} == {"user"}
@@ -103,7 +103,7 @@ def test_what_the_user_sets_anew_is_the_users():
 
 
 def test_veins_rest_on_the_saturations_that_they_look_up():
-    rows = load("head", {"vessels.saturation.left": 0.5}).basis(3.0)
+    rows = load("head", {"vessels.saturation.left": 0.5}).provenance(3.0)
     names = {region: [r.name for r in of(rows, region, "chi")] for region in ("vein_deep", "sinus")}
     assert names["vein_deep"] == ["haematocrit", "oxygen saturation, left", "oxygen saturation, default"]
     assert names["sinus"] == ["haematocrit", "oxygen saturation, default"]
@@ -121,12 +121,12 @@ def test_veins_rest_on_the_saturations_that_they_look_up():
 )
 def test_constants_of_sources(tmp_path, source, expected):
     phantom = write(tmp_path, [layer(BALL)], sources=[{**source, "region": "object"}])
-    assert assumed(phantom.basis(3.0), "object") == expected
+    assert assumed(phantom.provenance(3.0), "object") == expected
 
 
 def test_a_dose_has_its_unit_and_its_constant(tmp_path):
     phantom = write(tmp_path, [layer(BALL)], sources=[{"source": "iron", "dose": 100, "region": "object"}])
-    given, dose, constant = of(phantom.basis(3.0), "object", "chi")
+    given, dose, constant = of(phantom.provenance(3.0), "object", "chi")
     assert (given.name, given.value) == ("chi", "1")
     assert (dose.name, dose.value, dose.unit, dose.by) == ("iron dose", "100", "µg/g", "phantom")
     assert (constant.name, constant.assumed) == ("iron.chi", False)
@@ -135,7 +135,7 @@ def test_a_dose_has_its_unit_and_its_constant(tmp_path):
 def test_what_takes_the_place_of_tissue_does_not_rest_on_it(handmade):
     bleed = {"source": "haemorrhage", "stage": "acute", "at": [0, 0, 0], "radii": 3, "name": "bleed"}
     lesion = {"source": "iron", "chi": 0.1, "in": "stuff", "diameter": 2, "name": "lesion"}
-    rows = handmade(chi="yes", sources=[bleed, lesion]).basis(3.0)
+    rows = handmade(chi="yes", sources=[bleed, lesion]).provenance(3.0)
     assert {row.name for row in of(rows, "bleed", "chi")} == {"haemorrhage stage", "acute.chi"}
     assert "chi" not in assumed(rows, "bleed")
     assert {row.name for row in of(rows, "lesion", "chi")} == {"chi_para of stuff", "chi_dia of stuff", "iron chi"}
@@ -144,30 +144,30 @@ def test_what_takes_the_place_of_tissue_does_not_rest_on_it(handmade):
 
 def test_a_scenarios_numbers_are_as_assumed_as_it_says():
     phantom = load("parkinson", {"case": "patient", "age": 30})
-    rows = phantom.basis(3.0)
+    rows = phantom.provenance(3.0)
     doses = [row for row in of(rows, "substantia_nigra", "chi") if row.name == "iron chi"]
     assert {row.value for row in doses} == {"0.1", "0.04"}
     assert all(row.assumed and row.by == "scenario" and "Murakami 2015" in row.source for row in doses)
     assert "chi" not in assumed(rows, "red_nucleus")
     assert phantom.case is not None
-    assert phantom.case.told()["question"] == "Is it Parkinson disease?"
+    assert phantom.case.summary()["question"] == "Is it Parkinson disease?"
 
 
 def test_age_and_person_are_assumed():
-    at_reference = load("head", {"age": 30}).basis(3.0)
+    at_reference = load("head", {"age": 30}).provenance(3.0)
     assert "chi" not in assumed(at_reference, "caudate")
     assert "shape" not in assumed(at_reference, "")
-    older = load("head", {"age": 70}).basis(3.0)
+    older = load("head", {"age": 70}).provenance(3.0)
     assert {row.by for row in of(older, "caudate", "chi") if row.assumed} == {"population"}
     assert "chi" not in assumed(older, "csf")
-    other = load("head", {"subject": 2, "age": 30}).basis(3.0)
+    other = load("head", {"subject": 2, "age": 30}).provenance(3.0)
     assert all(row.by == "population" for row in of(other, "sinus", "chi"))
     (who,) = of(other, "", "shape")
     assert who.value == "subject 2, 30 years"
 
 
 def test_texture_is_assumed_but_no_region_is_for_it():
-    rows = load("head").basis(3.0)
+    rows = load("head").provenance(3.0)
     assert any(row.name.startswith("texture") and row.assumed for row in of(rows, "", "chi"))
     assert "chi" not in assumed(rows, "caudate")
     assert "chi" in assumed(rows, "globus_pallidus_externus")
@@ -179,14 +179,14 @@ def test_labels_by_tissue_and_by_numbers(tmp_path):
         "index,name,tissue,chi,pd,t1,r2star,fat_fraction\n1,inner,pulvinar,,,,,\n2,own,,0.1,0.8,1,30,0\n"
     )
     (tmp_path / "own.yaml").write_text("kind: labelmap\nimage: labels.nii.gz\ntable: labels.csv\n")
-    rows = load(str(tmp_path / "own.yaml")).basis(3.0)
+    rows = load(str(tmp_path / "own.yaml")).provenance(3.0)
     assert "chi" in assumed(rows, "inner")
     assert assumed(rows, "own") == set()
     assert [(row.value, row.source) for row in of(rows, "own", "chi")] == [("0.1", "labels.csv")]
 
 
 def test_what_is_written_is_read(handmade, tmp_path):
-    rows = handmade().basis(3.0)
+    rows = handmade().provenance(3.0)
     write_provenance(tmp_path / "basis.tsv", rows)
     assert read_provenance(tmp_path / "basis.tsv") == rows
     (tmp_path / "basis.tsv").write_text("region\tchi\n")

@@ -7,10 +7,11 @@ import pytest
 from scipy.ndimage import binary_dilation, label, map_coordinates
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.tissues import table
 from qsmbench.phantom.load import load
-from qsmbench.phantom.painting.maps import locate, read_map
-from qsmbench.phantom.properties import CHANNELS
+from qsmbench.phantom.painting.maps import read_map
+from qsmbench.phantom.species import CHANNELS
 
 VOLUMES = {  # ml, both sides
     "caudate": (6, 9),

@@ -11,7 +11,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.phantom.description.tissues import blood_chi, read_tissues, table
 from qsmbench.phantom.load import load
-from qsmbench.phantom.properties import CHANNELS
+from qsmbench.phantom.species import CHANNELS
 
 
 @pytest.mark.parametrize(

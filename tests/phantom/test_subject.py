@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
+from objects import write
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.load import load
@@ -24,7 +26,7 @@ def people():
 def test_subject_0_is_the_template(head):
     person = subject(0).person
     assert np.all(person.scale == 1) and person.age == 30
-    assert set(person.iron.values()) == {1.0} and set(person.myelin.values()) == {1.0}
+    assert set(person.factors["iron"].values()) == {1.0} and set(person.factors["myelin"].values()) == {1.0}
     assert subject(0).warp.displacement.size == 0
 
 
@@ -62,7 +64,7 @@ def test_iron_follows_age(people):
         return 21.41 * (1 - np.exp(-0.09 * age)) + 0.37
 
     for age in (8, 30, 70):
-        factor = subject(0, age=age).person.iron["globus_pallidus_internus"]
+        factor = subject(0, age=age).person.factors["iron"]["globus_pallidus_internus"]
         assert factor == pytest.approx(iron(age) / iron(30), rel=1e-6)
     chi = subject(0, age=8).tissues["globus_pallidus_internus"].at("chi_para", 3.0)
     adult = subject(0).tissues["globus_pallidus_internus"].at("chi_para", 3.0)
@@ -71,10 +73,10 @@ def test_iron_follows_age(people):
 
 def test_choroid_plexus_calcifies_with_age(people):
     """Half of all people of 33 years have it, and nearly all in old age."""
-    law = people[0]._population.calcification
+    law = people[0]._population.sources["choroid_plexus_calcification"]
     assert law.chance(33) == pytest.approx(0.5) and law.chance(80) > 0.95 and law.chance(10) < 0.05
     old, young = (subject(0, age=age) for age in (70, 20))
-    assert old.person.calcified == pytest.approx(60 + 1.5 * 37) and young.person.calcified == 0
+    assert old.person.sources[0]["hu"] == pytest.approx(60 + 1.5 * 37) and young.person.sources == ()
     assert "choroid_plexus_calcification" in [n for _, n, _ in old.regions]
     found = old.render(old.grid().refine((2, 2, 2)), 3.0)
     index = next(i for i, n, _ in old.regions if n == "choroid_plexus_calcification")
@@ -130,3 +132,63 @@ def test_impossible_people(content, message):
 def test_phantom_without_a_population():
     with pytest.raises(QsmbenchError, match="subject is 3; this phantom has no population"):
         load("sphere", {"subject": 3})
+
+
+BALL = {"shape": "ellipsoid", "radii": ["$radius"] * 3}
+WATER = {"changes": ["t1"], "scatter": 0.1, "curves": [{"curve": "constant", "tissues": ["muscle"]}]}
+OTHER = {  # who have neither ventricles nor veins
+    "age": {"reference": 40, "range": [20, 60], "legal": [18, 90]},
+    "parameters": {"radius": {"per_year": 0.05, "scatter": 0.2}},
+    "tissues": {"water": WATER},
+    "sources": {
+        "stone": {
+            "source": {"source": "iron", "at": [0, 0, 0], "radii": 2},
+            "dose": "dose",
+            "half_at": 50,
+            "amount": 30,
+            "per_year": 2,
+        }
+    },
+}
+
+
+def someone(folder, population, **more):
+    """A ball of muscle in someone of a population."""
+    (folder / "population.yaml").write_text(yaml.safe_dump(population))
+    ball = {"shape": BALL, "tissue": "muscle"}
+    return write(folder, [ball], population="population.yaml", parameters={"radius": 8}, **more)
+
+
+def test_population_of_another_object(tmp_path):
+    """What a population changes, and by what, is its own file's."""
+    template, old, other = (someone(tmp_path, OTHER, **who) for who in ({}, {"age": 70}, {"subject": 2, "age": 40}))
+    assert template.description.parameters["radius"] == 8 and template.description.sources == ()
+    assert old.description.parameters["radius"] == pytest.approx(8 + 0.05 * 30)
+    assert old.description.sources[0].dose == pytest.approx(30 + 2 * 20)
+    assert [n for _, n, _ in old.regions] == ["muscle", "stone"]
+    assert other.description.parameters["radius"] != 8 and other.warp.displacement.any() == 0
+    own, table = other.tissues["muscle"], template.tissues["muscle"]
+    factors = [own.at("t1", b0) / table.at("t1", b0) for b0 in (1.5, 3.0, 7.0)]
+    assert factors == pytest.approx([other.person.factors["water"]["muscle"]] * 3) and factors[0] != 1
+    assert own.at("chi_dia", 3.0) == table.at("chi_dia", 3.0)
+    assert {o.by for o in own.origins["t1"]} == {"population"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parameters": {"size": {"per_year": 1}}}, "has no parameter 'size', which its population changes"),
+        (
+            {"tissues": {"water": {**OTHER["tissues"]["water"], "changes": ["t2"]}}},
+            "there is no property 't2'; legal are",
+        ),
+        (
+            {"tissues": {"fibres": {**OTHER["tissues"]["water"], "changes": ["delta_chi"]}}},
+            "'muscle' states no delta_chi",
+        ),
+    ],
+)
+def test_impossible_populations(tmp_path, change, message):
+    with pytest.raises(QsmbenchError, match=message) as caught:
+        _ = someone(tmp_path, {**OTHER, **change}, subject=1).tissues
+    assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsmbench.phantom.load import load
-from qsmbench.phantom.properties import CHANNELS
+from qsmbench.phantom.species import CHANNELS
 
 REGIONS = ("white_matter", "cortex", "putamen", "globus_pallidus_externus", "red_nucleus", "dentate", "thalamus")
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.phantom.cache import memory
+from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.tissues import blood_chi, blood_r2star
 from qsmbench.phantom.load import load
-from qsmbench.phantom.painting.maps import locate, read_map
+from qsmbench.phantom.painting.maps import read_map
 from qsmbench.phantom.painting.tubes import paint_tubes
 from qsmbench.phantom.veins.growth import Branch, Stage, grow
 
@@ -257,12 +255,3 @@ def test_illegal_vessels(overrides, message):
     with pytest.raises(QsmbenchError, match=message) as caught:
         _ = load("head", overrides).vessels
     assert "\n" not in str(caught.value)
-
-
-def test_results_are_kept_where_that_is_possible(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("QSMBENCH_CACHE", str(tmp_path / "cache"))
-    assert memory().location is not None
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("QSMBENCH_CACHE", str(tmp_path / "file" / "cache"))
-    assert memory().location is None
-    assert memory().cache(abs)(-1) == 1

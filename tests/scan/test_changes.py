@@ -7,7 +7,7 @@ from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
 from qsmbench.scan import breathing, motion
 from qsmbench.scan.breathing import BINS, Breathing
-from qsmbench.scan.geometry import turn
+from qsmbench.scan.geometry import rotation_matrix
 from qsmbench.scan.kspace import KSpace
 from qsmbench.scan.motion import Motion
 from qsmbench.scan.protocol import load_protocol
@@ -105,8 +105,8 @@ def test_poses():
 def test_moved_grid_sees_the_moved_head():
     grid = Grid((6, 8, 10), (2, 3, 4), (0.6, 0.0, 0.8))
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = turn((10, 20, 30)), (5, 6, 7)
-    seen = motion.seen_by(grid, pose)
+    pose[:3, :3], pose[:3, 3] = rotation_matrix((10, 20, 30)), (5, 6, 7)
+    seen = motion.grid_in_pose(grid, pose)
     np.testing.assert_allclose(pose @ seen.affine, grid.affine, atol=1e-12)
     assert seen.b0_dir == grid.b0_dir
     assert seen.voxel_size == grid.voxel_size

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from qsmbench.grid import Grid
-from qsmbench.scan.kspace import KSpace, filtered, measured, multiplied, share
+from qsmbench.phantom.species import FAT
+from qsmbench.scan.kspace import KSpace, keep_measured, measured_frequencies, multiply_spectrum, sampled_fraction
 from qsmbench.scan.noise import add_noise
-from qsmbench.scan.readout import Readout, direction, distorted, eddy_phase, fat_spectrum
-from qsmbench.scan.signal import fat_dephasing
-from qsmbench.units import FAT_AMPLITUDE, FAT_SHIFT, hz_per_ppm
+from qsmbench.scan.readout import Readout, direction, distort, eddy_phase, fat_spectrum
+from qsmbench.units import hz_per_ppm
 
 
 def noise_like(shape, seed=0):
@@ -16,36 +16,36 @@ def noise_like(shape, seed=0):
 
 
 def test_how_much_is_measured():
-    assert measured(8).all()
-    assert np.flatnonzero(measured(8, 0.5)).tolist() == [0, 1, 6, 7]  # −2 … 1
-    assert np.flatnonzero(measured(9, 5 / 9)).tolist() == [0, 1, 2, 7, 8]
-    assert np.flatnonzero(measured(8, 1, 0.75)).tolist() == [0, 1, 2, 3, 6, 7]  # −2 … 3
+    assert measured_frequencies(8).all()
+    assert np.flatnonzero(measured_frequencies(8, 0.5)).tolist() == [0, 1, 6, 7]  # −2 … 1
+    assert np.flatnonzero(measured_frequencies(9, 5 / 9)).tolist() == [0, 1, 2, 7, 8]
+    assert np.flatnonzero(measured_frequencies(8, 1, 0.75)).tolist() == [0, 1, 2, 3, 6, 7]  # −2 … 3
     for n in (7, 8, 100, 101):
         for fraction in (0.3, 0.5, 0.75):
-            assert measured(n, fraction).sum() == round(n * fraction)
-            assert measured(n, fraction, 0.5)[0]
+            assert measured_frequencies(n, fraction).sum() == round(n * fraction)
+            assert measured_frequencies(n, fraction, 0.5)[0]
 
 
 def test_all_of_it_is_the_image():
     image = noise_like((6, 7, 8, 2))
-    assert filtered(image, KSpace()) is image
+    assert keep_measured(image, KSpace()) is image
 
 
 def test_what_is_measured_stays_and_the_rest_is_zero():
     image = noise_like((12, 10, 9, 2))
     kspace = KSpace(fraction=(0.5, 1, 0.8), partial_fourier=(1, 0.75, 1))
-    before, after = (np.fft.fftn(a, axes=(0, 1, 2)) for a in (image, filtered(image, kspace)))
-    windows = [measured(n, *f) for n, f in zip(image.shape, ((0.5, 1), (1, 0.75), (0.8, 1)), strict=False)]
+    before, after = (np.fft.fftn(a, axes=(0, 1, 2)) for a in (image, keep_measured(image, kspace)))
+    windows = [measured_frequencies(n, *f) for n, f in zip(image.shape, ((0.5, 1), (1, 0.75), (0.8, 1)), strict=False)]
     kept = windows[0][:, None, None] & windows[1][None, :, None] & windows[2][None, None, :]
     np.testing.assert_allclose(after, before * kept[..., None], atol=1e-4)
-    assert share(kspace, image.shape) == pytest.approx(kept.mean())
+    assert sampled_fraction(kspace, image.shape) == pytest.approx(kept.mean())
 
 
 def test_edge_rings_as_gibbs_says():
     """The overshoot beside a step is 8.949 % of it, however fine the image."""
     step = np.zeros((4096, 1, 1, 1), np.complex64)
     step[1024:3072] = 1
-    rung = filtered(step, KSpace(fraction=(1 / 32, 1, 1))).real.ravel()
+    rung = keep_measured(step, KSpace(fraction=(1 / 32, 1, 1))).real.ravel()
     from scipy.special import sici
 
     assert rung.max() - 1 == pytest.approx(sici(np.pi)[0] / np.pi - 0.5, abs=2e-3)
@@ -57,9 +57,9 @@ def test_fat_moves_by_its_shift_over_the_bandwidth():
     readout = Readout(bandwidth=bandwidth, polarity="bipolar")
     blob = np.exp(-((np.arange(n) - 64) ** 2) / (2 * 6.0**2)).astype(np.complex64)[:, None, None, None]
     te = np.array([1e-9, 2e-9])  # no dephasing among the peaks, so that the image is a sum of shifted ones
-    moved = multiplied(np.repeat(blob, 2, -1), fat_spectrum(n, readout, te, b0), 0).real[:, 0, 0]
-    amplitude = np.array(FAT_AMPLITUDE) / np.sum(FAT_AMPLITUDE)
-    expected = amplitude @ np.array(FAT_SHIFT) * hz_per_ppm(b0) / bandwidth
+    moved = multiply_spectrum(np.repeat(blob, 2, -1), fat_spectrum(n, readout, te, b0), 0).real[:, 0, 0]
+    amplitude = np.array(FAT.amplitude) / np.sum(FAT.amplitude)
+    expected = amplitude @ np.array(FAT.shift) * hz_per_ppm(b0) / bandwidth
     assert expected < -1.8
     centres = (np.arange(n) @ moved) / moved.sum(axis=0) - 64
     np.testing.assert_allclose(centres, [expected, -expected], atol=1e-3)
@@ -68,7 +68,7 @@ def test_fat_moves_by_its_shift_over_the_bandwidth():
 def test_fat_of_a_very_fast_readout_stays_and_keeps_its_spectrum():
     te = np.array([0.004, 0.009])
     spectrum = fat_spectrum(32, Readout(bandwidth=1e9), te, 3.0)
-    np.testing.assert_allclose(spectrum, np.broadcast_to(fat_dephasing(te, 3.0), (32, 2)), atol=1e-5)
+    np.testing.assert_allclose(spectrum, np.broadcast_to(FAT.dephasing(te, 3.0), (32, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("axis", ["x", "z"])
@@ -80,7 +80,7 @@ def test_field_moves_the_signal_by_its_offset_over_the_bandwidth(axis):
     image = np.zeros((n, 2, n, 2), np.complex64)
     image[...] = blob[:, None, None, None] if axis == "x" else blob[None, None, :, None]
     field = np.full((n, 2, n), offset, np.float32)
-    moved = np.abs(np.moveaxis(distorted(image, field, readout, b0), readout.along, 0))[:, 0, 0]
+    moved = np.abs(np.moveaxis(distort(image, field, readout, b0), readout.along, 0))[:, 0, 0]
     centres = (np.arange(n) @ moved) / moved.sum(axis=0) - 32
     expected = offset * hz_per_ppm(b0) / 20
     np.testing.assert_allclose(centres, [expected, -expected], atol=1e-3)
@@ -88,7 +88,7 @@ def test_field_moves_the_signal_by_its_offset_over_the_bandwidth(axis):
 
 def test_no_field_no_distortion():
     image = noise_like((8, 6, 5, 2))
-    still = distorted(image, np.zeros((8, 6, 5), np.float32), Readout(bandwidth=100, distortion=True), 3.0)
+    still = distort(image, np.zeros((8, 6, 5), np.float32), Readout(bandwidth=100, distortion=True), 3.0)
     np.testing.assert_allclose(still, image, atol=1e-5)
 
 
@@ -109,10 +109,10 @@ def test_noise_has_its_sigma_and_the_spectrum_of_what_is_measured():
     for part in (noise.real, noise.imag):
         np.testing.assert_allclose(part.std(axis=(0, 1, 2)), 0.3, rtol=0.01)
     spectrum = np.fft.fftn(noise, axes=(0, 1))
-    assert np.abs(spectrum[~measured(64, 0.5)]).max() < 1e-3
-    assert np.abs(spectrum[:, ~measured(64, 1, 0.75)]).max() < 1e-3
+    assert np.abs(spectrum[~measured_frequencies(64, 0.5)]).max() < 1e-3
+    assert np.abs(spectrum[:, ~measured_frequencies(64, 1, 0.75)]).max() < 1e-3
     correlation = np.mean(noise[1:] * noise[:-1].conj()) / np.mean(np.abs(noise) ** 2)
-    expected = np.mean(np.exp(2j * np.pi * np.fft.fftfreq(64)[measured(64, 0.5)]))
+    expected = np.mean(np.exp(2j * np.pi * np.fft.fftfreq(64)[measured_frequencies(64, 0.5)]))
     assert abs(correlation - expected) < 0.01
     assert np.array_equal(
         add_noise(np.zeros(shape, np.complex64), 0.3, np.random.default_rng(0), KSpace()),

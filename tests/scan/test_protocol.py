@@ -102,7 +102,7 @@ def test_the_two_ways_to_a_scan_are_one(tmp_path):
         assert difference.max() < 1e-2
     told = [(tmp_path / way / "truth" / PROVENANCE_FILE).read_bytes() for way in ("one", "two")]
     assert told[0] == told[1]
-    assert read_provenance(tmp_path / "one" / "truth" / PROVENANCE_FILE) == sphere.basis(3.0)
+    assert read_provenance(tmp_path / "one" / "truth" / PROVENANCE_FILE) == sphere.provenance(3.0)
     assert folders.read_json(tmp_path / "one" / "truth" / SCENARIO_FILE) == {}
 
 

@@ -7,8 +7,8 @@ from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
 from qsmbench.scan import b1
 from qsmbench.scan.b1 import Dome
-from qsmbench.scan.coils import Coils, combined, sensitivities, together, whole_turns
-from qsmbench.scan.geometry import turn
+from qsmbench.scan.coils import Coils, combine, root_sum_of_squares, sensitivities, whole_turns
+from qsmbench.scan.geometry import rotation_matrix
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.signal import spoiled_gre
@@ -41,7 +41,7 @@ def test_sensitivities_obey_laplace(affine):
     grid = Grid((14, 14, 14), (5, 5, 5))
     if affine:
         matrix = grid.affine.copy()
-        matrix[:3] = turn((20, 30, 10)) @ matrix[:3]
+        matrix[:3] = rotation_matrix((20, 30, 10)) @ matrix[:3]
         grid = Grid.from_affine(grid.shape, matrix)
     for s in sensitivities(Coils(count=3), grid, ORIGIN):
         s = s.astype(complex)
@@ -55,7 +55,7 @@ def test_ring_is_symmetric_and_of_amplitude_one_in_its_middle():
     centre = np.array([s[1, 1, 1] for s in sensitivities(Coils(count=8), grid, ORIGIN)])
     np.testing.assert_allclose(np.abs(centre), 1, rtol=1e-5)
     assert abs(centre.sum()) < 1e-5
-    rss = together(Coils(count=8), Grid((21, 21, 5), (8, 8, 8)), ORIGIN)
+    rss = root_sum_of_squares(Coils(count=8), Grid((21, 21, 5), (8, 8, 8)), ORIGIN)
     np.testing.assert_allclose(rss, rss[::-1], rtol=1e-4)
     np.testing.assert_allclose(rss, rss.transpose(1, 0, 2), rtol=1e-4)
 
@@ -63,8 +63,8 @@ def test_ring_is_symmetric_and_of_amplitude_one_in_its_middle():
 def test_one_coil_ideally_combined_leaves_the_phase():
     y = np.exp(1j * np.random.default_rng(0).uniform(-3, 3, (*GRID.shape, 3))).astype(np.complex64)
     coils = Coils(count=1)
-    out = combined(coils, lambda: ((y * s[..., None], s) for s in sensitivities(coils, GRID, ORIGIN)), TE, GRID)
-    np.testing.assert_allclose(out, y * together(coils, GRID, ORIGIN)[..., None], rtol=1e-4, atol=1e-5)
+    out = combine(coils, lambda: ((y * s[..., None], s) for s in sensitivities(coils, GRID, ORIGIN)), TE, GRID)
+    np.testing.assert_allclose(out, y * root_sum_of_squares(coils, GRID, ORIGIN)[..., None], rtol=1e-4, atol=1e-5)
 
 
 def test_mcpc_is_ideal_where_the_object_has_no_phase_at_te_zero():
@@ -76,7 +76,7 @@ def test_mcpc_is_ideal_where_the_object_has_no_phase_at_te_zero():
     def images(coils):
         return lambda: ((image * s[..., None], s) for s in sensitivities(coils, GRID, ORIGIN))
 
-    ideal, mcpc = (combined(c, images(c), TE, GRID) for c in (Coils(count=8), Coils(count=8, combine="mcpc")))
+    ideal, mcpc = (combine(c, images(c), TE, GRID) for c in (Coils(count=8), Coils(count=8, combine="mcpc")))
     inner = (slice(2, -2),) * 3
     np.testing.assert_allclose(np.abs(mcpc)[inner], np.abs(ideal)[inner], rtol=1e-3)
     assert np.abs(np.angle(mcpc * ideal.conj()))[inner].max() < 0.02
@@ -86,7 +86,7 @@ def test_mcpc_takes_away_what_is_there_at_te_zero():
     coils = Coils(count=4, combine="mcpc")
     offset = np.exp(0.7j).astype(np.complex64)
     image = np.full((*GRID.shape, 3), offset, np.complex64)
-    out = combined(coils, lambda: ((image * s[..., None], s) for s in sensitivities(coils, GRID, ORIGIN)), TE, GRID)
+    out = combine(coils, lambda: ((image * s[..., None], s) for s in sensitivities(coils, GRID, ORIGIN)), TE, GRID)
     assert np.abs(np.angle(out))[2:-2, 2:-2, 2:-2].max() < 0.05
 
 
@@ -97,7 +97,7 @@ def test_which_echo_times_need_no_unwrapping():
 def test_seed_and_orientation_decide_the_noise():
     s = simulate(load("sphere", {"voxel_size": 8}), load_protocol("brain-3t", {"coils": {"count": 2}}))
     protocol = load_protocol("brain-3t", {"coils": {"count": 2}})
-    given = (s.signal, protocol, s.params.grid, s.place.isocentre, s.sigma)
+    given = (s.signal, protocol, s.params.grid, s.geometry.isocentre, s.sigma)
     a, b, c, d = (received(*given, seed, o) for seed, o in ((1, 0), (1, 0), (2, 0), (1, 1)))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)

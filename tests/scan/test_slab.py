@@ -8,7 +8,7 @@ from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
 from qsmbench.scan import slab
 from qsmbench.scan.field import field_of
-from qsmbench.scan.geometry import GridChoice, centre_of, place, rotation_of, turn
+from qsmbench.scan.geometry import GridChoice, centre_of, rotation_matrix, rotation_of, scan_geometry
 from qsmbench.scan.slab import properties_and_field
 
 HEAD = """
@@ -53,7 +53,7 @@ def test_sphere_beyond_the_slab():
     """Outside of a sphere its field is in closed form, wherever the slab lies and however it is turned."""
     phantom = load("sphere", {"radius": 12})
     choice = GridChoice(voxel_size=1, field_of_view=(20, 16, 10), center=(5, -4, 28), rotate=(20, -30, 40))
-    grid = place(phantom, choice).grid
+    grid = scan_geometry(phantom, choice).grid
     _, field = properties_and_field(phantom, grid, 3.0)
     index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1)
     x, y, z = np.moveaxis(index @ grid.affine[:3, :3].T + grid.affine[:3, 3], -1, 0)
@@ -65,9 +65,9 @@ def test_sphere_beyond_the_slab():
 def test_an_oblique_whole_is_the_axial_one_turned():
     """A sphere knows no axes: on a turned grid its field is the closed form with B0 turned."""
     phantom = load("sphere", {"voxel_size": 2})
-    where = place(phantom, GridChoice(rotate=(0, 25, 10)))
+    where = scan_geometry(phantom, GridChoice(rotate=(0, 25, 10)))
     grid = where.grid
-    np.testing.assert_allclose(grid.b0_dir, turn((0, 25, 10)).T @ [0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(grid.b0_dir, rotation_matrix((0, 25, 10)).T @ [0, 0, 1], atol=1e-12)
     properties, field = properties_and_field(phantom, grid, 3.0)
     expected, r = sphere_field(grid, 16)
     away = np.abs(r - 16) > 5
@@ -91,13 +91,13 @@ def test_cubics_are_refined_exactly():
 
     given = values(at(9, 4.0), at(8, 6.0), at(10, 4.0))
     fine = values(*(at(n * s, 2.0)[b] for n, s, b in zip(coarse.shape, (2, 3, 2), box, strict=True)))
-    np.testing.assert_allclose(slab._refined(given, (2, 3, 2), box), fine, rtol=1e-4, atol=1)
+    np.testing.assert_allclose(slab._refine(given, (2, 3, 2), box), fine, rtol=1e-4, atol=1)
 
 
 def test_without_a_choice_the_grid_is_the_phantoms():
     phantom = load("head", {"voxel_size": 3})
-    assert place(phantom, None).grid == phantom.grid()
-    chosen = place(phantom, GridChoice(voxel_size=3)).grid
+    assert scan_geometry(phantom, None).grid == phantom.grid()
+    chosen = scan_geometry(phantom, GridChoice(voxel_size=3)).grid
     assert chosen.shape == phantom.grid().shape
     np.testing.assert_allclose(chosen.affine, phantom.grid().affine, atol=1e-9)
 
@@ -105,7 +105,7 @@ def test_without_a_choice_the_grid_is_the_phantoms():
 def test_a_chosen_grid_lies_where_it_was_asked_for():
     phantom = load("head")
     choice = GridChoice(voxel_size=(0.9, 0.9, 5), field_of_view=(230, 180, 120), center=(0, -10, 30), rotate=(15, 0, 0))
-    where = place(phantom, choice, gap=1)
+    where = scan_geometry(phantom, choice, gap=1)
     assert where.grid.shape == (256, 200, 20)
     np.testing.assert_allclose(where.grid.voxel_size, (0.9, 0.9, 6))
     assert where.thickness == 5
@@ -117,10 +117,10 @@ def test_turning_the_head_turns_b0_in_its_grid():
     """The field of a turned head on its own grid is that of an unturned one under a turned B0."""
     phantom = load("cylinder", {"voxel_size": 3})
     own = phantom.grid()
-    where = place(phantom, None, head=(30, 0, 0))
+    where = scan_geometry(phantom, None, head=(30, 0, 0))
     assert where.grid.shape == own.shape
     np.testing.assert_allclose(where.grid.affine, own.affine, atol=1e-9)
-    expected = turn((30, 0, 0)).T @ np.array(own.b0_dir)
+    expected = rotation_matrix((30, 0, 0)).T @ np.array(own.b0_dir)
     np.testing.assert_allclose(where.grid.b0_dir, expected, atol=1e-12)
     chi = phantom.render(own, 3.0).chi
     _, field = properties_and_field(phantom, where.grid, 3.0)

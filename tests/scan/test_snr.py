@@ -5,7 +5,7 @@ import pytest
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.load import load
-from qsmbench.scan.geometry import place
+from qsmbench.scan.geometry import scan_geometry
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import simulate
@@ -17,7 +17,7 @@ AT = {"b0": 3.0, "voxel_size": 2, "bandwidth": 400}
 def snr(voxel_size=2.0, b0=3.0, at=AT, **protocol):
     protocol = {"readout": {"bandwidth": 400}, **protocol}
     p = load_protocol("brain-3t", {"b0": b0, "snr": {"value": 100, "at": at}, **protocol})
-    where = place(load("sphere", {"voxel_size": voxel_size}), p.grid, gap=p.slices.gap if p.slices else 0)
+    where = scan_geometry(load("sphere", {"voxel_size": voxel_size}), p.grid, gap=p.slices.gap if p.slices else 0)
     return snr_of(p.snr, where, p.b0, p.readout, p.kspace, p.slices is not None)
 
 
@@ -86,7 +86,7 @@ def test_the_delivered_scan_has_its_snr(options):
     phantom = load("sphere", {"voxel_size": 4, "radius": 20})
     protocol = load_protocol("brain-3t", {"te": [0.005, 0.01], **options})
     s = simulate(phantom, protocol)
-    a, b = (received(s.signal.copy(), protocol, s.params.grid, s.place.isocentre, s.sigma, seed) for seed in (1, 2))
+    a, b = (received(s.signal.copy(), protocol, s.params.grid, s.geometry.isocentre, s.sigma, seed) for seed in (1, 2))
     where = region_mask(protocol.snr.region, s.truth["labels"], s.regions, s.mask)
     mean = np.abs((a + b) / 2)[..., 0][where].mean()
     for e in range(2):

@@ -1,1 +1,1 @@
-"""What the YAML files and tables of a phantom say, as typed models."""
+"""The YAML files and tables of a phantom, as typed models."""

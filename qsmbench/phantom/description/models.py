@@ -1,4 +1,4 @@
-"""What a phantom's YAML may say; anything else is refused."""
+"""The keys of a phantom's YAML; anything else is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.sources import Source
 from qsmbench.phantom.description.tissues import Material, TissueChange
@@ -47,6 +46,50 @@ class MapSource(Model):
     distance: Distance | None = None
 
 
+Line = Annotated[tuple[Point, ...], Field(min_length=2)]
+"""Points [mm] of a polyline that fibres follow."""
+
+
+class Fibres(Model):
+    """Where fibres run; one of three ways.
+
+    `along`: as the nearest of some lines and their mirror images does, each a list of points [mm]; or, with
+    `fibres: along`, along the axes of the tubes that the layer's shape is made of.
+    `direction`, or `fibres: [x, y, z]`: the same everywhere, mirrored where x < 0.
+    `from` some regions `to` others: down the slope of a harmonic potential between them, as heat would flow through
+    all that has fibres.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+    along: Literal["tube"] | tuple[Line, ...] | None = None
+    direction: Point | None = None
+    from_: tuple[str, ...] | None = Field(None, alias="from")
+    to: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, content: Any) -> Any:
+        if content == "along":
+            return {"along": "tube"}
+        if isinstance(content, list | tuple):
+            return {"direction": content}
+        if not isinstance(content, dict):
+            raise ValueError(
+                "legal are along, a direction [x, y, z], {along: [lines]} or {from: [regions], to: [regions]}"
+            )
+        return content
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Fibres:
+        if (self.from_ is None) != (self.to is None):
+            raise ValueError("fibres that run from some regions need others that they run to")
+        if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
+            raise ValueError("give one of along, direction, and from with to")
+        if self.direction is not None and not any(self.direction):
+            raise ValueError("a direction must not be 0, 0, 0")
+        return self
+
+
 class Shell(Model):
     """What lies deeper than `depth` [mm] below the layer's surface."""
 
@@ -57,10 +100,10 @@ class Shell(Model):
 
 
 class Layer(Model):
-    """A shape filled with a tissue of the table, or a material given in place; painted over what is there.
+    """A shape filled with a tissue of the table, or a material stated in place; painted over what is there.
 
     `region` names the label (default: the tissue); `amount` is the share of the shape's space that it takes; `fibres`
-    says where they run.
+    is where they run.
     """
 
     shape: Shape
@@ -94,8 +137,32 @@ class FieldOfView(Model):
         return self
 
 
+class Grain(Model):
+    """How much iron and myelin vary within a tissue: standard deviations as shares of their mean."""
+
+    iron: Annotated[float, Field(ge=0, le=0.4)] = 0
+    myelin: Annotated[float, Field(ge=0, le=0.4)] = 0
+
+
+class Texture(Model):
+    """Variation within tissues.
+
+    `scales` [mm] are of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of relative
+    change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    spacing: PositiveFloat = 1.5
+    scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.5, 5.0)
+    r1: NonNegativeFloat = 0.4
+    r1_iron: NonNegativeFloat = 0.1
+    pd: NonNegativeFloat = 0.15
+    groups: dict[str, Grain] = Field({})
+    source: str = Field(description="where the numbers come from; `assumed` where they are ours")
+
+
 class Common(Model):
-    """What every phantom says of the scan's grid."""
+    """The keys that all phantoms have."""
 
     voxel_size: Sizes
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
@@ -157,7 +224,7 @@ class ShapesDescription(Common):
     @model_validator(mode="after")
     def _some_fibres(self) -> ShapesDescription:
         if self.anisotropy and not any(layer.fibres for layer in self.layers):
-            raise ValueError("anisotropy is true, but no layer says where its fibres run")
+            raise ValueError("anisotropy is true, but no layer states where its fibres run")
         return self
 
     @model_validator(mode="after")
@@ -188,71 +255,3 @@ class LabelDescription(Common):
 
 
 Description = Annotated[ShapesDescription | LabelDescription, Field(discriminator="kind")]
-
-
-Line = Annotated[tuple[g.Point, ...], Field(min_length=2)]
-"""Points [mm] of a polyline that fibres follow."""
-
-
-class Fibres(Model):
-    """Where fibres run; one of three ways.
-
-    `along`: as the nearest of some lines and their mirror images does, each a list of points [mm]; or, with
-    `fibres: along`, along the axes of the tubes that the layer's shape is made of.
-    `direction`, or `fibres: [x, y, z]`: the same everywhere, mirrored where x < 0.
-    `from` some regions `to` others: down the slope of a harmonic potential between them, as heat would flow through
-    all that has fibres.
-    """
-
-    model_config = ConfigDict(populate_by_name=True)
-    along: Literal["tube"] | tuple[Line, ...] | None = None
-    direction: g.Point | None = None
-    from_: tuple[str, ...] | None = Field(None, alias="from")
-    to: tuple[str, ...] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, content: Any) -> Any:
-        if content == "along":
-            return {"along": "tube"}
-        if isinstance(content, list | tuple):
-            return {"direction": content}
-        if not isinstance(content, dict):
-            raise ValueError(
-                "legal are along, a direction [x, y, z], {along: [lines]} or {from: [regions], to: [regions]}"
-            )
-        return content
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Fibres:
-        if (self.from_ is None) != (self.to is None):
-            raise ValueError("fibres that run from some regions need others that they run to")
-        if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
-            raise ValueError("give one of along, direction, and from with to")
-        if self.direction is not None and not any(self.direction):
-            raise ValueError("a direction must not be 0, 0, 0")
-        return self
-
-
-class Grain(Model):
-    """How much iron and myelin vary within a tissue: standard deviations as shares of their mean."""
-
-    iron: Annotated[float, Field(ge=0, le=0.4)] = 0
-    myelin: Annotated[float, Field(ge=0, le=0.4)] = 0
-
-
-class Texture(Model):
-    """Variation within tissues.
-
-    `scales` [mm] are of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of relative
-    change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
-    """
-
-    seed: Annotated[int, Field(ge=0)] = 0
-    spacing: PositiveFloat = 1.5
-    scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.5, 5.0)
-    r1: NonNegativeFloat = 0.4
-    r1_iron: NonNegativeFloat = 0.1
-    pd: NonNegativeFloat = 0.15
-    groups: dict[str, Grain] = Field({})
-    source: str = Field(description="where the numbers come from; `assumed` where they are ours")

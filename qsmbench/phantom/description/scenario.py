@@ -15,7 +15,7 @@ from qsmbench.typed_yaml import Model, check
 
 
 class Scenario(Model):
-    """What a scenario's YAML says.
+    """The keys of a scenario's YAML.
 
     A case is keys of the phantom to set anew; its sources come on top of the phantom's own. Paths are relative to the
     phantom's description.
@@ -23,7 +23,7 @@ class Scenario(Model):
 
     kind: Literal["scenario"]
     phantom: str = Field(description="name of the phantom")
-    question: str = Field(description="what is asked, in a line")
+    question: str = Field(description="in a line")
     endpoint: str = Field(description="the quantity to score")
     regions: tuple[str, ...] = Field((), description="where it is scored")
     source: str = Field(description="where the numbers come from")
@@ -32,7 +32,7 @@ class Scenario(Model):
     cases: dict[str, dict[str, Any]] = Field(min_length=1, description="controls first; the last is the default")
 
     def case(self, name: str | None, where: Path) -> Case:
-        """The case called `name`, by default the last.
+        """Return the case called `name`, by default the last.
 
         Raises:
             QsmbenchError: there is no such case.
@@ -56,7 +56,7 @@ class Case:
         return self.scenario.cases[self.name]
 
     def content(self, base: dict[str, Any]) -> dict[str, Any]:
-        """The phantom's content `base` in this case."""
+        """Return the phantom's content `base` in this case."""
         content, changes = deepcopy(base), deepcopy(self.changes)
         content["sources"] = [*content.get("sources", []), *changes.pop("sources", [])]
         for key, value in changes.items():
@@ -64,19 +64,19 @@ class Case:
             content[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
         return content
 
-    def told(self) -> dict[str, Any]:
-        """What a reader of its scores should know: case, question, endpoint, regions, source, assumed."""
+    def summary(self) -> dict[str, Any]:
+        """Return what a reader of its scores should know: case, question, endpoint, regions, source, assumed."""
         shown = {"question", "endpoint", "regions", "source", "assumed"}
         return {"case": self.name, **self.scenario.model_dump(mode="json", include=shown)}
 
 
 def scenarios() -> dict[str, Path]:
-    """The scenarios that come with qsmbench, by name."""
+    """Return the files of the scenarios that come with qsmbench, by name."""
     return {f.stem: f for f in sorted((share() / "phantoms" / "scenarios").glob("*.yaml"))}
 
 
 def as_scenario(content: dict[str, Any], path: Path) -> Scenario | None:
-    """A scenario, if the content of a description is one.
+    """Return the scenario, if the content of a description is one.
 
     Raises:
         QsmbenchError: an unknown key or an illegal value.

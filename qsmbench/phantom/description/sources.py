@@ -6,9 +6,9 @@ Each has a dose in its own unit and a place; `phantoms/sources.csv` has what a d
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -17,6 +17,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime
+from qsmbench.phantom.species import in_order
 from qsmbench.typed_yaml import Model
 
 Side = Literal["left", "right"]
@@ -33,7 +34,7 @@ class Constant:
 
 @cache
 def constant_table() -> dict[str, Constant]:
-    """The rows of `phantoms/sources.csv`, by name.
+    """Read the rows of `phantoms/sources.csv`, by name.
 
     Raises:
         QsmbenchError: the file is missing.
@@ -52,7 +53,7 @@ def constant_table() -> dict[str, Constant]:
 
 @cache
 def constants() -> dict[str, float]:
-    """The numbers alone; see `constant_table`."""
+    """Return the numbers alone; see `constant_table`."""
     return {name: constant.value for name, constant in constant_table().items()}
 
 
@@ -82,8 +83,8 @@ class Placed(Model):
 
     @model_validator(mode="after")
     def _one_place(self) -> Placed:
-        given = [n for n in ("region", "at", "in_", "shape") if getattr(self, n) is not None]
-        if len(given) != 1:
+        stated = [n for n in ("region", "at", "in_", "shape") if getattr(self, n) is not None]
+        if len(stated) != 1:
             raise ValueError("give one of region, at, in, shape")
         for key, needed in (("at", "radii"), ("in_", "diameter")):
             if (getattr(self, key) is None) != (getattr(self, needed) is None):
@@ -96,13 +97,46 @@ class Placed(Model):
 
     @property
     def doses(self) -> dict[str, float | str]:
-        """How much of it there is, as the description says it: key → number or word."""
-        given = self.model_dump(include=self.model_fields_set)
-        return {key: value for key, value in given.items() if key not in {*Placed.model_fields, "source"}}
+        """How much of it there is, as the description states it: key → number or word."""
+        stated = self.model_dump(include=self.model_fields_set)
+        return {key: value for key, value in stated.items() if key not in {*Placed.model_fields, "source"}}
 
 
 Uses = dict[str, tuple[str, ...]]
-"""Each property that a source sets or changes, and the constants beside its dose that this rests on."""
+"""Each property that a source sets or changes, and the constants beside its dose that this follows from."""
+
+
+class Factors(NamedTuple):
+    """By what a source multiplies the properties of a tissue."""
+
+    chi_para: float = 1
+    chi_dia: float = 1
+    pd: float = 1
+    r1: float = 1
+    r2: float = 1
+
+
+class Amounts(NamedTuple):
+    """What a source adds to the properties of a tissue: ppm, ppm, 1/s, 1/s."""
+
+    chi_para: float = 0
+    chi_dia: float = 0
+    r1: float = 0
+    r2: float = 0
+
+
+class Effect(NamedTuple):
+    """What a source does to the tissue that it lies in; see `affect`.
+
+    Attributes:
+        relaxivity: what R2* − R2 grows by with χ+ and χ−, 1/s/ppm.
+        factors: of what is there.
+        amounts: added to it.
+    """
+
+    relaxivity: float
+    factors: Factors = Factors()
+    amounts: Amounts = Amounts()
 
 
 class Iron(Placed):
@@ -129,13 +163,13 @@ class Iron(Placed):
         return self.dose if self.dose is not None else (self.chi or 0) / constants()["iron.chi"]
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """χ+ and R2′ grow with the dose, and R1 a little; a relative change leaves R1 as it is."""
+        """Return what it does: χ+ and R2′ grow with the dose, R1 a little; a relative change leaves R1 as it is."""
         chi, r1 = self._dose() * constants()["iron.chi"], self._dose() * constants()["iron.r1"]
         para = 1 + (self.change or 0)
-        return Effect(r2_prime(1, b0, dr), np.array([para, 1, 1, 1, 1]), np.array([chi, 0, 0, r1, 0]))
+        return Effect(r2_prime(1, b0, dr), Factors(chi_para=para), Amounts(chi_para=chi, r1=r1))
 
     def uses(self) -> Uses:
-        """See `Uses`; what is given as χ needs iron's own χ only for the dose that R1 grows with."""
+        """Return its `Uses`; what is stated as χ needs iron's own χ only for the dose that R1 grows with."""
         known = () if self.dose is None else ("iron.chi",)
         r1: Uses = {} if self.change is not None else {"t1": ("iron.chi", "iron.r1") if self.chi else ("iron.r1",)}
         return {"chi": known, "r2star": known, **r1}
@@ -162,13 +196,13 @@ class Calcification(Placed):
         return self.density if self.density is not None else (self.hu or 0) / constants()["calcification.hu"]
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """χ− and R2′ grow with the density, and mineral takes the place of water."""
+        """Return what it does: χ− and R2′ grow with the density, and mineral takes the place of water."""
         chi = self.mg_per_ml * constants()["calcification.chi"]
         water = max(1 - self.mg_per_ml / constants()["calcification.solid"], 0)
-        return Effect(r2_prime(1, b0, dr), np.array([1, 1, water, 1, 1]), np.array([0, chi, 0, 0, 0]))
+        return Effect(r2_prime(1, b0, dr), Factors(pd=water), Amounts(chi_dia=chi))
 
     def uses(self) -> Uses:
-        """See `Uses`."""
+        """Return its `Uses`."""
         density = () if self.hu is None else ("calcification.hu",)
         chi = (*density, "calcification.chi")
         return {"chi": chi, "pd": (*density, "calcification.solid"), "r2star": chi}
@@ -187,13 +221,13 @@ class Gadolinium(Placed):
         return self
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """χ+, R1 and R2 grow with the concentration; in solution there is no R2′."""
+        """Return what it does: χ+, R1 and R2 grow with the concentration; in solution there is no R2′."""
         known = constants()
-        add = [known["gadolinium.chi"], 0, 0, known["gadolinium.r1"], known["gadolinium.r2"]]
-        return Effect(0, add=self.concentration * np.array(add))
+        chi, r1, r2 = (self.concentration * known[f"gadolinium.{part}"] for part in ("chi", "r1", "r2"))
+        return Effect(0, amounts=Amounts(chi_para=chi, r1=r1, r2=r2))
 
     def uses(self) -> Uses:
-        """See `Uses`."""
+        """Return its `Uses`."""
         parts = {"chi": "chi", "t1": "r1", "r2": "r2", "r2star": "r2"}
         return {name: (f"gadolinium.{part}",) for name, part in parts.items()}
 
@@ -205,14 +239,14 @@ class Myelin(Placed):
     change: Annotated[float, Field(ge=-1, le=1)]
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """χ−, R2′, R1 and R2 rise and fall with it, PD the other way."""
+        """Return what it does: χ−, R2′, R1 and R2 rise and fall with it, PD the other way."""
         known = constants()
-        dia = 1 + self.change * known["myelin.chi"]
-        r1, r2 = 1 + self.change * known["myelin.r1"], 1 + self.change * known["myelin.r2"]
-        return Effect(r2_prime(1, b0, dr), np.array([1, dia, 1 - self.change * known["myelin.pd"], r1, r2]))
+        dia, r1, r2 = (1 + self.change * known[f"myelin.{part}"] for part in ("chi", "r1", "r2"))
+        pd = 1 - self.change * known["myelin.pd"]
+        return Effect(r2_prime(1, b0, dr), Factors(chi_dia=dia, pd=pd, r1=r1, r2=r2))
 
     def uses(self) -> Uses:
-        """See `Uses`."""
+        """Return its `Uses`."""
         parts = {"chi": ("chi",), "pd": ("pd",), "t1": ("r1",), "r2": ("r2",), "r2star": ("chi", "r2")}
         return {name: tuple(f"myelin.{p}" for p in of) for name, of in parts.items()}
 
@@ -225,12 +259,20 @@ class Haemorrhage(Placed):
     amount: Annotated[float, Field(gt=0, le=1)] = 1
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
-        """Its share of the space, and its properties in the order of `CHANNELS`."""
+        """Return its share of the space, and its properties, (c,) in the order of `CHANNELS`.
+
+        Args:
+            tissues: by name.
+            b0: T.
+            dr: relaxivity of susceptibility at 3 T, 1/s/ppm.
+        """
         chi, pd, t1, r2, cells = (constants()[f"{self.stage}.{p}"] for p in ("chi", "pd", "t1", "r2", "cells"))
-        return self.amount, np.array([chi, 0, pd, t1, r2, r2 + cells * r2_prime(chi, b0, dr), 0])
+        r2star = r2 + cells * r2_prime(chi, b0, dr)
+        own = {"chi_para": chi, "chi_dia": 0, "pd": pd, "t1": t1, "r2": r2, "r2star": r2star, "fat_fraction": 0}
+        return self.amount, in_order(own)
 
     def uses(self) -> Uses:
-        """See `Uses`."""
+        """Return its `Uses`."""
         parts = {"chi": ("chi",), "pd": ("pd",), "t1": ("t1",), "r2": ("r2",), "r2star": ("chi", "r2", "cells")}
         return {name: tuple(f"{self.stage}.{p}" for p in of) for name, of in parts.items()}
 
@@ -242,11 +284,17 @@ class Fat(Placed):
     fraction: Annotated[float, Field(gt=0, le=1)]
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
-        """Its share of the space, and the properties of the tissue `fat` in the order of `CHANNELS`."""
+        """Return its share of the space, and the properties of the tissue `fat`, (c,) in the order of `CHANNELS`.
+
+        Args:
+            tissues: by name.
+            b0: T.
+            dr: relaxivity of susceptibility at 3 T, 1/s/ppm.
+        """
         return self.fraction, tissues["fat"].values(b0, dr)
 
     def uses(self) -> Uses:
-        """See `Uses`; it rests on the values of the tissue `fat`, too."""
+        """Return its `Uses`; beside them, it has the values of the tissue `fat`."""
         return dict.fromkeys(("chi", "pd", "t1", "r2", "r2star", "fat_fraction"), ())
 
 
@@ -281,7 +329,7 @@ class Oxygenation(Model):
         return constants()["oxygenation.arterial"] * (1 - (self.oef or 0))
 
     def uses(self) -> tuple[str, ...]:
-        """The constants that its value rests on."""
+        """Return the constants that its value follows from."""
         return () if self.oef is None else ("oxygenation.arterial",)
 
 
@@ -289,18 +337,3 @@ InPlace = Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat
 """Sources that are painted."""
 
 Source = Annotated[InPlace | Oxygenation, Field(discriminator="source")]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a source does to the tissue that it lies in; see `affect`.
-
-    Attributes:
-        relaxivity: what R2* − R2 grows by with χ+ and χ−, 1/s/ppm.
-        scale: (5,) factors of χ+, χ−, PD, R1 and R2.
-        add: (5,) ppm, ppm, unused, 1/s, 1/s.
-    """
-
-    relaxivity: float
-    scale: np.ndarray = field(default_factory=lambda: np.ones(5))
-    add: np.ndarray = field(default_factory=lambda: np.zeros(5))

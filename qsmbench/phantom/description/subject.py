@@ -1,21 +1,18 @@
-"""A person: what a number draws from the population in size, shape, age, iron, myelin and blood."""
+"""A person: what a number draws from a population in size, shape, age, tissues, blood and sources."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom.description.geometry import Point, Share
+from qsmbench.phantom.description.population import Appearance, Composition, Drift, Population
 from qsmbench.phantom.warp import Warp
-from qsmbench.typed_yaml import Model, load_yaml
 
 SPACING = 4.0
-"""Of the grid that a person's shape is given on, mm."""
+"""Of the grid that holds a person's shape, mm."""
 
 STEEPEST = 0.6
 """Largest slope of the displacement; below 1, so that it can be inverted."""
@@ -23,171 +20,44 @@ STEEPEST = 0.6
 WAVES = 16
 """Plane waves in each octave of shape."""
 
-
-class Ages(Model):
-    """Years."""
-
-    reference: PositiveFloat
-    range: tuple[PositiveFloat, PositiveFloat]
-    legal: tuple[PositiveFloat, PositiveFloat]
-
-
-class Octave(Model):
-    """Displacements of one scale, mm."""
-
-    rms: NonNegativeFloat
-    wavelength: PositiveFloat
-
-
-class Ventricles(Model):
-    """How far they are widened, and about which points of the template [mm]."""
-
-    scatter: NonNegativeFloat
-    per_year: NonNegativeFloat
-    points: tuple[Point, ...]
-    radius: PositiveFloat
-
-
-class Drift(Model):
-    """A change per year, after the reference age, of a parameter of the phantom, and its scatter."""
-
-    parameter: str
-    per_year: float
-    scatter: NonNegativeFloat
-
-
-class IronCurve(Model):
-    """amplitude·(1 − exp(−rate·age)) + offset, mg/100 g."""
-
-    tissues: tuple[str, ...]
-    amplitude: PositiveFloat
-    rate: PositiveFloat
-    offset: NonNegativeFloat
-    source: str
-
-    def at(self, age: float) -> float:
-        """Iron at `age` [years], mg/100 g."""
-        return self.amplitude * (1 - np.exp(-self.rate * age)) + self.offset
-
-
-class Falls(Model):
-    """Tissues that lose iron after some age, by a share per year."""
-
-    tissues: tuple[str, ...]
-    after: PositiveFloat
-    per_year: NonNegativeFloat
-
-
-class IronByAge(Model):
-    """Iron by age and its scatter."""
-
-    scatter: NonNegativeFloat
-    falls: Falls
-    curves: tuple[IronCurve, ...]
-
-
-class MyelinByAge(Model):
-    """Myelin by age and its scatter."""
-
-    tissues: tuple[str, ...]
-    young: Share
-    years: PositiveFloat
-    per_year: NonNegativeFloat
-    scatter: NonNegativeFloat
-
-    def at(self, age: float, reference: float) -> float:
-        """Myelin at `age` [years], a.u."""
-        return (1 - self.young * np.exp(-age / self.years)) * (1 - self.per_year * max(age - reference, 0))
-
-
-class Blood(Model):
-    """Standard deviations of haematocrit and of the veins' oxygen saturation, 0–1."""
-
-    hct: Share
-    saturation: Share
-
-
-class CalcificationByAge(Model):
-    """Calcified spots in a region: the age at which half of all people have them, and how dense they are."""
-
-    region: str
-    half_at: PositiveFloat
-    hu: PositiveFloat
-    hu_per_year: NonNegativeFloat
-    scatter: NonNegativeFloat
-    diameter: tuple[PositiveFloat, PositiveFloat]
-    count: PositiveInt
-
-    def chance(self, age: float) -> float:
-        """Share of people of `age` [years] who have them."""
-        return 1 - 2 ** -((age / self.half_at) ** 3)
-
-    def density(self, age: float) -> float:
-        """What they add on CT at `age` [years], HU."""
-        return self.hu + self.hu_per_year * max(age - self.half_at, 0)
-
-
-class Population(Model):
-    """How people differ; see `phantoms/head/population.yaml`."""
-
-    age: Ages
-    size: NonNegativeFloat
-    proportions: NonNegativeFloat
-    shape: tuple[Octave, ...]
-    ventricles: Ventricles
-    sulci: Drift
-    iron: IronByAge
-    myelin: MyelinByAge
-    blood: Blood
-    calcification: CalcificationByAge
+BLOOD_LIMIT = 2.5
+"""Largest deviation of the blood, in standard deviations, so that all of it is possible."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """What was drawn.
+    """What was drawn. Mappings have the names of the population's entries.
 
     Attributes:
         seed: the subject's number.
         age: years.
-        scale: (3,) of the head against the template along x, y, z.
-        ventricles: share by which the ventricles are widened.
-        sulci: change of the phantom's parameter that sets how wide they are.
-        iron: factor of χ+ by tissue.
-        myelin: factor of χ− by tissue.
+        scale: (3,) of the person against the template along x, y, z.
+        widened: share by which each part is widened.
+        parameters: what is added to each parameter of the phantom.
         hct: difference of the haematocrit from the mean.
         saturation: difference of the veins' oxygen saturation from the mean.
-        calcified: what the calcified spots add on CT, HU; 0: there are none.
+        factors: of what the tissues hold, by tissue.
+        sources: those that the person has, as in a description.
     """
 
     seed: int
     age: float
     scale: np.ndarray
-    ventricles: float
-    sulci: float
-    iron: dict[str, float]
-    myelin: dict[str, float]
+    widened: dict[str, float]
+    parameters: dict[str, float]
     hct: float
     saturation: float
-    calcified: float
+    factors: dict[str, dict[str, float]]
+    sources: tuple[dict[str, Any], ...]
 
     @property
     def is_template(self) -> bool:
-        """Whether the head has the template's shape."""
-        return self.seed == 0 and self.ventricles == 0
-
-
-@cache
-def read_population(path: Path) -> Population:
-    """The population in a file.
-
-    Raises:
-        QsmbenchError: it is missing, or a key or value is illegal.
-    """
-    return load_yaml(path, Population)
+        """Whether the person has the template's shape."""
+        return self.seed == 0 and not any(self.widened.values())
 
 
 def draw(population: Population, seed: int, age: float | None = None) -> Person:
-    """The person that `seed` draws; 0 is the template itself.
+    """Draw the person of a number; 0 is the template itself.
 
     Args:
         population: how people differ.
@@ -208,63 +78,68 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
     older = max(age - reference, 0)
     size, axes = rng.standard_normal(), rng.standard_normal(3)
     scale = np.exp(scatter * (population.size * size + population.proportions * axes))
-    ventricles = (
-        older * population.ventricles.per_year + scatter * population.ventricles.scatter * rng.standard_normal()
+    widened = {
+        name: float(np.clip(_drift(law, older, scatter, rng), *law.limits)) for name, law in population.widened.items()
+    }
+    parameters = {name: float(_drift(law, older, scatter, rng)) for name, law in population.parameters.items()}
+    hct = saturation = 0.0
+    if (blood := population.blood) is not None:
+        deviations = scatter * np.clip(rng.standard_normal(2), -BLOOD_LIMIT, BLOOD_LIMIT)
+        hct, saturation = (float(d) for d in deviations * (blood.hct, blood.saturation))
+    factors = {name: _factors(law, age, reference, scatter, rng) for name, law in population.tissues.items()}
+    doses = {name: _dose(law, age, scatter, rng) for name, law in population.sources.items()}
+    sources = tuple(
+        {**population.sources[name].source, population.sources[name].dose: dose, "name": name, "seed": seed}
+        for name, dose in doses.items()
+        if dose
     )
-    sulci = older * population.sulci.per_year + scatter * population.sulci.scatter * rng.standard_normal()
-    # no more than 2.5 standard deviations, so that all blood is possible
-    hct, saturation = (
-        scatter * np.clip(rng.standard_normal(2), -2.5, 2.5) * (population.blood.hct, population.blood.saturation)
-    )
-    return Person(
-        seed=seed,
-        age=age,
-        scale=scale,
-        ventricles=float(np.clip(ventricles, -0.3, 0.5)),
-        sulci=float(sulci),
-        iron=_iron(population.iron, age, reference, scatter, rng),
-        myelin=_myelin(population.myelin, age, reference, scatter, rng),
-        hct=float(hct),
-        saturation=float(saturation),
-        calcified=_calcified(population.calcification, age, scatter, rng),
-    )
+    return Person(seed, age, scale, widened, parameters, hct, saturation, factors, sources)
 
 
-def _calcified(law: CalcificationByAge, age: float, scatter: float, rng: np.random.Generator) -> float:
-    lot, chance = rng.uniform(), np.exp(scatter * law.scatter * rng.standard_normal())
-    has = (lot if scatter else 0.5) < law.chance(age)
-    return float(chance * law.density(age)) if has else 0.0
+def _drift(law: Drift, older: float, scatter: float, rng: np.random.Generator) -> float:
+    """Draw the change of someone who is `older` than the reference age, years."""
+    return older * law.per_year + scatter * law.scatter * rng.standard_normal()
 
 
-def _iron(law: IronByAge, age: float, reference: float, scatter: float, rng: np.random.Generator) -> dict[str, float]:
-    own = rng.standard_normal()  # shared by all of a person's tissues
-    factors = {}
+def _factors(
+    law: Composition, age: float, reference: float, scatter: float, rng: np.random.Generator
+) -> dict[str, float]:
+    """Draw the factor of each tissue at `age`, against the `reference` age [years]."""
+    own = rng.standard_normal() if law.shared else None
+    factors: dict[str, float] = {}
     for curve in law.curves:
-        chance = np.exp(scatter * law.scatter * (own + rng.standard_normal()) / np.sqrt(2))
-        for tissue in curve.tissues:
-            factors[tissue] = float(chance * curve.at(age) / curve.at(reference))
-    for tissue in law.falls.tissues:
-        factors[tissue] *= max(1 - law.falls.per_year * max(age - law.falls.after, 0), 0)
+        sd, normal = scatter * law.scatter, rng.standard_normal()
+        deviation = sd * normal if own is None else sd * (own + normal) / np.sqrt(2)
+        factor = np.exp(deviation) * curve.at(age, reference) / curve.at(reference, reference)
+        factors |= dict.fromkeys(curve.tissues, float(factor))
+    for loss in law.losses:
+        for tissue in loss.tissues:
+            factors[tissue] *= loss.left(age)
     return factors
 
 
-def _myelin(
-    law: MyelinByAge, age: float, reference: float, scatter: float, rng: np.random.Generator
-) -> dict[str, float]:
-    factor = (
-        np.exp(scatter * law.scatter * rng.standard_normal()) * law.at(age, reference) / law.at(reference, reference)
-    )
-    return dict.fromkeys(law.tissues, float(factor))
+def _dose(law: Appearance, age: float, scatter: float, rng: np.random.Generator) -> float:
+    """Draw how much of a source there is at `age` [years]; 0: there is none."""
+    rank, factor = rng.uniform(), np.exp(scatter * law.scatter * rng.standard_normal())
+    has = (rank if scatter else 0.5) < law.chance(age)
+    return float(factor * law.mean(age)) if has else 0.0
 
 
 def shape_of(person: Person, population: Population, lower: np.ndarray, upper: np.ndarray) -> Warp:
-    """What leads from a person's head to the template, over the box from `lower` to `upper` [mm]."""
+    """Return the map from a person to the template.
+
+    Args:
+        person: whose shape it is.
+        population: how people differ.
+        lower: (3,) mm, corner of the box that the map covers.
+        upper: (3,) mm, the opposite corner.
+    """
     origin = np.asarray(lower, float) - 2 * SPACING
     count = np.ceil((np.asarray(upper) + 2 * SPACING - origin) / SPACING).astype(int) + 1
     axes = [o + SPACING * np.arange(n) for o, n in zip(origin, count, strict=True)]
     x = np.stack(np.meshgrid(*axes, indexing="ij"))
     centre = ((np.asarray(lower) + np.asarray(upper)) / 2)[:, None, None, None]
-    bent = _waves(person, population, x) + _widened(person, population, x)
+    bent = _waves(person, population, x) + _widening(person, population, x)
     steepest = max(float(np.abs(np.diff(bent, axis=a)).sum(0).max()) / SPACING for a in (1, 2, 3))
     bent *= min(1.0, STEEPEST / max(steepest, 1e-9))
     moved = (x - centre) * (1 / person.scale[:, None, None, None] - 1) + bent
@@ -272,7 +147,7 @@ def shape_of(person: Person, population: Population, lower: np.ndarray, upper: n
 
 
 def _waves(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
-    """(3, …) mm, a sum of seeded plane waves; nothing for the template itself."""
+    """Sum seeded plane waves at x, (3, …) mm; nothing for the template itself."""
     total = np.zeros_like(x)
     if person.seed == 0:
         return total
@@ -286,11 +161,12 @@ def _waves(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
     return total
 
 
-def _widened(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
-    """(3, …) mm: around each of the ventricles' points the template is shrunk towards it, on both sides."""
-    law, total = population.ventricles, np.zeros_like(x)
-    for point in law.points:
-        for side in {-1, 1} if point[0] else {1}:
-            offset = x - (np.array(point) * (side, 1, 1))[:, None, None, None]
-            total -= person.ventricles * offset * np.exp(-(offset**2).sum(0) / (2 * law.radius**2))
+def _widening(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
+    """Sum the displacements at x, (3, …) mm, that shrink the template towards each point, on both sides."""
+    total = np.zeros_like(x)
+    for name, law in population.widened.items():
+        for point in law.points:
+            for side in {-1, 1} if point[0] else {1}:
+                offset = x - (np.array(point) * (side, 1, 1))[:, None, None, None]
+                total -= person.widened[name] * offset * np.exp(-(offset**2).sum(0) / (2 * law.radius**2))
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import Field, PositiveFloat
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.phantom.description.geometry import Share
-from qsmbench.phantom.properties import CHANNELS, PD
+from qsmbench.phantom.species import CHANNELS, in_order
 from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 
@@ -50,7 +51,7 @@ class Tissue:
     origins: dict[str, tuple[Origin, ...]]
 
     def values(self, b0: float, dr: float = DR_3T) -> np.ndarray:
-        """The properties at `b0` [T], (7,) in the order of `CHANNELS`.
+        """Return the properties at `b0` [T], (c,) in the order of `CHANNELS`.
 
         Between the table's fields they are interpolated linearly in B0, and held at its ends [assumed]: R2* is
         nearly linear in B0, T1 is smooth enough. A tissue without an R2* of its own follows
@@ -62,22 +63,22 @@ class Tissue:
         """
         found = {c: self.at(c, b0) for c in self.curves}
         found.setdefault("r2star", found["r2"] + r2_prime(found["chi_para"] + found["chi_dia"], b0, dr))
-        return np.array([found[c] for c in CHANNELS])
+        return in_order(found)
 
     def at(self, name: str, b0: float) -> float:
-        """The property called `name` at `b0` [T], if the tissue states it."""
+        """Return the property called `name` at `b0` [T], which the tissue must state."""
         curve = np.array(self.curves[name])
         return float(np.interp(b0, curve[:, 0], curve[:, 1]))
 
     def origin(self, name: str, b0: float) -> Origin:
-        """Where the property called `name` at `b0` [T] comes from; assumed if either value that it lies between is."""
+        """Return the origin of the property `name` at `b0` [T]; assumed if either value that it lies between is."""
         fields = [field for field, _ in self.curves[name]]
         shares = [np.interp(b0, fields, one) for one in np.eye(len(fields))]
         used = [origin for origin, share in zip(self.origins[name], shares, strict=True) if share > 0]
         return Origin("; ".join(dict.fromkeys(o.source for o in used)), any(o.assumed for o in used), used[0].by)
 
-    def oriented(self, b0: float) -> tuple[float, float]:
-        """By how much χ [ppm] and R2* [1/s] change from fibres across B0 to fibres along it, and the other way round.
+    def orientation_dependence(self, b0: float) -> tuple[float, float]:
+        """Return by how much χ [ppm] changes from fibres across B0 to along it, and R2* [1/s] the other way round.
 
         R2* does so in proportion to `b0` [T]: 2.9 /s at 3 T (Bender 2010, doi:10.1002/nbm.1534), 6.4 /s at 7 T (Lee
         2011, doi:10.1016/j.neuroimage.2011.04.026).
@@ -92,7 +93,7 @@ class Tissue:
 
 
 def r2_prime(chi: float, b0: float, dr: float = DR_3T) -> float:
-    """Reversible relaxation rate [1/s] that inclusions cause, Dr·B0/(3 T)·|χ|.
+    """Compute the reversible relaxation rate [1/s] that inclusions cause, Dr·B0/(3 T)·|χ|.
 
     Shin 2021, doi:10.1016/j.neuroimage.2021.118371; proportional to B0 as in static dephasing (Yablonskiy 1994,
     doi:10.1002/mrm.1910320610).
@@ -106,12 +107,12 @@ def r2_prime(chi: float, b0: float, dr: float = DR_3T) -> float:
 
 
 def split(chi: float) -> tuple[float, float]:
-    """χ+ and χ− (positive) [ppm] of a material of one sign."""
+    """Return χ+ and χ− (positive) [ppm] of a material of one sign."""
     return max(chi, 0.0), max(-chi, 0.0)
 
 
 class Material(Model):
-    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* unless given."""
+    """Properties stated in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* unless stated."""
 
     chi: float
     pd: Annotated[float, Field(ge=0)] = 1
@@ -140,7 +141,7 @@ class TissueChange(Model):
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:
-    """Susceptibility of blood relative to water [ppm], Hct·(3.43·(1−Y) − 0.10).
+    """Compute the susceptibility of blood relative to water [ppm], Hct·(3.43·(1−Y) − 0.10).
 
     Jain 2012, doi:10.1002/mrm.23282: Δχ of deoxygenated blood 0.273 ppm cgs, of oxygenated blood −0.008 ppm cgs.
 
@@ -152,7 +153,7 @@ def blood_chi(hct: float, oxygenation: float) -> float:
 
 
 def blood_r2star(hct: float, oxygenation: float) -> float:
-    """R2* of blood at 3 T [1/s], (14.9·Hct + 14.7) + (302.1·Hct + 41.8)·(1−Y)² (Zhao 2007, from memory).
+    """Compute R2* of blood at 3 T [1/s], (14.9·Hct + 14.7) + (302.1·Hct + 41.8)·(1−Y)² (Zhao 2007, from memory).
 
     Args:
         hct: haematocrit, 0–1.
@@ -215,12 +216,17 @@ def _tissue(name: str, group: str, values: dict[str, list[tuple[float, float, Or
 
 
 def table() -> dict[str, Tissue]:
-    """The tissues of `phantoms/tissues.csv`, by name."""
+    """Read the tissues of `phantoms/tissues.csv`, by name."""
     return read_tissues(share() / "phantoms" / "tissues.csv")
 
 
 def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
-    """The tissue called `name`.
+    """Return the tissue called `name`.
+
+    Args:
+        tissues: by name.
+        name: of one of them.
+        path: the file that names it, for messages.
 
     Raises:
         QsmbenchError: there is none.
@@ -230,10 +236,16 @@ def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
     return tissues[name]
 
 
-def changed(
+def with_changes(
     tissues: dict[str, Tissue], changes: dict[str, TissueChange], path: Path, origin: Origin
 ) -> dict[str, Tissue]:
-    """The tissues with new values in place of some, at every field, all of one `origin`.
+    """Return the tissues with new values in place of some, at every field.
+
+    Args:
+        tissues: by name.
+        changes: by the tissue's name.
+        path: the file that states them, for messages.
+        origin: of all new values.
 
     Raises:
         QsmbenchError: a change names a tissue that does not exist.
@@ -254,15 +266,29 @@ def changed(
     return result
 
 
+def with_factor(tissue: Tissue, names: Iterable[str], factor: float, origin: Callable[[Origin], Origin]) -> Tissue:
+    """Return a tissue some of whose properties are multiplied by a factor, at every field.
+
+    Args:
+        tissue: which does not change.
+        names: of the properties.
+        factor: the same for all.
+        origin: gives the origin of a new value from that of the old one.
+
+    Raises:
+        QsmbenchError: the tissue does not state one of them.
+    """
+    curves, origins = dict(tissue.curves), dict(tissue.origins)
+    for name in names:
+        if name not in curves:
+            raise QsmbenchError(f"tissue {tissue.name!r} states no {name}; it has {', '.join(curves)}")
+        curves[name] = tuple((b0, factor * value) for b0, value in curves[name])
+        origins[name] = tuple(origin(o) for o in origins[name])
+    return replace(tissue, curves=curves, origins=origins)
+
+
 def material_values(material: Material) -> np.ndarray:
-    """The properties of a material given in place, (7,) in the order of `CHANNELS`."""
+    """Return the properties of a material stated in place, (c,) in the order of `CHANNELS`."""
     r2 = material.r2star if material.r2 is None else material.r2
     para, dia = split(material.chi)
-    return np.array([para, dia, material.pd, material.t1, r2, material.r2star, material.fat_fraction])
-
-
-def weighted(values: np.ndarray) -> np.ndarray:
-    """Properties with those after proton density multiplied by it, as they mix."""
-    values = values.copy()
-    values[PD + 1 :] *= values[PD]
-    return values
+    return in_order({**material.model_dump(), "chi_para": para, "chi_dia": dia, "r2": r2})

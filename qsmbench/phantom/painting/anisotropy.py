@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from qsmbench.phantom.kernel import kernel
+from qsmbench.phantom.lookup import trilinear
 from qsmbench.phantom.painting.canvas import Canvas
 from qsmbench.phantom.painting.fibres import SPACING, Course
+from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION
 from qsmbench.threads import over_planes
 
 
@@ -18,7 +20,7 @@ def apply(canvas: Canvas, courses: dict[int, Course], strength: np.ndarray) -> N
     doi:10.1016/j.neuroimage.2011.04.026, their sin⁴θ left out), and does not fall below R2.
 
     Args:
-        canvas: χ+, χ−, PD and PD times T1, R2, R2* and fat fraction.
+        canvas: of all channels.
         courses: where the fibres run, by label.
         strength: (256, 2) float32 for each label: δχ [ppm] and δR2* [1/s].
     """
@@ -26,7 +28,8 @@ def apply(canvas: Canvas, courses: dict[int, Course], strength: np.ndarray) -> N
     b0 = axes @ np.array(canvas.grid.b0_dir)  # in the head's axes
     b0 /= np.linalg.norm(b0)
     squares: list[np.ndarray] = []
-    places = np.full((256, 7), -1.0)  # start in `squares`, shape, origin
+    start = np.full(256, -1)  # in `squares`
+    shape, origin = np.zeros((256, 3), np.int64), np.zeros((256, 3))
     starts: dict[int, int] = {}  # regions may share a course
     length = 0
     for label, course in courses.items():
@@ -36,42 +39,33 @@ def apply(canvas: Canvas, courses: dict[int, Course], strength: np.ndarray) -> N
             starts[id(course)] = length
             squares.append(course.along(b0).ravel())
             length += squares[-1].size
-        places[label] = starts[id(course)], *course.tensor.shape[:3], *course.origin
+        start[label], shape[label], origin[label] = starts[id(course)], course.tensor.shape[:3], course.origin
     if squares:
         over_planes(
-            _orient, canvas.grid.shape[0], canvas.stack, canvas.weight, canvas.labels, np.concatenate(squares), places,
-            strength, canvas.grid.affine,
+            _orient, canvas.grid.shape[0], canvas.stack, canvas.weight, canvas.labels, np.concatenate(squares), start,
+            shape, origin, strength, canvas.grid.affine,
         )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _orient(start, stop, stack, weight, labels, squares, places, strength, affine):
-    for i in range(start, stop):
+@kernel(error_model="numpy")
+def _orient(first, stop, stack, weight, labels, squares, start, shape, origin, strength, affine):
+    for i in range(first, stop):
         for j in range(labels.shape[1]):
             for k in range(labels.shape[2]):
                 label = labels[i, j, k]
-                if places[label, 0] < 0:
+                if start[label] < 0:
                     continue
-                place = places[label]
-                ny, nz = int(place[2]), int(place[3])
                 x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
                 y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
                 z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                x = min(max((x - place[4]) / SPACING, 0.0), place[1] - 1.001)
-                y = min(max((y - place[5]) / SPACING, 0.0), place[2] - 1.001)
-                z = min(max((z - place[6]) / SPACING, 0.0), place[3] - 1.001)
-                u, v, w = int(x), int(y), int(z)
-                a, b, c = x - u, y - v, z - w
-                s = int(place[0]) + (u * ny + v) * nz + w
-                t = s + ny * nz
-                low = (squares[s] * (1 - c) + squares[s + 1] * c) * (1 - b)
-                low += (squares[s + nz] * (1 - c) + squares[s + nz + 1] * c) * b
-                high = (squares[t] * (1 - c) + squares[t + 1] * c) * (1 - b)
-                high += (squares[t + nz] * (1 - c) + squares[t + nz + 1] * c) * b
-                square = low * (1 - a) + high * a
-                dia = stack[1, i, j, k] - weight[i, j, k] * strength[label, 0] * square
-                stack[0, i, j, k] += max(-dia, 0.0)
-                stack[1, i, j, k] = max(dia, 0.0)
+                u, v = (x - origin[label, 0]) / SPACING, (y - origin[label, 1]) / SPACING
+                w = (z - origin[label, 2]) / SPACING
+                nx, ny, nz = shape[label, 0], shape[label, 1], shape[label, 2]
+                square = trilinear(squares, start[label], nx, ny, nz, u, v, w)
+                dia = stack[CHI_DIA, i, j, k] - weight[i, j, k] * strength[label, 0] * square
+                stack[CHI_PARA, i, j, k] += max(-dia, 0.0)
+                stack[CHI_DIA, i, j, k] = max(dia, 0.0)
                 # sin² − 2/3 = 1/3 − cos²
-                more = weight[i, j, k] * strength[label, 1] * (1 / 3 - square) * stack[2, i, j, k]
-                stack[5, i, j, k] = max(stack[5, i, j, k] + more, stack[4, i, j, k])
+                for pd, _, r2, r2star in RELAXATION:
+                    more = weight[i, j, k] * strength[label, 1] * (1 / 3 - square) * stack[pd, i, j, k]
+                    stack[r2star, i, j, k] = max(stack[r2star, i, j, k] + more, stack[r2, i, j, k])

@@ -1,16 +1,16 @@
-"""What is painted on: the maps of one rendering, and how a shape is laid on them."""
+"""What is painted on: the maps of one rendering, and how a shape is painted on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.phantom.description.sources import Effect
+from qsmbench.phantom.description.sources import Amounts, Effect, Factors
+from qsmbench.phantom.painting.boxes import transform_box
 from qsmbench.phantom.painting.paint import affect, paint
 from qsmbench.phantom.painting.shapes import Program
 from qsmbench.phantom.warp import NO_WARP, Warp
@@ -66,13 +66,19 @@ class Canvas:
 
     @classmethod
     def blank(cls, grid: Grid, background: np.ndarray, data: np.ndarray) -> Canvas:
-        """A canvas filled with `background`, (c,), and label 0."""
+        """Return a canvas of one material, with label 0.
+
+        Args:
+            grid: where the voxels lie.
+            background: (c,), what the maps hold.
+            data: (k,) float32, the maps that shapes sample, one after the other.
+        """
         stack = np.empty((len(background), *grid.shape), np.float32)
         for volume, value in zip(stack, background, strict=True):
             volume[...] = value
         return cls(grid, stack, np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.uint8), data)
 
-    def lay(
+    def paint_shape(
         self, compile_at: Compile, shells: list[Shell], warp: Warp = NO_WARP, most_parts: int | None = None
     ) -> None:
         """Paint a shape, filled with `shells` in order of depth; the first begins at the surface.
@@ -83,13 +89,13 @@ class Canvas:
             warp: what leads to the space that the shape lies in.
             most_parts: into which a voxel is cut along each axis; by default as the shape's features need.
         """
-        if (place := self._place(compile_at, warp, most_parts)) is not None:
+        if (shared := self._arguments(compile_at, warp, most_parts)) is not None:
             depths, amounts = (np.array([float(getattr(s, a)) for s in shells]) for a in ("depth", "amount"))
             values = np.array([s.values for s in shells], np.float32)
             labels = np.array([s.label for s in shells], np.uint8)
-            _run(paint, *place, depths, amounts, values, labels, self.stack, self.weight, self.labels)
+            _run(paint, *shared, depths, amounts, values, labels, self.stack, self.weight, self.labels)
 
-    def change(
+    def apply_effect(
         self, compile_at: Compile, effect: Effect, label: int, ramp: np.ndarray = EVEN, warp: Warp = NO_WARP
     ) -> None:
         """Change what lies in a shape.
@@ -101,12 +107,14 @@ class Canvas:
             ramp: (4,) strength n·x + o at world x [mm], cut to 0–1.
             warp: what leads to the space that the shape lies in.
         """
-        if (place := self._place(compile_at, warp)) is not None:
-            scale, add = effect.scale.astype(np.float32), effect.add.astype(np.float32)
-            _run(affect, *place, ramp, scale, add, effect.relaxivity, label, self.stack, self.weight, self.labels)
+        if (shared := self._arguments(compile_at, warp)) is not None:
+            factors = Factors(*np.array(effect.factors, np.float32))
+            amounts = Amounts(*np.array(effect.amounts, np.float32))
+            relaxivity = float(effect.relaxivity)
+            _run(affect, *shared, ramp, factors, amounts, relaxivity, label, self.stack, self.weight, self.labels)
 
-    def _place(self, compile_at: Compile, warp: Warp, most_parts: int | None = None) -> Any | None:
-        """What both ways of painting need to know of a shape; None if it lies outside of the grid."""
+    def _arguments(self, compile_at: Compile, warp: Warp, most_parts: int | None = None) -> Any | None:
+        """Return the arguments that both loops share for a shape; None if it lies outside of the grid."""
         size = np.array(self.grid.voxel_size)
         # enough parts to resolve the smallest feature, and none much longer than the shortest edge
         rough = compile_at(size.min())
@@ -135,13 +143,12 @@ class Canvas:
         )
 
     def _box(self, program: Program, farthest: float) -> tuple[np.ndarray, np.ndarray]:
-        """First voxel and one past the last that the shape may touch, moved by at most `farthest` mm."""
+        """Return the first voxel and one past the last that the shape may touch, moved by at most `farthest` mm."""
         margin = max(self.grid.voxel_size) + farthest
         bounds = np.clip(program.bounds + np.array([[-margin], [margin]]), -1e6, 1e6)
-        corners = np.array([[*corner, 1.0] for corner in product(*bounds.T)])
-        index = (corners @ np.linalg.inv(self.grid.affine).T)[:, :3]
-        start = np.clip(np.floor(index.min(0)), 0, self.grid.shape)
-        stop = np.clip(np.ceil(index.max(0)) + 1, 0, self.grid.shape)
+        low, high = transform_box(bounds, np.linalg.inv(self.grid.affine))
+        start = np.clip(np.floor(low), 0, self.grid.shape)
+        stop = np.clip(np.ceil(high) + 1, 0, self.grid.shape)
         return start.astype(np.int64), stop.astype(np.int64)
 
 

@@ -8,7 +8,10 @@ complexity needs neither temporary volumes nor a compilation of its own.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from qsmbench.phantom.kernel import kernel
+from qsmbench.phantom.lookup import trilinear
 
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
 UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH, LEAVE = range(10, 17)
@@ -16,7 +19,7 @@ HEADER = 13
 """Parameters before a primitive's own: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _ellipsoid(u, v, w, q):
     # first-order distance f/|∇f|, exact on the surface; the exponent makes the shape boxier than an ellipsoid
     a, b, c, e = abs(u) / q[0], abs(v) / q[1], abs(w) / q[2], q[3]
@@ -35,14 +38,14 @@ def _ellipsoid(u, v, w, q):
     return max((k0 - 1.0) / np.sqrt(max(gradient, 1e-12)), -shortest)
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _box(u, v, w, q):
     a, b, c = abs(u) - q[0] + q[3], abs(v) - q[1] + q[3], abs(w) - q[2] + q[3]
     outside = np.sqrt(max(a, 0.0) ** 2 + max(b, 0.0) ** 2 + max(c, 0.0) ** 2)
     return outside + min(max(a, max(b, c)), 0.0) - q[3]
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _tube(u, v, w, q):
     # q: count, then x, y, z, radius of each point
     best = 1e9
@@ -57,24 +60,15 @@ def _tube(u, v, w, q):
     return best
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _map(u, v, w, q, data):
     # q: shape (3), start in data, level, mm per unit, limit [mm]; u, v, w are the map's voxel indices
-    nx, ny, nz, start = int(q[0]), int(q[1]), int(q[2]), int(q[3])
-    u = min(max(u, 0.0), nx - 1.001)
-    v = min(max(v, 0.0), ny - 1.001)
-    w = min(max(w, 0.0), nz - 1.001)
-    i, j, k = int(u), int(v), int(w)
-    a, b, c = u - i, v - j, w - k
-    s = start + (i * ny + j) * nz + k
-    t = s + ny * nz
-    low = (data[s] * (1 - c) + data[s + 1] * c) * (1 - b) + (data[s + nz] * (1 - c) + data[s + nz + 1] * c) * b
-    high = (data[t] * (1 - c) + data[t + 1] * c) * (1 - b) + (data[t + nz] * (1 - c) + data[t + nz + 1] * c) * b
-    d = (q[4] - (low * (1 - a) + high * a)) * q[5]
+    value = trilinear(data, int(q[3]), int(q[0]), int(q[1]), int(q[2]), u, v, w)
+    d = (q[4] - value) * q[5]
     return min(max(d, -q[6]), q[6])
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _gyroid(u, v, w, q):
     # q: wavelength [mm], level −1…1, limit [mm]; a sponge of communicating cells
     k = 2 * np.pi / q[0]
@@ -83,7 +77,7 @@ def _gyroid(u, v, w, q):
     return min(max((sponge - q[1]) / (1.5 * k), -q[2]), q[2])
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _primitive(op, p, x, y, z, data):
     q = p[HEADER:]
     if p[0] > 0:
@@ -104,9 +98,9 @@ def _primitive(op, p, x, y, z, data):
     return _gyroid(u, v, w, q)
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def distance(x, y, z, code, parameters, data, stack):
-    """Signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
+    """Return the signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
 
     Args:
         x: mm.
@@ -150,9 +144,9 @@ def distance(x, y, z, code, parameters, data, stack):
     return stack[0]
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@kernel(parallel=True)
 def distances(points, code, parameters, data):
-    """Signed distances [mm] of many points from a shape, (n,) float64.
+    """Return the signed distances [mm] of many points from a shape, (n,) float64.
 
     Args:
         points: (n, 3) float64, world mm.

@@ -1,7 +1,7 @@
 """Where the fibres of white matter run: a direction at each point, without a sign.
 
 A direction d is kept as the six numbers of d·dᵀ, which do not know its sign: so they can be interpolated. Where
-directions differ within a voxel, the mean tensor says how they spread.
+directions differ within a voxel, the mean tensor holds how they spread.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.models import Fibres, Layer
+from qsmbench.phantom.painting.boxes import grid_box
 from qsmbench.phantom.warp import Warp
 
 SPACING = 2.0
@@ -50,7 +51,7 @@ class Course:
     origin: np.ndarray
 
     def along(self, unit: np.ndarray) -> np.ndarray:
-        """cos² of the angle between the fibres and `unit`, (3,) in world axes: (nx, ny, nz) float32."""
+        """Return cos² of the angle between the fibres and `unit`, (3,) in world axes: (nx, ny, nz) float32."""
         twice = [unit[a] * unit[b] * (1 if a == b else 2) for a, b in PAIRS]
         total = np.zeros(self.tensor.shape[:3], np.float32)
         for part, factor in enumerate(twice):
@@ -58,7 +59,7 @@ class Course:
         return total
 
     def directions(self, points: np.ndarray) -> np.ndarray:
-        """Unit directions at `points`, (n, 3) world mm: (n, 3), of either sign."""
+        """Return unit directions at `points`, (n, 3) world mm: (n, 3), of either sign."""
         index = ((np.asarray(points, float) - self.origin) / SPACING).T
         parts = [ndimage.map_coordinates(self.tensor[..., p], index, order=1, mode="nearest") for p in range(6)]
         return _principal(np.stack(parts, axis=-1))
@@ -71,12 +72,12 @@ def courses(
     bounds: Callable[[g.Shape], np.ndarray],
     path: Path,
 ) -> dict[int, Course]:
-    """Where the fibres of each region run, by its label.
+    """Return where the fibres of each region run, by its label.
 
     In a person's head directions are those of the template turned as the deformation turns them.
 
     Args:
-        layers: those that say where their fibres run.
+        layers: those that state where their fibres run.
         shapes: named ones.
         atlas: where regions lie.
         bounds: gives the box, (2, 3) mm in the template, that holds a shape.
@@ -93,44 +94,42 @@ def courses(
         name = layer.region or layer.tissue or ""
         label, where = atlas.label(name), f"{path}: {name}"
         if any(label in own for own in ways.values()):
-            raise QsmbenchError(f"{where}: two layers say where its fibres run; give each a region of its own")
+            raise QsmbenchError(f"{where}: two layers state where its fibres run; give each a region of its own")
         ways.setdefault(layer.fibres, []).append(label)
         if layer.fibres.from_ is None:
-            found[label] = _stated(layer.fibres, layer.shape, shapes, atlas, bounds(layer.shape), where)
+            found[label] = _stated_course(layer.fibres, layer.shape, shapes, atlas, bounds(layer.shape), where)
     fibrous = [label for own in ways.values() for label in own]
     for fibres, own in ways.items():
         if fibres.from_ is not None and fibres.to is not None:
-            found |= dict.fromkeys(own, _between(atlas, fibres.from_, fibres.to, own, fibrous))
+            found |= dict.fromkeys(own, _flow_course(atlas, fibres.from_, fibres.to, own, fibrous))
     return found
 
 
-def _stated(
+def _stated_course(
     fibres: Fibres, shape: g.Shape, shapes: dict[str, g.Shape], atlas: Atlas, box: np.ndarray, where: str
 ) -> Course:
-    """The course in `box`, (2, 3) mm of the template, of fibres with a direction or along lines."""
+    """Return the course in `box`, (2, 3) mm of the template, of fibres with a direction or along lines."""
     points, size, origin = _lattice(box, atlas)
     places = atlas.warp.template(points)
     if fibres.direction is not None:
         units = np.array(fibres.direction) * np.where(places[:, :1] < 0, [-1.0, 1, 1], 1.0)
     else:
-        units = _follow(places, _lines(fibres, shape, shapes, where))
-    tensor = _tensor(_carried(units, points, atlas.warp))
+        units = _nearest_directions(places, _lines(fibres, shape, shapes, where))
+    tensor = _tensor(_turn_by_warp(units, points, atlas.warp))
     return Course(tensor.reshape(*size, 6).astype(np.float32), origin)
 
 
 def _lattice(box: np.ndarray, atlas: Atlas) -> tuple[np.ndarray, tuple[int, int, int], np.ndarray]:
-    """Points, (n, 3) world mm, on multiples of the spacing around a box of the template; their shape and the first."""
-    last = np.array(atlas.grid.shape) - 1
-    corners = np.stack([atlas.grid.affine[:3, 3], atlas.grid.affine[:3, :3] @ last + atlas.grid.affine[:3, 3]])
-    low, high = np.clip(box + atlas.warp.farthest * np.array([[-1], [1]]), corners.min(0), corners.max(0))
+    """Return points, (n, 3) world mm, a spacing apart around a box of the template; their shape; the first."""
+    low, high = np.clip(box + atlas.warp.farthest * np.array([[-1], [1]]), *grid_box(atlas.grid))
     first, final = np.floor(low / SPACING).astype(int), np.ceil(high / SPACING).astype(int) + 1
     nx, ny, nz = (int(n) for n in final - first + 1)
     index = np.indices((nx, ny, nz)).reshape(3, -1).T
     return (index + first) * SPACING, (nx, ny, nz), first * SPACING
 
 
-def _carried(units: np.ndarray, points: np.ndarray, warp: Warp) -> np.ndarray:
-    """Directions of the template, (n, 3), as they are at the world `points`, (n, 3) mm: J⁻¹·d, J = ∂template/∂world."""
+def _turn_by_warp(units: np.ndarray, points: np.ndarray, warp: Warp) -> np.ndarray:
+    """Turn directions of the template, (n, 3), to the world at `points`, (n, 3) mm: J⁻¹·d, J = ∂template/∂world."""
     if not warp.displacement.size:
         return units
     step = warp.spacing / 4
@@ -139,7 +138,7 @@ def _carried(units: np.ndarray, points: np.ndarray, warp: Warp) -> np.ndarray:
 
 
 def _lines(fibres: Fibres, shape: g.Shape, shapes: dict[str, g.Shape], where: str) -> list[np.ndarray]:
-    """The polylines, each (m, 3) mm, that fibres follow, on both sides."""
+    """Return the polylines, each (m, 3) mm, that fibres follow, on both sides."""
     if fibres.along != "tube":
         return [side * np.array(line) for line in fibres.along or () for side in _SIDES]
     found = list(_tubes(shape, shapes, False))
@@ -167,8 +166,8 @@ def _tubes(shape: g.Shape, shapes: dict[str, g.Shape], mirror: bool) -> Iterator
             yield from _tubes(part, shapes, mirror)
 
 
-def _follow(points: np.ndarray, lines: list[np.ndarray]) -> np.ndarray:
-    """Unit directions, (n, 3), at `points`, (n, 3) mm: of the nearest segments of `lines`, each (m, 3) mm."""
+def _nearest_directions(points: np.ndarray, lines: list[np.ndarray]) -> np.ndarray:
+    """Return unit directions, (n, 3), at `points`, (n, 3) mm: of the nearest segments of `lines`, each (m, 3) mm."""
     total = np.zeros((len(points), 6))
     for line in lines:
         for start, stop in pairwise(line):
@@ -179,8 +178,10 @@ def _follow(points: np.ndarray, lines: list[np.ndarray]) -> np.ndarray:
     return _principal(total)
 
 
-def _between(atlas: Atlas, start: tuple[str, ...], stop: tuple[str, ...], own: list[int], fibrous: list[int]) -> Course:
-    """The course in the labels `own` down the slope of a potential that is 0 in some regions and 1 in others.
+def _flow_course(
+    atlas: Atlas, start: tuple[str, ...], stop: tuple[str, ...], own: list[int], fibrous: list[int]
+) -> Course:
+    """Return the course in the labels `own` down the slope of a potential that is 0 in some regions and 1 in others.
 
     It is harmonic in all else that is `fibrous`; nothing flows into what is not.
     """
@@ -188,9 +189,9 @@ def _between(atlas: Atlas, start: tuple[str, ...], stop: tuple[str, ...], own: l
     free = np.isin(atlas.labels, fibrous) & ~low & ~high
     inside = ndimage.binary_dilation(np.isin(atlas.labels, own), iterations=2)
     if not inside.any():
-        raise QsmbenchError(f"{atlas.where}: fibres from {', '.join(start)} lie in a region too small to be seen")
+        raise QsmbenchError(f"{atlas.where}: fibres from {', '.join(start)} lie in too small a region")
     potential = _harmonic(low, high, free)
-    box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(inside))
+    box = ndimage.find_objects(inside.astype(np.uint8))[0]
     nearest = ndimage.distance_transform_edt(~(low | high | free), return_distances=False, return_indices=True)
     slope = np.stack(np.gradient(potential[tuple(nearest)]), axis=-1)
     tensor = _tensor(slope) * free[..., None]
@@ -202,7 +203,7 @@ def _between(atlas: Atlas, start: tuple[str, ...], stop: tuple[str, ...], own: l
 
 
 def _harmonic(low: np.ndarray, high: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Laplace's equation in `free`, with 0 in `low`, 1 in `high` and no flow elsewhere, all (nx, ny, nz) bool."""
+    """Solve Laplace's equation in `free`, with 0 in `low`, 1 in `high` and no flow elsewhere, all (nx, ny, nz) bool."""
     number = np.cumsum(free.ravel()).reshape(free.shape) - 1
     count = int(free.sum())
     diagonal, right = np.full(count, 1e-6), np.zeros(count)  # what touches nothing stays at 0
@@ -222,12 +223,12 @@ def _harmonic(low: np.ndarray, high: np.ndarray, free: np.ndarray) -> np.ndarray
     row, column = np.concatenate(pairs, axis=1)
     matrix = sparse.diags(diagonal) - sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(count, count))
     potential = high.astype(float)
-    potential[free] = _solved(matrix.tocsr(), diagonal, right)
+    potential[free] = _conjugate_gradients(matrix.tocsr(), diagonal, right)
     return potential
 
 
-def _solved(matrix: sparse.csr_matrix, diagonal: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Conjugate gradients, preconditioned by the diagonal; sums are numpy's, the same on any number of threads."""
+def _conjugate_gradients(matrix: sparse.csr_matrix, diagonal: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve by preconditioned conjugate gradients; sums are numpy's, the same on any number of threads."""
     found, rest = np.zeros_like(right), right
     way = ahead = rest / diagonal
     size = first = (rest * ahead).sum()
@@ -244,13 +245,13 @@ def _solved(matrix: sparse.csr_matrix, diagonal: np.ndarray, right: np.ndarray) 
 
 
 def _tensor(vectors: np.ndarray) -> np.ndarray:
-    """(…, 6) of d·dᵀ in the order of `PAIRS`, of unit d along `vectors`, (…, 3); 0 of a vector that is 0."""
+    """Return d·dᵀ of unit d along `vectors`, (…, 3): (…, 6) in the order of `PAIRS`; 0 of a vector that is 0."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return np.stack([unit[..., a] * unit[..., b] for a, b in PAIRS], axis=-1)
 
 
 def _principal(tensor: np.ndarray) -> np.ndarray:
-    """(n, 3) unit eigenvectors of the largest eigenvalue of tensors, (n, 6)."""
+    """Return the unit eigenvectors of the largest eigenvalue of tensors, (n, 6): (n, 3)."""
     full = np.empty((len(tensor), 3, 3))
     for part, (a, b) in enumerate(PAIRS):
         full[:, a, b] = full[:, b, a] = tensor[:, part]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +10,8 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from qsmbench.errors import QsmbenchError
-from qsmbench.phantom.cache import digest, memory
-from qsmbench.phantom.description.models import MapSource
+from qsmbench.phantom.cache import keep
+from qsmbench.phantom.description.models import Distance, MapSource
 
 
 @dataclass(frozen=True)
@@ -30,35 +28,14 @@ class Map:
     _boxes: dict[tuple[float, bool], np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def box(self, level: float, below: bool) -> np.ndarray:
-        """(2, 3) first and last voxel index along each axis around where the map is above `level`, or below it."""
+        """Return the box of where the map is above `level`, or below it: (2, 3) first and last voxel index."""
         key = (level, below)
         if key not in self._boxes:
             found = self.values < level if below else self.values > level
-            ends = []
-            for axis in range(3):
-                there = np.flatnonzero(found.any(axis=tuple(a for a in range(3) if a != axis)))
-                ends.append((there[0] - 1, there[-1] + 1) if there.size else (0, 0))
+            box = ndimage.find_objects(found.astype(np.uint8))
+            ends = [(s.start - 1, s.stop) for s in box[0]] if box else [(0, 0)] * 3
             self._boxes[key] = np.clip(np.array(ends).T, 0, np.array(self.values.shape) - 1)
         return self._boxes[key]
-
-
-def locate(file: str, folder: Path) -> Path:
-    """The path of a map's file: `package:path/in/package`, absolute, or relative to the description's `folder`.
-
-    Raises:
-        QsmbenchError: there is no such file or package.
-    """
-    package, _, inside = file.rpartition(":")
-    if package:
-        spec = importlib.util.find_spec(package)  # the package itself is not imported, which may be slow
-        if spec is None or spec.origin is None:
-            raise QsmbenchError(f"{file}: the package {package} is not installed")
-        path = Path(spec.origin).parent / inside
-    else:
-        path = folder / file
-    if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file")
-    return path
 
 
 @lru_cache(maxsize=4)
@@ -69,24 +46,17 @@ def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=16)
 def read_map(path: Path, source: MapSource) -> Map:
-    """Read a map and prepare it as `source` says: scale, fill, sharpen, distance.
+    """Read a map and prepare it as `source` states: scale, fill, sharpen, distance.
 
     Distances take seconds, and are kept from one process to the next.
     """
-    if source.distance is None:
-        return _prepared(path, source)
-    key = (digest(path, Path(__file__)), source.model_dump_json())
-    return Map(*memory().cache(_distances, ignore=["path", "source"])(path, source, key))
+    how = source.distance
+    if how is None:
+        return _prepare(path, source)
+    return Map(*keep(lambda: _distances(_prepare(path, source), how), path, source.model_dump_json()))
 
 
-def _distances(path: Path, source: MapSource, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Values and affine of a map of distances; `key` tells kept ones apart."""
-    prepared = _prepared(path, source)
-    found = _distance_map(prepared.values, prepared.affine, source)
-    return found.values, found.affine
-
-
-def _prepared(path: Path, source: MapSource) -> Map:
+def _prepare(path: Path, source: MapSource) -> Map:
     values, affine = _image(path)
     values = values / np.float32(source.scale)
     if source.outside is not None:
@@ -101,15 +71,14 @@ def _spacing(affine: np.ndarray) -> np.ndarray:
     return np.linalg.norm(affine[:3, :3], axis=0)
 
 
-def _distance_map(values: np.ndarray, affine: np.ndarray, source: MapSource) -> Map:
-    """Distance from the surface of {values > level}, its gaps narrower than 2·`close` filled.
+def _distances(image: Map, how: Distance) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances [mm] from the surface of {values > level}, gaps below 2·`close` filled, and their affine.
 
     The set is widened by `close` and the distance from that surface is raised again by `close`.
     """
-    assert source.distance is not None
-    how = source.distance
+    affine = image.affine
     stride = tuple(max(1, round(how.spacing / s)) for s in _spacing(affine))
-    coarse = values[tuple(slice(None, None, s) for s in stride)] > how.level
+    coarse = image.values[tuple(slice(None, None, s) for s in stride)] > how.level
     scaling = np.diag([*stride, 1.0])
     pad = int(np.ceil((how.close + how.reach) / how.spacing))
     coarse = ndimage.binary_fill_holes(np.pad(coarse, pad))
@@ -122,4 +91,4 @@ def _distance_map(values: np.ndarray, affine: np.ndarray, source: MapSource) -> 
     outside = ndimage.distance_transform_edt(~coarse, size) - size.mean() / 2
     inside = ndimage.distance_transform_edt(coarse, size) - size.mean() / 2
     signed = np.where(coarse, -inside, outside) + how.close
-    return Map(ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine)
+    return ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.painting.distance import distance
+from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.phantom.warp import to_template
 
 BRICK = 4
 """Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _mark(f, label, weight, labels, i, j, k):
     # the label of what fills most of the voxel
     kept = weight[i, j, k] * (1 - f)
@@ -25,39 +27,65 @@ def _mark(f, label, weight, labels, i, j, k):
         weight[i, j, k] = kept
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def blend(f, values, label, stack, weight, labels, i, j, k):
-    """Give the share `f` of voxel i, j, k to `values`, (c,), and `label`; the other arguments are as for `paint`."""
+    """Give a share of a voxel to a material; arguments that `paint` has, too, are as there.
+
+    Args:
+        f: share of the voxel, 0–1.
+        values: (c,), what the maps hold in the material.
+        label: of its region.
+        stack: in place.
+        weight: in place.
+        labels: in place.
+        i: index of the voxel along x.
+        j: along y.
+        k: along z.
+    """
     for c in range(stack.shape[0]):
         stack[c, i, j, k] += np.float32(f) * (values[c] - stack[c, i, j, k])
     _mark(f, label, weight, labels, i, j, k)
 
 
-@njit(cache=True, nogil=True, inline="never")
-def _change(f, scale, add, relaxivity, stack, i, j, k):
-    # χ+, χ−, PD, then T1, R2, R2* and fat fraction, which lie in the stack multiplied by PD
-    f = np.float32(f)
-    old = stack[2, i, j, k]
-    pd = old * (1 + f * (scale[2] - 1))
-    t1, r2, r2star, fat = stack[3, i, j, k], stack[4, i, j, k], stack[5, i, j, k], stack[6, i, j, k]
-    more = np.float32(0)
-    for c in range(2):
-        value = stack[c, i, j, k]
-        stack[c, i, j, k] = max(value + f * (value * (scale[c] - 1) + add[c]), np.float32(0))
-        more += stack[c, i, j, k] - value
+@kernel(inline="never")
+def _change_chi(f, factors, amounts, stack, i, j, k):
+    # returns by how much χ+ and χ− have grown
+    grown = np.float32(0)
+    for c, factor, amount in (
+        (CHI_PARA, factors.chi_para, amounts.chi_para),
+        (CHI_DIA, factors.chi_dia, amounts.chi_dia),
+    ):
+        old = stack[c, i, j, k]
+        stack[c, i, j, k] = max(old + f * (old * (factor - 1) + amount), np.float32(0))
+        grown += stack[c, i, j, k] - old
+    return grown
+
+
+@kernel(inline="never")
+def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k):
+    # density and relaxation of those whose PD, T1, R2 and R2* are in `channels`; all else that they have stays
+    pd, t1, r2, r2star = channels
+    old = stack[pd, i, j, k]
+    new = old * (1 + f * (factors.pd - 1))
+    time, rate, total = stack[t1, i, j, k], stack[r2, i, j, k], stack[r2star, i, j, k]
     if old > 0:
-        t1, r2, r2star, fat = t1 / old, r2 / old, r2star / old, fat / old
-        reversible = r2star - r2
-        if t1 > 0:
-            t1 = 1 / max(1 / t1 * (1 + f * (scale[3] - 1)) + f * add[3], np.float32(1e-3))
-        r2 = max(r2 * (1 + f * (scale[4] - 1)) + f * add[4], np.float32(0))
-        r2star = r2 + max(reversible + relaxivity * more, np.float32(0))
-    stack[2, i, j, k] = pd
-    stack[3, i, j, k], stack[4, i, j, k] = t1 * pd, r2 * pd
-    stack[5, i, j, k], stack[6, i, j, k] = r2star * pd, fat * pd
+        time, rate, total = time / old, rate / old, total / old
+        reversible = total - rate
+        if time > 0:
+            time = 1 / max(1 / time * (1 + f * (factors.r1 - 1)) + f * amounts.r1, np.float32(1e-3))
+        rate = max(rate * (1 + f * (factors.r2 - 1)) + f * amounts.r2, np.float32(0))
+        total = rate + max(reversible + more_r2prime, np.float32(0))
+    for c in range(len(WEIGHTS)):
+        if WEIGHTS[c] == pd:
+            value = stack[c, i, j, k]
+            if old > 0:
+                value = value / old
+            stack[c, i, j, k] = value * new
+    stack[pd, i, j, k], stack[t1, i, j, k] = new, time * new
+    stack[r2, i, j, k], stack[r2star, i, j, k] = rate * new, total * new
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     # signed distance of the point at voxel index a, b, c
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
@@ -67,7 +95,7 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     return distance(x, y, z, code, parameters, data, work)
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel(inline="never")
 def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
     share[:] = 0.0
@@ -80,7 +108,7 @@ def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters
             share[s] += min(max(0.5 - (d + depths[s]) / step, 0.0), 1.0)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@kernel(parallel=True)
 def paint(
     code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
     depths, amounts, values, names, stack, weight, labels,
@@ -158,20 +186,20 @@ def paint(
                                 blend(f, values[s], names[s], stack, weight, labels, i, j, k)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@kernel(parallel=True)
 def affect(
     code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
-    ramp, scale, add, relaxivity, label, stack, weight, labels,
+    ramp, factors, amounts, relaxivity, label, stack, weight, labels,
 ):  # fmt: skip
     """Change what is in a shape, in place; arguments that `paint` has, too, are as there.
 
-    Where the shape fills a share f of a voxel: χ+, χ−, PD, R1 and R2 become v + f·((scale − 1)·v + add), and the
+    Where the shape fills a share f of a voxel: χ+, χ−, PD, R1 and R2 become v + f·((factor − 1)·v + amount), and the
     reversible rate R2* − R2 grows by `relaxivity` times what χ+ and χ− grew by. None falls below 0.
 
     Args:
         ramp: (4,) float64, the effect's strength g = n·x + o, cut to 0–1, as n (1/mm) and o.
-        scale: (5,) float32, for χ+, χ−, PD, R1, R2.
-        add: (5,) float32: ppm, ppm, unused, 1/s, 1/s.
+        factors: `Factors` of float32.
+        amounts: `Amounts` of float32.
         relaxivity: 1/s/ppm.
         label: of the region that it makes; 0 leaves the labels as they are.
     """
@@ -207,6 +235,9 @@ def affect(
                             y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
                             z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
                             g = min(max(ramp[0] * x + ramp[1] * y + ramp[2] * z + ramp[3], 0.0), 1.0)
-                            _change(f * g, scale, add, relaxivity, stack, i, j, k)
+                            strength = np.float32(f * g)
+                            more = relaxivity * _change_chi(strength, factors, amounts, stack, i, j, k)
+                            for channels in RELAXATION:
+                                _change_protons(strength, factors, amounts, more, channels, stack, i, j, k)
                             if label > 0:
                                 _mark(f, label, weight, labels, i, j, k)

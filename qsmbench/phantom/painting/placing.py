@@ -9,8 +9,9 @@ import numpy as np
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import sources as s
-from qsmbench.phantom.description.tissues import Tissue, weighted
+from qsmbench.phantom.description.tissues import Tissue
 from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
+from qsmbench.phantom.species import weight
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 WAVES = 1.3
@@ -18,22 +19,22 @@ WAVES = 1.3
 
 
 def label_name(source: s.InPlace) -> str | None:
-    """Name of the region that a source makes, if it makes one: what takes the place of tissue always does."""
+    """Return the name of the region that a source makes; what takes the place of tissue always makes one."""
     if source.name is None and isinstance(source, s.Haemorrhage | s.Fat):
         return source.region or source.source
     return source.name
 
 
-def halves(shape: g.Shape, side: s.Side | None) -> g.Shape:
-    """What of a shape lies on one side; RAS, so that the patient's left is where x is negative."""
+def half_of(shape: g.Shape, side: s.Side | None) -> g.Shape:
+    """Return what of a shape lies on one side; RAS, so that the patient's left is where x is negative."""
     if side is None:
         return shape
     half = g.HalfSpace(shape="half_space", point=(0, 0, 0), normal=(1 if side == "left" else -1, 0, 0))
     return g.Intersection(shape="intersection", of=(shape, half))
 
 
-def bodies(source: s.InPlace, atlas: Atlas) -> Iterator[tuple[g.Shape, Warp]]:
-    """The shapes of a source that is not a region's, each with what leads to the space that it lies in.
+def source_shapes(source: s.InPlace, atlas: Atlas) -> Iterator[tuple[g.Shape, Warp]]:
+    """Yield the shapes of a source that is not a region's, each with what leads to the space that it lies in.
 
     What is placed by its centre keeps its own size and shape whoever the subject is; a `shape` is deformed with the
     head.
@@ -74,7 +75,7 @@ def _rim(body: g.Shape, source: s.InPlace) -> g.Shape:
     return g.Difference(shape="difference", of=(body, core))
 
 
-def put(
+def paint_source(
     canvas: Canvas,
     source: s.InPlace,
     compile_at: Compile,
@@ -94,13 +95,13 @@ def put(
         compile_at: gives the shape's program.
         label: of the region that it makes; 0 for none.
         warp: what leads to the space that the shape lies in.
-        ramp: strength across it; see `Canvas.change`. What takes the place of tissue is the same everywhere.
+        ramp: strength across it; see `Canvas.apply_effect`. What takes the place of tissue is the same everywhere.
         tissues: by name.
         b0: T.
         dr: relaxivity of susceptibility at 3 T, 1/s/ppm.
     """
     if isinstance(source, s.Haemorrhage | s.Fat):
         amount, values = source.filling(tissues, b0, dr)
-        canvas.lay(compile_at, [Shell(0, amount, weighted(values), label)], warp)
+        canvas.paint_shape(compile_at, [Shell(0, amount, weight(values), label)], warp)
     else:
-        canvas.change(compile_at, source.effect(b0, dr), label, ramp, warp)
+        canvas.apply_effect(compile_at, source.effect(b0, dr), label, ramp, warp)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.painting import distance as op
+from qsmbench.phantom.painting.boxes import transform_box
 from qsmbench.phantom.painting.maps import Map
 from qsmbench.phantom.painting.tubes import tube_radius
 
@@ -59,7 +59,7 @@ class Program:
 
     @contextmanager
     def inner(self) -> Iterator[None]:
-        """While a shape is emitted that others are joined with, or that changes afterwards."""
+        """Mark, while it lasts, a shape that others are joined with, or that changes afterwards."""
         before, self.leading = self.leading, False
         yield
         self.leading = before
@@ -82,7 +82,7 @@ class Compiler:
     path: Path
 
     def compile(self, shape: g.Shape) -> Program:
-        """The program of `shape`.
+        """Compile `shape` to its program.
 
         Raises:
             QsmbenchError: it refers to a shape or a map that is not there.
@@ -109,7 +109,7 @@ class Compiler:
         frame = self._frame(shape)
         self._primitive(program, operation, fold, np.linalg.inv(frame), *own)
         reach = np.abs(frame[:3, :3]) @ np.asarray(half, float)
-        return _folded(np.stack([frame[:3, 3] - reach, frame[:3, 3] + reach]), fold)
+        return _fold(np.stack([frame[:3, 3] - reach, frame[:3, 3] + reach]), fold)
 
     def _ellipsoid(self, shape: g.Ellipsoid, program: Program, fold: bool) -> Bounds:
         radii = np.array(shape.radii)
@@ -130,7 +130,7 @@ class Compiler:
         self._primitive(program, op.TUBE, fold, np.eye(4), len(points), *points.ravel())
         reach = np.maximum(points[:, 3:], 0)
         box = np.stack([(points[:, :3] - reach).min(0), (points[:, :3] + reach).max(0)])
-        return _folded(box, fold)
+        return _fold(box, fold)
 
     def _cylinder(self, shape: g.Cylinder, program: Program, fold: bool) -> Bounds:
         program.finest = min(program.finest, 1.2 * shape.radius)
@@ -166,9 +166,7 @@ class Compiler:
             program.finest = min(program.finest, 5 * float(spacing.min()))
         own = (*image.values.shape, start, level, width, limit)
         self._primitive(program, op.MAP, fold, np.linalg.inv(image.affine), *own)
-        corners = np.array([[*corner, 1] for corner in product(*image.box(level, is_distance).T)])
-        world = (corners @ image.affine.T)[:, :3]
-        return _folded(np.stack([world.min(0), world.max(0)]), fold)
+        return _fold(transform_box(image.box(level, is_distance), image.affine), fold)
 
     def _union(self, shape: g.Joined, program: Program, fold: bool) -> Bounds:
         with program.inner():
@@ -190,7 +188,7 @@ class Compiler:
         return np.stack([np.max([b[0] for b in boxes], 0), np.min([b[1] for b in boxes], 0)])
 
     def _sampled(self, shape: g.Shape) -> bool:
-        """Whether a shape is made from maps that hold no distances."""
+        """Return whether a shape is made from maps that hold no distances."""
         if isinstance(shape, g.FromMap):
             return shape.map in self.maps and not self.maps[shape.map][2]
         if isinstance(shape, g.Reference):
@@ -208,7 +206,7 @@ class Compiler:
 
     @contextmanager
     def _cutting(self, program: Program) -> Iterator[None]:
-        """While what was emitted is only cut away from: points well outside of it need no more of the program."""
+        """Let points well outside of what was emitted leave the program, from which what follows only cuts away."""
         if program.leading:
             program.add(op.LEAVE, self.step)
         with program.inner():
@@ -251,7 +249,7 @@ class Compiler:
         return self._emit(self.shapes[shape.name], program, fold)
 
 
-def _folded(box: Bounds, fold: bool) -> Bounds:
+def _fold(box: Bounds, fold: bool) -> Bounds:
     if fold:
         reach = max(abs(box[0, 0]), abs(box[1, 0]))
         box[:, 0] = -reach, reach
@@ -259,7 +257,7 @@ def _folded(box: Bounds, fold: bool) -> Bounds:
 
 
 def _ball_radius(radius: float, step: float) -> float:
-    """Radius at which a ramp of partial volume as wide as `step` holds the volume of a ball of `radius` [mm].
+    """Return the radius at which a ramp of partial volume as wide as `step` holds the volume of a ball [mm].
 
     The ramp's volume is π/(3h)·[(a + h/2)⁴ − max(a − h/2, 0)⁴]; without this, balls of a few voxels are too big.
     """

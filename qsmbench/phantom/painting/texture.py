@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy import ndimage
 
 from qsmbench.grid import Grid
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description.models import Texture
+from qsmbench.phantom.kernel import kernel
+from qsmbench.phantom.lookup import trilinear
+from qsmbench.phantom.painting.boxes import grid_box
 from qsmbench.phantom.painting.canvas import Canvas
+from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.threads import over_planes
+
+IRON, MYELIN = 0, 1
+"""Order of the fields."""
+
+FOLLOWS = 2
+"""After them: whether a tissue's R2* varies, too."""
 
 
 def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Two fields of mean 0 and variance 1, for iron and for myelin, and the world mm of their first point.
+    """Draw two fields of mean 0 and variance 1, for iron and for myelin; return the place of their first point, too.
 
     Args:
         texture: its seed, spacing and scales.
@@ -22,17 +31,16 @@ def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.nd
         grid: the box to be covered; it must be the same on every call, for the same texture to come out.
 
     Returns:
-        (2, nx, ny, nz) float32, and (3,).
+        (2, nx, ny, nz) float32, and (3,) world mm.
     """
-    last = np.array(grid.shape) - 1
-    corners = np.stack([grid.affine[:3, 3], grid.affine[:3, :3] @ last + grid.affine[:3, 3]])
-    start = corners.min(0) - 2 * texture.spacing
-    count = np.ceil((corners.max(0) - start) / texture.spacing).astype(int) + 3
+    low, high = grid_box(grid)
+    start = low - 2 * texture.spacing
+    count = np.ceil((high - start) / texture.spacing).astype(int) + 3
     rng = np.random.default_rng([texture.seed, subject, 3])
     total: np.ndarray = np.zeros((2, *count), np.float32)
     for scale in texture.scales:
         white = rng.standard_normal(total.shape, dtype=np.float32)
-        for field in (0, 1):
+        for field in (IRON, MYELIN):
             smooth = ndimage.gaussian_filter(white[field], scale / texture.spacing, mode="wrap")
             total[field] += smooth / smooth.std()
     return total / np.float32(np.sqrt(len(texture.scales))), start
@@ -50,7 +58,7 @@ def apply(
     """Vary a painted canvas, in place; the mean over each region stays as it was.
 
     Args:
-        canvas: χ+, χ−, PD and PD times T1, R2, R2* and fat fraction.
+        canvas: of all channels.
         texture: how R1 and PD vary along.
         fields: (2, mx, my, mz) float32, from `noise`.
         origin: (3,) world mm of their first point.
@@ -63,13 +71,13 @@ def apply(
     means = _means(atlas, fields, to_field)
     coupling = np.array([texture.r1, texture.r1_iron, texture.pd])
     over_planes(
-        _vary, canvas.grid.shape[0], canvas.stack, canvas.weight, canvas.labels, fields, to_field @ canvas.grid.affine,
-        grains, means, coupling, dr,
+        _vary, canvas.grid.shape[0], canvas.stack, canvas.weight, canvas.labels, fields.ravel(), fields.shape[1:],
+        to_field @ canvas.grid.affine, grains, means, coupling, dr,
     )  # fmt: skip
 
 
 def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray:
-    """(256, 2) mean of the fields over each label of the atlas."""
+    """Return the mean of the fields over each label of the atlas, (256, 2)."""
     grid: Grid = atlas.grid
     index = np.indices(grid.shape).reshape(3, -1)
     matrix = to_field @ grid.affine
@@ -80,46 +88,40 @@ def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray
     return np.stack([np.bincount(labels, weights=s, minlength=256) / count for s in sampled], axis=1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _vary(start, stop, stack, weight, labels, fields, affine, grains, means, coupling, dr):
-    nx, ny, nz = fields.shape[1], fields.shape[2], fields.shape[3]
+@kernel(inline="never")
+def _deviation(field, fields, shape, x, y, z, mean, sd, weight):
+    """Return the relative change by a field at x, y, z between its points, in the share `weight` of a voxel."""
+    nx, ny, nz = shape
+    value = trilinear(fields, field * nx * ny * nz, nx, ny, nz, x, y, z)
+    # no more than 2.5 standard deviations, so that nothing turns negative
+    return weight * min(max(value - mean, -2.5), 2.5) * sd
+
+
+@kernel(error_model="numpy")
+def _vary(start, stop, stack, weight, labels, fields, shape, affine, grains, means, coupling, dr):
     for i in range(start, stop):
         for j in range(labels.shape[1]):
             for k in range(labels.shape[2]):
                 label = labels[i, j, k]
-                if grains[label, 0] == 0 and grains[label, 1] == 0:
+                if grains[label, IRON] == 0 and grains[label, MYELIN] == 0:
                     continue
                 x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
                 y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
                 z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                x, y, z = min(max(x, 0.0), nx - 1.001), min(max(y, 0.0), ny - 1.001), min(max(z, 0.0), nz - 1.001)
-                u, v, w = int(x), int(y), int(z)
-                a, b, c = x - u, y - v, z - w
-                more_iron, more_myelin = 0.0, 0.0
-                for d in range(2):
-                    f = fields[d]
-                    value = (
-                        ((f[u, v, w] * (1 - c) + f[u, v, w + 1] * c) * (1 - b)
-                        + (f[u, v + 1, w] * (1 - c) + f[u, v + 1, w + 1] * c) * b) * (1 - a)
-                        + ((f[u + 1, v, w] * (1 - c) + f[u + 1, v, w + 1] * c) * (1 - b)
-                        + (f[u + 1, v + 1, w] * (1 - c) + f[u + 1, v + 1, w + 1] * c) * b) * a
-                    )  # fmt: skip
-                    # no more than 2.5 standard deviations, so that nothing turns negative
-                    value = weight[i, j, k] * min(max(value - means[label, d], -2.5), 2.5) * grains[label, d]
-                    if d == 0:
-                        more_iron = value
-                    else:
-                        more_myelin = value
-                para, dia = stack[0, i, j, k] * more_iron, stack[1, i, j, k] * more_myelin
-                stack[0, i, j, k] += para
-                stack[1, i, j, k] += dia
-                pd = stack[2, i, j, k]
-                new = pd * (1 - coupling[2] * more_myelin)
+                mean_iron, mean_myelin = means[label, IRON], means[label, MYELIN]
+                sd_iron, sd_myelin = grains[label, IRON], grains[label, MYELIN]
+                more_iron = _deviation(IRON, fields, shape, x, y, z, mean_iron, sd_iron, weight[i, j, k])
+                more_myelin = _deviation(MYELIN, fields, shape, x, y, z, mean_myelin, sd_myelin, weight[i, j, k])
+                para, dia = stack[CHI_PARA, i, j, k] * more_iron, stack[CHI_DIA, i, j, k] * more_myelin
+                stack[CHI_PARA, i, j, k] += para
+                stack[CHI_DIA, i, j, k] += dia
+                kept = 1 - coupling[2] * more_myelin  # of the proton density
                 r1 = 1 + coupling[0] * more_myelin + coupling[1] * more_iron
-                stack[2, i, j, k] = new
-                stack[3, i, j, k] *= (1 - coupling[2] * more_myelin) / r1
-                stack[4, i, j, k] *= 1 - coupling[2] * more_myelin
-                stack[5, i, j, k] *= 1 - coupling[2] * more_myelin
-                stack[6, i, j, k] *= 1 - coupling[2] * more_myelin
-                if grains[label, 2] > 0:
-                    stack[5, i, j, k] += new * dr * (para + dia)
+                for density, t1, _, r2star in RELAXATION:
+                    pd = stack[density, i, j, k] * kept
+                    stack[density, i, j, k] = pd
+                    for c in range(len(WEIGHTS)):
+                        if WEIGHTS[c] == density:
+                            stack[c, i, j, k] *= kept / r1 if c == t1 else kept
+                    if grains[label, FOLLOWS] > 0:
+                        stack[r2star, i, j, k] += pd * dr * (para + dia)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.painting.paint import blend
 from qsmbench.threads import limit_numba
 
@@ -51,7 +52,7 @@ def paint_tubes(
     segments = np.concatenate([np.hstack([t[:-1], t[1:]]) for t in tubes])
     owner = np.repeat(np.arange(len(tubes)), [len(t) - 1 for t in tubes])
     segments[:, 3], segments[:, 7] = tube_radius(segments[:, 3], step), tube_radius(segments[:, 7], step)
-    bricks, starts, lists = _sorted(grid, segments, step)
+    bricks, starts, lists = _sort_into_bricks(grid, segments, step)
     _paint(
         grid.affine, bricks, starts, lists, segments, owner, fine, step, values.astype(np.float32), names,
         stack, weight, labels,
@@ -59,7 +60,7 @@ def paint_tubes(
 
 
 def tube_radius(radius: np.ndarray, step: float) -> np.ndarray:
-    """Radii [mm] at which a ramp of partial volume as wide as `step` [mm] keeps the cross-section π·radius².
+    """Return the radii [mm] at which a ramp of partial volume as wide as `step` [mm] keeps the cross-section π·radius².
 
     The ramp holds π/(3h)·[(a + h/2)³ − max(a − h/2, 0)³]; below a = h/2 the second term is none.
     """
@@ -68,19 +69,19 @@ def tube_radius(radius: np.ndarray, step: float) -> np.ndarray:
     return np.where(thin < step, thin - step / 2, thick)
 
 
-def _sorted(grid: Grid, segments: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bricks (n, 3) that segments touch, where the list of each starts (n + 1,), and the lists, ascending."""
+def _sort_into_bricks(grid: Grid, segments: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return bricks (n, 3) that segments touch, where the list of each starts (n + 1,), and the lists, ascending."""
     inverse = np.linalg.inv(grid.affine)
     a = segments[:, :3] @ inverse[:3, :3].T + inverse[:3, 3]
     b = segments[:, 4:7] @ inverse[:3, :3].T + inverse[:3, 3]
     reach = (np.maximum(segments[:, 3], segments[:, 7])[:, None] + step / 2) / np.array(grid.voxel_size) + 0.5
     low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
     last = np.array(grid.shape) - 1
-    seen = ((high >= 0) & (low <= last)).all(1)
+    inside = ((high >= 0) & (low <= last)).all(1)
     low = (np.clip(np.ceil(low), 0, last) // BRICK).astype(np.int64)
     high = (np.clip(np.floor(high), 0, last) // BRICK).astype(np.int64)
     count = (last // BRICK) + 1
-    spans = np.where(seen[:, None], np.maximum(high - low + 1, 0), 0)
+    spans = np.where(inside[:, None], np.maximum(high - low + 1, 0), 0)
     amount = spans.prod(1)
     which = np.repeat(np.arange(len(segments)), amount)
     turn = np.arange(len(which)) - np.repeat(np.cumsum(amount) - amount, amount)
@@ -93,9 +94,9 @@ def _sorted(grid: Grid, segments: np.ndarray, step: float) -> tuple[np.ndarray, 
     return bricks.astype(np.int64), np.append(starts, len(order)), which[order]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _depth(x, y, z, s):
-    """Distance [mm] of a point from the surface of segment `s`, (8,), negative inside."""
+    """Return the distance [mm] of a point from the surface of segment `s`, (8,), negative inside."""
     dx, dy, dz = s[4] - s[0], s[5] - s[1], s[6] - s[2]
     ax, ay, az = x - s[0], y - s[1], z - s[2]
     t = (ax * dx + ay * dy + az * dz) / max(dx * dx + dy * dy + dz * dz, 1e-12)
@@ -104,9 +105,9 @@ def _depth(x, y, z, s):
     return gap - s[3] - t * (s[7] - s[3])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _shares(x, y, z, affine, segments, near, fine, step, share):
-    """Share of the voxel at x, y, z that each segment of `near` takes, into `share`; each part has one owner."""
+    """Compute the share of the voxel at x, y, z of each segment of `near`, into `share`; each part has one owner."""
     share[: near.size] = 0.0
     parts = fine[0] * fine[1] * fine[2]
     for part in range(parts):
@@ -125,9 +126,9 @@ def _shares(x, y, z, affine, segments, near, fine, step, share):
             share[best] += min(0.5 - least / step, 1.0) / parts
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _find(x, y, z, nearby, segments, half, step, near, share):
-    """How many of the `nearby` segments may touch the voxel at x, y, z, into `near`; −1 if one fills it: the first."""
+    """Find, into `near`, the `nearby` segments that may touch a voxel; return how many, −1 if the first fills it."""
     n = 0
     for s in nearby:
         d = _depth(x, y, z, segments[s])
@@ -140,7 +141,7 @@ def _find(x, y, z, nearby, segments, half, step, near, share):
     return n
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@kernel(parallel=True)
 def _paint(
     affine, bricks, starts, lists, segments, owner, fine, step, values, names, stack, weight, labels
 ):  # fmt: skip

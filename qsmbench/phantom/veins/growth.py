@@ -18,8 +18,6 @@ from scipy.spatial import cKDTree
 
 from qsmbench.errors import QsmbenchError
 
-SIDES = ("left", "middle", "right")
-
 NEAR = 1.75
 """Nodes closer than this, as a share of their spacing, are joined: some twenty, enough for ways in any direction."""
 
@@ -102,6 +100,7 @@ class _Nodes:
     kind: np.ndarray
 
     def append(self, xyz: np.ndarray, parent: np.ndarray, radius: float, kind: int) -> None:
+        """Add nodes, (n, 3) mm, of one radius and kind after those that they drain into."""
         self.xyz = np.concatenate([self.xyz, xyz])
         self.parent = np.concatenate([self.parent, parent])
         self.radius = np.concatenate([self.radius, np.full(len(xyz), radius)])
@@ -109,7 +108,7 @@ class _Nodes:
 
 
 def grow(trunks: list[Branch], stages: list[Stage], seed: int) -> list[Branch]:
-    """The trunks, and the veins that grow into them stage by stage.
+    """Grow veins into trunks stage by stage; return the trunks and them.
 
     Radii follow from the ends towards the trunks, r³ = Σ r³ of the tributaries (Murray 1926,
     doi:10.1073/pnas.12.3.207); a trunk keeps its own, unless that is too narrow for its tributaries.
@@ -148,7 +147,7 @@ def _trunk_nodes(trunks: list[Branch]) -> _Nodes:
 
 
 def _stage(stage: Stage, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
-    """New nodes (n, 3), each after its parent, and their parents (n,): sources, then the new nodes."""
+    """Return new nodes (n, 3), each after its parent, and their parents (n,): sources, then the new nodes."""
     free = _scatter(stage, random)
     graph = _graph(stage, free, sources, radii, random)
     m = len(sources)
@@ -165,11 +164,11 @@ def _stage(stage: Stage, sources: np.ndarray, radii: np.ndarray, random: np.rand
     new = np.concatenate([np.arange(m), np.zeros(len(free), int)])
     new[order] = m + np.arange(len(order))
     parent = new[before[order]]
-    return _smoothed(sources, xyz[order], parent, stage.smooth), parent
+    return _smooth(sources, xyz[order], parent, stage.smooth), parent
 
 
 def _scatter(stage: Stage, random: np.random.Generator) -> np.ndarray:
-    """Nodes in the tissue, (n, 3) mm: a lattice with every node moved at random within its cell."""
+    """Return nodes in the tissue, (n, 3) mm: a lattice with every node moved at random within its cell."""
     axes = [np.arange(a, b, stage.spacing) for a, b in stage.box.T]
     lattice = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     lattice = lattice + random.uniform(-0.45, 0.45, lattice.shape) * stage.spacing
@@ -180,7 +179,7 @@ def _scatter(stage: Stage, random: np.random.Generator) -> np.ndarray:
 
 
 def _graph(stage: Stage, free: np.ndarray, sources: np.ndarray, radii: np.ndarray, random) -> csr_matrix:
-    """Costs of steps against the flow between sources, then free nodes."""
+    """Return the costs of steps against the flow between sources, then free nodes."""
     m, tree = len(sources), cKDTree(free)
     pairs = tree.query_pairs(NEAR * stage.spacing, output_type="ndarray").T
     inner = pairs[:, (free[pairs[0], 0] > 0) == (free[pairs[1], 0] > 0)] + m  # veins do not cross the midline
@@ -197,7 +196,7 @@ def _graph(stage: Stage, free: np.ndarray, sources: np.ndarray, radii: np.ndarra
 
 
 def _ends(stage: Stage, free: np.ndarray, way: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Which nodes are ends: one, by chance, in each cube as wide as ends are apart."""
+    """Choose the nodes that are ends: one, by chance, in each cube as wide as ends are apart."""
     legal = (way >= stage.reach[0]) & (way <= stage.reach[1])
     legal[legal] = stage.ends(free[legal])
     chosen = random.permutation(np.flatnonzero(legal))
@@ -206,8 +205,8 @@ def _ends(stage: Stage, free: np.ndarray, way: np.ndarray, random: np.random.Gen
     return chosen[first]
 
 
-def _smoothed(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: int) -> np.ndarray:
-    """The nodes (n, 3) moved halfway towards their neighbours' mean, again and again; ends stay.
+def _smooth(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: int) -> np.ndarray:
+    """Move the nodes (n, 3) halfway towards their neighbours' mean, again and again; ends stay.
 
     The tributaries' mean is weighted by what they carry, so that a vein does not bend towards a twig.
     """
@@ -230,7 +229,7 @@ def _smoothed(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: 
 
 
 def _branches(nodes: _Nodes, trunks: list[Branch], kinds: list[str]) -> list[Branch]:
-    """The tree as branches between junctions, with radii by Murray's law."""
+    """Return the tree as branches between junctions, with radii by Murray's law."""
     first = sum(len(b.points) for b in trunks)
     parent, n = nodes.parent.tolist(), len(nodes.parent)
     children = np.bincount(nodes.parent[first:], minlength=n)
@@ -266,7 +265,7 @@ def _branches(nodes: _Nodes, trunks: list[Branch], kinds: list[str]) -> list[Bra
 
 
 def side(points: np.ndarray) -> str:
-    """The side on which points (n, 3 or more) mm lie: `left` is x < 0."""
+    """Return the side on which points (n, 3 or more) mm lie: `left` is x < 0."""
     if np.abs(points[:, 0]).max() < MIDLINE:
         return "middle"
     return "left" if points[:, 0].mean() < 0 else "right"

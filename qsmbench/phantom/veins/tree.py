@@ -11,11 +11,11 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.phantom.cache import digest, memory
+from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
+from qsmbench.phantom.description.veins import Growth, Trunk, Veins
 from qsmbench.phantom.painting.distance import distances
 from qsmbench.phantom.painting.shapes import Compiler, Maps
-from qsmbench.phantom.veins.blood import Growth, Trunk, Veins
 from qsmbench.phantom.veins.growth import Branch, Stage, grow, side
 from qsmbench.threads import limit_numba
 
@@ -42,30 +42,28 @@ class Terrain:
 
 
 def tree(
-    path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, made_from: tuple[str, ...]
+    path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, made_from: tuple[str | Path, ...]
 ) -> list[Branch]:
-    """The veins in the template's space; kept from one process to the next.
+    """Grow the veins in the template's space; they are kept from one process to the next.
 
     Args:
         path: the veins' file.
-        veins: what it says.
-        terrain: gives what they may run in; not asked for where the tree is kept.
+        veins: its content.
+        terrain: gives what they may run in; not called where the tree is kept.
         seed: of the growth.
-        made_from: all that the terrain depends on: a change of it makes the kept tree void.
+        made_from: all that the terrain depends on, text and files: a change of it makes the kept tree void.
 
     Raises:
         QsmbenchError: a trunk's tube, or a vein that it or a growth drains into, does not exist or is too far.
     """
-    key = (*made_from, veins.model_dump_json(), digest(Path(__file__)))
-    return pickle.loads(memory().cache(_tree, ignore=["path", "veins", "terrain"])(path, veins, terrain, seed, key))
 
+    def grown() -> bytes:
+        known = terrain()
+        trunks = _trunks(path, veins, known)
+        stages = [_stage(path, growth, veins, known) for growth in veins.growths]
+        return pickle.dumps(grow(trunks, stages, seed))  # joblib itself takes seconds to read as many small arrays
 
-def _tree(path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, key: tuple[str, ...]) -> bytes:
-    """The tree, pickled: joblib itself takes seconds to read as many small arrays. `key` tells kept trees apart."""
-    known = terrain()
-    trunks = _trunks(path, veins, known)
-    stages = [_stage(path, growth, veins, known) for growth in veins.growths]
-    return pickle.dumps(grow(trunks, stages, seed))
+    return pickle.loads(keep(grown, veins.model_dump_json(), seed, *made_from))
 
 
 def _trunks(path: Path, veins: Veins, terrain: Terrain) -> list[Branch]:
@@ -73,14 +71,14 @@ def _trunks(path: Path, veins: Veins, terrain: Terrain) -> list[Branch]:
     for trunk in veins.trunks:
         points, mirror = _points(path, trunk, terrain)
         for sign in (1, -1) if mirror else (1,):
-            own = _dense(points * [sign, 1, 1, 1])[::-1].copy()
-            parent = -1 if trunk.into is None else _joined(path, trunk, own, placed)
+            own = _resample(points * [sign, 1, 1, 1])[::-1].copy()
+            parent = -1 if trunk.into is None else _join(path, trunk, own, placed)
             placed.append(Branch(trunk.name, side(own), own, parent, True))
     return placed
 
 
 def _points(path: Path, trunk: Trunk, terrain: Terrain) -> tuple[np.ndarray, bool]:
-    """Points (n, 4) of a trunk, and whether it has a twin on the other side."""
+    """Return the points (n, 4) of a trunk, and whether it has a twin on the other side."""
     if trunk.tube is None:
         if len(trunk.points) < 2:
             raise QsmbenchError(f"{path}: {trunk.name} has {len(trunk.points)} points; give two or more, or a tube")
@@ -92,16 +90,16 @@ def _points(path: Path, trunk: Trunk, terrain: Terrain) -> tuple[np.ndarray, boo
     return np.array(shape.points), shape.mirror
 
 
-def _dense(points: np.ndarray) -> np.ndarray:
-    """Points (n, 4) along a smooth curve through the given ones, about `STEP` apart."""
+def _resample(points: np.ndarray) -> np.ndarray:
+    """Return points (n, 4) along a smooth curve through some points, about `STEP` apart."""
     gaps = np.linalg.norm(np.diff(points[:, :3], axis=0), axis=1)
     along = np.concatenate([[0], np.cumsum(gaps)])
     at = np.linspace(0, along[-1], max(2, round(along[-1] / STEP) + 1))
     return Akima1DInterpolator(along, points, method="makima")(at)  # which hardly overshoots
 
 
-def _joined(path: Path, trunk: Trunk, own: np.ndarray, placed: list[Branch]) -> int:
-    """Index of the trunk that `own`, (n, 4), drains into; its first point is moved there."""
+def _join(path: Path, trunk: Trunk, own: np.ndarray, placed: list[Branch]) -> int:
+    """Return the index of the trunk that `own`, (n, 4), drains into; its first point is moved there."""
     found = [
         (np.linalg.norm(b.points[:, :3] - own[0, :3], axis=1), i) for i, b in enumerate(placed) if b.name == trunk.into
     ]

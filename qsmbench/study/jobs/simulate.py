@@ -25,7 +25,7 @@ def run(spec: SimulationSpec, out: Path) -> None:
         scan, truth = (out / name / folders.orientation_folder(i) for name in (NOISEFREE, "truth"))
         simulation = simulate(phantom, protocol, orientation)
         save(simulation, phantom, scan, truth)
-        receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.place.isocentre)}
+        receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.geometry.isocentre)}
         folders.write_json(scan / folders.RECEIVER_FILE, receiver)
 
 
@@ -52,6 +52,6 @@ def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, m
         folders.write(scan, {name: part(simulation.signal)}, grid)
     folders.write_params(scan, simulation.params)
     folders.write_regions(truth / folders.REGIONS_FILE, simulation.regions)
-    write_provenance(truth / PROVENANCE_FILE, phantom.basis(simulation.params.b0))
-    scenario = {"scenario": phantom.name, **phantom.case.told()} if phantom.case else {}
+    write_provenance(truth / PROVENANCE_FILE, phantom.provenance(simulation.params.b0))
+    scenario = {"scenario": phantom.name, **phantom.case.summary()} if phantom.case else {}
     folders.write_json(truth / SCENARIO_FILE, scenario)

@@ -1,0 +1,85 @@
+"""The keys of the YAML of a phantom's veins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, PositiveFloat, model_validator
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.description.geometry import Point, Shape
+from qsmbench.phantom.description.models import Vessels
+from qsmbench.typed_yaml import Model, load_yaml
+
+SIDES = ("left", "middle", "right")
+"""Where a vein may lie."""
+
+
+class Trunk(Model):
+    """A placed vein, its `points` x, y, z, radius [mm] in the direction of flow, or the points of a named tube.
+
+    `into` names the trunk that it joins, at the point nearest to its end.
+    """
+
+    name: str
+    region: str = "vein"
+    points: tuple[tuple[float, float, float, PositiveFloat], ...] = ()
+    tube: str | None = None
+    into: str | None = None
+    mirror: bool = False
+
+
+class Growth(Model):
+    """A kind of vein that grows; see `growth.Stage` for lengths [mm]."""
+
+    name: str
+    region: str = "vein"
+    into: tuple[str, ...]
+    through: Shape
+    ends: Shape | None = None  # default: as through
+    spacing: PositiveFloat
+    apart: PositiveFloat
+    reach: tuple[float, float]
+    radius: PositiveFloat
+    lean: Point = (0, 0, 0)
+    wander: Annotated[float, Field(ge=0)] = 0
+    smooth: Annotated[int, Field(ge=0)] = 8
+
+    @model_validator(mode="after")
+    def _possible(self) -> Growth:
+        if np.linalg.norm(self.lean) >= 1:
+            raise ValueError("lean must be shorter than 1")
+        if not 0 <= self.reach[0] < self.reach[1]:
+            raise ValueError("reach must be a shortest and a longest way")
+        return self
+
+
+class Veins(Model):
+    """Trunks, each after the one that it joins; shapes beside the phantom's own; growths in turn."""
+
+    trunks: Annotated[tuple[Trunk, ...], Field(min_length=1)]
+    shapes: dict[str, Shape] = Field({})
+    growths: tuple[Growth, ...] = ()
+
+    @property
+    def regions(self) -> dict[str, str]:
+        """Region by the vein's name."""
+        trunks = {v.name: v.region for v in self.trunks}
+        return trunks | {v.name: v.region for v in self.growths}
+
+
+def read_veins(path: Path, vessels: Vessels) -> Veins:
+    """Read the description of the veins.
+
+    Raises:
+        QsmbenchError: it is illegal, or a saturation is stated for a vein that it does not have.
+    """
+    veins = load_yaml(path, Veins)
+    legal = {"default", *SIDES, *veins.regions, *(f"{s} {n}" for s in SIDES for n in veins.regions)}
+    for key in vessels.saturation:
+        if key not in legal:
+            names = ", ".join(veins.regions)
+            raise QsmbenchError(f"{path}: vein {key!r} has a saturation but is unknown; there are {names}")
+    return veins
