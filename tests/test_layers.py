@@ -15,6 +15,7 @@ PACKAGE = Path(qsmbench.__file__).parent
 LAYERS = [
     {"errors", "units", "paths"},
     {"grid", "threads", "typed_yaml", "dependencies", "supervise", "probe"},
+    {"compiled"},
     {"data"},
     {"method", "ops.arrays"},
     {"ops.kernels", "ops.masks", "ops.phase"},

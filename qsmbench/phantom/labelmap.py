@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.data.provenance import SourcedValue
 from qsmbench.data.volumes import open_volume
 from qsmbench.errors import QsmbenchError
@@ -20,7 +21,6 @@ from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.sources import Calcification, InPlace
 from qsmbench.phantom.description.tissues import Material, Origin, find_tissue, material_values, split, table
-from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
 from qsmbench.phantom.painting.maps import Map
 from qsmbench.phantom.painting.placing import half_of
@@ -191,7 +191,7 @@ def _material(row: dict[str, str], where: str) -> Material:
     return check(stated, Material, where)
 
 
-@kernel(error_model="numpy")
+@compiled(error_model="numpy")
 def _sample(start, stop, labels, affine, fine, values, inside, stack, out, weight, share):
     parts = fine[0] * fine[1] * fine[2]
     nx, ny, nz = labels.shape

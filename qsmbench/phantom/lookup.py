@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qsmbench.phantom.kernel import kernel
+from qsmbench.compiled import compiled
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def trilinear(data, start, nx, ny, nz, u, v, w):
     """Return the value of a lattice at a place between its points; it is held constant beyond the faces.
 

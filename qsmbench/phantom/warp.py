@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from qsmbench.phantom.kernel import kernel
+from qsmbench.compiled import compiled
 from qsmbench.phantom.lookup import trilinear
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def to_template(x, y, z, warp, to_warp):
     """Return the template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
 

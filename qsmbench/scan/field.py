@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import scipy.fft
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
 from qsmbench.scan.prism import spectra
 from qsmbench.threads import n_threads, over_planes
@@ -54,7 +54,7 @@ def _fold(n: int) -> tuple[np.ndarray, np.ndarray]:
     return np.abs(frequency), np.where(frequency < 0, -1, 1).astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _multiply(first, last, planes, start, fold_y, sign_y, fold_z, sign_z, even, xy, xz, yz):
     """Multiply the planes kx = start, start + 1, … by the kernel; odd parts change sign with ky, kz."""
     for p in range(first, last):

@@ -10,7 +10,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from scipy.spatial.transform import Rotation
 
 from qsmbench.grid import Grid
-from qsmbench.phantom.base import Phantom
 from qsmbench.scan.blocks import Factor
 from qsmbench.typed_yaml import Model
 
@@ -66,7 +65,8 @@ def rotation_of(grid: Grid) -> np.ndarray:
 
 
 def scan_geometry(
-    phantom: Phantom,
+    own: Grid,
+    supersampling: tuple[int, int, int],
     choice: GridChoice | None,
     *,
     gap: float = 0,
@@ -76,18 +76,18 @@ def scan_geometry(
     """Return where a protocol's scan of a phantom lies.
 
     Args:
-        phantom: gives all that `choice` leaves out, and the direction of B0 in the world.
+        own: the phantom's grid, which gives all that `choice` leaves out, and the direction of B0 in the world.
+        supersampling: of the phantom; parts into which voxels are cut along x, y, z.
         choice: the protocol's grid.
         gap: mm, between slices, along z.
         head: degrees, how the head is turned in the scanner. The grid turns with it, so that only the direction
             of B0 in its axes differs.
         isocentre: mm; by default the middle of the phantom's own grid.
     """
-    own = phantom.grid()
     x, y, z = (float(c) for c in centre_of(own))
     isocentre = isocentre or (x, y, z)
     if choice is None and not gap and not any(head):
-        return ScanGeometry(own, phantom.supersampling, own.voxel_size[2], isocentre)
+        return ScanGeometry(own, supersampling, own.voxel_size[2], isocentre)
     choice = choice or GridChoice()
     size = np.array(choice.voxel_size or own.voxel_size)
     spacing = size + np.array([0, 0, gap])
@@ -99,4 +99,4 @@ def scan_geometry(
     affine[:3, 3] = np.array(choice.center or (x, y, z)) - affine[:3, :3] @ ((np.array([nx, ny, nz]) - 1) / 2)
     bx, by, bz = axes.T @ rotation_matrix(head).T @ rotation_of(own) @ np.array(own.b0_dir)
     grid = Grid.from_affine((nx, ny, nz), affine, (float(bx), float(by), float(bz)))
-    return ScanGeometry(grid, choice.supersampling or phantom.supersampling, float(size[2]), isocentre)
+    return ScanGeometry(grid, choice.supersampling or supersampling, float(size[2]), isocentre)

@@ -12,15 +12,15 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-import numba
 import numpy as np
 import scipy.fft
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Triple
 from qsmbench.threads import over_planes
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _octant_planes(start, stop, out, d0, d1, d2, w0, w1, w2, third):
     """Compute third differences of the corner function, for the planes i = start … stop − 1 of the octant.
 

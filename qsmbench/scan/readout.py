@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numba
 import numpy as np
 import scipy.fft
 from pydantic import Field, PositiveFloat
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
 from qsmbench.phantom.species import FAT
 from qsmbench.scan.harmonics import evaluate
@@ -90,7 +90,7 @@ def distort(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float) -
     return np.ascontiguousarray(np.moveaxis(moved, 2, readout.along))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _read(start, stop, samples, lines, pixels, forwards):
     """Sample the lines in planes start … stop − 1, from the lowest frequency on; `pixels`: how far each voxel moves."""
     n = lines.shape[2]

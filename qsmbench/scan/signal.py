@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.phantom.species import FAT
 from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
@@ -63,7 +63,7 @@ def spoiled_gre(
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _signal(
     start, stop, out, field, pd, t1, r2star, fat_fraction,
     fx, fy, fz, te, fat, tr, alpha, sin_a, cos_a, share, transmit, omega,

@@ -75,7 +75,9 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     protocol.check_orientation(orientation)
     gap = protocol.slices.gap if protocol.slices else 0
     head = protocol.orientations[orientation]
-    geometry = scan_geometry(phantom, protocol.grid, gap=gap, head=head, isocentre=protocol.isocentre)
+    geometry = scan_geometry(
+        phantom.grid(), phantom.supersampling, protocol.grid, gap=gap, head=head, isocentre=protocol.isocentre
+    )
     grid, factor = geometry.grid, geometry.factor
     fine, weight = grid.refine(factor), _slice_weight(protocol, geometry)
     properties, field = properties_and_field(phantom, fine, protocol.b0)

@@ -53,8 +53,8 @@ JOBS = ".jobs"
 SCORED_WITH = ("mask", "labels", "local_field")
 """Artifacts that every score is made with."""
 
-MACHINERY = {PACKAGE / "run" / "specs.py", PACKAGE / "run" / "step.py"}
-"""What passes on what a job is to do, which stands in its record, and so changes no result."""
+MACHINERY = {PACKAGE / "run" / "specs.py", PACKAGE / "run" / "step.py", PACKAGE / "dependencies.py"}
+"""What changes no result: it passes on what a job is to do, or finds the code that it rests on."""
 
 
 @dataclass(frozen=True)

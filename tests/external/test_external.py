@@ -20,9 +20,11 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from steps import step_spec
 
 from qsmbench.data import artifacts, folders, volumes
 from qsmbench.data.folders import Params
+from qsmbench.dependencies import code_of
 from qsmbench.errors import QsmbenchError
 from qsmbench.external.container import Call, contained, native
 from qsmbench.external.contract import NAMES, STAGES
@@ -52,18 +54,8 @@ def run(scan_folder, tmp_path):
         folder = tmp_path / "a method's folder"
         if not folder.exists():
             write_folder(folder, script, **manifest)
-        spec = {
-            "chain": "truth.mine",
-            "method": str(folder),
-            "settings": settings or {},
-            "out": str(tmp_path / "out"),
-            "inputs": [str(scan_folder / "scan"), str(scan_folder / "truth")],
-            "parent": None,
-            "time_limit": time_limit,
-            "memory_limit": memory_limit,
-            "container": container,
-        }
-        return step.run(spec)
+        limits = {"time_limit": time_limit, "memory_limit": memory_limit, "container": container}
+        return step.run(step_spec(folder, tmp_path, tmp_path / "out", settings=settings or {}, **limits))
 
     return run
 
@@ -141,7 +133,7 @@ def test_it_gets_what_it_consumes_and_no_more(run, tmp_path, small):
     script = f'ls -A "$1"; ls -A "$2"; env; echo "$# arguments: $*"; {COPY}; cp "$1"/* {shlex.quote(str(tmp_path))}'
     parameters = [{"name": "lambda", "default": 3}, {"name": "pad-size", "default": None}]
     record = run(script, parameters=parameters, settings={"lambda": 0.5, "pad-size": "a b'c"})
-    assert (record["status"], record["reason"]) == ("ok", "")
+    assert (record.status, record.reason) == ("ok", "")
     said = log(tmp_path).splitlines()
     assert said[:4] == ["config.json", "localfield.nii.gz", "mask.nii.gz", "params.json"]
     assert "2 arguments" in log(tmp_path)
@@ -172,7 +164,7 @@ def test_the_peer_hands_over_the_same_variables(field, tmp_path):
 
 
 def test_without_settings_there_is_no_config(run, tmp_path):
-    assert run(f'test ! -e "$1/config.json"; {COPY}')["status"] == "ok"
+    assert run(f'test ! -e "$1/config.json"; {COPY}').status == "ok"
 
 
 def test_what_it_reads_is_a_copy_that_may_not_be_written(run, scan_folder):
@@ -180,7 +172,7 @@ def test_what_it_reads_is_a_copy_that_may_not_be_written(run, scan_folder):
     modes = 'stat -c %a "$1" "$1"/* | sort -u'
     spoil = 'chmod -R u+w "$1"; for f in "$1"/*.nii.gz; do echo rubbish > "$f"; done'
     record = run(f"{modes}; {COPY}; {spoil}")
-    assert record["status"] == "ok"
+    assert record.status == "ok"
     assert log(scan_folder).splitlines() == ["444", "555"]
     assert (scan_folder / "scan" / "mask.nii.gz").read_bytes() == before
 
@@ -203,7 +195,7 @@ def test_inputs_that_it_names(run, tmp_path, inputs, read):
 def test_what_it_leaves_in_its_own_folder_is_its_own_affair(run, tmp_path):
     """It runs in a folder for temporary files, which is gone afterwards; so is what it left in TMPDIR."""
     record = run(f'echo left > here; mktemp > "$TMPDIR/there"; pwd; echo "$TMPDIR"; {COPY}')
-    assert record["status"] == "ok"
+    assert record.status == "ok"
     where, temporary = log(tmp_path).split()
     assert where == temporary
     assert not Path(where).exists()
@@ -241,9 +233,9 @@ def test_what_it_leaves_in_its_own_folder_is_its_own_affair(run, tmp_path):
 )
 def test_failures(run, tmp_path, script, status, reason):
     record = run(script, time_limit=3 if "sleep" in script else 60)
-    assert record["status"] == status
-    assert re.match(reason, record["reason"]), record["reason"]
-    assert str(tmp_path) not in record["reason"]
+    assert record.status == status
+    assert re.match(reason, record.reason), record.reason
+    assert str(tmp_path) not in record.reason
     assert not list((tmp_path / "out").glob("*.nii.gz"))
 
 
@@ -298,14 +290,14 @@ def spoilt(name, small):
 def test_garbage(run, tmp_path, small, name, reason):
     spoilt(name, small).to_filename(tmp_path / "garbage.nii.gz")
     record = run(f'cp {shlex.quote(str(tmp_path / "garbage.nii.gz"))} "$2/chimap.nii.gz"')
-    assert record["status"] == "failed"
-    assert re.match(reason, record["reason"]), record["reason"]
+    assert record.status == "failed"
+    assert re.match(reason, record.reason), record.reason
     assert not list((tmp_path / "out").glob("*.nii.gz"))
 
 
 def test_a_log_is_cut(run, tmp_path):
     record = run(f"head -c 4000000 /dev/zero | tr '\\0' x; yes no end | head -n 300000; echo last; {COPY}; exit 3")
-    assert record["reason"].endswith("(last)")
+    assert record.reason.endswith("(last)")
     assert 1e6 < len(log(tmp_path)) < 1.2e6
     assert log(tmp_path).endswith("… all beyond 1048576 characters is left out\n")
 
@@ -318,7 +310,7 @@ def test_a_map_that_does_not_say_where_it_lies_is_on_the_grid(run, tmp_path, sma
     bare = {"identity": np.eye(4), "voxel size": np.diag([*small["params"].grid.voxel_size, 1]), "none": None}[affine]
     nib.Nifti1Image(chi, bare).to_filename(tmp_path / "bare.nii.gz")
     record = run(f'cp {shlex.quote(str(tmp_path / "bare.nii.gz"))} "$2/chimap.nii.gz"')
-    assert (record["status"], record["reason"]) == ("ok", "")
+    assert (record.status, record.reason) == ("ok", "")
     found = folders.read(tmp_path / "out", "chi", small["params"].grid)
     np.testing.assert_array_equal(found, np.where(mask, chi, 0))
 
@@ -327,13 +319,13 @@ def test_an_empty_mask_is_no_mask(run, tmp_path, small):
     empty = nib.Nifti1Image(np.zeros(small["params"].grid.shape, np.uint8), small["params"].grid.affine)
     empty.to_filename(tmp_path / "empty.nii.gz")
     record = run(f'cp {shlex.quote(str(tmp_path / "empty.nii.gz"))} "$2/mask.nii.gz"', stage="brain-extraction")
-    assert record["reason"] == "ValueError: its mask is empty"
+    assert record.reason == "ValueError: its mask is empty"
 
 
 def test_a_field_of_zeros_may_give_a_map_of_zeros(run, scan_folder, small):
     grid = small["params"].grid
     folders.write(scan_folder / "truth", {"local_field": np.zeros(grid.shape, np.float32)}, grid)
-    assert run(COPY)["status"] == "ok"
+    assert run(COPY).status == "ok"
 
 
 def sleepers(seconds):
@@ -353,7 +345,7 @@ def test_nothing_is_left_running(run, end):
     ways = ["sleep {} &", "(sleep {} &)", "setsid sleep {} &", "sleep {} > /dev/null 2>&1 &"]
     background = "\n".join(way.format(seconds) for way in ways)
     record = run(f"{background}\n{COPY}\n{'true' if end == 'ok' else f'sleep {seconds}'}", time_limit=4)
-    assert record["status"] == end, record["reason"]
+    assert record.status == end, record.reason
     assert not sleepers(seconds)
 
 
@@ -361,9 +353,10 @@ def test_a_killed_step_leaves_nothing(scan_folder, tmp_path):
     seconds = f"8{os.getpid()}.5"
     where = shlex.quote(str(tmp_path / "where"))
     folder = write_folder(tmp_path / "mine", f'echo "$TMPDIR" > {where}\nsleep {seconds} &\nsleep {seconds}')
-    spec = {"chain": "truth.mine", "method": str(folder), "settings": {}, "out": str(tmp_path / "out")}
-    spec |= {"inputs": [str(scan_folder / n) for n in ("scan", "truth")], "parent": None, "time_limit": 60}
-    running = subprocess.Popen([sys.executable, "-m", "qsmbench.run.step", json.dumps(spec)])
+    spec = json.dumps(step_spec(folder, scan_folder, tmp_path / "out").to_json())
+    code = "import json, sys; from qsmbench.run import specs, step; "
+    code += "step.run(specs.StepSpec.from_json(json.loads(sys.argv[1]), 'step'))"
+    running = subprocess.Popen([sys.executable, "-c", code, spec])
     deadline = time.monotonic() + 30
     while not (tmp_path / "where").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -389,15 +382,15 @@ GREEDY = 'python3 -c "a = bytearray({} * 2**20); import time; time.sleep(60)"'
 )
 def test_a_memory_limit(run, script):
     record = run(script, memory_limit=500)
-    assert (record["status"], record["reason"]) == ("memory", "took more memory than its limit of 500 MiB")
-    assert record["seconds"] < 30
+    assert (record.status, record.reason) == ("memory", "took more memory than its limit of 500 MiB")
+    assert record.seconds < 30
 
 
 def test_within_the_memory_limit(run):
     """What two processes share after a fork counts once."""
     fork = "a = bytearray(250 * 2**20); import os, time; pid = os.fork(); time.sleep(1); pid and os.wait()"
     record = run(f'python3 -c "{fork}"\n{COPY}', memory_limit=500)
-    assert (record["status"], record["reason"]) == ("ok", "")
+    assert (record.status, record.reason) == ("ok", "")
 
 
 # What is refused before anything runs
@@ -466,12 +459,14 @@ def test_a_folder_in_a_study(tmp_path):
     study = {"study": "s", "datasets": [sphere], "chains": ["truth.mine"], "memory_limit": 900, "container": "none"}
     study["methods"] = {"mine": {"use": str(folder), "set": {"lambda": 2}}}
     plan = Plan(config.parse(study, "x.yaml"))
-    spec = json.loads(plan.spec("sphere_brain-3t_seed-0", "truth.mine"))
+    jobs = {j.name: j for j in plan.jobs()}
+    spec = jobs["step sphere_brain-3t_seed-0 truth.mine"].spec
     assert (spec["settings"], spec["memory_limit"], spec["container"]) == ({"lambda": 2}, 900, "none")
-    names = [f.name for f in plan.code("truth.mine")]
-    assert {"algorithm.yml", "run.sh", "weights.bin", "folder.py", "contract.py", "step.py"} <= set(names)
+    method = plan.steps["truth.mine"].method
+    names = [f.name for f in code_of([method.source], method.files).files]
+    assert {"algorithm.yml", "run.sh", "weights.bin", "folder.py", "contract.py"} <= set(names)
     assert "x.pyc" not in names
-    assert "folder.py" not in [f.name for f in plan.code("truth")]
+    assert "folder.py" not in [f.name for f in code_of([plan.steps["truth"].method.source]).files]
     for change, message in [
         (
             {"container": "lxc"},
@@ -608,8 +603,8 @@ def engine(tmp_path, monkeypatch):
 def test_a_container_gives_a_map(run, engine, tmp_path, small):
     calls = engine()
     record = run(f'test "$QSMCI_TE0" = 0.004; {COPY}', container="docker", image="image:1")
-    assert (record["status"], record["reason"]) == ("ok", ""), log(tmp_path)
-    assert record["peak_memory"] is None
+    assert (record.status, record.reason) == ("ok", ""), log(tmp_path)
+    assert record.peak_memory is None
     assert calls()[0].startswith("run --rm --network none")
     found = folders.read(tmp_path / "out", "chi", small["params"].grid)
     np.testing.assert_array_equal(found, small["truth"]["local_field"])
@@ -619,7 +614,7 @@ def test_a_container_ends_with_its_step(run, engine):
     seconds = f"7{os.getpid()}.25"
     calls = engine()
     record = run(f"sleep {seconds}", container="docker", image="image:1", time_limit=4)
-    assert record["status"] == "timeout"
+    assert record.status == "timeout"
     assert calls()[-1].startswith("rm --force ")
     assert not sleepers(seconds)
 
@@ -627,14 +622,14 @@ def test_a_container_ends_with_its_step(run, engine):
 def test_a_container_that_took_too_much_memory(run, engine):
     engine(code=137)
     record = run(COPY, container="docker", image="image:1", memory_limit=500)
-    assert (record["status"], record["reason"]) == ("memory", "took more memory than its limit of 500 MiB")
+    assert (record.status, record.reason) == ("memory", "took more memory than its limit of 500 MiB")
 
 
 def test_an_engine_that_is_not_there(run, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     record = run(COPY, container="apptainer", image="image:1")
-    assert record["status"] == "failed"
-    assert record["reason"].startswith("apptainer: no such program on this machine")
+    assert record.status == "failed"
+    assert record.reason.startswith("apptainer: no such program on this machine")
 
 
 # Containers that are there: bubblewrap where it is installed, and what QSMBENCH_TEST_CONTAINER names, an engine and an
@@ -665,7 +660,7 @@ def inside(run, place):
 
 def test_inside_it_gives_its_map(inside, tmp_path, small):
     record = inside(f'test "$QSMCI_TE0" = 0.004; {COPY}')
-    assert (record["status"], record["reason"]) == ("ok", ""), log(tmp_path)
+    assert (record.status, record.reason) == ("ok", ""), log(tmp_path)
     found = folders.read(tmp_path / "out", "chi", small["params"].grid)
     np.testing.assert_array_equal(found, small["truth"]["local_field"])
 
@@ -676,7 +671,7 @@ def test_inside_python_and_its_libraries_work(inside, place, tmp_path, small):
     with (folder / "algorithm.yml").open("a") as manifest:
         manifest.write(f"\nimage: {place[1] or 'none'}\n")
     record = inside("")
-    assert (record["status"], record["reason"]) == ("ok", ""), log(tmp_path)
+    assert (record.status, record.reason) == ("ok", ""), log(tmp_path)
     params = small["params"]
     values = {"local_field": small["truth"]["local_field"], "mask": small["scan"]["mask"], **vars(params)}
     (outside,) = registry.find(str(DATA / "tkd-python"))(**values)
@@ -713,7 +708,7 @@ def test_inside_nothing_else_is_to_be_seen(inside, scan_folder, tmp_path):
     secret = scan_folder / "truth" / "chimap.nii.gz"
     assert secret.exists()
     record = inside(LOOK.format(secret=shlex.quote(str(secret)), place="/"))
-    assert (record["status"], record["reason"]) == ("ok", ""), log(tmp_path)
+    assert (record.status, record.reason) == ("ok", ""), log(tmp_path)
     assert log(tmp_path) == ""
 
 
@@ -728,13 +723,13 @@ def test_without_a_container_the_same_looking_finds(run, scan_folder, tmp_path):
 def test_inside_a_limit_of_time_ends_it(inside):
     seconds = f"8{os.getpid()}.25"
     record = inside(f"sleep {seconds} & sleep {seconds}", time_limit=5)
-    assert (record["status"], record["reason"]) == ("timeout", "took longer than its limit of 5 s")
+    assert (record.status, record.reason) == ("timeout", "took longer than its limit of 5 s")
     assert not sleepers(seconds)
 
 
 def test_inside_a_limit_of_memory_ends_it(inside):
     record = inside("python3 -c 'x = bytearray(3 << 30); print(len(x))'", memory_limit=1000)
-    assert (record["status"], record["reason"]) == ("memory", "took more memory than its limit of 1000 MiB")
+    assert (record.status, record.reason) == ("memory", "took more memory than its limit of 1000 MiB")
 
 
 # From the command line, and in a study
@@ -794,7 +789,7 @@ def test_a_study_of_folders(tmp_path):
 
     def scores():
         done = qsmbench(tmp_path, "run", "s.yaml", "--cores", "2")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 4, done.stderr
         return pd.read_parquet(tmp_path / "results" / "s" / "scores.parquet")
 
     table = scores()

@@ -4,10 +4,11 @@ import resource
 
 import numpy as np
 import pytest
+from steps import step_spec
 
 from qsmbench.data import folders
 from qsmbench.run import step
-from qsmbench.run.specs import StepSpec, read_record
+from qsmbench.run.specs import read_record
 
 HEAD = """
 import os, time
@@ -26,21 +27,8 @@ def run(scan_folder, tmp_path):
         file.write_text(
             f"{HEAD}@method(produces={produces}, reference='test')\ndef mine({consumes}, *, k=1.0):\n    {body}\n"
         )
-        truth, scan = scan_folder / "truth", scan_folder / "scan"
-        spec = StepSpec(
-            chain="truth.mine",
-            method=str(file),
-            settings=settings or {},
-            inputs={"local_field": str(truth), "mask": str(scan)},
-            scan=str(scan),
-            out=str(tmp_path / "out"),
-            orientations=[],
-            each_orientation=False,
-            time_limit=limit,
-            memory_limit=memory,
-            container="none",
-            device="numpy",
-        )
+        limits = {"time_limit": limit, "memory_limit": memory}
+        spec = step_spec(file, scan_folder, tmp_path / "out", settings=settings or {}, **limits)
         record = step.run(spec)
         assert read_record(tmp_path / "out" / "run.json") == record
         return record

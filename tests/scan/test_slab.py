@@ -53,7 +53,7 @@ def test_sphere_beyond_the_slab():
     """Outside of a sphere its field is in closed form, wherever the slab lies and however it is turned."""
     phantom = load("sphere", {"radius": 12})
     choice = GridChoice(voxel_size=1, field_of_view=(20, 16, 10), center=(5, -4, 28), rotate=(20, -30, 40))
-    grid = scan_geometry(phantom, choice).grid
+    grid = scan_geometry(phantom.grid(), phantom.supersampling, choice).grid
     _, field = properties_and_field(phantom, grid, 3.0)
     index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1)
     x, y, z = np.moveaxis(index @ grid.affine[:3, :3].T + grid.affine[:3, 3], -1, 0)
@@ -65,7 +65,7 @@ def test_sphere_beyond_the_slab():
 def test_an_oblique_whole_is_the_axial_one_turned():
     """A sphere knows no axes: on a turned grid its field is the closed form with B0 turned."""
     phantom = load("sphere", {"voxel_size": 2})
-    where = scan_geometry(phantom, GridChoice(rotate=(0, 25, 10)))
+    where = scan_geometry(phantom.grid(), phantom.supersampling, GridChoice(rotate=(0, 25, 10)))
     grid = where.grid
     np.testing.assert_allclose(grid.b0_dir, rotation_matrix((0, 25, 10)).T @ [0, 0, 1], atol=1e-12)
     properties, field = properties_and_field(phantom, grid, 3.0)
@@ -96,8 +96,8 @@ def test_cubics_are_refined_exactly():
 
 def test_without_a_choice_the_grid_is_the_phantoms():
     phantom = load("head", {"voxel_size": 3})
-    assert scan_geometry(phantom, None).grid == phantom.grid()
-    chosen = scan_geometry(phantom, GridChoice(voxel_size=3)).grid
+    assert scan_geometry(phantom.grid(), phantom.supersampling, None).grid == phantom.grid()
+    chosen = scan_geometry(phantom.grid(), phantom.supersampling, GridChoice(voxel_size=3)).grid
     assert chosen.shape == phantom.grid().shape
     np.testing.assert_allclose(chosen.affine, phantom.grid().affine, atol=1e-9)
 
@@ -105,7 +105,7 @@ def test_without_a_choice_the_grid_is_the_phantoms():
 def test_a_chosen_grid_lies_where_it_was_asked_for():
     phantom = load("head")
     choice = GridChoice(voxel_size=(0.9, 0.9, 5), field_of_view=(230, 180, 120), center=(0, -10, 30), rotate=(15, 0, 0))
-    where = scan_geometry(phantom, choice, gap=1)
+    where = scan_geometry(phantom.grid(), phantom.supersampling, choice, gap=1)
     assert where.grid.shape == (256, 200, 20)
     np.testing.assert_allclose(where.grid.voxel_size, (0.9, 0.9, 6))
     assert where.thickness == 5
@@ -117,7 +117,7 @@ def test_turning_the_head_turns_b0_in_its_grid():
     """The field of a turned head on its own grid is that of an unturned one under a turned B0."""
     phantom = load("cylinder", {"voxel_size": 3})
     own = phantom.grid()
-    where = scan_geometry(phantom, None, head=(30, 0, 0))
+    where = scan_geometry(phantom.grid(), phantom.supersampling, None, head=(30, 0, 0))
     assert where.grid.shape == own.shape
     np.testing.assert_allclose(where.grid.affine, own.affine, atol=1e-9)
     expected = rotation_matrix((30, 0, 0)).T @ np.array(own.b0_dir)

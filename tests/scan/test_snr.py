@@ -17,7 +17,8 @@ AT = {"b0": 3.0, "voxel_size": 2, "bandwidth": 400}
 def snr(voxel_size=2.0, b0=3.0, at=AT, **protocol):
     protocol = {"readout": {"bandwidth": 400}, **protocol}
     p = load_protocol("brain-3t", {"b0": b0, "snr": {"value": 100, "at": at}, **protocol})
-    where = scan_geometry(load("sphere", {"voxel_size": voxel_size}), p.grid, gap=p.slices.gap if p.slices else 0)
+    sphere = load("sphere", {"voxel_size": voxel_size})
+    where = scan_geometry(sphere.grid(), sphere.supersampling, p.grid, gap=p.slices.gap if p.slices else 0)
     return snr_of(p.snr, where, p.b0, p.readout, p.kspace, p.slices is not None)
 
 

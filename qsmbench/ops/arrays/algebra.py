@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.ops.arrays.array import is_numpy, masked, namespace
 from qsmbench.threads import over_planes
 
@@ -70,7 +70,7 @@ def _planes(volume: np.ndarray) -> np.ndarray:
     return volume if volume.ndim == 3 else np.reshape(volume, (-1, *volume.shape[-2:]), copy=False)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _dot(start, stop, a, b, planes):
     _, ny, nz = a.shape
     for i in range(start, stop):
@@ -83,7 +83,7 @@ def _dot(start, stop, a, b, planes):
         planes[i] = total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _add(start, stop, y, factor, x):
     _, ny, nz = y.shape
     for i in range(start, stop):
@@ -92,7 +92,7 @@ def _add(start, stop, y, factor, x):
                 y[i, j, k] += factor * x[i, j, k]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _scale_add(start, stop, y, factor, x):
     _, ny, nz = y.shape
     for i in range(start, stop):

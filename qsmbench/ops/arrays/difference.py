@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid, Triple
 from qsmbench.ops.arrays.array import is_numpy, namespace
 from qsmbench.ops.arrays.fft import Shape
@@ -71,7 +71,7 @@ def inverse_spacing(voxel_size: Triple, factor: float = 1.0) -> np.ndarray:
     return (factor / np.array(voxel_size)).astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _gradient(start, stop, volume, out, inverse):
     nx, ny, nz = volume.shape
     for i in range(start, stop):
@@ -88,7 +88,7 @@ def _gradient(start, stop, volume, out, inverse):
             gz[nz - 1] = (c[0] - c[nz - 1]) * inverse[2]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _gradient_adjoint(start, stop, vector, out, inverse):
     nx, ny, nz = out.shape
     for i in range(start, stop):

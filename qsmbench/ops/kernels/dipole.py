@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
 from qsmbench.ops.arrays.fft import Shape
 from qsmbench.threads import over_planes
@@ -67,7 +67,7 @@ def _without_nyquist(k: np.ndarray, n: int) -> np.ndarray:
     return k
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _fill(start, stop, kernel, kx, ky, kz, odd_x, odd_y, odd_z, b):
     """Write D to the planes `start` … `stop`; the products of two components come from the `odd` axes."""
     third, two = np.float32(1 / 3), np.float32(2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.threads import over_planes
 
 _TURN = np.float32(2 * np.pi)
@@ -76,7 +77,7 @@ def _wrapped(x):
     return x - _TURN * np.round(x / _TURN)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _edge_quality(start, stop, quality, phase, mask, magnitude, second, ratio, has_second):
     nx, ny, nz = phase.shape
     one, zero = np.float32(1), np.float32(0)
@@ -101,7 +102,7 @@ def _edge_quality(start, stop, quality, phase, mask, magnitude, second, ratio, h
                     quality[axis, i, j, k] = 1 + int(np.float32(254) * good)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _pack(start, stop, cells, counts, phase, quality):
     """Pack the qualities of the six edges of each voxel, 8 bits each, and the turns across them, 2 bits each.
 
@@ -135,7 +136,7 @@ def _turn(here, there):
     return np.int64(1) + np.int64(step > _HALF) - np.int64(step < -_HALF)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _grow(cells, mask, left, turns, room, step_x, step_y):
     # Each bucket is a stack of visited voxels with the same quality of their best edge to an unvisited one. Its end may
     # have been visited since: then the voxel moves to a lower bucket. Bucket b lies in `queue` from room[b] on.
@@ -207,7 +208,7 @@ def _enqueue(v, cells, queue, top):
     return good
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _centre(turns, part, size):
     """Subtract the (lower) median of the turns of a part."""
     lowest, highest = 32767, -32768

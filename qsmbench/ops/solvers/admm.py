@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numba
-
+from qsmbench.compiled import compiled
 from qsmbench.ops.arrays.array import compute, is_numpy, namespace
 from qsmbench.ops.arrays.fft import irfftn, rfftn
 from qsmbench.threads import over_planes
@@ -152,7 +151,7 @@ def divide(target: Any, right: Any, kernel: Any, normal: Any) -> tuple[Any, Any]
     return chi_hat, kernel * chi_hat
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _divide(start, stop, target, right, kernel, normal):
     _, ny, nz = target.shape
     for i in range(start, stop):

@@ -17,6 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid, Triple
 from qsmbench.ops.arrays.algebra import norm
 from qsmbench.ops.arrays.array import is_numpy, like, namespace
@@ -225,7 +226,7 @@ def _shrink(s, t):
     return s - min(max(s, -t), t)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
+@compiled(fastmath={"contract"}, boundscheck=False)
 def _adjoint(start, stop, vector, tensor, rx, ry, rz, g, inverse, t1, t0, rho1, rho0):
     nx, ny, nz = g.shape
     hx, hy, hz = inverse
@@ -262,7 +263,7 @@ def _adjoint(start, stop, vector, tensor, rx, ry, rz, g, inverse, t1, t0, rho1, 
                 og[k] += c1 * (_flip(az[k - 1], t1) - _flip(az[k], t1))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
+@compiled(fastmath={"contract"}, boundscheck=False)
 def _step(start, stop, vector, tensor, chi, vx, vy, vz, inverse, t1, t0, relaxation):
     nx, ny, nz = chi.shape
     hx, hy, hz = inverse
@@ -295,7 +296,7 @@ def _step(start, stop, vector, tensor, chi, vx, vy, vz, inverse, t1, t0, relaxat
                 yz[k] += relaxation * (mixed - _shrink(yz[k], t0))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
+@compiled(fastmath={"contract"}, boundscheck=False)
 def _eliminate_planes(start, stop, rx, ry, rz, right, divergence, dx, dy, dz, laplacian, rho1, rho0):
     _, ny, nz = right.shape
     for i in range(start, stop):
@@ -309,7 +310,7 @@ def _eliminate_planes(start, stop, rx, ry, rz, right, divergence, dx, dy, dz, la
                 a[k] += along * (rho1 / (rho1 + rho0 * squares[k]))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
+@compiled(fastmath={"contract"}, boundscheck=False)
 def _substitute_planes(start, stop, rx, ry, rz, divergence, chi_hat, dx, dy, dz, laplacian, rho1, rho0):
     _, ny, nz = chi_hat.shape
     half = np.float32(0.5)

@@ -20,6 +20,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
 from qsmbench.ops.arrays.array import is_numpy, namespace
 from qsmbench.ops.arrays.difference import inverse_spacing
@@ -257,7 +258,7 @@ def _span(row):
     return start, stop
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 def _dual(start, stop, state, ahead, data, where, inverse, own, cross, alpha1, alpha0, s_eta, s_p, s_q, relaxation):
     ny = data.shape[1]
     chi, psi, wx, wy, wz = ahead[0], ahead[1], ahead[2], ahead[3], ahead[4]
@@ -304,7 +305,7 @@ def _dual(start, stop, state, ahead, data, where, inverse, own, cross, alpha1, a
                 qyz[k] += relaxation * (yz * shrink - qyz[k])
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 def _primal(start, stop, primal, ahead, state, where, inverse, own, cross, t_chi, t_psi, t_w, relaxation, sums):
     ny = where.shape[1]
     eta = state[0]

@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid, Triple
 from qsmbench.ops.arrays.algebra import norm
 from qsmbench.ops.arrays.array import is_numpy, like, namespace
@@ -133,7 +134,7 @@ def _reflected(s, where, k, t):
     return s[k] - np.float32(2) * _u(s, where, k, t)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
+@compiled(fastmath={"contract"}, boundscheck=False)
 def _step(start, stop, dual, chi, previous, where, inverse, t, relaxation, sums):
     nx, ny, nz = chi.shape
     for i in range(start, stop):
@@ -164,7 +165,7 @@ def _step(start, stop, dual, chi, previous, where, inverse, t, relaxation, sums)
         sums[i, 1] = norm
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, boundscheck=False)
+@compiled(fastmath={"contract"}, boundscheck=False)
 def _adjoint(start, stop, dual, where, out, inverse, t):
     _, nx, ny, nz = dual.shape
     for i in range(start, stop):

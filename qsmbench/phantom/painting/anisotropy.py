@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qsmbench.phantom.kernel import kernel
+from qsmbench.compiled import compiled
 from qsmbench.phantom.lookup import trilinear
 from qsmbench.phantom.painting.canvas import Canvas
 from qsmbench.phantom.painting.fibres import SPACING, Course
@@ -47,7 +47,7 @@ def apply(canvas: Canvas, courses: dict[int, Course], strength: np.ndarray) -> N
         )  # fmt: skip
 
 
-@kernel(error_model="numpy")
+@compiled(error_model="numpy")
 def _orient(first, stop, stack, weight, labels, squares, start, shape, origin, strength, affine):
     for i in range(first, stop):
         for j in range(labels.shape[1]):

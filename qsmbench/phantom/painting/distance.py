@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from qsmbench.phantom.kernel import kernel
+from qsmbench.compiled import compiled
 from qsmbench.phantom.lookup import trilinear
 
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
@@ -19,7 +19,7 @@ HEADER = 13
 """Parameters before a primitive's own: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _ellipsoid(u, v, w, q):
     # first-order distance f/|∇f|, exact on the surface; the exponent makes the shape boxier than an ellipsoid
     a, b, c, e = abs(u) / q[0], abs(v) / q[1], abs(w) / q[2], q[3]
@@ -38,14 +38,14 @@ def _ellipsoid(u, v, w, q):
     return max((k0 - 1.0) / np.sqrt(max(gradient, 1e-12)), -shortest)
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _box(u, v, w, q):
     a, b, c = abs(u) - q[0] + q[3], abs(v) - q[1] + q[3], abs(w) - q[2] + q[3]
     outside = np.sqrt(max(a, 0.0) ** 2 + max(b, 0.0) ** 2 + max(c, 0.0) ** 2)
     return outside + min(max(a, max(b, c)), 0.0) - q[3]
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _tube(u, v, w, q):
     # q: count, then x, y, z, radius of each point
     best = 1e9
@@ -60,7 +60,7 @@ def _tube(u, v, w, q):
     return best
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _map(u, v, w, q, data):
     # q: shape (3), start in data, level, mm per unit, limit [mm]; u, v, w are the map's voxel indices
     value = trilinear(data, int(q[3]), int(q[0]), int(q[1]), int(q[2]), u, v, w)
@@ -68,7 +68,7 @@ def _map(u, v, w, q, data):
     return min(max(d, -q[6]), q[6])
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _gyroid(u, v, w, q):
     # q: wavelength [mm], level −1…1, limit [mm]; a sponge of communicating cells
     k = 2 * np.pi / q[0]
@@ -77,7 +77,7 @@ def _gyroid(u, v, w, q):
     return min(max((sponge - q[1]) / (1.5 * k), -q[2]), q[2])
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _primitive(op, p, x, y, z, data):
     q = p[HEADER:]
     if p[0] > 0:
@@ -98,7 +98,7 @@ def _primitive(op, p, x, y, z, data):
     return _gyroid(u, v, w, q)
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def distance(x, y, z, code, parameters, data, stack):
     """Return the signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
 
@@ -144,7 +144,7 @@ def distance(x, y, z, code, parameters, data, stack):
     return stack[0]
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def distances(points, code, parameters, data):
     """Return the signed distances [mm] of many points from a shape, (n,) float64.
 

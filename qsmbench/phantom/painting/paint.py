@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from qsmbench.phantom.kernel import kernel
+from qsmbench.compiled import compiled
 from qsmbench.phantom.painting.distance import distance
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.phantom.warp import to_template
@@ -14,7 +14,7 @@ BRICK = 4
 """Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _mark(f, label, weight, labels, i, j, k):
     # the label of what fills most of the voxel
     kept = weight[i, j, k] * (1 - f)
@@ -27,7 +27,7 @@ def _mark(f, label, weight, labels, i, j, k):
         weight[i, j, k] = kept
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def blend(f, values, label, stack, weight, labels, i, j, k):
     """Give a share of a voxel to a material; arguments that `paint` has, too, are as there.
 
@@ -47,7 +47,7 @@ def blend(f, values, label, stack, weight, labels, i, j, k):
     _mark(f, label, weight, labels, i, j, k)
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _change_chi(f, factors, amounts, stack, i, j, k):
     # returns by how much χ+ and χ− have grown
     grown = np.float32(0)
@@ -61,7 +61,7 @@ def _change_chi(f, factors, amounts, stack, i, j, k):
     return grown
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k):
     # density and relaxation of those whose PD, T1, R2 and R2* are in `channels`; all else that they have stays
     pd, t1, r2, r2star = channels
@@ -85,7 +85,7 @@ def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k)
     stack[r2, i, j, k], stack[r2star, i, j, k] = rate * new, total * new
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     # signed distance of the point at voxel index a, b, c
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
@@ -95,7 +95,7 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     return distance(x, y, z, code, parameters, data, work)
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
     share[:] = 0.0
@@ -108,7 +108,7 @@ def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters
             share[s] += min(max(0.5 - (d + depths[s]) / step, 0.0), 1.0)
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def paint(
     code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
     depths, amounts, values, names, stack, weight, labels,
@@ -186,7 +186,7 @@ def paint(
                                 blend(f, values[s], names[s], stack, weight, labels, i, j, k)
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def affect(
     code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
     ramp, factors, amounts, relaxivity, label, stack, weight, labels,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description.models import Texture
-from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.lookup import trilinear
 from qsmbench.phantom.painting.boxes import grid_box
 from qsmbench.phantom.painting.canvas import Canvas
@@ -88,7 +88,7 @@ def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray
     return np.stack([np.bincount(labels, weights=s, minlength=256) / count for s in sampled], axis=1)
 
 
-@kernel(inline="never")
+@compiled(inline="never")
 def _deviation(field, fields, shape, x, y, z, mean, sd, weight):
     """Return the relative change by a field at x, y, z between its points, in the share `weight` of a voxel."""
     nx, ny, nz = shape
@@ -97,7 +97,7 @@ def _deviation(field, fields, shape, x, y, z, mean, sd, weight):
     return weight * min(max(value - mean, -2.5), 2.5) * sd
 
 
-@kernel(error_model="numpy")
+@compiled(error_model="numpy")
 def _vary(start, stop, stack, weight, labels, fields, shape, affine, grains, means, coupling, dr):
     for i in range(start, stop):
         for j in range(labels.shape[1]):

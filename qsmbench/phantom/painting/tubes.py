@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
-from qsmbench.phantom.kernel import kernel
 from qsmbench.phantom.painting.paint import blend
 from qsmbench.threads import limit_numba
 
@@ -94,7 +94,7 @@ def _sort_into_bricks(grid: Grid, segments: np.ndarray, step: float) -> tuple[np
     return bricks.astype(np.int64), np.append(starts, len(order)), which[order]
 
 
-@kernel()
+@compiled()
 def _depth(x, y, z, s):
     """Return the distance [mm] of a point from the surface of segment `s`, (8,), negative inside."""
     dx, dy, dz = s[4] - s[0], s[5] - s[1], s[6] - s[2]
@@ -105,7 +105,7 @@ def _depth(x, y, z, s):
     return gap - s[3] - t * (s[7] - s[3])
 
 
-@kernel()
+@compiled()
 def _shares(x, y, z, affine, segments, near, fine, step, share):
     """Compute the share of the voxel at x, y, z of each segment of `near`, into `share`; each part has one owner."""
     share[: near.size] = 0.0
@@ -126,7 +126,7 @@ def _shares(x, y, z, affine, segments, near, fine, step, share):
             share[best] += min(0.5 - least / step, 1.0) / parts
 
 
-@kernel()
+@compiled()
 def _find(x, y, z, nearby, segments, half, step, near, share):
     """Find, into `near`, the `nearby` segments that may touch a voxel; return how many, −1 if the first fills it."""
     n = 0
@@ -141,7 +141,7 @@ def _find(x, y, z, nearby, segments, half, step, near, share):
     return n
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _paint(
     affine, bricks, starts, lists, segments, owner, fine, step, values, names, stack, weight, labels
 ):  # fmt: skip

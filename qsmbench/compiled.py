@@ -1,33 +1,44 @@
-"""Compiled loops of the phantom, kept on disk until any of the code changes that they rest on.
+"""Compiled loops, kept on disk until any of the code changes that they are made from.
 
-By itself numba compiles a kept loop anew only when the loop's own file changes. A loop that calls one of another file,
-or that takes a constant from there, would go on with the old one.
+By itself numba compiles a kept loop anew only when the size or the time of the loop's own file changes. A loop that
+calls one of another file, or takes a constant from there, would go on with the old one, and so would a file whose new
+content has an old time.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import caching
 
-from qsmbench.dependencies import code_of
+from qsmbench.dependencies import PACKAGE, sources
+
+
+@cache
+def _stamp(file: Path) -> str:
+    """A digest of a file and of all of the package that it imports."""
+    digest = hashlib.sha256()
+    for source in sources(file):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 class _ByCode:
-    """A place for kept loops of the phantom, with a stamp of all their code."""
+    """A place for the kept loops of the package, with a stamp of all their code."""
 
     _py_file: str
 
     def get_source_stamp(self) -> str:
-        return code_of([Path(self._py_file)]).digest
+        return _stamp(Path(self._py_file))
 
     @classmethod
     def from_function(cls, py_func: Callable, py_file: str) -> Any:
-        inside = Path(py_file).is_relative_to(Path(__file__).parent)
+        inside = Path(py_file).is_relative_to(PACKAGE)
         return super().from_function(py_func, py_file) if inside else None  # type: ignore[misc]
 
 
@@ -47,5 +58,5 @@ _OURS = [f"{__name__}.{place.__name__}" for place in (InGivenFolder, BesideSourc
 _THEIRS = [place.__name__ for place in caching.CacheImpl._locator_classes]
 numba.config.CACHE_LOCATOR_CLASSES = ",".join([*_OURS, *_THEIRS])  # type: ignore[attr-defined]
 
-kernel = partial(numba.njit, cache=True, nogil=True)
+compiled = partial(numba.njit, cache=True, nogil=True)
 """Decorator of a compiled loop; it takes the options of `numba.njit`."""
