@@ -16,7 +16,7 @@ from qsmbench.data.score_table import SUPPORTS
 from qsmbench.report._charts import cost_chart, regional_chart, scores_chart
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used
-from qsmbench.report._pictures import pictures
+from qsmbench.report._pictures import not_drawn, pictures
 from qsmbench.report._provenance import provenance
 from qsmbench.report._summary import direction, mean_text, spread_text
 from qsmbench.view.page import render
@@ -66,6 +66,7 @@ def _content(study: Study) -> dict[str, Any]:
         "supports": SUPPORTS,
         "pictures": shown,
         "left_out": left_out,
+        "not_drawn": not_drawn(study),
         "methods": methods_used(study.folder, datasets, study.chains, study.origins),
         "definitions": definitions(study),
         "convention": CONVENTION,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from qsmbench.analysis.results import Study
+from qsmbench.run.specs import read_record
 from qsmbench.view.page import data_uri
 
 
@@ -39,6 +40,16 @@ def pictures(study: Study, budget: int) -> tuple[list[Picture], int]:
             else:
                 found.append(Picture(dataset, chain, data_uri(content, "webp")))
     return found, left_out
+
+
+def not_drawn(study: Study) -> dict[str, str]:
+    """Return the chains whose result is not drawn, on any dataset, with the reason."""
+    found: dict[str, str] = {}
+    for dataset in dict.fromkeys(study.scores["dataset"]):
+        record = read_record(study.folder / dataset / "pictures.json")
+        for part in ("not_drawn", "failed_chains"):
+            found |= (record.details if record else {}).get(part, {})
+    return found
 
 
 def _first_seeds_first(study: Study) -> Iterator[str]:

@@ -48,7 +48,7 @@ def describe(name: str, *, container: Container = "none") -> Method:
     if _is_trusted(name):
         return find(name, container=container)
     _check_there(name)
-    return importlib.import_module("qsmbench.run.describe").described(name)
+    return importlib.import_module("qsmbench.run.described").described(name)
 
 
 def is_folder(name: str) -> bool:

@@ -40,6 +40,7 @@ from qsmbench.run.specs import (
     StepSpec,
     TablesSpec,
     prefixes,
+    read_record,
 )
 from qsmbench.scan.protocol import load_protocol, protocol_file
 from qsmbench.study import freshness
@@ -203,7 +204,7 @@ class Plan:
 
     def records(self) -> dict[str, Record | None]:
         """Return the record of each job, by its path; None for one that has none."""
-        return {path: freshness.read_record(Path(path)) for path in self._jobs}
+        return {path: read_record(Path(path)) for path in self._jobs}
 
     def config_text(self) -> str:
         """Return the whole configuration, defaults included, as YAML."""
@@ -454,6 +455,7 @@ class Plan:
         spec = ReportSpec(study=str(self.folder), config=self.config_text(), origins=origins)
         inputs: dict[str, Any] = {"tables": [str(self.tables), "*"]}
         inputs |= {f"pictures {d}": [str(self.pictures(d)), "*"] for d in self.datasets}
+        inputs |= {f"drawn {d}": [str(self.pictures(d)), "details"] for d in self.datasets}
         for group in self.groups:
             record = str(self.simulation(group))
             inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in (PROVENANCE_FILE, SCENARIO_FILE, REGIONS_FILE)}

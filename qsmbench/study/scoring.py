@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FAILED_CHAINS = "failed_chains"
+"""In the record of a job for all chains: those that it failed on, and why; it is done for the others."""
+
+
 @dataclass
 class Reconstruction:
     """What a chain made of a scan.

@@ -15,6 +15,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.study.config import Study, parse
 from qsmbench.study.plan import Plan
+from qsmbench.study.scoring import FAILED_CHAINS
 
 BECAUSE_OF_FAILURE = ("failed", "timeout", "memory", "missing")
 
@@ -147,8 +148,11 @@ def outcome(plan: Plan, ran: int) -> Outcome:
     gathering = [p(d) for d in plan.datasets for p in (plan.common, plan.pictures)] + [plan.tables, plan.report]
     for path in gathering:
         record = records[str(path)]
+        where = str(path.relative_to(plan.folder).with_suffix(""))
         if record is None or not record.ok:
-            found.broken[path.stem] = "no record was left" if record is None else record.reason
+            found.broken[where] = "no record was left" if record is None else record.reason
+        elif failed := record.details.get(FAILED_CHAINS):
+            found.broken[where] = "; ".join(f"{chain}: {why}" for chain, why in failed.items())
     return found
 
 

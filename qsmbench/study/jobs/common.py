@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +13,18 @@ from qsmbench.data.score_table import COLUMNS
 from qsmbench.data.volumes import save_volume
 from qsmbench.metrics import not_scored, score
 from qsmbench.run.specs import CommonSpec, ScoreSpec
-from qsmbench.study.scoring import Reconstruction, finished, load_support, load_truth, table
+from qsmbench.study.scoring import FAILED_CHAINS, Reconstruction, finished, load_support, load_truth, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def run(spec: CommonSpec, out: Path) -> None:
-    """Write the table and the mask of the common voxels below `out`."""
+def run(spec: CommonSpec, out: Path) -> dict[str, Any]:
+    """Write the table and the mask of the common voxels below `out`; return the chains that it failed on."""
     chains = [s for s in finished(spec.scores) if any(map(_is_scored_map, s.artifacts))]
-    scored(chains, out / "common.nii.gz").to_parquet(out / "common.parquet", index=False)
+    rows, failed = scored(chains, out / "common.nii.gz")
+    rows.to_parquet(out / "common.parquet", index=False)
+    return {FAILED_CHAINS: failed}
 
 
 def _is_scored_map(artifact: str) -> bool:
@@ -30,22 +32,45 @@ def _is_scored_map(artifact: str) -> bool:
     return not not_scored(artifact) and not ARTIFACTS[artifact].is_mask
 
 
-def scored(specs: list[ScoreSpec], mask_file: Path) -> pd.DataFrame:
-    """Score all chains on the voxels that they share, and write those as a mask."""
+def scored(specs: list[ScoreSpec], mask_file: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Score all chains on the voxels that they share, and write those as a mask.
+
+    Args:
+        specs: of chains that have a result.
+        mask_file: NIfTI file to write.
+
+    Returns:
+        table: in the columns of a study's table.
+        failed: chains that could not be read or scored, and why; the others do without them.
+    """
     import pandas as pd
 
-    shared: np.ndarray | None = None
+    supports, failed = {}, {}
     for spec in specs:
-        support = load_support(spec)
-        shared = support if shared is None else shared & support
-    if shared is None:
-        return pd.DataFrame(columns=list(COLUMNS))
+        try:
+            supports[spec.chain] = load_support(spec)
+        except Exception as e:
+            failed[spec.chain] = f"{type(e).__name__}: {e}"
+    tables = [pd.DataFrame(columns=list(COLUMNS))]
+    if not supports:
+        return tables[0], failed
+    shared = np.logical_and.reduce(list(supports.values()))
     save_volume(mask_file, shared, read_params(Path(specs[0].scan)).grid.affine)
-    maps = [(s, a) for s in specs for a in s.artifacts if _is_scored_map(a)]
+    for spec in specs:
+        if spec.chain in supports:
+            try:
+                tables += _on_common(spec, shared)
+            except Exception as e:
+                failed[spec.chain] = f"{type(e).__name__}: {e}"
+    return pd.concat([t for t in tables if not t.empty] or tables, ignore_index=True), failed
+
+
+def _on_common(spec: ScoreSpec, shared: np.ndarray) -> list[pd.DataFrame]:
+    """The scores of a chain's maps on the common voxels."""
     tables = []
-    for spec, artifact in maps:  # read again rather than kept: a study may have hundreds of chains
+    for artifact in filter(_is_scored_map, spec.artifacts):
         reconstruction = Reconstruction.load(spec, artifact)
         truth = load_truth(spec, artifact, reconstruction.params)
         rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
         tables.append(table(spec, artifact, rows))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+    return tables

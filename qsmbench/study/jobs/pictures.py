@@ -7,20 +7,23 @@ from typing import Any
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.run.specs import PicturesSpec, ScoreSpec
-from qsmbench.study.scoring import Reconstruction, finished, load_truth
+from qsmbench.study.scoring import FAILED_CHAINS, Reconstruction, finished, load_truth
 from qsmbench.view.picture import can_draw, draw
 
 
 def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
-    """Draw the first product of each chain below `out`; return what was not drawn, and why."""
+    """Draw the first product of each chain below `out`; return why those that are missing are not drawn."""
     (out / "pictures").mkdir()
-    left_out = {}
+    not_drawn, failed = {}, {}
     for score in finished(spec.scores):
-        if can_draw(score.artifacts[0]):
+        if not can_draw(score.artifacts[0]):
+            not_drawn[score.chain] = f"{score.artifacts[0]} has no colour scale"
+            continue
+        try:
             picture(score, out / "pictures" / f"{score.chain}.webp")
-        else:
-            left_out[score.chain] = f"{score.artifacts[0]} has no colour scale"
-    return {"not_drawn": left_out}
+        except Exception as e:  # the pictures of the other chains are still drawn
+            failed[score.chain] = f"{type(e).__name__}: {e}"
+    return {"not_drawn": not_drawn, FAILED_CHAINS: failed}
 
 
 def picture(spec: ScoreSpec, path: Path) -> None:
