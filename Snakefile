@@ -5,6 +5,7 @@ in the study's folder (`qsmbench.study.freshness`): a record that is not has bee
 that it only ever sees which records are missing. Hence all inputs are `ancient`: their times say nothing.
 """
 
+import shlex
 import sys
 
 from qsmbench.errors import QsmbenchError
@@ -20,7 +21,7 @@ except QsmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 R = str(plan.folder)
-JOB = f"exec {sys.executable} -P -m qsmbench.study.jobs"
+JOB = f"exec {shlex.quote(sys.executable)} -P -m qsmbench.study.jobs"
 
 
 def before(record):

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,9 +16,6 @@ from typer import Abort
 from qsmbench import supervise
 from qsmbench.cli_show import LISTS, console, plain, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -112,14 +109,14 @@ def run(
     given = {"results": str(results) if results else None, "device": device}
     overrides = {key: value for key, value in given.items() if value is not None}
     study = configuration.load(config, overrides)
-    outcome = workflow.run(config, study, cores=cores, overrides=overrides, force=force, rerun=rerun or ())
-    for notes in sorted(study.folder.glob("*/scan/notes.json")):
-        for note in read_json(notes)["notes"]:
+    outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or ())
+    for notes in (study.folder / d.group / "scan" / "notes.json" for d in study.datasets):
+        for note in read_json(notes)["notes"] if notes.is_file() else ():
             console.print(f"Note: {plain(note)}", soft_wrap=True)
-    if (study.folder / "scores.parquet").is_file():
+    if "tables" not in outcome.broken:
         show_scores(study.folder / "scores.parquet")
     page = study.folder / "report" / "index.html"
-    if page.is_file():
+    if "report" not in outcome.broken:
         console.print(f"Report: {page.resolve()}", soft_wrap=True)
     if not outcome.complete:
         raise FailedError(_incomplete(study.study, outcome))
@@ -310,7 +307,7 @@ def conform(
     written = page.write(found, settings, checks, out or Path(f"conform-{found.name}"))
     console.print(f"Page: {written.resolve()}", soft_wrap=True)
     if not page.passed(checks):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.WORSE)
 
 
 @app.command("list", epilog=_example("qsmbench list methods"))

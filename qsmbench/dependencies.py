@@ -73,13 +73,13 @@ def _code_of(
     named = [_locate(name, _ROOT) for name in modules]
     found, distributions = _follow([*files, *(f for places, _ in named for f in places)], without)
     distributions |= {d for _, d in named if d}
-    every = (*found, *sorted(set(data) - set(found)))
+    every = sorted({*found, *data}, key=lambda file: (_label(file), str(file)))
     digest = hashlib.sha256()
     for file in every:
         content = _meaning_without(file, dict(tables)[file]) if file in dict(tables) else meaning(file)
         digest.update(f"{_label(file)}\0{content}\n".encode())
     versions = {name: version(name) for name in sorted(distributions)}
-    return Code(every, digest.hexdigest(), {"python": platform.python_version(), **versions})
+    return Code(tuple(every), digest.hexdigest(), {"python": platform.python_version(), **versions})
 
 
 def sources(*files: Path) -> list[Path]:
@@ -162,7 +162,7 @@ def _is_text(statement: ast.stmt) -> bool:
 def _normalised_yaml(content: bytes) -> bytes:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return json.dumps(yaml.load(content, loader), sort_keys=True, default=str).encode()
+        return json.dumps(yaml.load(content, loader), default=str).encode()  # subjects are drawn in the order of keys
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
         return content
 
@@ -185,7 +185,7 @@ def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
 
 def _names(tree: ast.Module, file: Path) -> Iterator[str]:
     """Dotted names of all that is imported; a name from a module is given with the module and alone."""
-    unread = {id(n) for block in ast.walk(tree) if _only_for_types(block) for n in ast.walk(block)}
+    unread = {id(n) for b in ast.walk(tree) if _only_for_types(b) for s in getattr(b, "body", ()) for n in ast.walk(s)}
     for node in ast.walk(tree):
         if id(node) in unread:
             continue
@@ -218,7 +218,7 @@ def _absolute(node: ast.ImportFrom, file: Path) -> str:
 def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
     """The files of a module and of the packages around it, or the distribution that holds it."""
     top, *rest = name.split(".")
-    if not top or top in sys.stdlib_module_names:
+    if not top:
         return (), None
     if top == PACKAGE.name:
         return _within(PACKAGE, rest), None
@@ -227,6 +227,8 @@ def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
             return (folder / f"{top}.py",), None
         if (folder / top).is_dir():
             return _within(folder / top, rest), None
+    if top in sys.stdlib_module_names:
+        return (), None
     place, distribution = _installed(top, tuple(sys.path))
     if distribution or place is None:
         return (), distribution
@@ -235,7 +237,7 @@ def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
 
 def _beside(file: Path) -> list[Path]:
     """Where a file that belongs to no installed package finds others: its own folder, or that of its package."""
-    if file.is_relative_to(PACKAGE):
+    if file.is_relative_to(PACKAGE) or any(file.is_relative_to(p) for p in _site_packages()):
         return []
     folder = file.parent
     while (folder / "__init__.py").is_file():

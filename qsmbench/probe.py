@@ -20,6 +20,14 @@ TIME_LIMIT = 60.0
 """s, for importing a module."""
 
 
+def how_it_ended(code: int) -> str:
+    """Return how a process ended, by its return code as `subprocess` tells it."""
+    if code >= 0:
+        return f"exit code {code}"
+    known = {s.value: s.name for s in signal.Signals}
+    return f"killed by {known.get(-code, f'signal {-code}')}"
+
+
 def ask(module: str, name: str) -> dict[str, Any]:
     """Run `python -m MODULE NAME ANSWER.json` and return its answer; see `answer`.
 
@@ -53,8 +61,7 @@ def ask(module: str, name: str) -> dict[str, Any]:
             content = None
     if isinstance(content, dict):
         return content
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return {"error": f"{name}: cannot be imported: the process ended ({how})"}
+    return {"error": f"{name}: cannot be imported: the process ended ({how_it_ended(code)})"}
 
 
 def answer(find: Callable[[str], dict[str, Any]]) -> NoReturn:

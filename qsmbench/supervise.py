@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from qsmbench.errors import FailedError
+from qsmbench.probe import how_it_ended
 
 _PARENT, _PIPE = "QSMBENCH_PARENT", "QSMBENCH_PIPE"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,7 +58,7 @@ def run_in_child(arguments: Sequence[str], *, time_limit: float | None = None) -
     environment = {**os.environ, _PARENT: str(os.getpid()), _PIPE: str(writing)}
     previous = {s: signal.signal(s, _raise) for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
     child = subprocess.Popen(
-        [sys.executable, "-m", "qsmbench.cli", *arguments],
+        [sys.executable, "-P", "-m", "qsmbench.cli", *arguments],
         env=environment,
         pass_fds=[writing],
         start_new_session=True,
@@ -77,8 +78,7 @@ def run_in_child(arguments: Sequence[str], *, time_limit: float | None = None) -
     with open(reading, "rb") as said:  # noqa: PTH123  # a pipe
         own_end = bool(said.read())
     if not own_end:
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        raise FailedError(f"others' code ended the command before it was done ({how})")
+        raise FailedError(f"others' code ended the command before it was done ({how_it_ended(code)})")
     sys.exit(code)
 
 

@@ -13,8 +13,8 @@ import qsmbench
 PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
-    {"errors", "units", "paths"},
-    {"grid", "threads", "typed_yaml", "dependencies", "supervise", "probe"},
+    {"errors", "units", "paths", "probe"},
+    {"grid", "threads", "typed_yaml", "dependencies", "supervise"},
     {"compiled"},
     {"data"},
     {"method", "ops.arrays"},

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from qsmbench.choice.curve import corner, inflection
-from qsmbench.dependencies import sources
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.method import Method, note
 from qsmbench.ops.arrays.algebra import norm
@@ -62,9 +61,7 @@ def with_parameter_choice(inner: Method, how: str) -> Method:
     parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in defaults.items()]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__doc__ = _DOC.format(summary=inner.summary.rstrip("."), how=summary)
-    return replace(
-        inner, name=f"{inner.name}+{how}", function=run, inner=inner, files=(*inner.files, *sources(Path(__file__)))
-    )
+    return replace(inner, name=f"{inner.name}+{how}", function=run, inner=inner, files=(*inner.files, Path(__file__)))
 
 
 class _Trial:

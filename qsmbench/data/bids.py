@@ -76,6 +76,16 @@ def read_megre(
     return phase * np.float32(phase_sign), magnitude, params, notes + ([note] if note else [])
 
 
+def megre_files(root: Path, subject: str | None = None, session: str | None = None) -> list[Path]:
+    """Return the files that `read_megre` would read, and perhaps more; none if it would refuse the dataset."""
+    try:
+        folder = _anat(root, subject, session)
+    except QsmbenchError:
+        return []
+    above = [root, *(p for p in folder.parents if root in p.parents)]
+    return sorted({f for place in (folder, *above) for f in place.glob("*MEGRE.*")})
+
+
 def _anat(root: Path, subject: str | None, session: str | None) -> Path:
     folder = _choose(root, "sub", subject)
     if session or list(folder.glob("ses-*")):

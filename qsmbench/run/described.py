@@ -21,7 +21,7 @@ def described(name: str) -> ExternalMethod:
     """
     content = probe.ask("qsmbench.run.describe", name)
     try:
-        return content["error"] and _broken(name, content["error"]) if "error" in content else _method(content)
+        return _broken(name, str(content["error"])) if "error" in content else _method(content)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         return _broken(name, f"{name}: is described wrongly ({type(e).__name__}: {e})")
 
@@ -47,7 +47,7 @@ def _method(content: dict[str, Any]) -> ExternalMethod:
 
 
 def _broken(name: str, reason: str) -> ExternalMethod:
-    base = Path(name.partition("+")[0])
+    base = Path(name if Path(name).is_file() else name.rpartition("+")[0] or name)
     file = base if base.is_file() else Path(__file__)
     return ExternalMethod(base.stem, _not_here, (), "", file=file, broken=reason)
 

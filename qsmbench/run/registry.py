@@ -32,6 +32,12 @@ def _entry_points() -> dict[str, Any]:
     return {e.name: e for e in entry_points(group="qsmbench.methods")}
 
 
+def resolves(text: str) -> bool:
+    """Whether a text, such as the value of a setting, names a method."""
+    base = _without_choice(text)
+    return base in names() or (base.endswith(".py") and Path(base).is_file()) or is_folder(base)
+
+
 def names() -> list[str]:
     """Return the names of all methods: the built-in ones in the order of the pipeline, then installed packages'."""
     return [*_files(), *(n for n in _entry_points() if n not in _files())]
@@ -53,19 +59,27 @@ def describe(name: str, *, container: Container = "none") -> Method:
 
 def is_folder(name: str) -> bool:
     """Whether a method's name is the path of a folder of others' code, or of its `algorithm.yml`."""
-    return (Path(name).is_dir() and name not in names()) or Path(name).name == "algorithm.yml"
+    base = _without_choice(name)
+    return (Path(base).is_dir() and base not in names()) or Path(base).name == "algorithm.yml"
+
+
+def _without_choice(name: str) -> str:
+    """The method that a name such as `tv+lcurve` wraps; a path may have a plus sign of its own."""
+    while "+" in name and not Path(name).exists() and name not in _files():
+        name = name.rpartition("+")[0]
+    return name
 
 
 def _is_trusted(name: str) -> bool:
     """Whether finding a method imports no Python but our own."""
-    base = name.partition("+")[0] if not Path(name).exists() else name
+    base = _without_choice(name)
     if base in _files():
         return True
     return base not in _entry_points() and not base.endswith(".py")
 
 
 def _check_there(name: str) -> None:
-    base = name if Path(name).exists() else name.partition("+")[0]
+    base = _without_choice(name)
     if base.endswith(".py") and not Path(base).is_file():
         raise QsmbenchError(f"{base}: no such file; a method's path must name a Python file")
 
@@ -91,7 +105,7 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))
-    if is_folder(name):
+    if is_folder(name) and name == _without_choice(name):
         return _load_folder(path if path.is_dir() else path.parent, container, memory_limit)
     if name.endswith((".yaml", ".yml")):
         return importlib.import_module("qsmbench.external.network").load(path)
@@ -100,7 +114,9 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
         return _declared(importlib.import_module(f"qsmbench.methods.{file.parent.name}.{name}"), name, str(file))
     if "+" in name:
         inner, _, how = name.rpartition("+")
-        return importlib.import_module("qsmbench.choice.choose").with_parameter_choice(find(inner), how)
+        return importlib.import_module("qsmbench.choice.choose").with_parameter_choice(
+            find(inner, container=container, memory_limit=memory_limit), how
+        )
     if name in _entry_points():
         return _load_entry_point(name)
     if "/" in name:

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from qsmbench.probe import how_it_ended
 from qsmbench.run.specs import RUN_FILE, Record, StepSpec, write_spec
 
 OUTCOME_FILE = "outcome.json"
@@ -91,9 +92,11 @@ def _outcome(end: int | tuple[str, str], scratch: Path, log: Path) -> dict[str, 
         with contextlib.suppress(OSError, ValueError):
             outcome: dict[str, Any] = json.loads((scratch / OUTCOME_FILE).read_text())
             return outcome
-    reason = f"crashed: killed by {signal.Signals(-end).name}" if end < 0 else f"crashed: exit code {end}"
+    reason = f"crashed: {how_it_ended(end)}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    return {"status": "failed", "reason": f"{reason} ({last[0][:200]})" if last else reason}
+    told = f"{reason} ({last[0][:200]})" if last else reason
+    # whom the system kills for want of memory may fare better another time
+    return {"status": "failed", "reason": told, "transient": end == -signal.SIGKILL}
 
 
 def _wait(worker: subprocess.Popen[bytes], family: Family, spec: StepSpec) -> int | tuple[str, str]:

@@ -102,7 +102,7 @@ def checked(method: Method, result: Any, grid: Grid) -> dict[str, np.ndarray]:
         if not np.isfinite(array).all():
             count = int(np.count_nonzero(~np.isfinite(array)))
             raise ValueError(f"{name} has {count} NaN or infinite voxels")
-        products[name] = array
+        products[name] = array != 0 if name == "mask" else array
     if "mask" in products and not products["mask"].any():
         raise ValueError("its mask is empty")
     return products
@@ -164,7 +164,7 @@ def run(spec: StepSpec) -> dict[str, Any]:
     except NotApplicable as e:
         outcome |= {"status": "skipped", "reason": f"{spec.chain}: {e}"}
     except MemoryError as e:
-        outcome |= {"status": "memory", "reason": str(e) or "there is not enough"}
+        outcome |= {"status": "memory", "reason": str(e) or "there is not enough", "transient": True}
     except Exception as e:  # a method may raise anything; its row says what
         kind = "" if isinstance(e, QsmbenchError) else f"{type(e).__name__}: "
         outcome |= {"status": "failed", "reason": f"{kind}{e}"}
@@ -181,11 +181,16 @@ def _die_with(parent: int, scratch: str) -> None:
     os._exit(1)
 
 
+def _plain(value: Any) -> Any:
+    """A value that JSON does not know: a number of NumPy as Python's, anything else as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
 def main() -> None:
     """Entry point of the worker process: the specification as JSON, the process that it serves, and its TMPDIR."""
     spec = StepSpec.from_json(json.loads(sys.argv[1]), "step")
     threading.Thread(target=_die_with, args=(int(sys.argv[2]), sys.argv[3]), daemon=True).start()
-    (Path(sys.argv[3]) / OUTCOME_FILE).write_text(json.dumps(run(spec)))
+    (Path(sys.argv[3]) / OUTCOME_FILE).write_text(json.dumps(run(spec), default=_plain))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,6 +65,14 @@ class Study(Model):
     @classmethod
     def _distinct(cls, datasets: list[Simulated | Measured]) -> list[Simulated | Measured]:
         groups = [d.group for d in datasets]
+        strange = [g for g in groups if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_.-]*", g)]
+        if strange:
+            raise ValueError(f"a dataset would be called {strange[0]!r}; give it a name of letters, digits, + and -")
+        names = [f"{d.group}_seed-{s}" for d in datasets if isinstance(d, Simulated) for s in d.seeds]
+        names += [d.group for d in datasets if isinstance(d, Measured)]
+        double = [n for i, n in enumerate(names) if n in names[:i]]
+        if double and len(set(groups)) == len(groups):
+            raise ValueError(f"two scans are called {double[0]!r}; give one a name, or each its own seed")
         taken = [g for g in groups if g in RESERVED]
         if taken:
             raise ValueError(f"a dataset is called {taken[0]!r}, like a folder that every study has; give it a name")

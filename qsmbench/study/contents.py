@@ -53,7 +53,10 @@ class Contents:
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
         known = self._known.get(key)
         if not (isinstance(known, list) and known[:-1] == state):
-            known = [*state, meaning(file) if how else digest(file)]
+            try:
+                known = [*state, meaning(file) if how else digest(file)]
+            except OSError:  # a folder, or what may not be read
+                return MISSING
         if time.time() - max(stat.st_mtime, stat.st_ctime) > _SETTLED:
             self._used[key] = known
         return str(known[-1])

@@ -81,7 +81,7 @@ def _cell(value: Any) -> Any:
 
 
 def _kind(dataset: Any) -> str:
-    keys = dataset if isinstance(dataset, dict) else vars(dataset)
+    keys = dataset if isinstance(dataset, dict) else getattr(dataset, "__dict__", ())
     return "Measured" if "bids" in keys else "Simulated"
 
 

@@ -17,6 +17,7 @@ import yaml
 
 from qsmbench import metrics
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
+from qsmbench.data.bids import megre_files
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
 from qsmbench.data.score_table import FACTORS
@@ -47,6 +48,7 @@ from qsmbench.study import freshness
 from qsmbench.study.config import Study
 from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
+from qsmbench.study.versions import reported_versions
 
 JOBS = ".jobs"
 """Folder of the jobs' specifications."""
@@ -54,8 +56,11 @@ JOBS = ".jobs"
 SCORED_WITH = ("mask", "labels", "local_field")
 """Artifacts that every score is made with."""
 
-MACHINERY = {PACKAGE / "run" / "specs.py", PACKAGE / "run" / "step.py", PACKAGE / "dependencies.py"}
-"""What changes no result: it passes on what a job is to do, or finds the code that it rests on."""
+MACHINERY = {
+    PACKAGE / name
+    for name in ("run/specs.py", "run/step.py", "run/registry.py", "dependencies.py", "probe.py", "errors.py")
+}
+"""What changes no result: it passes on what a job is to do, finds the code for it, or says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Plan:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.folder = study.folder
+        self.folder = study.folder.absolute()  # a method may change the working directory
         self.datasets = {d.name: d for source in study.datasets for d in _scans(source)}
         self.steps: dict[str, Step] = {s.chain: s for chain in study.chains for s in study.steps(chain)}
         self.contents = Contents(self.folder / JOBS / "contents.json")
@@ -252,6 +257,7 @@ class Plan:
             set_protocol=source.set_protocol,
             orientations=source.orientations(protocol),
         )
+        meaning = self.contents.meaning
         tables = [share() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
         files = sorted({*load(source.phantom, source.set).files, *tables, protocol_file(source.protocol)})
         settings = {**asdict(spec), "phantom": Path(source.phantom).stem, "protocol": Path(source.protocol).stem}
@@ -262,7 +268,7 @@ class Plan:
             self.simulation(group),
             ["noisefree", "truth"],
             settings=settings,
-            inputs={f"{i} {f.name}": self.contents.meaning(f) for i, f in enumerate(files)},
+            inputs={f"file {i}": value for i, value in enumerate(sorted(f"{f.name} {meaning(f)}" for f in files))},
             code=[PACKAGE / "study" / "jobs" / "simulate.py"],
             artifacts=[a for a, row in ARTIFACTS.items() if row.in_scan or row.truth != "never"],
         )
@@ -297,8 +303,8 @@ class Plan:
         source = dataset.source
         assert isinstance(source, Measured)
         content = source.model_dump(mode="json", exclude={"name"})
-        files = {str(f.relative_to(source.bids)): f for f in sorted(source.bids.rglob("*_MEGRE.*"))}
-        inputs: dict[str, Any] = {label: self.contents.digest(f) for label, f in files.items()}
+        files = megre_files(source.bids, source.subject, source.session)
+        inputs: dict[str, Any] = {str(f.relative_to(source.bids)): self.contents.digest(f) for f in files}
         if source.mask:
             inputs["mask"] = self.contents.digest(source.mask)
         return self._job(
@@ -320,7 +326,8 @@ class Plan:
         spec = step.spec(places, self.study.limits, orientations=orientations, each=each)
         method = step.method
         named = [v for v in {**method.settings, **step.use.settings}.values() if isinstance(v, str)]
-        others = [registry.describe(v).source for v in named if v in registry.names()]
+        methods = [method, *(registry.describe(v) for v in named if registry.resolves(v))]
+        files = [f for m in methods for f in m.files]
         settings = {
             "settings": spec.settings,
             "container": spec.container if registry.is_folder(spec.method) else "none",
@@ -338,15 +345,16 @@ class Plan:
             [],  # the whole folder is its own
             settings=settings,
             inputs=self._step_inputs(dataset, step, spec),
-            code=[method.source, *others, PACKAGE / "run" / "worker.py"],
-            data=method.files,
+            code=[*(m.source for m in methods), *(f for f in files if _is_ours(f)), PACKAGE / "run" / "worker.py"],
+            data=[f for f in files if not _is_ours(f)],
             artifacts=[*spec.inputs, *method.produces],
         )
 
     def _step_inputs(self, dataset: Dataset, step: Step, spec: StepSpec) -> dict[str, Any]:
         """The products of earlier jobs that a step reads, by label; those of the step before it in any case."""
         scan = self.scan(dataset.name)
-        inputs: dict[str, Any] = {"params": [str(scan), f"scan/{PARAMS_FILE}"]}
+        every = ["", *self._further_orientations(dataset)] if spec.each_orientation or spec.orientations else [""]
+        inputs: dict[str, Any] = {f"params {p}": [str(scan), str(Path("scan", p, PARAMS_FILE))] for p in every}
         if step.parent:
             inputs["before"] = [str(self.step(dataset.name, step.parent)), "status"]
         places = ["", *spec.orientations] if spec.each_orientation or "orientations" in step.method.consumes else [""]
@@ -462,7 +470,11 @@ class Plan:
         inputs |= {f"notes {d}": [str(self.scan(d)), "scan/notes.json"] for d in self.datasets}
         inputs |= {f"used {d} {s}": [str(self.step(d, s)), "details"] for d in self.datasets for s in self.steps}
         pages = sorted((PACKAGE / "report").glob("*.j2"))
+        definitions = {
+            f.stem: self.contents.digest(f) for f in metrics.files()
+        }  # with their docstrings, which it shows
         settings = {"config": re.sub(r"(?m)^results: .*$", "", spec.config), "origins": origins}
+        settings |= {"definitions": definitions, "versions": reported_versions()}
         return self._job(
             "report",
             "",
@@ -491,6 +503,11 @@ def _scans(source: Simulated | Measured) -> list[Dataset]:
     if isinstance(source, Measured):
         return [Dataset(source.group, source.group, None, source)]
     return [Dataset(f"{source.group}_seed-{seed}", source.group, seed, source) for seed in source.seeds]
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is code of the package, so that what it imports counts, too."""
+    return file.is_relative_to(PACKAGE) and file.suffix == ".py"
 
 
 def _row(artifact: str, *, drawn: bool) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def reconstruct(
     if truth is not None and not truth.is_dir():
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     make_folder(out)
+    for old in [out / CHAIN_FILE, *(out / ARTIFACTS[name].file for name in present(out))]:
+        old.unlink(missing_ok=True)
     scan = _as_artifacts(scan, out, note)
     _check_scan(scan)
     places = _places(out / "steps", scan, truth)
@@ -74,7 +76,18 @@ def reconstruct(
         note(f"{s.chain}: {record.seconds:.2f} s")
     for name in present(places.of(chain)):
         shutil.copyfile(places.of(chain) / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
-    write_spec(out / CHAIN_FILE, chains.score_spec(steps[-1], places, ""))
+    spec = chains.score_spec(steps[-1], places, "")
+    support, scan_folder = _relative(spec.support, out), _relative(spec.scan, out)
+    field = _relative(spec.field, out) if spec.field else None
+    made = replace(spec, result=".", truth=None, support=support, scan=scan_folder, field=field)
+    write_spec(out / CHAIN_FILE, made)
+
+
+def _relative(place: str, out: Path) -> str:
+    """A folder within `out` as seen from there, so that `out` may be moved; others as they are."""
+    if not Path(place).is_relative_to(out.resolve()):
+        return place
+    return str(Path(place).relative_to(out.resolve()))
 
 
 def _places(steps: Path, scan: Path, truth: Path | None) -> Places:
@@ -148,8 +161,10 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
 
 
 def _made_here(out: Path, truth: Path) -> ScoreSpec:
-    """What `reconstruct` wrote; an isolated chain is told of the truth that it is scored against."""
-    return replace(ScoreSpec.from_json(read_json(out / CHAIN_FILE), str(out / CHAIN_FILE)), truth=str(truth))
+    """What `reconstruct` wrote: the maps in `out`, with the masks and fields of its steps."""
+    spec = ScoreSpec.from_json(read_json(out / CHAIN_FILE), str(out / CHAIN_FILE))
+    support, scan, field = str(out / spec.support), str(out / spec.scan), str(out / spec.field) if spec.field else None
+    return replace(spec, result=str(out), support=support, scan=scan, field=field, truth=str(truth))
 
 
 def _foreign(out: Path, truth: Path) -> ScoreSpec:

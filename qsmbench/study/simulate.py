@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from qsmbench.data import folders
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.bids import write_megre, write_truth
 from qsmbench.phantom.load import load
 from qsmbench.scan.acquired_mask import acquired
@@ -29,6 +31,7 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
     phantom = load(source.phantom, source.set)
     chosen = source if source.orientation is not None else source.model_copy(update={"orientation": "all"})
     orientations = chosen.orientations(protocol)
+    _remove_old(out)
     for i, orientation in enumerate(orientations):
         simulation = simulate(phantom, protocol, orientation)
         grid, isocentre, sigma = simulation.params.grid, simulation.geometry.isocentre, simulation.sigma
@@ -50,6 +53,15 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
         )
     if not bids:
         folders.write_json(out / "truth" / SOURCE_FILE, source.scans()[0])
+
+
+def _remove_old(out: Path) -> None:
+    """Remove what an earlier simulation left: it may have had more orientations, or other truth maps."""
+    for folder in (out / "scan", out / "truth"):
+        for turned in folder.glob("orientation-*"):
+            shutil.rmtree(turned)
+        for name in folders.present(folder):
+            (folder / ARTIFACTS[name].file).unlink()
 
 
 def _save_bids(simulation: Simulation, source: Simulated, protocol: Protocol, out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from qsmbench.data.folders import make_folder
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import share
 from qsmbench.study.config import Study, parse
-from qsmbench.study.plan import Plan
+from qsmbench.study.plan import JOBS, Plan
 from qsmbench.study.scoring import FAILED_CHAINS
 
 BECAUSE_OF_FAILURE = ("failed", "timeout", "memory", "missing")
@@ -65,21 +65,17 @@ def planned(config: dict[str, Any], where: str, *, prepare: bool) -> Plan:
 
 
 def run(
-    config: Path,
     study: Study,
     *,
     cores: int,
-    overrides: Mapping[str, str],
     force: bool = False,
     rerun: Sequence[str] = (),
 ) -> Outcome:
     """Bring a study up to date; results that are still true are kept.
 
     Args:
-        config: the YAML of the study.
-        study: what it holds.
+        study: what to run.
         cores: how many processors to use.
-        overrides: values of keys of the configuration that are replaced.
         force: run everything again.
         rerun: chains whose steps are run again.
 
@@ -96,7 +92,7 @@ def run(
         _prepared[_key(study)] = plan
         waiting = plan.prepare(force=force, rerun=rerun)
         if waiting:
-            _snakemake(config, study, cores, overrides)
+            _snakemake(plan, cores)
         return outcome(plan, len(waiting))
 
 
@@ -104,7 +100,7 @@ def _key(study: Study) -> str:
     return json.dumps(study.model_dump(mode="json"), sort_keys=True)
 
 
-def _snakemake(config: Path, study: Study, cores: int, overrides: Mapping[str, str]) -> None:
+def _snakemake(plan: Plan, cores: int) -> None:
     """Run what is missing. Whether it was made is told by the records, not by Snakemake."""
     from snakemake.cli import main
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
@@ -112,10 +108,11 @@ def _snakemake(config: Path, study: Study, cores: int, overrides: Mapping[str, s
     from qsmbench.study import progress
 
     progress.LogHandler.parallel = cores
-    progress.LogHandler.history = study.folder / ".durations.json"
+    progress.LogHandler.history = plan.folder / ".durations.json"
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_qsmbench", progress)
+    config = plan.folder / JOBS / "config.yaml"  # with what the command line overrides
+    config.write_text(plan.config_text())
     arguments = ["--snakefile", str(share() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
-    arguments += ["--config", *(f"{key}={value}" for key, value in overrides.items())] if overrides else []
     # the records say what is done: Snakemake's own marks and locks, left by a run that was killed, would mislead it
     arguments += ["--ignore-incomplete", "--nolock", "--drop-metadata", "--keep-going", "--logger", "qsmbench"]
     try:

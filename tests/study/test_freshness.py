@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -112,8 +113,9 @@ TABLE = [
     (package("study", "plan.py"), set()),
     (package("study", "tune.py"), set()),
     (package("study", "config.py"), set()),
-    (package("run", "registry.py"), STEPS),
+    (package("run", "registry.py"), set()),
     (package("conform", "checks.py"), set()),
+    (package("errors.py"), set()),
     (package("__init__.py"), set()),
 ]
 
@@ -177,7 +179,7 @@ def test_a_changed_key_reruns_what_it_can_change(folder, change, expected):
 
 def strip(text, folder):
     """Records stand below the results' folder, wherever that is."""
-    return text.replace(str(folder / "results") + "/", "").replace("elsewhere/s/", "s/")
+    return text.replace(str(folder / "results") + "/", "").replace(f"{Path.cwd() / 'elsewhere'}/", "")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_comments_and_layout_mean_nothing(tmp_path, text, same):
 
 def test_layout_of_yaml_means_nothing(tmp_path):
     (tmp_path / "a.yaml").write_text("# about\na: 1\nb: [1, 2]\n")
-    (tmp_path / "b.yaml").write_text("b:\n- 1\n- 2\na: 1\n")
+    (tmp_path / "b.yaml").write_text("a: 1\nb:\n- 1\n- 2\n")
     (tmp_path / "c.yaml").write_text("a: 1\nb: [2, 1]\n")
     assert meaning(tmp_path / "a.yaml") == meaning(tmp_path / "b.yaml") != meaning(tmp_path / "c.yaml")
 
@@ -239,3 +241,46 @@ class TestContents:
         assert Contents(tmp_path / "known.json").digest(tmp_path / "a") == Contents(tmp_path / "n").digest(
             tmp_path / "a"
         )
+
+
+@pytest.mark.parametrize("setting", ["tv", "tv+lcurve", "mine.py"])
+def test_a_method_that_a_setting_names_counts(folder, monkeypatch, setting):
+    monkeypatch.chdir(folder)
+    content = yaml.safe_load((folder / "s.yaml").read_text())
+    content["chains"] = ["truth.noisy.two_pass"]
+    content["methods"]["two_pass"] = {"set": {"inversion": setting}}
+    (folder / "s.yaml").write_text(yaml.safe_dump(content))
+    before = made_from(folder)
+    changed = (folder / "helper.py") if setting == "mine.py" else PACKAGE / "methods" / "inversion" / "tv.py"
+    monkeypatch.setattr(dependencies, "meaning", lambda path: "changed" if path == changed else meaning(path))
+    after = made_from(folder)
+    dependencies._code_of.cache_clear()
+    assert {n for n in before if after[n] != before[n]} == {f"step {SPHERE}_seed-0 truth.noisy.two_pass"}
+
+
+def test_the_order_of_keys_counts(tmp_path):
+    """A population draws its people in the order of its YAML."""
+    (tmp_path / "a.yaml").write_text("a: 1\nb: 2\n")
+    (tmp_path / "b.yaml").write_text("b: 2\na: 1\n")
+    assert meaning(tmp_path / "a.yaml") != meaning(tmp_path / "b.yaml")
+
+
+def test_code_is_the_same_from_anywhere(folder, monkeypatch):
+    digests = set()
+    for place, name in ((folder, "mine.py"), (folder / "elsewhere", "../mine.py"), (PACKAGE, str(folder / "mine.py"))):
+        monkeypatch.chdir(place)
+        dependencies._code_of.cache_clear()
+        digests.add(code_of([Path(name)]).digest)
+    assert len(digests) == 1
+
+
+def test_inherited_sidecars_of_a_measured_scan_count(tmp_path, small):
+    from qsmbench.data.bids import megre_files, write_megre
+
+    write_megre(tmp_path / "b", small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    (tmp_path / "b" / "MEGRE.json").write_text("{}")
+    write_megre(tmp_path / "b", small["scan"]["phase"], small["scan"]["magnitude"], small["params"], subject="02")
+    names = {str(f.relative_to(tmp_path / "b")) for f in megre_files(tmp_path / "b", "02")}
+    assert "MEGRE.json" in names
+    assert "sub-02/anat/sub-02_echo-1_part-mag_MEGRE.json" in names
+    assert not any(n.startswith("sub-01") for n in names)

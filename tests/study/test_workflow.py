@@ -439,3 +439,48 @@ def test_rerun_and_force(sandbox):
     done = sandbox.run("run", "s.yaml", "--rerun", "truth.nothing")
     assert done.returncode == 2
     assert "--rerun truth.nothing: the study has no such chain; there are zero, truth.tkd" in flat(done.stderr)
+
+
+def test_a_reconstruction_is_scored_by_its_own_maps(sandbox):
+    """Also after it was copied, and never by those of another run."""
+    assert sandbox.run("simulate", "sphere", "scan", "--set", "voxel_size=6").returncode == 0
+    arguments = ("reconstruct", "truth.tkd", "scan/scan", "maps", "--truth", "scan/truth", "--set")
+
+    def nrmse(folder):
+        done = sandbox.run("score", folder, "scan/truth", "--csv", "scores.csv")
+        assert done.returncode == 0, done.stderr
+        return pd.read_csv(sandbox.folder / "scores.csv").set_index("metric").loc["nrmse", "value"]
+
+    assert sandbox.run(*arguments, "tkd.threshold=0.05").returncode == 0
+    first = nrmse("maps")
+    shutil.copytree(sandbox.folder / "maps", sandbox.folder / "copy")
+    assert sandbox.run(*arguments, "tkd.threshold=0.6").returncode == 0
+    assert nrmse("copy") == first != nrmse("maps")
+    shutil.copy(sandbox.folder / "scan/truth/chimap.nii.gz", sandbox.folder / "maps")
+    assert nrmse("maps") == 0
+
+
+def test_a_simulation_leaves_nothing_of_an_earlier_one(sandbox):
+    simulate = ("simulate", "sphere", "scan", "--set", "voxel_size=8", "--protocol")
+    assert sandbox.run(*simulate, "cosmos-3t").returncode == 0
+    assert list((sandbox.folder / "scan" / "scan").glob("orientation-*"))
+    assert sandbox.run(*simulate, "brain-3t").returncode == 0
+    assert not list(sandbox.folder.glob("scan/*/orientation-*"))
+
+
+@pytest.mark.parametrize(
+    ("datasets", "message"),
+    [
+        ([{**ONE[0], "seeds": [0, 0]}], "two scans are called 'sphere_brain-3t_seed-0'"),
+        ([{"bids": ".."}], "a dataset would be called '..'; give it a name"),
+        ([ONE[0], {"bids": "x/sphere_brain-3t_seed-0"}], "two scans are called 'sphere_brain-3t_seed-0'"),
+        (["head"], "datasets"),
+        ([{"bids": "x/report"}], "a dataset is called 'report', like a folder that every study has"),
+    ],
+)
+def test_names_that_cannot_be(sandbox, datasets, message):
+    sandbox.study(["zero"], datasets=datasets)
+    done = sandbox.run()
+    assert done.returncode == 2
+    assert message in flat(done.stderr)
+    assert "Traceback" not in done.stderr

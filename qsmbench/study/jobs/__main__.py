@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.run.specs import Job, Record, StepSpec, read_job, read_record, to_spec, write_spec
+from qsmbench.probe import how_it_ended
+from qsmbench.run.specs import RUN_FILE, Job, Record, StepSpec, read_job, read_record, to_spec, write_spec
 from qsmbench.study.freshness import MAKING, canonical, former, made_from
 
 OUTCOME = "outcome.json"
@@ -93,7 +94,7 @@ def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
     for path, record in records.items():
         if record.ok:
             continue
-        step = Path(path).name == "run.json"
+        step = Path(path).name == RUN_FILE
         if step and record.status != "missing":
             origin = record.reason if record.status == "skipped" else f"{record.details.get('chain')}: {record.reason}"
             details = {"because": record.details.get("because", record.status)}
@@ -104,18 +105,17 @@ def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
 
 def _in_child(job: Job, spec: Any, folder: Path) -> Record:
     """Do the task in a child process, and end it if this process or its parent is ended."""
-    start, parent = time.monotonic(), os.getppid()
+    start, parent, own = time.monotonic(), os.getppid(), os.getpid()
     child = os.fork()
     if child == 0:
-        _child(spec, folder, os.getppid())
+        _child(spec, folder, own)
     end = _wait(child, parent)
     with contextlib.suppress(OSError, ValueError):
         outcome = json.loads((folder / OUTCOME).read_text())
         if os.waitstatus_to_exitcode(end) == 0:
             return Record(job.name, **{"seconds": time.monotonic() - start, **outcome})
-    code = os.waitstatus_to_exitcode(end)
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return Record(job.name, "failed", f"{job.name}: crashed: {how}", transient=True)
+    reason = f"{job.name}: crashed: {how_it_ended(os.waitstatus_to_exitcode(end))}"
+    return Record(job.name, "failed", reason, transient=True)
 
 
 def _wait(child: int, parent: int) -> int:
@@ -172,7 +172,10 @@ def _task(spec: Any, out: Path) -> dict[str, Any]:
         traceback.print_exc()
         return {"status": "failed", "reason": one_line(f"{type(e).__name__}: {e}"), "transient": True}
     files = sorted(f for f in out.rglob("*") if f.is_file())
-    return {"status": "ok", "products": {str(f.relative_to(out)): digest(f) for f in files}, "details": details or {}}
+    details = dict(details or {})
+    transient = bool(details.pop("transient", False))
+    products = {str(f.relative_to(out)): digest(f) for f in files}
+    return {"status": "ok", "products": products, "transient": transient, "details": details}
 
 
 def _publish(job: Job, products: Path, result: Record) -> None:

@@ -24,7 +24,7 @@ def run(spec: CommonSpec, out: Path) -> dict[str, Any]:
     chains = [s for s in finished(spec.scores) if any(map(_is_scored_map, s.artifacts))]
     rows, failed = scored(chains, out / "common.nii.gz")
     rows.to_parquet(out / "common.parquet", index=False)
-    return {FAILED_CHAINS: failed}
+    return {FAILED_CHAINS: failed, "transient": bool(failed)}
 
 
 def _is_scored_map(artifact: str) -> bool:

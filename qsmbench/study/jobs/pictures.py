@@ -23,7 +23,7 @@ def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
             picture(score, out / "pictures" / f"{score.chain}.webp")
         except Exception as e:  # the pictures of the other chains are still drawn
             failed[score.chain] = f"{type(e).__name__}: {e}"
-    return {"not_drawn": not_drawn, FAILED_CHAINS: failed}
+    return {"not_drawn": not_drawn, FAILED_CHAINS: failed, "transient": bool(failed)}
 
 
 def picture(spec: ScoreSpec, path: Path) -> None:

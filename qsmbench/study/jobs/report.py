@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 from qsmbench.data.folders import write_json
 from qsmbench.report import build
 from qsmbench.run.specs import ReportSpec
-
-REPORTED = ("qsmbench", "numpy", "scipy", "numba", "nibabel", "nilearn", "pandas", "snakemake")
+from qsmbench.study.versions import reported_versions
 
 
 def run(spec: ReportSpec, out: Path) -> None:
     """Write the report, the configuration, the versions of packages, and where settings come from, below `out`."""
     study = Path(spec.study)
-    versions = {name: version(name) for name in REPORTED}
-    versions |= {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    versions = reported_versions()
     for folder in (out, study):  # the report reads them off the study, which they are moved to when it is written
         (folder / "config.yaml").write_text(spec.config)
         write_json(folder / "versions.json", versions)
