@@ -90,11 +90,12 @@ class Study:
         return path if path.is_file() else None
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: Path, about: Path | None = None) -> Study:
     """Read a study folder.
 
     Args:
-        folder: holds `scores.parquet`, and may hold `config.yaml`, `versions.json` and `origins.json`.
+        folder: holds `scores.parquet`.
+        about: folder that may hold `config.yaml`, `versions.json` and `origins.json`; by default the same.
 
     Returns:
         the study.
@@ -104,7 +105,8 @@ def read_study(folder: Path) -> Study:
     """
     table = _read_table(folder / "scores.parquet")
     unmade = table[(table["metric"] == STATUS) & (table["chain"] == "")]
-    config = (folder / "config.yaml").read_text() if (folder / "config.yaml").is_file() else ""
+    about = about or folder
+    config = (about / "config.yaml").read_text() if (about / "config.yaml").is_file() else ""
     settings = yaml.safe_load(config)
     settings = settings if isinstance(settings, dict) else {}
     return Study(
@@ -114,8 +116,8 @@ def read_study(folder: Path) -> Study:
         unmade=unmade,
         folder=folder,
         config=config,
-        versions=_json(folder / "versions.json"),
-        origins=_json(folder / ORIGINS_FILE),
+        versions=_json(about / "versions.json"),
+        origins=_json(about / ORIGINS_FILE),
     )
 
 

@@ -28,14 +28,14 @@ PICTURE_BUDGET = 10_000_000
 """Bytes of pictures that the page may carry; base64 makes a third more of them."""
 
 
-def build(study: Path, out: Path) -> Path:
+def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
     """Write the report of a study.
 
     Args:
-        study: the study folder; holds `scores.parquet`, and may hold `config.yaml`, `versions.json`, `origins.json`
-            (where the settings of a method come from, by its name in the chains) and
-            `<dataset>/pictures/<chain>.webp`.
+        study: the study folder; holds `scores.parquet`, and may hold `<dataset>/pictures/<chain>.webp`.
         out: folder to write to; made if need be.
+        about: folder that may hold `config.yaml`, `versions.json` and `origins.json` (where the settings of a method
+            come from, by its name in the chains); by default the study folder.
 
     Returns:
         path of the page, `out/index.html`.
@@ -43,7 +43,7 @@ def build(study: Path, out: Path) -> Path:
     Raises:
         QsmbenchError: the scores are missing, damaged or empty, or `out` cannot be written to.
     """
-    html = render(Path(__file__).with_name("page.html.j2"), **_content(read_study(Path(study))))
+    html = render(Path(__file__).with_name("page.html.j2"), **_content(read_study(Path(study), about)))
     out = Path(out)
     make_folder(out)
     page = out / "index.html"

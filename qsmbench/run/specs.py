@@ -232,6 +232,7 @@ class Job(Spec):
         inputs: what the result is made from: label → a digest, or `[record, what]` of a job before it, where `what`
             is the path of a product, or `*` (all products), `status`, `run` (with time and memory) or `details`.
         code: digest of the code, and versions of packages.
+        time_limit: s, or None; of a step, its own specification tells.
         reusable: whether the former record and its products may stand if the inputs turn out to be the same.
     """
 
@@ -244,6 +245,7 @@ class Job(Spec):
     before: list[str]
     inputs: dict[str, Any]
     code: dict[str, Any]
+    time_limit: float | None = None
     reusable: bool = False
 
 

@@ -230,6 +230,7 @@ class Plan:
         modules: Iterable[str] = (),
         artifacts: Iterable[str] | None = None,
         drawn: bool = False,
+        time_limit: float | None = None,
     ) -> Job:
         """A job; of the artifact table, the rows of `artifacts` count (by default all that the table says)."""
         tables = {} if artifacts is None else {PACKAGE / "data" / "artifacts.py": "ARTIFACTS"}
@@ -244,6 +245,7 @@ class Plan:
             before=list(dict.fromkeys(value[0] for value in inputs.values() if isinstance(value, list))),
             inputs=inputs,
             code={"code": found.digest, "versions": found.versions, "artifacts": rows},
+            time_limit=time_limit,
         )
 
     def _simulate_job(self, group: str) -> Job:
@@ -408,6 +410,7 @@ class Plan:
             code=[PACKAGE / "study" / "jobs" / "score.py", *metrics.files()],
             modules=metrics.modules(),
             artifacts=[*spec.artifacts, *SCORED_WITH],
+            time_limit=self.study.time_limit,  # a metric of another package may never return
         )
 
     def _for_all_chains(
@@ -428,6 +431,7 @@ class Plan:
             modules=metrics.modules() if scores_again else (),
             artifacts=[*dict.fromkeys(a for s in specs for a in s["artifacts"]), *SCORED_WITH],
             drawn=not scores_again,
+            time_limit=self.study.time_limit * len(specs),
         )
 
     def _tables_job(self) -> Job:

@@ -484,3 +484,29 @@ def test_names_that_cannot_be(sandbox, datasets, message):
     assert done.returncode == 2
     assert message in flat(done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_a_metric_that_never_returns_holds_up_nothing(sandbox):
+    """It is one of another package's; the limit of a step is the limit of its scores, too."""
+    code = "while True: pass"
+    head = (
+        "from qsmbench.metrics import metric\n\n@metric(unit='', best=0.0, higher_is_better=False, reference='test')\n"
+    )
+    (sandbox.folder / "slow.py").write_text(f"{head}def slow(estimate, truth, mask):\n    {code}\n")
+    info = sandbox.folder / "theirs-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[qsmbench.metrics]\nslow = slow:slow\n")
+    sandbox.study(["zero"], ONE, time_limit=6)
+    path = os.pathsep.join([str(sandbox.folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        sandbox.command("run", "s.yaml", "--cores", "2"),
+        cwd=sandbox.folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 4
+    assert "scoring timeout: score sphere_brain-3t_seed-0 zero: took longer than its limit of 6 s" in flat(done.stderr)
+    assert (sandbox.folder / "results/s/report/index.html").is_file()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -109,7 +110,10 @@ def _in_child(job: Job, spec: Any, folder: Path) -> Record:
     child = os.fork()
     if child == 0:
         _child(spec, folder, own)
-    end = _wait(child, parent)
+    end = _wait(child, parent, job.time_limit)
+    if end is None:
+        reason = f"{job.name}: took longer than its limit of {job.time_limit:g} s"
+        return Record(job.name, "timeout", reason, transient=True)
     with contextlib.suppress(OSError, ValueError):
         outcome = json.loads((folder / OUTCOME).read_text())
         if os.waitstatus_to_exitcode(end) == 0:
@@ -118,17 +122,21 @@ def _in_child(job: Job, spec: Any, folder: Path) -> Record:
     return Record(job.name, "failed", reason, transient=True)
 
 
-def _wait(child: int, parent: int) -> int:
-    """Wait for the child; end it where the process that asked for this job has ended."""
-    pause = 0.002
+def _wait(child: int, parent: int, time_limit: float | None) -> int | None:
+    """Wait for the child; end it at its limit (None), or where the process that asked for this job has ended."""
+    pause, end = 0.002, time.monotonic() + (time_limit or math.inf)
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
-        if os.getppid() != parent:
+        orphaned = os.getppid() != parent
+        if orphaned or time.monotonic() > end:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
-            raise SystemExit("the study that asked for this job has ended")
+            if orphaned:
+                raise SystemExit("the study that asked for this job has ended")
+            os.waitpid(child, 0)
+            return None
         time.sleep(pause)
         pause = min(2 * pause, 0.2)
 

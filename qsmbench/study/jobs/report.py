@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qsmbench.analysis.results import ORIGINS_FILE
 from qsmbench.data.folders import write_json
 from qsmbench.report import build
 from qsmbench.run.specs import ReportSpec
@@ -12,10 +13,7 @@ from qsmbench.study.versions import reported_versions
 
 def run(spec: ReportSpec, out: Path) -> None:
     """Write the report, the configuration, the versions of packages, and where settings come from, below `out`."""
-    study = Path(spec.study)
-    versions = reported_versions()
-    for folder in (out, study):  # the report reads them off the study, which they are moved to when it is written
-        (folder / "config.yaml").write_text(spec.config)
-        write_json(folder / "versions.json", versions)
-        write_json(folder / "origins.json", spec.origins)
-    build(study, out / "report")
+    (out / "config.yaml").write_text(spec.config)
+    write_json(out / "versions.json", reported_versions())
+    write_json(out / ORIGINS_FILE, spec.origins)
+    build(Path(spec.study), out / "report", about=out)
