@@ -60,9 +60,9 @@ def _protocols() -> list[tuple[str, str]]:
 
 
 def _phantoms() -> list[tuple[str, str]]:
-    from qsmbench.paths import share
+    from qsmbench.paths import data_dir
 
-    files = sorted((share() / "phantoms").glob("*.yaml"))
+    files = sorted((data_dir() / "phantoms").glob("*.yaml"))
     return [(f.stem, f.read_text().split("\n", 1)[0].lstrip("# ")) for f in files]  # the first line says what it is
 
 

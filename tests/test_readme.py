@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from qsmbench import cli
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 
-README = share() / "README.md"
+README = data_dir() / "README.md"
 pytestmark = pytest.mark.skipif(not README.is_file(), reason="the README is in the repository, not in the package")
 
 
@@ -18,7 +18,7 @@ def blocks(language):
 
 
 def test_the_two_commands_are_targets_of_the_makefile():
-    targets = re.findall(r"^(\w+):", (share() / "Makefile").read_text(), re.M)
+    targets = re.findall(r"^(\w+):", (data_dir() / "Makefile").read_text(), re.M)
     commands = blocks("")[0].split("\n")
     assert [c.split()[1] for c in commands if c] == ["benchmark", "test"]
     assert {"benchmark", "test"} <= set(targets)

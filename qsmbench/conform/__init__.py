@@ -57,7 +57,7 @@ def conform(
         all checks, in the order in which they ran. If the method does not run at all, only the first one.
 
     Raises:
-        QsmbenchError: there is no such method or setting, or its value cannot be meant.
+        QsmbenchError: there is no such method or setting, or its value is invalid.
     """
     found = registry.find(method) if isinstance(method, str) else method
     check_settings(found.name, found, settings or {})

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 
 from qsmbench.errors import QsmbenchError, suggest
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.models import Description, LabelDescription, ShapesDescription
@@ -24,7 +24,7 @@ SUFFIX = ".yaml"
 
 def names() -> list[str]:
     """List the phantoms in the phantoms folder."""
-    files = (share() / "phantoms").glob(f"*{SUFFIX}")
+    files = (data_dir() / "phantoms").glob(f"*{SUFFIX}")
     return sorted(f.stem for f in files)
 
 
@@ -90,7 +90,7 @@ def _personalise(content: dict[str, Any], path: Path) -> None:
 
 def _path(name: str) -> Path:
     if name in names():
-        return share() / "phantoms" / f"{name}{SUFFIX}"
+        return data_dir() / "phantoms" / f"{name}{SUFFIX}"
     if name in scenarios():
         return scenarios()[name]
     path = Path(name)

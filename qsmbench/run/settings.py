@@ -14,7 +14,7 @@ _OURS = Path(__file__).parents[1] / "methods"
 
 
 def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that a method does not have, and values that cannot be meant.
+    """Refuse settings that a method does not have, and invalid values.
 
     A setting whose default is a number takes numbers, one whose default is true or false takes these. No setting of our
     own methods is negative, and their counts are whole; what others' methods make of a number is their affair. A

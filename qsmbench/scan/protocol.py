@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from qsmbench.errors import QsmbenchError, suggest
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.scan.acquired_mask import AcquiredMask
 from qsmbench.scan.b1 import B1
 from qsmbench.scan.breathing import Breathing
@@ -97,7 +97,7 @@ class Protocol(Model):
 
 def protocols() -> dict[str, Path]:
     """Return the files of the protocols that come with qsmbench, by name."""
-    return {f.stem: f for f in sorted((share() / "configs" / "protocols").glob("*.yaml"))}
+    return {f.stem: f for f in sorted((data_dir() / "configs" / "protocols").glob("*.yaml"))}
 
 
 def protocol_file(name_or_path: str) -> Path:

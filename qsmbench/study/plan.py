@@ -22,7 +22,7 @@ from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orie
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
 from qsmbench.data.score_table import FACTORS
 from qsmbench.dependencies import PACKAGE, code_of
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.phantom.load import load
 from qsmbench.run import chains, registry
 from qsmbench.run.chains import Places, Step
@@ -260,7 +260,7 @@ class Plan:
             orientations=source.orientations(protocol),
         )
         meaning = self.contents.meaning
-        tables = [share() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
+        tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
         files = sorted({*load(source.phantom, source.set).files, *tables, protocol_file(source.protocol)})
         settings = {**asdict(spec), "phantom": Path(source.phantom).stem, "protocol": Path(source.protocol).stem}
         return self._job(

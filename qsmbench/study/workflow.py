@@ -12,7 +12,7 @@ from typing import Any
 
 from qsmbench.data.folders import make_folder
 from qsmbench.errors import QsmbenchError
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.study.config import Study, parse
 from qsmbench.study.plan import JOBS, Plan
 from qsmbench.study.scoring import FAILED_CHAINS
@@ -112,7 +112,7 @@ def _snakemake(plan: Plan, cores: int) -> None:
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_qsmbench", progress)
     config = plan.folder / JOBS / "config.yaml"  # with what the command line overrides
     config.write_text(plan.config_text())
-    arguments = ["--snakefile", str(share() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
+    arguments = ["--snakefile", str(data_dir() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
     # the records say what is done: Snakemake's own marks and locks, left by a run that was killed, would mislead it
     arguments += ["--ignore-incomplete", "--nolock", "--drop-metadata", "--keep-going", "--logger", "qsmbench"]
     try:

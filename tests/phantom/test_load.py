@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.phantom.description.tissues import blood_chi, read_tissues, table
 from qsmbench.phantom.load import load
 from qsmbench.phantom.species import CHANNELS
@@ -51,7 +51,7 @@ def test_unknown_phantom():
     ],
 )
 def test_illegal_layers(tmp_path, change, message):
-    content = yaml.safe_load((share() / "phantoms" / "sphere.yaml").read_text())
+    content = yaml.safe_load((data_dir() / "phantoms" / "sphere.yaml").read_text())
     content["layers"].append(change)
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -82,7 +82,7 @@ def test_b0_dir_can_be_given():
 
 
 def test_every_value_of_the_table_has_a_source():
-    with (share() / "phantoms" / "tissues.csv").open(newline="") as file:
+    with (data_dir() / "phantoms" / "tissues.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(row["source"] and row["assumed"] in ("yes", "no") for row in rows)
     memory = [r for r in rows if "assumption" in r["source"] or "memory" in r["source"]]

@@ -8,7 +8,7 @@ import yaml
 
 from qsmbench.dependencies import code_of
 from qsmbench.errors import QsmbenchError
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.study import config
 from qsmbench.study.plan import Plan
 
@@ -117,7 +117,7 @@ def test_files_that_hold_no_method(tmp_path, text, message):
     assert "\n" not in broken
 
 
-@pytest.mark.parametrize("file", sorted((share() / "configs").glob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", sorted((data_dir() / "configs").glob("*.yaml")), ids=lambda f: f.stem)
 def test_studies_that_come_along_are_legal(file):
     assert config.load(file).study == file.stem
 

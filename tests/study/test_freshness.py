@@ -10,7 +10,7 @@ import yaml
 from qsmbench import dependencies
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.dependencies import PACKAGE, code_of, meaning
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.study import config, contents
 from qsmbench.study.contents import Contents
 from qsmbench.study.freshness import canonical
@@ -75,7 +75,7 @@ def package(*parts):
 
 
 def data(*parts):
-    return lambda folder: share().joinpath(*parts)
+    return lambda folder: data_dir().joinpath(*parts)
 
 
 def own(*parts):

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +45,8 @@ class Lab:
         self.folder = folder
         self.package = folder / "package"
         for name in ("qsmbench", "phantoms", "configs"):
-            shutil.copytree(share() / name, self.package / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(share() / "Snakefile", self.package)
+            shutil.copytree(data_dir() / name, self.package / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(data_dir() / "Snakefile", self.package)
         self.work = folder / "work"
         (self.work / "beside").mkdir(parents=True)
         self.place = folder / "results"

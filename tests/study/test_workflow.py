@@ -208,10 +208,10 @@ def test_a_measured_scan(sandbox, small):
 
 
 def test_plain_snakemake_runs_the_same(sandbox):
-    from qsmbench.paths import share
+    from qsmbench.paths import data_dir
 
     sandbox.study(["zero"])
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(share() / "Snakefile")]
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(data_dir() / "Snakefile")]
     done = subprocess.run(
         [*snakemake, "--configfile", "s.yaml", "--cores", "2", "--quiet"],
         cwd=sandbox.folder,
@@ -227,7 +227,7 @@ def test_plain_snakemake_runs_the_same(sandbox):
 
 
 def test_a_phantom_that_cannot_be_made(sandbox):
-    """A description that cannot be meant ends the study before anything runs."""
+    """An invalid description ends the study before anything runs."""
     sandbox.study(["zero"], datasets=[{"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": -1}}])
     done = sandbox.run()
     assert done.returncode == 2

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.typed_yaml import Model, check
 
 
@@ -72,7 +72,7 @@ class Case:
 
 def scenarios() -> dict[str, Path]:
     """Return the files of the scenarios that come with qsmbench, by name."""
-    return {f.stem: f for f in sorted((share() / "phantoms" / "scenarios").glob("*.yaml"))}
+    return {f.stem: f for f in sorted((data_dir() / "phantoms" / "scenarios").glob("*.yaml"))}
 
 
 def as_scenario(content: dict[str, Any], path: Path) -> Scenario | None:

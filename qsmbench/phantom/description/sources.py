@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime
 from qsmbench.phantom.species import in_order
@@ -39,7 +39,7 @@ def constant_table() -> dict[str, Constant]:
     Raises:
         QsmbenchError: the file is missing.
     """
-    path = share() / "phantoms" / "sources.csv"
+    path = data_dir() / "phantoms" / "sources.csv"
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file; the strengths of the sources are needed")
     with path.open(newline="", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.paths import share
+from qsmbench.paths import data_dir
 from qsmbench.phantom.description.geometry import Share
 from qsmbench.phantom.species import CHANNELS, in_order
 from qsmbench.typed_yaml import Model
@@ -217,7 +217,7 @@ def _tissue(name: str, group: str, values: dict[str, list[tuple[float, float, Or
 
 def table() -> dict[str, Tissue]:
     """Read the tissues of `phantoms/tissues.csv`, by name."""
-    return read_tissues(share() / "phantoms" / "tissues.csv")
+    return read_tissues(data_dir() / "phantoms" / "tissues.csv")
 
 
 def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
