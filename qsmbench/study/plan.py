@@ -77,19 +77,6 @@ class Dataset:
         """Whether the scan was simulated."""
         return isinstance(self.source, Simulated)
 
-    @property
-    def factors(self) -> dict[str, Any]:
-        """What distinguishes the scan from others, a column each; texts are empty where they say nothing."""
-        row = {**dict.fromkeys(FACTORS, ""), "dataset": self.name, "group": self.group, "seed": self.seed}
-        source = self.source
-        if isinstance(source, Measured):
-            return {**row, "subject": source.subject or ""}
-        phantom = load(source.phantom, source.set)
-        case = {"scenario": phantom.name, "case": phantom.case.name} if phantom.case else {}
-        row |= {"phantom": phantom.path.stem, "protocol": Path(source.protocol).stem, **case}
-        row |= {"subject": str(source.set.get("subject", 0)), "orientation": str(source.orientation or 0)}
-        return {**row, **source.overridden}
-
 
 class Plan:
     """The datasets and jobs of a study, by name."""
@@ -251,13 +238,12 @@ class Plan:
     def _simulate_job(self, group: str) -> Job:
         source = self.groups[group].source
         assert isinstance(source, Simulated)
-        protocol = load_protocol(source.protocol, source.set_protocol)
         spec = SimulationSpec(
             phantom=source.phantom,
             set=source.set,
             protocol=source.protocol,
             set_protocol=source.set_protocol,
-            orientations=source.orientations(protocol),
+            orientations=self._orientations[group],
         )
         meaning = self.contents.meaning
         tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
@@ -278,13 +264,12 @@ class Plan:
     def _noise_job(self, dataset: Dataset) -> Job:
         source, simulation = dataset.source, self.simulation(dataset.group)
         assert isinstance(source, Simulated) and dataset.seed is not None
-        protocol = load_protocol(source.protocol, source.set_protocol)
         spec = NoiseSpec(
             noisefree=str(self.folder / dataset.group / "noisefree"),
             seed=dataset.seed,
             protocol=source.protocol,
             set_protocol=source.set_protocol,
-            orientations=source.orientations(protocol),
+            orientations=self._orientations[dataset.group],
         )
         names = [f"noisefree/{f}" for f in (*_scan_files(), RECEIVER_FILE)]
         inputs: dict[str, Any] = {f: [str(simulation), f] for f in _in_all(names, spec.orientations)}
@@ -324,7 +309,7 @@ class Plan:
     def _step_job(self, dataset: Dataset, step: Step) -> Job:
         places = self.places(dataset.name)
         orientations = self._further_orientations(dataset)
-        each = step.chain in chains.over_orientations(self.steps.values())
+        each = step.chain in self._over_orientations
         spec = step.spec(places, self.study.limits, orientations=orientations, each=each)
         method = step.method
         named = [v for v in {**method.settings, **step.use.settings}.values() if isinstance(v, str)]
@@ -437,7 +422,7 @@ class Plan:
     def _tables_job(self) -> Job:
         spec = TablesSpec(
             study=str(self.folder),
-            datasets=[d.factors for d in self.datasets.values()],
+            datasets=[self._row_of(d) for d in self.datasets.values()],
             chains=self.study.chains,
             steps={c: prefixes(c) for c in self.study.chains},
             artifacts={c: self.steps[c].artifacts for c in self.study.chains},
@@ -495,12 +480,50 @@ class Plan:
     def _label(self, record: Path) -> str:
         return str(record.relative_to(self.folder))
 
+    @cached_property
+    def _orientations(self) -> dict[str, list[int]]:
+        """Indices of the protocol's orientations that are scanned, by group; a measured scan has one."""
+        found = {}
+        for d in self.datasets.values():
+            if d.group not in found:
+                found[d.group] = _scanned_orientations(d.source)
+        return found
+
+    @cached_property
+    def _over_orientations(self) -> set[str]:
+        return chains.over_orientations(self.steps.values())
+
+    @cached_property
+    def _factors(self) -> dict[str, dict[str, Any]]:
+        """What distinguishes the scans of each group from others, but for the seed."""
+        return {d.group: _factors(d.source) for d in {d.group: d for d in self.datasets.values()}.values()}
+
+    def _row_of(self, dataset: Dataset) -> dict[str, Any]:
+        """The row of a dataset in `datasets.csv`."""
+        empty = dict.fromkeys(FACTORS, "")
+        return {**empty, "dataset": dataset.name, "group": dataset.group, "seed": dataset.seed} | self._factors[
+            dataset.group
+        ]
+
     def _further_orientations(self, dataset: Dataset) -> list[str]:
-        source = dataset.source
-        if isinstance(source, Measured):
-            return []
-        protocol = load_protocol(source.protocol, source.set_protocol)
-        return [orientation_folder(i) for i in range(1, len(source.orientations(protocol)))]
+        return [orientation_folder(i) for i in range(1, len(self._orientations[dataset.group]))]
+
+
+def _scanned_orientations(source: Simulated | Measured) -> list[int]:
+    if isinstance(source, Measured):
+        return [0]
+    return source.orientations(load_protocol(source.protocol, source.set_protocol))
+
+
+def _factors(source: Simulated | Measured) -> dict[str, Any]:
+    """A column each; texts are left out where they say nothing."""
+    if isinstance(source, Measured):
+        return {"subject": source.subject or ""}
+    phantom = load(source.phantom, source.set)
+    case = {"scenario": phantom.name, "case": phantom.case.name} if phantom.case else {}
+    named = {"phantom": phantom.path.stem, "protocol": Path(source.protocol).stem, **case}
+    named |= {"subject": str(source.set.get("subject", 0)), "orientation": str(source.orientation or 0)}
+    return named | source.overridden
 
 
 def _scans(source: Simulated | Measured) -> list[Dataset]:
