@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ended; the same for all commands."""
+    """How a command ended; the same for all commands. If several apply, the order of precedence is 2, 4, 1, 3."""
 
     OK = 0
     WORSE = 1
@@ -17,16 +17,6 @@ class ExitCode(IntEnum):
     """A result is as good as before, but takes more time or memory than it may."""
     FAILED = 4
     """Something failed or is missing: chains or datasets of a study, a step, a method that cannot be loaded."""
-
-
-PRECEDENCE = (ExitCode.USAGE, ExitCode.FAILED, ExitCode.WORSE, ExitCode.SLOWER)
-"""Which code is returned where several hold."""
-
-
-def combined_exit_code(codes: Iterable[ExitCode]) -> ExitCode:
-    """Return the code that stands for several, by `PRECEDENCE`."""
-    found = set(codes)
-    return next((code for code in PRECEDENCE if code in found), ExitCode.OK)
 
 
 def suggest(name: object, choices: Iterable[str], lead: str = "there are") -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TIME_LIMIT = 60.0
-"""s, for importing a module."""
+"""s, for importing a module; assumed, PyTorch takes some ten on a cold disk."""
 
 
 def how_it_ended(code: int) -> str:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from qsmbench.errors import FailedError
@@ -35,7 +35,7 @@ def is_child() -> bool:
     """Whether this process is the child; it then ends if its parent does."""
     if os.environ.get(_PARENT) != str(os.getppid()):
         return False
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent(os.getppid())
     return True
 
 
@@ -100,7 +100,20 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         sys.stderr.write("\x1b[?25h")  # a progress bar hides the cursor
 
 
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+def end_with_parent(parent: int, clean_up: Callable[[], object] = lambda: None) -> None:
+    """End this process and its group soon after its parent, in a thread that watches it.
+
+    Args:
+        parent: process id of the parent.
+        clean_up: what to do before.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        clean_up()
+        if os.getpgrp() == os.getpid():  # else the group is somebody else's
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -154,6 +154,11 @@ def orientation_folder(i: int) -> str:
     return f"orientation-{i}" if i else ""
 
 
+def further_orientations(scan: Path) -> list[str]:
+    """Return the names of the folders of a scan's further orientations, in their order."""
+    return sorted((f.name for f in scan.glob("orientation-*")), key=lambda name: int(name.rpartition("-")[2]))
+
+
 def make_folder(folder: Path) -> None:
     """Make `folder` and its parents.
 

@@ -23,9 +23,13 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Spec:
-    """Base of all specifications."""
+    """Base of all specifications.
+
+    `kind` names it; `gathers` tells that a job does without those results before it that are missing.
+    """
 
     kind: ClassVar[str]
+    gathers: ClassVar[bool] = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
@@ -120,6 +124,7 @@ class CommonSpec(Spec):
     """The results of all chains on one dataset, scored on the voxels that they share."""
 
     kind: ClassVar[str] = "common"
+    gathers: ClassVar[bool] = True
     scores: list[dict[str, Any]]
 
 
@@ -128,6 +133,7 @@ class PicturesSpec(Spec):
     """The pictures of the results of all chains on one dataset."""
 
     kind: ClassVar[str] = "pictures"
+    gathers: ClassVar[bool] = True
     scores: list[dict[str, Any]]
 
 
@@ -191,6 +197,7 @@ class TablesSpec(Spec):
     """
 
     kind: ClassVar[str] = "tables"
+    gathers: ClassVar[bool] = True
     study: str
     datasets: list[dict[str, Any]]
     chains: list[str]
@@ -210,6 +217,7 @@ class ReportSpec(Spec):
     """
 
     kind: ClassVar[str] = "report"
+    gathers: ClassVar[bool] = True
     study: str
     config: str
     origins: dict[str, str]

@@ -6,11 +6,8 @@ The wrapper validates, the method computes.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +24,7 @@ from qsmbench.ops.arrays.array import to_device, to_numpy
 from qsmbench.run import registry
 from qsmbench.run.specs import StepSpec
 from qsmbench.run.step import OUTCOME_FILE
+from qsmbench.supervise import end_with_parent
 
 CONTROL = "control"
 """The reference of a method that bounds the tables, and is asked for no reconstruction."""
@@ -171,16 +169,6 @@ def run(spec: StepSpec) -> dict[str, Any]:
     return {**outcome, "details": details}
 
 
-def _die_with(parent: int, scratch: str) -> None:
-    """End this process and what it started soon after its parent: a killed study leaves nothing, running or on disk."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    shutil.rmtree(scratch, ignore_errors=True)
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    os._exit(1)
-
-
 def _plain(value: Any) -> Any:
     """A value that JSON does not know: a number of NumPy as Python's, anything else as text."""
     return value.item() if isinstance(value, np.generic) else str(value)
@@ -189,7 +177,8 @@ def _plain(value: Any) -> Any:
 def main() -> None:
     """Entry point of the worker process: the specification as JSON, the process that it serves, and its TMPDIR."""
     spec = StepSpec.from_json(json.loads(sys.argv[1]), "step")
-    threading.Thread(target=_die_with, args=(int(sys.argv[2]), sys.argv[3]), daemon=True).start()
+    # a killed study leaves nothing, running or on disk
+    end_with_parent(int(sys.argv[2]), lambda: shutil.rmtree(sys.argv[3], ignore_errors=True))
     (Path(sys.argv[3]) / OUTCOME_FILE).write_text(json.dumps(run(spec), default=_plain))
 
 

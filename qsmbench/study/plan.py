@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from qsmbench import metrics
+from qsmbench.analysis.results import ORIGINS_FILE
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
 from qsmbench.data.bids import megre_files
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
@@ -57,8 +58,8 @@ SCORED_WITH = ("mask", "labels", "local_field")
 """Artifacts that every score is made with."""
 
 MACHINERY = {
-    PACKAGE / name
-    for name in ("run/specs.py", "run/step.py", "run/registry.py", "dependencies.py", "probe.py", "errors.py")
+    *(PACKAGE / "run" / name for name in ("specs.py", "step.py", "registry.py")),
+    *(PACKAGE / name for name in ("dependencies.py", "probe.py", "supervise.py", "errors.py")),
 }
 """What changes no result: it passes on what a job is to do, finds the code for it, or says what is wrong."""
 
@@ -469,7 +470,7 @@ class Plan:
             "",
             spec,
             self.report,
-            ["report", "config.yaml", "versions.json", "origins.json"],
+            ["report", "config.yaml", "versions.json", ORIGINS_FILE],
             settings=settings,
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / "report.py", *metrics.files()],

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.bids import is_bids
-from qsmbench.data.folders import PARAMS_FILE, make_folder, present, read_json, read_of, read_params
+from qsmbench.data.folders import (
+    PARAMS_FILE,
+    further_orientations,
+    make_folder,
+    present,
+    read_json,
+    read_of,
+    read_params,
+)
 from qsmbench.errors import FailedError, QsmbenchError
 from qsmbench.run import chains, step
 from qsmbench.run.chains import Limits, Places, Use
@@ -68,7 +76,7 @@ def reconstruct(
     _check_scan(scan)
     places = _places(out / "steps", scan, truth)
     turned = chains.over_orientations(steps)
-    further = sorted((f.name for f in scan.glob("orientation-*")), key=lambda name: int(name.rpartition("-")[2]))
+    further = further_orientations(scan)
     for s in steps:
         record = step.run(s.spec(places, limits, orientations=further, each=s.chain in turned))
         if not record.ok:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from qsmbench import metrics
-from qsmbench.data.folders import present, read_json
+from qsmbench.data.folders import further_orientations, present, read_json
 from qsmbench.errors import FailedError, QsmbenchError, suggest
 from qsmbench.run import chains, step
 from qsmbench.run.chains import Limits, Places, Step, Use
@@ -107,7 +107,7 @@ class _Development:
         self.places = Places(work, folder / "scan", folder / "truth")
         self.last, self.limits = steps[-1], limits
         self.turned = chains.over_orientations(steps)
-        self.further = sorted(f.name for f in self.places.scan.glob("orientation-*"))
+        self.further = further_orientations(self.places.scan)
 
     def run(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]]) -> None:
         for s in steps:

@@ -25,14 +25,12 @@ class Outcome:
     """What came of a study.
 
     Attributes:
-        ran: jobs that were run.
         datasets: names of the datasets that could not be made, with the reason.
         chains: chains that gave nothing because something failed, as pairs of dataset and chain, with the reason.
         skipped: the same, of those that were left out for a stated reason.
         broken: other jobs that failed or left no record, with the reason.
     """
 
-    ran: int = 0
     datasets: dict[str, str] = field(default_factory=dict)
     chains: dict[tuple[str, str], str] = field(default_factory=dict)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -93,7 +91,7 @@ def run(
         waiting = plan.prepare(force=force, rerun=rerun)
         if waiting:
             _snakemake(plan, cores)
-        return outcome(plan, len(waiting))
+        return outcome(plan)
 
 
 def _key(study: Study) -> str:
@@ -121,9 +119,9 @@ def _snakemake(plan: Plan, cores: int) -> None:
         return
 
 
-def outcome(plan: Plan, ran: int) -> Outcome:
+def outcome(plan: Plan) -> Outcome:
     """Read off the records what came of a study."""
-    found = Outcome(ran)
+    found = Outcome()
     records = plan.records()
     for dataset in plan.datasets:
         scan = records[str(plan.scan(dataset))]

@@ -24,8 +24,9 @@ from typing import Any
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.probe import how_it_ended
-from qsmbench.run.specs import RUN_FILE, Job, Record, StepSpec, read_job, read_record, to_spec, write_spec
+from qsmbench.run.specs import KINDS, RUN_FILE, Job, Record, StepSpec, read_job, read_record, to_spec, write_spec
 from qsmbench.study.freshness import MAKING, canonical, former, made_from
+from qsmbench.supervise import end_with_parent
 
 OUTCOME = "outcome.json"
 """What the child says of its task, in the job's own folder."""
@@ -90,7 +91,7 @@ def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
 
     What gathers the results of others (common, pictures, tables, report) goes on without those that there are not.
     """
-    if job.spec["kind"] in ("common", "pictures", "tables", "report"):
+    if KINDS[job.spec["kind"]].gathers:
         return None
     for path, record in records.items():
         if record.ok:
@@ -143,17 +144,10 @@ def _wait(child: int, parent: int, time_limit: float | None) -> int | None:
 
 def _child(spec: Any, folder: Path, parent: int) -> None:
     """Do the task and write its outcome; never returns."""
-    import threading
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-
     code = 1
     try:
         os.setsid()
-        threading.Thread(target=watch, daemon=True).start()
+        end_with_parent(parent)
         outcome = _task(spec, folder / PRODUCTS)
         (folder / OUTCOME).write_text(json.dumps(outcome))
         code = 0
