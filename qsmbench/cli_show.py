@@ -113,9 +113,9 @@ def show_scores(file: Path) -> None:
     failed: dict[str, list[str]] = {}
     for row in scores[scores["metric"] == "status"].itertuples():
         failed.setdefault(f"{row.chain} on {{}}: {plain(row.reason)}", []).append(str(row.dataset))
-    for told, datasets in failed.items():
+    for line, datasets in failed.items():
         where = datasets[0] if len(datasets) == 1 else f"{len(datasets)} datasets"
-        console.print("  " + told.replace("{}", where, 1), soft_wrap=True)
+        console.print("  " + line.replace("{}", where, 1), soft_wrap=True)
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:

@@ -1,7 +1,7 @@
 """Run this command in a child process, so that nothing that happens in there can end it unnoticed.
 
 The parent waits, and ends the child and all that belongs to it when it is interrupted or terminated. It knows whether
-the child came to its own end: others' code may exit, crash or hang where it is imported or run.
+the child finished normally: third-party code may exit, crash or hang where it is imported or run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def is_child() -> bool:
 
 
 def done(code: int) -> None:
-    """Tell the parent that the child comes to its own end, with this exit code."""
+    """Tell the parent that the child finishes normally, with this exit code."""
     pipe = os.environ.get(_PIPE)
     if pipe and os.environ.get(_PARENT) == str(os.getppid()):
         with contextlib.suppress(OSError, ValueError):
@@ -51,7 +51,7 @@ def run_in_child(arguments: Sequence[str], *, time_limit: float | None = None) -
     """Run `qsmbench` with some arguments in a child process, and exit with its exit code.
 
     Raises:
-        FailedError: the child did not come to its own end, or took longer than `time_limit` [s].
+        FailedError: the child did not finish normally, or took longer than `time_limit` [s].
         Interrupted: a signal ended the command.
     """
     reading, writing = os.pipe()
@@ -75,9 +75,9 @@ def run_in_child(arguments: Sequence[str], *, time_limit: float | None = None) -
         for number, handler in previous.items():
             signal.signal(number, handler)
     os.set_blocking(reading, False)
-    with open(reading, "rb") as said:  # noqa: PTH123  # a pipe
-        own_end = bool(said.read())
-    if not own_end:
+    with open(reading, "rb") as pipe:  # noqa: PTH123  # a pipe
+        finished = bool(pipe.read())
+    if not finished:
         raise FailedError(f"others' code ended the command before it was done ({how_it_ended(code)})")
     sys.exit(code)
 
@@ -92,7 +92,7 @@ def _raise(number: int, _: Any) -> NoReturn:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child's process group. What has a group of its own ends by itself, since it watches its parent."""
+    """Kill the child's process group. Processes with a group of their own watch their parent and end."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -1,4 +1,4 @@
-"""What a method of others is, asked of a process that imports it; see `run.describe`."""
+"""The description of a third-party method, obtained from a process that imports it; see `run.describe`."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from qsmbench.probe import how_it_ended
 from qsmbench.run.specs import RUN_FILE, Record, StepSpec, write_spec
 
 OUTCOME_FILE = "outcome.json"
-"""What the worker says of its run, in its TMPDIR."""
+"""The file in which the worker reports on its run, in its TMPDIR."""
 
 WATCH = 0.05
 """How often memory is looked at [s]: a method fills some 100 MiB in that time."""
@@ -94,9 +94,9 @@ def _outcome(end: int | tuple[str, str], scratch: Path, log: Path) -> dict[str, 
             return outcome
     reason = f"crashed: {how_it_ended(end)}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    told = f"{reason} ({last[0][:200]})" if last else reason
-    # whom the system kills for want of memory may fare better another time
-    return {"status": "failed", "reason": told, "transient": end == -signal.SIGKILL}
+    reason = f"{reason} ({last[0][:200]})" if last else reason
+    # the system kills processes when memory runs out, which another run may not meet
+    return {"status": "failed", "reason": reason, "transient": end == -signal.SIGKILL}
 
 
 def _wait(worker: subprocess.Popen[bytes], family: Family, spec: StepSpec) -> int | tuple[str, str]:

@@ -27,7 +27,7 @@ from qsmbench.run.step import OUTCOME_FILE
 from qsmbench.supervise import end_with_parent
 
 CONTROL = "control"
-"""The reference of a method that bounds the tables, and is asked for no reconstruction."""
+"""The reference of a method that bounds the tables, and reconstructs nothing."""
 
 
 def gather(

@@ -88,7 +88,7 @@ class Study(Model):
             return Use(variant.use or name, variant.set)
         tuned = read_tuned(variant.tuned)
         return Use(
-            variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}, {tuned.told}"
+            variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}, {tuned.summary}"
         )
 
     def steps(self, chain: str) -> list[Step]:

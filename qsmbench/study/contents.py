@@ -62,7 +62,7 @@ class Contents:
         return str(known[-1])
 
     def save(self) -> None:
-        """Keep the digests that were asked for since the start, and no others."""
+        """Write the digests that were used since the start, and no others."""
         partial = self.memory.with_name(self.memory.name + ".part")
         partial.write_text(json.dumps(self._used))
         partial.replace(self.memory)

@@ -32,7 +32,7 @@ class Simulated(Model):
         return list(range(len(protocol.orientations))) if self.orientation == "all" else [self.orientation or 0]
 
     def scans(self) -> list[dict[str, Any]]:
-        """What each scan is made from, by which it can be told from others."""
+        """What each scan is made from, which distinguishes it from others."""
         same = self.model_dump(mode="json", include={"phantom", "protocol", "set", "set_protocol"})
         return [{**same, "seed": seed} for seed in self.seeds]
 

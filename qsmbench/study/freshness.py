@@ -1,4 +1,4 @@
-"""What of a study is up to date, told by the study's folder alone.
+"""Which results of a study are up to date, decided from the study's folder alone.
 
 Each job leaves a record of what its result was made from: settings, code, versions of packages, and the content of its
 inputs. A job is run again if and only if one of them has changed, or a product has. Neither modification times nor
@@ -28,7 +28,7 @@ MAKING = ".making-"
 
 
 def former(record: Path) -> Path:
-    """Return where a record is kept that is out of date, or may be."""
+    """Return the place of a record that is, or may be, out of date."""
     return record.with_name(f"{record.stem}.former.json")
 
 

@@ -541,8 +541,8 @@ def _is_ours(file: Path) -> bool:
 def _row(artifact: str, *, drawn: bool) -> dict[str, Any]:
     """What the artifact table says of an artifact that a result can depend on."""
     row = ARTIFACTS[artifact]
-    said = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "truth", "unscored")}
-    return {**said, "scale": str(row.scale)} if drawn else said
+    fields = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "truth", "unscored")}
+    return {**fields, "scale": str(row.scale)} if drawn else fields
 
 
 def _scan_files() -> list[str]:

@@ -51,7 +51,7 @@ def reconstruct(
         settings: by method name.
         methods: what a name in the chain stands for: another method or a path; see `registry.find`.
         limits: of each step.
-        note: is told in a line what happens.
+        note: receives a line about each step.
 
     Raises:
         QsmbenchError: the chain does not fit, the scan is not legal, or a step gave nothing.
@@ -60,8 +60,8 @@ def reconstruct(
     for option, names in (("--set {}.…", given), ("--method {}=…", named)):
         idle = [name for name in names if name not in chain.split(".")]
         if idle:
-            told = option.format(idle[0])
-            raise QsmbenchError(f"{told}: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}")
+            shown = option.format(idle[0])
+            raise QsmbenchError(f"{shown}: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}")
     steps = chains.steps(
         chain, lambda name: Use(named.get(name, name), given.get(name, {})), container=limits.container
     )
@@ -118,7 +118,7 @@ def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
 
 
 def _check_scan(scan: Path) -> None:
-    """Read all that lies in a scan folder, so that what is wrong is said before anything runs."""
+    """Read all that lies in a scan folder, so that an error is reported before anything runs."""
     if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
         raise QsmbenchError(f"{scan}: is no scan, but holds one; name {scan / 'scan'}")
     params = read_params(scan)

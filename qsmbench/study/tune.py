@@ -42,7 +42,7 @@ def tune(
         span: ratio of the largest to the smallest value that is tried; the default is in the middle.
         trials: how many values are tried, the default included.
         limits: of each step.
-        note: is told in a line what happens.
+        note: receives a line about each trial.
 
     Raises:
         QsmbenchError: there is no such setting or metric, a folder is not a simulated scan, or a step gave nothing.
@@ -67,7 +67,7 @@ def tune(
             run.run(steps[:at], {})
 
         def distance(logarithm: float) -> float:
-            value = float(np.exp(logarithm))
+            value = _like(default, float(np.exp(logarithm)))
             tried[value] = float(np.mean([run.score(steps[at:], {name: {key: value}}, metric) for run in runs]))
             note(f"{setting} = {value:.4g}: {metric} {tried[value]:.4g}")
             return judge.distance(tried[value])
@@ -77,14 +77,19 @@ def tune(
         search = {"maxiter": max(trials - 1, 1), "xatol": 0.05}
         minimize_scalar(distance, bounds=(middle - half, middle + half), method="bounded", options=search)
     best = min(tried, key=lambda value: judge.distance(tried[value]))
-    told = Development(
+    development = Development(
         chain=chain,
         metric=metric,
         default=next(iter(tried.values())),
         tuned=tried[best],
         data=[_origin(f) for f in data],
     )
-    return Tuned(use=name, set={key: float(f"{best:.4g}")}, development=told)
+    return Tuned(use=name, set={key: _like(default, float(f"{best:.4g}"))}, development=development)
+
+
+def _like(default: float, value: float) -> float:
+    """A value of a setting: a whole number where the default is one."""
+    return max(round(value), 1) if isinstance(default, int) else value
 
 
 def _check_data(data: Sequence[Path], chain: str) -> None:

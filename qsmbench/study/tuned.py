@@ -30,11 +30,11 @@ class Tuned(Model):
     """A YAML that `qsmbench tune` writes, and that a study's methods may name under `tuned`."""
 
     use: str
-    set: dict[str, float]
+    set: dict[str, int | float]
     development: Development
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What it was tuned for, and on, in a few words."""
         scans = [
             " ".join([Path(str(d.get("phantom"))).stem, Path(str(d.get("protocol"))).stem, f"seed {d.get('seed')}"])

@@ -99,7 +99,7 @@ def _key(study: Study) -> str:
 
 
 def _snakemake(plan: Plan, cores: int) -> None:
-    """Run what is missing. Whether it was made is told by the records, not by Snakemake."""
+    """Run what is missing. The records, not Snakemake, tell whether it was made."""
     from snakemake.cli import main
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 

@@ -88,3 +88,11 @@ def test_there_is_no_such_setting(setting, message, data):
 def test_what_is_no_development_data(tmp_path):
     with pytest.raises(QsmbenchError, match="holds no scan and truth"):
         tune("truth.l2", "l2.regularisation", [tmp_path], limits=LIMITS, note=print)
+
+
+def test_a_count_stays_a_whole_number(data):
+    """A study refuses 40.3 iterations, so that none are tried or written."""
+    lines = []
+    tuned = tune("truth.cgls", "cgls.max_iterations", [data], trials=3, span=4, limits=LIMITS, note=lines.append)
+    assert all(isinstance(value, int) for value in tuned.set.values())
+    assert all(float(line.split("= ")[1].split(":")[0]).is_integer() for line in lines)

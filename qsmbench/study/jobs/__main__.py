@@ -2,8 +2,8 @@
 
 It never fails because of its task: what went wrong stands in the record, so that one failing method or dataset does not
 stop a study. The task runs in a child process and writes into a folder of its own. When it has ended well, its products
-are moved to their places, and the record last. A job whose study has ended, or that the study has meanwhile described
-otherwise, leaves nothing.
+are moved to their places, and the record last. A job whose study has ended, or whose description has changed in the
+meantime, leaves nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from qsmbench.study.freshness import MAKING, canonical, former, made_from
 from qsmbench.supervise import end_with_parent
 
 OUTCOME = "outcome.json"
-"""What the child says of its task, in the job's own folder."""
+"""The file in which the child reports on its task, in the job's own folder."""
 
 PRODUCTS = "products"
 """Where the child writes to, within the job's own folder."""
@@ -87,9 +87,9 @@ def _result(job: Job, records: dict[str, Record], folder: Path) -> Record:
 
 
 def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
-    """Why the job cannot be done because of one before it, if so.
+    """The record of a job that cannot be done because one before it failed; None if it can.
 
-    What gathers the results of others (common, pictures, tables, report) goes on without those that there are not.
+    Jobs that gather the results of others do without those that are missing.
     """
     if KINDS[job.spec["kind"]].gathers:
         return None
