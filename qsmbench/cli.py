@@ -28,7 +28,7 @@ Container = Annotated[
     str, typer.Option(help="where folders of others' code run: none, bubblewrap, docker, podman or apptainer")
 ]
 Device = Annotated[str, typer.Option(help="where portable methods compute: numpy, cupy, torch, torch:cuda …")]
-Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="set a key anew; repeatable")]
+Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key; repeatable")]
 
 
 def main() -> None:
@@ -143,7 +143,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="seed of the noise")] = 0,
     set_: Setting = None,
     set_protocol: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="set a key of the protocol anew; repeatable")
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="override a key of the protocol; repeatable")
     ] = None,
     orientation: Annotated[int | None, typer.Option(min=0, help="one of the protocol's; by default all")] = None,
     format_: Annotated[str, typer.Option("--format", help="artifacts or bids")] = "artifacts",
@@ -157,7 +157,7 @@ def simulate(
     from qsmbench.typed_yaml import check
 
     if format_ not in ("artifacts", "bids"):
-        raise QsmbenchError(f"--format is {format_!r}; legal are artifacts, bids")
+        raise QsmbenchError(f"--format is {format_!r}; choose from artifacts, bids")
     content: dict[str, Any] = {"phantom": phantom, "protocol": protocol, "seeds": [seed], "orientation": orientation}
     content |= {"set": _settings(set_), "set_protocol": _settings(set_protocol)}
     source = check(content, Simulated, "simulate")
@@ -316,7 +316,7 @@ def list_(
 ) -> None:
     """List what there is: a line each, the name first."""
     if what not in LISTS:
-        raise QsmbenchError(f"cannot list {what!r}; legal are {', '.join(LISTS)}")
+        raise QsmbenchError(f"cannot list {what!r}; choose from {', '.join(LISTS)}")
     rows = LISTS[what]()
     width = max(len(name) for name, _ in rows)
     for name, text in rows:

@@ -1,6 +1,6 @@
 """Compiled loops, kept on disk until any of the code changes that they are made from.
 
-By itself numba compiles a kept loop anew only when the size or the time of the loop's own file changes. A loop that
+By itself numba recompiles a kept loop only when the size or the time of the loop's own file changes. A loop that
 calls one of another file, or takes a constant from there, would go on with the old one, and so would a file whose new
 content has an old time.
 """

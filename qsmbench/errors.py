@@ -19,12 +19,12 @@ class ExitCode(IntEnum):
     """Something failed or is missing: chains or datasets of a study, a step, a method that cannot be loaded."""
 
 
-def suggest(name: object, choices: Iterable[str], lead: str = "there are") -> str:
+def suggest(name: object, choices: Iterable[str]) -> str:
     """Return the choices in place of an unknown name, and the one that was probably meant."""
     known = list(choices)
     close = get_close_matches(str(name), known, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
-    return f"{lead} {', '.join(known) or 'none'}{meant}"
+    return f"choose from {', '.join(known)}{meant}" if known else "there are none"
 
 
 class QsmbenchError(ValueError):

@@ -221,7 +221,7 @@ def method(
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:
             legal = ", ".join([*ARTIFACTS, *PARAMETERS])
-            raise TypeError(f"method {declared.name}: {unknown[0]!r} is no artifact; there are {legal}")
+            raise TypeError(f"method {declared.name}: {unknown[0]!r} is no artifact; choose from {legal}")
         missing = [n for n, default in declared.settings.items() if default is inspect.Parameter.empty]
         if missing:
             raise TypeError(f"method {declared.name}: the setting {missing[0]!r} has no default")

@@ -77,7 +77,7 @@ def check(content: dict[str, Any], model: type[M], where: str) -> M:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a validation, in one line: key, value, what is legal."""
+    """The first problem of a validation, in one line: key, value, what is accepted."""
     problem = error.errors(include_url=False)[0]
     innermost, path = model, []
     for part in problem["loc"]:
@@ -92,7 +92,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         innermost = next(iter(_models(inner.annotation)), innermost) if inner else innermost
     key = ".".join(path) or "the file"
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {suggest(path[-1], innermost.model_fields, 'legal are')}"
+        return f"unknown key {key!r}; {suggest(path[-1], innermost.model_fields)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     return refused(key, problem["input"], problem["msg"])

@@ -82,7 +82,7 @@ def test_constants_follow_an_array(move):
 
 
 def test_unknown_devices_are_named():
-    with pytest.raises(QsmbenchError, match=r"device is 'gpu'; legal are numpy, cupy, torch"):
+    with pytest.raises(QsmbenchError, match=r"device is 'gpu'; choose from numpy, cupy, torch"):
         to_device(np.zeros(1), "gpu")
     with pytest.raises(QsmbenchError, match="device is 'cupy', but cupy is not installed"):
         to_device(np.zeros(1), "cupy")

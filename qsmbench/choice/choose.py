@@ -40,7 +40,7 @@ def with_parameter_choice(inner: Method, how: str) -> Method:
         QsmbenchError: there is no such choice, or the method gives it nothing to choose.
     """
     if how not in CHOICES:
-        raise QsmbenchError(f"method {inner.name}+{how}: unknown choice {how!r}; legal are {', '.join(CHOICES)}")
+        raise QsmbenchError(f"method {inner.name}+{how}: unknown choice {how!r}; choose from {', '.join(CHOICES)}")
     if inner.produces[0] != "chi" or "local_field" not in inner.consumes:
         raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} turns no local_field into chi")
     strengths = [n for n in ("regularisation", "threshold") if n in inner.settings]

@@ -90,7 +90,7 @@ def units(trial: Trial) -> Verdict:
     legal = ", ".join(f"{1 / BANDS[n].slope:.2g} to {BANDS[n].slope:g}" for n in worst)
     return Verdict(
         not wrong,
-        f"{_figures('size of the slope', worst)}; legal {legal}",
+        f"{_figures('size of the slope', worst)}; accepted is {legal}",
         _against_truth(_base(trial), render(), wrong),
     )
 

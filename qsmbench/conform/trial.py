@@ -47,7 +47,7 @@ class Trial:
 
         Args:
             scene: to run on.
-            again: run anew, whatever is kept.
+            again: run again even if a result is kept.
 
         Raises:
             NotApplicable: the method says that it cannot run on this scene.

@@ -101,7 +101,7 @@ def _choose(folder: Path, entity: str, label: str | None) -> Path:
         raise QsmbenchError(f"{folder}: holds no folder {entity}-…; it is not a BIDS dataset")
     wanted = f"{entity}-{label}" if label else there[0]
     if wanted not in there:
-        raise QsmbenchError(f"{folder}: has no {wanted}; there are {', '.join(there)}")
+        raise QsmbenchError(f"{folder}: has no {wanted}; choose from {', '.join(there)}")
     return folder / wanted
 
 

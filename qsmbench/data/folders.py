@@ -60,7 +60,7 @@ def read_params(folder: Path) -> Params:
     """Read `params.json` and the grid of the mask (or of any other volume) in `folder`.
 
     Raises:
-        QsmbenchError: a key is missing or illegal, or `voxel_size` contradicts the volume.
+        QsmbenchError: a key is missing or invalid, or `voxel_size` contradicts the volume.
     """
     path = folder / PARAMS_FILE
     content = read_json(path)

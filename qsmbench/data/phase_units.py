@@ -40,7 +40,7 @@ def to_radians(phase: np.ndarray, where: str) -> tuple[np.ndarray, str | None]:
         scale, name = np.pi / 4096, "scanner units −4096…4095"
     if not name:
         raise QsmbenchError(
-            f"{where}: phase spans {low:.5g} … {high:.5g}; legal are radians (−π…π or 0…2π), "
+            f"{where}: phase spans {low:.5g} … {high:.5g}; it must be in radians (−π…π or 0…2π), "
             "scanner units (0…4095 or −4096…4095) and milliradians"
         )
     rescaled = phase.astype(np.float32) * np.float32(scale) + np.float32(offset)

@@ -64,6 +64,6 @@ def read_provenance(path: Path) -> list[SourcedValue]:
     with path.open(newline="", encoding="utf-8") as file:
         table = csv.DictReader(file, dialect="excel-tab")
         if tuple(table.fieldnames or ()) != COLUMNS:
-            raise QsmbenchError(f"{path}: columns are {table.fieldnames}; legal are {', '.join(COLUMNS)}")
+            raise QsmbenchError(f"{path}: columns are {table.fieldnames}; choose from {', '.join(COLUMNS)}")
         rows: list[dict[str, Any]] = [{**row, "assumed": row["assumed"] == "yes"} for row in table]
     return [SourcedValue(**row) for row in rows]

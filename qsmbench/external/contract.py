@@ -83,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
     content = read_yaml(path)
     stage = content.get("stage")
     if stage not in STAGES:
-        raise QsmbenchError(f"{path}: stage is {stage!r}; legal are {', '.join(STAGES)}")
+        raise QsmbenchError(f"{path}: stage is {stage!r}; choose from {', '.join(STAGES)}")
     required, optional = _inputs(path, content, STAGES[stage])
     run = content.get("run", "bash run.sh")
     if not isinstance(run, str) or not run.strip():
@@ -122,7 +122,7 @@ def _names(path: Path, key: str, value: Any) -> list[str]:
         raise QsmbenchError(f"{path}: {key} is {names!r}; it must be a list of artifacts")
     for name in names:
         if name not in NAMES and name != PARAMS:
-            raise QsmbenchError(f"{path}: {key} holds {name!r}; legal are {', '.join([*NAMES, PARAMS])}")
+            raise QsmbenchError(f"{path}: {key} holds {name!r}; choose from {', '.join([*NAMES, PARAMS])}")
     return [n for n in names if n != PARAMS]
 
 

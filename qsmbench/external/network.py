@@ -33,7 +33,7 @@ class Channel(Model):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in ARTIFACTS:
-            raise ValueError(f"there are {', '.join(ARTIFACTS)}")
+            raise ValueError(f"choose from {', '.join(ARTIFACTS)}")
         return name
 
 
@@ -80,7 +80,7 @@ def load(path: Path) -> ExternalMethod:
     """The network that a YAML file describes; see `Description` for its keys.
 
     Raises:
-        QsmbenchError: the file is missing or illegal, or its model is not there.
+        QsmbenchError: the file is missing or invalid, or its model is not there.
     """
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file; a method's path must name the YAML of a network")

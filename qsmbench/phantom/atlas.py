@@ -60,7 +60,7 @@ class Atlas:
             QsmbenchError: there is none of that name.
         """
         if name not in self.index:
-            raise QsmbenchError(f"{self.where}: region {name!r} is unknown; there are {', '.join(self.index)}")
+            raise QsmbenchError(f"{self.where}: region {name!r} is unknown; choose from {', '.join(self.index)}")
         return self.index[name]
 
     def scatter(

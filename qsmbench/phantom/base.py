@@ -46,7 +46,7 @@ class Phantom(ABC):
         description: the content of its file.
         described_in: the phantom's file, and that of the scenario if there is one.
         case: that of the scenario, if there is one.
-        overridden: dotted keys of the description that the user set anew.
+        overridden: dotted keys of the description that the user overrode.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Phantom(ABC):
             regions = (source.region, *((source.in_,) if isinstance(source.in_, str) else source.in_ or ()))
             for name in regions:
                 if name is not None and name not in names:
-                    raise QsmbenchError(f"{self.path}: region {name!r} is unknown; there are {', '.join(names)}")
+                    raise QsmbenchError(f"{self.path}: region {name!r} is unknown; choose from {', '.join(names)}")
 
     def render(self, grid: Grid, b0: float) -> Properties:
         """Render the properties of the object on `grid` at `b0` [T].
@@ -177,7 +177,7 @@ class Phantom(ABC):
     def _origin(self, key: str, assumed: bool = False) -> Origin:
         """Return the origin of the value at a `key` of the description, `assumed` or not if it is the phantom's own."""
         if any(key == o or key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in self.overridden):
-            return Origin("set anew", False, "user")
+            return Origin("overridden", False, "user")
         if self.case and key.split(".")[0] in self.case.changes:
             return Origin(f"scenario {self.name}: {self.case.scenario.source}", self.case.scenario.assumed, "scenario")
         return Origin(self.path.name, assumed, "phantom")

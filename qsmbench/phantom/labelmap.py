@@ -55,7 +55,7 @@ class LabelPhantom(Phantom):
         if values.ndim != 3 or not np.array_equal(values, np.round(values)):
             raise QsmbenchError(f"{path}: an image of labels must have 3 axes and whole numbers")
         if values.min() < 0 or values.max() > 255:
-            raise QsmbenchError(f"{path}: labels run from {values.min():g} to {values.max():g}; legal are 0…255")
+            raise QsmbenchError(f"{path}: labels run from {values.min():g} to {values.max():g}; they must be 0…255")
         return values.astype(np.uint8), affine
 
     @cached_property

@@ -229,7 +229,7 @@ class ShapePhantom(Phantom):
         """The person's veins, where they lie in the template; none if the description has none.
 
         Raises:
-            QsmbenchError: their description is missing or illegal.
+            QsmbenchError: their description is missing or invalid.
         """
         if self.description.vessels is None:
             return []

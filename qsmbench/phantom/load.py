@@ -37,7 +37,7 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
             parameters go by their bare names, such as `radius`, and a scenario's case by `case`.
 
     Raises:
-        QsmbenchError: no such phantom, an unknown key or an illegal value.
+        QsmbenchError: no such phantom, an unknown key or an invalid value.
     """
     path, overrides = _path(str(name_or_path)), dict(overrides or {})
     content = read_yaml(path)
@@ -127,7 +127,7 @@ def _substitute(node: Any, parameters: dict[str, Any], path: Path) -> Any:
     if isinstance(node, str) and node.lstrip("-").startswith("$"):
         name = node.lstrip("-")[1:]
         if name not in parameters:
-            raise QsmbenchError(f"{path}: ${name} is no parameter; there are {', '.join(parameters) or 'none'}")
+            raise QsmbenchError(f"{path}: ${name} is no parameter; choose from {', '.join(parameters) or 'none'}")
         return -parameters[name] if node.startswith("-") else parameters[name]
     return node
 
@@ -136,16 +136,16 @@ _KINDS = ("shapes", "labelmap")
 
 
 def _first(error: ValidationError, content: dict[str, Any]) -> str:
-    """Return the first error in one line: key, value, what is legal."""
+    """Return the first error in one line: key, value, what is accepted."""
     first = error.errors()[0]
     key = ".".join(str(p) for p in first["loc"] if p not in _KINDS) or "the file"
     if first["type"] == "extra_forbidden":
         unknown = f"{key} is unknown (value {first['input']!r})"
         if "." in key:
-            return f"{unknown}; see the other phantoms for the legal keys"
+            return f"{unknown}; see the other phantoms for the accepted keys"
         description = LabelDescription if content.get("kind") == "labelmap" else ShapesDescription
         keys = [*description.model_fields, *(content.get("parameters") or {})]
-        return f"{unknown}; {suggest(key, keys, 'legal are')}"
+        return f"{unknown}; {suggest(key, keys)}"
     if first["type"] == "missing":
         return f"{key} is missing"
     return refused(key, first["input"], first["msg"])

@@ -101,7 +101,7 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
         FailedError: it cannot be imported, or its file declares no method of that name.
     """
     if container not in get_args(Container):
-        raise QsmbenchError(f"container is {container!r}; legal are {', '.join(get_args(Container))}")
+        raise QsmbenchError(f"container is {container!r}; choose from {', '.join(get_args(Container))}")
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))

@@ -31,7 +31,7 @@ def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> No
     ours = method.source.is_relative_to(_OURS)
     for key, value in settings.items():
         if key not in method.settings:
-            raise QsmbenchError(f"method {name}: unknown setting {key!r}; {suggest(key, method.settings, 'legal are')}")
+            raise QsmbenchError(f"method {name}: unknown setting {key!r}; {suggest(key, method.settings)}")
         wrong = _wrong(value, method.settings[key], ours=ours)
         if wrong:
             raise QsmbenchError(f"method {name}: {key} is {value!r}; it must be {wrong}")

@@ -38,7 +38,7 @@ def write_start(name: str, folder: Path, *, produces: str, source: str | None = 
     _check_name(name, language)
     for option, artifact in (("--produces", produces), ("--from", source or "chi")):
         if artifact not in ARTIFACTS:
-            raise QsmbenchError(f"{option} is {artifact!r}; legal are {', '.join(ARTIFACTS)}")
+            raise QsmbenchError(f"{option} is {artifact!r}; choose from {', '.join(ARTIFACTS)}")
     source = source or ARTIFACTS[produces].made_from
     if source is None:
         raise QsmbenchError(f"--produces {produces}: say with --from what it is made of")
@@ -64,11 +64,11 @@ def write_start(name: str, folder: Path, *, produces: str, source: str | None = 
 
 def _check_name(name: str, language: str) -> None:
     if language not in LANGUAGES:
-        raise QsmbenchError(f"--language is {language!r}; legal are {', '.join(LANGUAGES)}")
+        raise QsmbenchError(f"--language is {language!r}; choose from {', '.join(LANGUAGES)}")
     pattern = "[a-z][a-z0-9]*" if language == "python" else "[a-z][a-z0-9-]*"
     if not re.fullmatch(pattern, name) or keyword.iskeyword(name):
         more = "" if language == "python" else " and hyphens"
-        raise QsmbenchError(f"{name!r} is no name for a method; legal are small letters, then also digits{more}")
+        raise QsmbenchError(f"{name!r} is no name for a method; use small letters, then also digits{more}")
     if name in registry.names():
         raise QsmbenchError(f"{name!r} is a method already; qsmbench list methods shows all")
 
@@ -81,7 +81,7 @@ def _stage(produces: str, source: str) -> str:
     ]
     if not fitting:
         pairs = [f"{NAMES[s.produces[0]]} from {NAMES[s.consumes[0]]}" for s in STAGES.values()]
-        raise QsmbenchError(f"no stage of the contract makes {produces} from {source}; there are {', '.join(pairs)}")
+        raise QsmbenchError(f"no stage of the contract makes {produces} from {source}; choose from {', '.join(pairs)}")
     return fitting[0]
 
 

@@ -41,7 +41,7 @@ class AcquiredMask(Model):
         if isinstance(content, str | bool):
             word = str(content).lower()
             if word not in WORDS:
-                raise ValueError(f"legal are {', '.join(WORDS)}, or the keys of, erode, holes")
+                raise ValueError(f"choose from {', '.join(WORDS)}, or the keys of, erode, holes")
             return WORDS[word]
         return content
 

@@ -77,7 +77,7 @@ class Protocol(Model):
         if self.readout.distortion and self.readout.bandwidth is None:
             raise ValueError("readout.distortion is true, but readout.bandwidth is null; state it")
         if self.slices and self.readout.axis == "z":
-            raise ValueError("readout.axis is z, but z is the axis of the slices; legal are x, y")
+            raise ValueError("readout.axis is z, but z is the axis of the slices; choose from x, y")
         if self.slices and (self.kspace.fraction[2] != 1 or self.kspace.partial_fourier[2] != 1):
             raise ValueError("kspace is cut along z, but z is the axis of the slices; its third numbers must be 1")
         if self.coils and self.coils.combine == "mcpc" and not whole_turns(self.te):
@@ -92,7 +92,7 @@ class Protocol(Model):
         """
         last = len(self.orientations) - 1
         if not 0 <= index <= last:
-            raise QsmbenchError(f"orientation is {index}; legal are {f'0…{last}' if last else '0'} of this protocol")
+            raise QsmbenchError(f"orientation is {index}; choose from {f'0…{last}' if last else '0'} of this protocol")
 
 
 def protocols() -> dict[str, Path]:
@@ -113,9 +113,9 @@ def protocol_file(name_or_path: str) -> Path:
 
 
 def load_protocol(name_or_path: str, overrides: dict[str, Any] | None = None) -> Protocol:
-    """Load the protocol of a name, or in a YAML file, with some of its keys set anew (`readout.bandwidth: 200`).
+    """Load the protocol of a name, or in a YAML file, with some of its keys overridden (`readout.bandwidth: 200`).
 
     Raises:
-        QsmbenchError: no such protocol, or an illegal key or value.
+        QsmbenchError: no such protocol, or an invalid key or value.
     """
     return load_yaml(protocol_file(name_or_path), Protocol, overrides)

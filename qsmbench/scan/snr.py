@@ -102,7 +102,7 @@ def region_mask(
     wanted = [index for index, region, group in regions if name in (region, group)]
     if not wanted:
         known = sorted({r for _, r, _ in regions} | {g for _, _, g in regions if g})
-        raise QsmbenchError(f"snr.region is {name!r}; there are {', '.join(known)}")
+        raise QsmbenchError(f"snr.region is {name!r}; choose from {', '.join(known)}")
     found = np.isin(labels, wanted) & mask
     if not found.any():
         raise QsmbenchError(f"snr.region is {name!r}; none of it lies in the scan's mask; name another")

@@ -34,7 +34,7 @@ class Variant(Model):
         "of a network; by default the name itself",
     )
     tuned: Path | None = Field(None, description="YAML of `qsmbench tune`, whose method and settings are taken")
-    set: dict[str, Any] = Field({}, description="settings of the method to set anew")
+    set: dict[str, Any] = Field({}, description="settings of the method to override")
 
 
 class Study(Model):
@@ -110,7 +110,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
     """A study from its mapping, with every phantom, protocol and chain checked.
 
     Raises:
-        QsmbenchError: an unknown key, an illegal value, or a chain whose steps do not fit; begins with `where`.
+        QsmbenchError: an unknown key, an invalid value, or a chain whose steps do not fit; begins with `where`.
     """
     study = check(numbers(content), Study, where)
     try:

@@ -20,8 +20,8 @@ class Simulated(Model):
     phantom: str = Field(description="name of a phantom or scenario, or path of its YAML")
     protocol: str = Field(description="name of a protocol, or path of its YAML")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="seeds of the noise")
-    set: dict[str, Any] = Field({}, description="keys of the phantom to set anew, such as voxel_size: 1.5")
-    set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to set anew, such as snr: 50")
+    set: dict[str, Any] = Field({}, description="keys of the phantom to override, such as voxel_size: 1.5")
+    set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to override, such as snr: 50")
     orientation: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
     )

@@ -54,7 +54,7 @@ def reconstruct(
         note: receives a line about each step.
 
     Raises:
-        QsmbenchError: the chain does not fit, the scan is not legal, or a step gave nothing.
+        QsmbenchError: the chain does not fit, the scan is invalid, or a step gave nothing.
     """
     given, named = settings or {}, methods or {}
     for option, names in (("--set {}.…", given), ("--method {}=…", named)):
@@ -181,7 +181,7 @@ def _foreign(out: Path, truth: Path) -> ScoreSpec:
     here = [name for name in (*sources, *others) if (out / ARTIFACTS[name].file).is_file()]
     if not here:
         names = ", ".join(ARTIFACTS[name].file for name in (*sources, *others))
-        raise QsmbenchError(f"{out}: holds neither {CHAIN_FILE} nor a map to score; legal are {names}")
+        raise QsmbenchError(f"{out}: holds neither {CHAIN_FILE} nor a map to score; choose from {names}")
     scored = [name for name in here if name in sources] or here[:1]
     found = present(out)
     return ScoreSpec(

@@ -53,7 +53,7 @@ def tune(
     if at is None or key not in steps[at].method.settings:
         known = [f"{s.chain.rpartition('.')[2]}.{k}" for s in steps for k in s.method.settings]
         raise QsmbenchError(
-            f"setting {setting!r}: chain {chain!r} has no such step and setting; {suggest(setting, known, 'legal are')}"
+            f"setting {setting!r}: chain {chain!r} has no such step and setting; {suggest(setting, known)}"
         )
     default = steps[at].method.settings[key]
     if isinstance(default, bool) or not isinstance(default, int | float) or default <= 0:

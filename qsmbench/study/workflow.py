@@ -69,7 +69,7 @@ def run(
     force: bool = False,
     rerun: Sequence[str] = (),
 ) -> Outcome:
-    """Bring a study up to date; results that are still true are kept.
+    """Bring a study up to date; up-to-date results are reused.
 
     Args:
         study: what to run.
@@ -83,7 +83,7 @@ def run(
     """
     unknown = [chain for chain in rerun if chain not in study.chains]
     if unknown:
-        raise QsmbenchError(f"--rerun {unknown[0]}: the study has no such chain; there are {', '.join(study.chains)}")
+        raise QsmbenchError(f"--rerun {unknown[0]}: the study has no such chain; choose from {', '.join(study.chains)}")
     make_folder(study.folder)
     with _alone(study.folder):
         plan = Plan(study)

@@ -58,7 +58,7 @@ def draw(
     row = ARTIFACTS.get(artifact)
     if row is None or row.scale is None:
         drawable = ", ".join(name for name in ARTIFACTS if can_draw(name))
-        raise QsmbenchError(f"no colour scale for {artifact!r}; there are {drawable}")
+        raise QsmbenchError(f"no colour scale for {artifact!r}; choose from {drawable}")
     estimate, mask = _first_echo(estimate), np.asarray(mask) != 0
     have = mask if support is None else mask & (np.asarray(support) != 0)
     if row.is_mask:

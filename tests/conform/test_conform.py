@@ -224,7 +224,7 @@ def test_settings_reach_the_method():
         next(c.reason for c in conform("tkd", settings) if c.name == "sign") for settings in ({}, {"threshold": 0.4})
     )
     assert plain != thresholded
-    with pytest.raises(QsmbenchError, match="unknown setting 'radius'; legal are threshold"):
+    with pytest.raises(QsmbenchError, match="unknown setting 'radius'; choose from threshold"):
         conform("tkd", {"radius": 3})
     with pytest.raises(QsmbenchError, match="unknown method 'tk'"):
         conform("tk")

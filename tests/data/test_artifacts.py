@@ -130,7 +130,7 @@ def test_scanner_units_are_recognised(small, scan_folder, caplog, scale, offset,
 def test_phase_in_degrees_is_refused(small, scan_folder):
     degrees = np.rad2deg(small["scan"]["phase"])
     folders.write(scan_folder / "scan", {"phase": degrees * 180 / np.abs(degrees).max()}, small["params"].grid)
-    with pytest.raises(QsmbenchError, match="legal are radians"):
+    with pytest.raises(QsmbenchError, match="it must be in radians"):
         folders.read(scan_folder / "scan", "phase")
 
 

@@ -94,7 +94,7 @@ def test_missing_magnitude_echo(dataset):
 
 
 def test_unknown_subject(dataset):
-    with pytest.raises(QsmbenchError, match="has no sub-99; there are sub-01"):
+    with pytest.raises(QsmbenchError, match="has no sub-99; choose from sub-01"):
         read_megre(dataset, subject="99")
 
 

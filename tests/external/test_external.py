@@ -399,11 +399,11 @@ def test_within_the_memory_limit(run):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({"stage": "dipol"}, "algorithm.yml: stage is 'dipol'; legal are field-mapping, bfr, dipole, unwrap"),
-        ({"stage": None}, "stage is None; legal are"),
+        ({"stage": "dipol"}, "algorithm.yml: stage is 'dipol'; choose from field-mapping, bfr, dipole, unwrap"),
+        ({"stage": None}, "stage is None; choose from"),
         (
             {"inputs": ["localfeld"]},
-            "inputs holds 'localfeld'; legal are phase, magnitude, mask, unwrapped, totalfield",
+            "inputs holds 'localfeld'; choose from phase, magnitude, mask, unwrapped, totalfield",
         ),
         ({"inputs": "localfield"}, "inputs is 'localfield'; it must be a list of artifacts"),
         (
@@ -474,7 +474,10 @@ def test_a_folder_in_a_study(tmp_path):
         ),
         ({"memory_limit": 0}, "memory_limit is 0: input should be greater than 0"),
         ({"container": "podman"}, "names no image to run in podman"),
-        ({"methods": {"mine": {"use": str(folder), "set": {"lamda": 2}}}}, "unknown setting 'lamda'; legal are lambda"),
+        (
+            {"methods": {"mine": {"use": str(folder), "set": {"lamda": 2}}}},
+            "unknown setting 'lamda'; choose from lambda",
+        ),
         ({"chains": ["romeo.mine"]}, "mine needs local_field, which no step before it produces"),
     ]:
         with pytest.raises(QsmbenchError, match=message):
@@ -540,7 +543,7 @@ def test_container_images(call):
     assert "library://me/mine:1" in contained(call, "apptainer", "library://me/mine:1")
     assert "--memory" not in contained(call, "docker", "x")
     with pytest.raises(
-        QsmbenchError, match="container is 'lxc'; legal are none, bubblewrap, docker, podman, apptainer"
+        QsmbenchError, match="container is 'lxc'; choose from none, bubblewrap, docker, podman, apptainer"
     ):
         registry.find(str(call.folder), container="lxc")
 
@@ -751,7 +754,7 @@ def test_reconstruct_takes_a_folder(scan_folder, small):
     for more, message in [
         (["--method", "mine"], "--method 'mine': must be NAME=PATH"),
         (["--method", "yours=here"], "--method yours=…: chain 'truth.mine' has no such step; it has truth, mine"),
-        (["--container", "lxc"], "container is 'lxc'; legal are none, bubblewrap, docker, podman, apptainer"),
+        (["--container", "lxc"], "container is 'lxc'; choose from none, bubblewrap, docker, podman, apptainer"),
         (["--container", "docker"], "names no image to run in docker; set container: none or bubblewrap"),
         (["--memory-limit", "0"], "memory_limit is 0; it must be greater than 0"),
         (["--method", "mine=nowhere/at-all"], "nowhere/at-all: no such folder"),

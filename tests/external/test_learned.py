@@ -250,12 +250,12 @@ def test_it_gives_the_same_on_any_number_of_threads(tmp_path, volume, mask, kern
     [
         ({"model": "other.onnx"}, r"model is 'other\.onnx', but there is no .*other\.onnx"),
         ({"inputs": []}, r"inputs is \[\]"),
-        ({"inputs": [{"artifact": "field"}]}, "artifact is 'field': there are phase, magnitude, mask"),
+        ({"inputs": [{"artifact": "field"}]}, "artifact is 'field': choose from phase, magnitude, mask"),
         ({"inputs": [{"artifact": "chi", "sd": 0}]}, "sd is 0: input should be greater than 0"),
         ({"outputs": [{"artifact": "phase"}]}, "phase has echoes; a network's output must be a volume"),
         ({"patches": {"size": [8, 8, 8], "overlap": 8}}, r"overlap is 8; it must be less than the size \(8, 8, 8\)"),
         ({"patches": {"size": 8}}, "patches.size is 8"),
-        ({"normalise": 1}, "unknown key 'normalise'; legal are model, inputs, outputs, reference"),
+        ({"normalise": 1}, "unknown key 'normalise'; choose from model, inputs, outputs, reference"),
     ],
 )
 def test_illegal_descriptions(tmp_path, description, message):

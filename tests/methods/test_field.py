@@ -248,5 +248,5 @@ def test_nonlinear_fit_does_not_mind_turns_of_late_echoes(smooth):
 def test_unknown_weighting_is_refused(smooth):
     mask, field, _ = smooth
     phase, magnitude, true = measure(field, EVEN, mask, 0.0)
-    with pytest.raises(QsmbenchError, match="weighting is 'snr'; legal are magnitude, none"):
+    with pytest.raises(QsmbenchError, match="weighting is 'snr'; choose from magnitude, none"):
         fitted(fit, phase, magnitude, true, mask, EVEN, weighting="snr")

@@ -190,7 +190,7 @@ def test_l2_is_the_minimiser(penalty, order):
 
 
 def test_unknown_penalties_are_named(head):
-    with pytest.raises(QsmbenchError, match="penalty is 'tv'; legal are identity, gradient, laplacian"):
+    with pytest.raises(QsmbenchError, match="penalty is 'tv'; choose from identity, gradient, laplacian"):
         l2(head.local_field, head.mask, head.grid, penalty="tv")
 
 

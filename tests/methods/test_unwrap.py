@@ -176,7 +176,7 @@ def test_fit_has_no_trouble_with_voxels_without_signal():
 
 def test_romeo_refuses_other_ways(head, total):
     phase, magnitude, te = scan(total, head.mask, ECHOES["two"])
-    with pytest.raises(QsmbenchError, match="echoes is 'all'; legal are template, individual"):
+    with pytest.raises(QsmbenchError, match="echoes is 'all'; choose from template, individual"):
         romeo(phase, magnitude, head.mask, head.grid, te, echoes="all")
 
 

@@ -29,7 +29,7 @@ def test_all_metrics_are_there():
 
 
 def test_unknown_metric_is_refused_with_the_legal_names():
-    with pytest.raises(QsmbenchError, match=r"unknown metric 'ssim'; there are .*nrmse"):
+    with pytest.raises(QsmbenchError, match=r"unknown metric 'ssim'; choose from .*nrmse"):
         metrics.find("ssim")
 
 

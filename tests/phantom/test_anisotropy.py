@@ -225,7 +225,7 @@ def test_fibres_flow_from_one_region_to_another(tmp_path):
     [
         ({}, "anisotropy is true, but no layer says"),
         ({"fibres": "along"}, "corpus_callosum: fibres run along a shape of 'box'"),
-        ({"fibres": "across"}, "legal are along, a direction"),
+        ({"fibres": "across"}, "choose from along, a direction"),
         ({"fibres": [0, 0, 0]}, "must not be 0, 0, 0"),
         ({"fibres": {"from": ["corpus_callosum"]}}, "need others that they run to"),
         ({"fibres": {"from": ["nowhere"], "to": ["corpus_callosum"]}}, "region 'nowhere' is unknown"),

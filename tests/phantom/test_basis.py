@@ -190,7 +190,7 @@ def test_what_is_written_is_read(handmade, tmp_path):
     write_provenance(tmp_path / "basis.tsv", rows)
     assert read_provenance(tmp_path / "basis.tsv") == rows
     (tmp_path / "basis.tsv").write_text("region\tchi\n")
-    with pytest.raises(QsmbenchError, match=r"columns are \['region', 'chi'\]; legal are region, property"):
+    with pytest.raises(QsmbenchError, match=r"columns are \['region', 'chi'\]; choose from region, property"):
         read_provenance(tmp_path / "basis.tsv")
     with pytest.raises(QsmbenchError, match="no such file"):
         read_provenance(tmp_path / "nowhere.tsv")
@@ -198,5 +198,5 @@ def test_what_is_written_is_read(handmade, tmp_path):
 
 def test_a_flag_is_yes_or_no(tmp_path):
     (tmp_path / "tissues.csv").write_text(HEADER + ROWS.format(chi="maybe", r2="no"))
-    with pytest.raises(QsmbenchError, match="stuff: chi_para: assumed is 'maybe'; legal are yes, no"):
+    with pytest.raises(QsmbenchError, match="stuff: chi_para: assumed is 'maybe'; choose from yes, no"):
         read_tissues(tmp_path / "tissues.csv")

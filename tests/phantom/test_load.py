@@ -34,7 +34,7 @@ def test_illegal_overrides(overrides, message):
 
 
 def test_unknown_phantom():
-    with pytest.raises(QsmbenchError, match=r"'heart' is unknown; there are .*head.*sphere"):
+    with pytest.raises(QsmbenchError, match=r"'heart' is unknown; choose from .*head.*sphere"):
         load("heart")
     with pytest.raises(QsmbenchError, match=r"nowhere.yaml: no such file"):
         load("nowhere.yaml")

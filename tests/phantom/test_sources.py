@@ -197,7 +197,7 @@ def test_sources_in_an_image_of_labels(tmp_path):
         ({"source": "iron", "region": "putamen"}, "give one of dose"),
         ({"source": "iron", "dose": 5}, "give one of region, at, in, shape"),
         ({"source": "iron", "dose": 5, "at": [0, 0, 0]}, "at and radii go together"),
-        ({"source": "iron", "dose": 5, "region": "liver"}, "region 'liver' is unknown; there are putamen"),
+        ({"source": "iron", "dose": 5, "region": "liver"}, "region 'liver' is unknown; choose from putamen"),
         ({"source": "calcification", "density": 5000, "region": "putamen"}, "denser than hydroxyapatite"),
         ({"source": "gadolinium", "concentration": 900, "region": "putamen"}, "more than the undiluted agent"),
         ({"source": "fat", "fraction": 1.4, "region": "putamen"}, "fraction"),

@@ -122,7 +122,7 @@ def test_lesion_keeps_its_place_in_the_anatomy():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({"age": 130}, "age is 130; legal are 1–100"), ({"subject": -1}, "subject"), ({"subject": "x"}, "subject")],
+    [({"age": 130}, "age is 130; choose from 1–100"), ({"subject": -1}, "subject"), ({"subject": "x"}, "subject")],
 )
 def test_impossible_people(content, message):
     with pytest.raises(QsmbenchError, match=message):
@@ -180,7 +180,7 @@ def test_population_of_another_object(tmp_path):
         ({"parameters": {"size": {"per_year": 1}}}, "has no parameter 'size', which its population changes"),
         (
             {"tissues": {"water": {**OTHER["tissues"]["water"], "changes": ["t2"]}}},
-            "there is no property 't2'; legal are",
+            "there is no property 't2'; choose from",
         ),
         (
             {"tissues": {"fibres": {**OTHER["tissues"]["water"], "changes": ["delta_chi"]}}},

@@ -246,7 +246,10 @@ def test_hypoxia_of_a_side_stays_on_it(head):
         ({"vessels.hct": 0.9}, "vessels.hct is 0.9: .*less than or equal to 0.7"),
         ({"vessels.saturation.left": 1.2}, "vessels.saturation.left is 1.2: .*less than or equal to 1"),
         ({"vessels.saturation": {"left": 0.5}}, "saturation needs a default"),
-        ({"vessels.saturation.aorta": 0.5}, "vein 'aorta' has a saturation but is unknown; there are transverse_sinus"),
+        (
+            {"vessels.saturation.aorta": 0.5},
+            "vein 'aorta' has a saturation but is unknown; choose from transverse_sinus",
+        ),
         ({"vessels.file": "arteries.yaml"}, "arteries.yaml: no such file"),
         ({"tissues.venous_blood.chi": 0.3}, "follow from vessels.hct and vessels.saturation"),
     ],

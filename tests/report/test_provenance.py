@@ -17,7 +17,7 @@ ROWS = [
     SourcedValue("caudate", "chi", "chi_para of caudate", "0.06", "ppm", "Smith 2001", "table", False),
     SourcedValue("putamen", "chi", "chi_para of putamen", "0.1", "ppm", "a <guess>", "table", True),
     SourcedValue("putamen", "r2star", "chi_para of putamen", "0.1", "ppm", "a <guess>", "table", True),
-    SourcedValue("putamen", "chi", "chi_dia of putamen", "0.01", "ppm", "set anew", "user", False),
+    SourcedValue("putamen", "chi", "chi_dia of putamen", "0.01", "ppm", "overridden", "user", False),
     SourcedValue("caudate", "r2star", "r2 of caudate", "12", "1/s", "another guess", "table", True),
     SourcedValue("vein", "chi", "haematocrit", "0.42", "", "head.yaml", "phantom", True),  # no voxel of it is scored
     SourcedValue("", "chi", "texture: iron in dgm", "0.1", "share of the mean", "assumed", "phantom", True),

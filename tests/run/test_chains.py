@@ -29,7 +29,7 @@ def test_chains_that_fit(chain):
 @pytest.mark.parametrize(
     ("chain", "message"),
     [
-        ("nosuch", "unknown method 'nosuch'; there are .*tkd"),
+        ("nosuch", "unknown method 'nosuch'; choose from .*tkd"),
         ("tkd", "tkd needs local_field, which no step before it produces; available there are magnitude, mask, phase"),
         ("romeo.tkd", "tkd needs local_field"),
         ("romeo.fit.tkd.vsharp", "tkd needs local_field"),
@@ -45,7 +45,7 @@ def test_chains_that_do_not_fit(chain, message):
 
 
 def test_unknown_setting():
-    with pytest.raises(QsmbenchError, match="method tkd: unknown setting 'treshold'; legal are threshold"):
+    with pytest.raises(QsmbenchError, match="method tkd: unknown setting 'treshold'; choose from threshold"):
         chains.steps("truth.tkd", lambda name: Use(name, {"treshold": 1} if name == "tkd" else {}))
 
 

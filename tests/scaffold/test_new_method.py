@@ -95,18 +95,18 @@ def test_what_it_says_of_itself(tmp_path):
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
-        ("Mine", {}, "'Mine' is no name for a method; legal are small letters, then also digits$"),
+        ("Mine", {}, "'Mine' is no name for a method; use small letters, then also digits$"),
         ("my-own", {}, "'my-own' is no name for a method"),
         ("../mine", {"language": "shell"}, r"'\.\./mine' is no name for a method; .* and hyphens"),
         ("lambda", {}, "'lambda' is no name"),
         ("tkd", {}, "'tkd' is a method already"),
-        ("mine", {"language": "fortran"}, "--language is 'fortran'; legal are python, shell"),
-        ("mine", {"produces": "chii"}, "--produces is 'chii'; legal are phase, magnitude"),
-        ("mine", {"source": "field"}, "--from is 'field'; legal are phase, magnitude"),
+        ("mine", {"language": "fortran"}, "--language is 'fortran'; choose from python, shell"),
+        ("mine", {"produces": "chii"}, "--produces is 'chii'; choose from phase, magnitude"),
+        ("mine", {"source": "field"}, "--from is 'field'; choose from phase, magnitude"),
         ("mine", {"source": "chi"}, "--from is 'chi', which is what it produces"),
         ("mine", {"produces": "water"}, "--produces water: say with --from what it is made of"),
         ("mine", {"produces": "unwrapped", "source": "chi"}, "--from is 'chi', which has no echoes, but unwrapped has"),
-        ("mine", {"source": "water", "language": "shell"}, "no stage of the contract makes chi from water; there are"),
+        ("mine", {"source": "water", "language": "shell"}, "no stage of the contract makes chi from water; choose from"),
     ],
 )
 def test_what_cannot_be_started(tmp_path, name, more, message):

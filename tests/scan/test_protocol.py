@@ -1,4 +1,4 @@
-"""Protocols: what is legal, what is said of what is not, and that those that come along work."""
+"""Protocols: what is accepted, what is said of what is not, and that those that come along work."""
 
 import numpy as np
 import pytest
@@ -43,9 +43,9 @@ def test_a_key_within_a_key_is_set_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"readout": {"bandwith": 200}}, r"unknown key 'readout\.bandwith'; legal are axis, bandwidth, polarity"),
+        ({"readout": {"bandwith": 200}}, r"unknown key 'readout\.bandwith'; choose from axis, bandwidth, polarity"),
         ({"readout": {"distortion": True}}, r"readout\.distortion is true, but readout\.bandwidth is null"),
-        ({"coils": {"number": 8}}, r"coils\.count is missing|unknown key 'coils\.number'; legal are count"),
+        ({"coils": {"number": 8}}, r"coils\.count is missing|unknown key 'coils\.number'; choose from count"),
         ({"kspace": {"fraction": [1.2, 1, 1]}}, r"kspace\.fraction\.0 is 1\.2"),
         ({"kspace": {"partial_fourier": [0.4, 1, 1]}}, r"kspace\.partial_fourier\.0 is 0\.4"),
         ({"snr": -3}, r"snr\.value is -3"),
@@ -59,7 +59,7 @@ def test_a_key_within_a_key_is_set_alone():
             {"te": [0.004, 0.012], "coils": {"count": 4, "combine": "mcpc"}},
             r"coils\.combine is mcpc, but the first echo",
         ),
-        ({"mask": "yes"}, "mask is 'yes': legal are true, magnitude, eroded, holes"),
+        ({"mask": "yes"}, "mask is 'yes': choose from true, magnitude, eroded, holes"),
         ({"motion": {"poses": 1, "translate": 1, "rotate": 1}}, r"motion\.poses is 1"),
         ({"grid": {"voxel_size": 0}}, r"grid\.voxel_size\.0 is 0"),
     ],
@@ -71,7 +71,7 @@ def test_illegal(change, message):
 
 
 def test_no_such_orientation():
-    with pytest.raises(QsmbenchError, match=r"orientation is 5; legal are 0…4"):
+    with pytest.raises(QsmbenchError, match=r"orientation is 5; choose from 0…4"):
         simulate(load("sphere", {"voxel_size": 8}), load_protocol("cosmos-3t"), 5)
 
 

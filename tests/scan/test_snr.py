@@ -99,5 +99,5 @@ def test_the_delivered_scan_has_its_snr(options):
 
 def test_unknown_region():
     protocol = load_protocol("brain-3t", {"snr": {"value": 40, "region": "spere"}})
-    with pytest.raises(QsmbenchError, match=r"snr\.region is 'spere'; there are sphere"):
+    with pytest.raises(QsmbenchError, match=r"snr\.region is 'spere'; choose from sphere"):
         simulate(load("sphere", {"voxel_size": 6}), protocol)

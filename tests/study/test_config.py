@@ -1,4 +1,4 @@
-"""A study's YAML: what is legal, and what is said of what is not."""
+"""A study's YAML: what is accepted, and what is said of what is not."""
 
 import re
 import sys
@@ -28,14 +28,17 @@ def test_datasets_of_a_study():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"chain": []}, "unknown key 'chain'; legal are study, description, datasets, chains"),
+        ({"chain": []}, "unknown key 'chain'; choose from study, description, datasets, chains"),
         ({"datasets": [{"phantom": "head", "protocol": "brain-3t", "seed": 1}]}, r"unknown key 'datasets\.0\.seed'"),
-        ({"datasets": [{"bids": "x", "maks": "y"}]}, r"unknown key 'datasets\.0\.maks'; legal are bids, subject"),
+        ({"datasets": [{"bids": "x", "maks": "y"}]}, r"unknown key 'datasets\.0\.maks'; choose from bids, subject"),
         ({"datasets": [{"phantom": "head"}]}, r"datasets\.0\.protocol is missing"),
         ({"datasets": LEGAL["datasets"] * 2}, "two datasets are called 'head_brain-3t'"),
         ({"datasets": []}, r"datasets is \[\]"),
         ({"datasets": [{**LEGAL["datasets"][0], "seeds": [-1]}]}, r"datasets\.0\.seeds\.0 is -1"),
-        ({"datasets": [{**LEGAL["datasets"][0], "orientation": 1}]}, "orientation is 1; legal are 0 of this protocol"),
+        (
+            {"datasets": [{**LEGAL["datasets"][0], "orientation": 1}]},
+            "orientation is 1; choose from 0 of this protocol",
+        ),
         ({"chains": ["truth", "truth"]}, "'truth' is there twice"),
         ({"chains": ["truth.fit"]}, "fit needs unwrapped"),
         ({"chains": ["truth.tk"]}, "unknown method 'tk'"),
@@ -103,7 +106,7 @@ def test_method_in_a_file(tmp_path):
         ("def mine(", "cannot be imported: SyntaxError"),
         ("import nosuchpackage", "cannot be imported: ModuleNotFoundError: No module named 'nosuchpackage'"),
         ("mine = 3", "declares no method 'mine'"),
-        ("{head}def mine(field):\n    return field", "'field' is no artifact; there are phase, magnitude, mask"),
+        ("{head}def mine(field):\n    return field", "'field' is no artifact; choose from phase, magnitude, mask"),
         ("{head}def mine(mask, *, k):\n    return mask", "the setting 'k' has no default"),
     ],
 )

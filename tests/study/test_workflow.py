@@ -438,7 +438,7 @@ def test_rerun_and_force(sandbox):
     assert all(again[name] != after[name] for name in after)
     done = sandbox.run("run", "s.yaml", "--rerun", "truth.nothing")
     assert done.returncode == 2
-    assert "--rerun truth.nothing: the study has no such chain; there are zero, truth.tkd" in flat(done.stderr)
+    assert "--rerun truth.nothing: the study has no such chain; choose from zero, truth.tkd" in flat(done.stderr)
 
 
 def test_a_reconstruction_is_scored_by_its_own_maps(sandbox):

@@ -183,5 +183,5 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
     grid, right, _, _ = head()
     with pytest.raises(QsmbenchError, match="cannot draw a picture of an empty mask"):
         rendered(right, right > 999, grid, tmp_path)
-    with pytest.raises(QsmbenchError, match="no colour scale for 'magnitude'; there are phase, mask"):
+    with pytest.raises(QsmbenchError, match="no colour scale for 'magnitude'; choose from phase, mask"):
         rendered(right, right < 9, grid, tmp_path, artifact="magnitude")

@@ -38,7 +38,7 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
         doi:10.1002/mrm.26963.
     """
     if weighting not in WEIGHTING:
-        raise QsmbenchError(f"fit: weighting is {weighting!r}; legal are {', '.join(WEIGHTING)}")
+        raise QsmbenchError(f"fit: weighting is {weighting!r}; choose from {', '.join(WEIGHTING)}")
     te = te.astype(np.float32)
     phase, signal = unwrapped[mask], magnitude[mask]
     weight = echo_weights(signal) if weighting == "magnitude" else np.ones(signal.shape, np.float32)

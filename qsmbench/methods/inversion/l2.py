@@ -31,7 +31,7 @@ def l2(local_field, mask, grid, *, penalty="identity", regularisation=0.005, pad
         Bilgic 2014, doi:10.1002/jmri.24365; identity: de Rochefort 2008, doi:10.1002/mrm.21710.
     """
     if penalty not in PENALTIES:
-        raise QsmbenchError(f"penalty is {penalty!r}; legal are {', '.join(PENALTIES)}")
+        raise QsmbenchError(f"penalty is {penalty!r}; choose from {', '.join(PENALTIES)}")
     problem = Problem(local_field, mask, grid, pad)
     normal = like(laplacian_spectrum(grid, problem.shape), problem.field) ** PENALTIES[penalty] * regularisation
     normal += problem.kernel**2

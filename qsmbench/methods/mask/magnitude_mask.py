@@ -20,7 +20,7 @@ def magnitude_mask(magnitude, mask, grid, *, threshold=0.4, opening=0.0, closing
 
     Raises:
         NotApplicable: nothing in the mask is above the threshold.
-        QsmbenchError: the threshold is not legal.
+        QsmbenchError: the threshold is invalid.
 
     Reference:
         Otsu 1979, doi:10.1109/TSMC.1979.4310076.

@@ -21,7 +21,7 @@ def quality_mask(phase, mask, grid, te, *, threshold="otsu", opening=0.0, closin
 
     Raises:
         NotApplicable: nothing in the mask is above the threshold.
-        QsmbenchError: the threshold is not legal.
+        QsmbenchError: the threshold is invalid.
 
     Reference:
         Masking by phase quality: Stewart 2022, doi:10.1002/mrm.29048, and Hagberg 2022, doi:10.1002/mrm.29368; weights:

@@ -34,7 +34,7 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
         Dymerska & Eckstein 2021, doi:10.1002/mrm.28563; MCPC-3D-S: Eckstein 2018, doi:10.1002/mrm.26963.
     """
     if echoes not in ECHOES:
-        raise QsmbenchError(f"romeo: echoes is {echoes!r}; legal are {', '.join(ECHOES)}")
+        raise QsmbenchError(f"romeo: echoes is {echoes!r}; choose from {', '.join(ECHOES)}")
     unwrapped = np.zeros(phase.shape, np.float32)
     unwrap = _by_template if echoes == "template" else _one_by_one
     for box, inside in connected_parts(mask):

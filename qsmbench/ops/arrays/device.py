@@ -13,5 +13,5 @@ def split_device(device: str) -> tuple[str, str]:
     """
     library, _, place = device.partition(":")
     if library not in LIBRARIES or (place and library != "torch"):
-        raise QsmbenchError(f"device is {device!r}; legal are numpy, cupy, torch, torch:cuda, torch:mps …")
+        raise QsmbenchError(f"device is {device!r}; choose from numpy, cupy, torch, torch:cuda, torch:mps …")
     return library, place

@@ -113,7 +113,7 @@ def above_threshold(values: np.ndarray, threshold: float | str, maximum: float, 
     if threshold == "otsu":
         return values > otsu(values)
     if isinstance(threshold, str) or not 0 <= threshold < 1:
-        raise QsmbenchError(f"{method}: threshold is {threshold!r}; legal are otsu and fractions from 0 to 1")
+        raise QsmbenchError(f"{method}: threshold is {threshold!r}; choose otsu or a fraction from 0 to 1")
     return values > threshold * maximum
 
 

@@ -75,7 +75,7 @@ class Fibres(Model):
             return {"direction": content}
         if not isinstance(content, dict):
             raise ValueError(
-                "legal are along, a direction [x, y, z], {along: [lines]} or {from: [regions], to: [regions]}"
+                "choose from along, a direction [x, y, z], {along: [lines]} or {from: [regions], to: [regions]}"
             )
         return content
 

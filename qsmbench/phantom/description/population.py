@@ -128,7 +128,7 @@ class Composition(Model):
         legal = (*CHANNELS, *ORIENTED)
         for name in changes:
             if name not in legal:
-                raise ValueError(f"there is no property {name!r}; legal are {', '.join(legal)}")
+                raise ValueError(f"there is no property {name!r}; choose from {', '.join(legal)}")
         return changes
 
 
@@ -184,6 +184,6 @@ def read_population(path: Path) -> Population:
     """Read the population in a file.
 
     Raises:
-        QsmbenchError: it is missing, or a key or value is illegal.
+        QsmbenchError: it is missing, or a key or value is invalid.
     """
     return load_yaml(path, Population)

@@ -17,7 +17,7 @@ from qsmbench.typed_yaml import Model, check
 class Scenario(Model):
     """The keys of a scenario's YAML.
 
-    A case is keys of the phantom to set anew; its sources come on top of the phantom's own. Paths are relative to the
+    A case overrides keys of the phantom; its sources come on top of the phantom's own. Paths are relative to the
     phantom's description.
     """
 
@@ -39,7 +39,7 @@ class Scenario(Model):
         """
         name = name or list(self.cases)[-1]
         if name not in self.cases:
-            raise QsmbenchError(f"{where}: case {name!r} is unknown; there are {', '.join(self.cases)}")
+            raise QsmbenchError(f"{where}: case {name!r} is unknown; choose from {', '.join(self.cases)}")
         return Case(self, name)
 
 
@@ -52,7 +52,7 @@ class Case:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The keys of the phantom that it sets anew."""
+        """The keys of the phantom that it overrides."""
         return self.scenario.cases[self.name]
 
     def content(self, base: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +79,6 @@ def as_scenario(content: dict[str, Any], path: Path) -> Scenario | None:
     """Return the scenario, if the content of a description is one.
 
     Raises:
-        QsmbenchError: an unknown key or an illegal value.
+        QsmbenchError: an unknown key or an invalid value.
     """
     return check(content, Scenario, str(path)) if content.get("kind") == "scenario" else None

@@ -156,7 +156,7 @@ class Iron(Placed):
         if sum(v is not None for v in (self.dose, self.chi, self.change)) != 1:
             raise ValueError("give one of dose [µg/g], chi [ppm], change [of χ+]")
         if abs(self._dose()) > (most := constants()["iron.most"]):
-            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; legal are up to {most:.0f} either way")
+            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; it must be at most {most:.0f} either way")
         return self
 
     def _dose(self) -> float:
@@ -187,7 +187,7 @@ class Calcification(Placed):
         if (self.density is None) == (self.hu is None):
             raise ValueError("give either density [mg/ml] or hu [HU]")
         if self.mg_per_ml > (most := constants()["calcification.most"]):
-            raise ValueError(f"{self.mg_per_ml:.0f} mg/ml is denser than hydroxyapatite; legal are up to {most:.0f}")
+            raise ValueError(f"{self.mg_per_ml:.0f} mg/ml is denser than hydroxyapatite; it must be at most {most:.0f}")
         return self
 
     @property

@@ -74,7 +74,7 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
     if age is None:
         age = float(drawn) if seed else reference
     if not youngest <= age <= oldest:
-        raise QsmbenchError(f"age is {age:g}; legal are {youngest:g}–{oldest:g} years")
+        raise QsmbenchError(f"age is {age:g}; it must be {youngest:g}–{oldest:g} years")
     older = max(age - reference, 0)
     size, axes = rng.standard_normal(), rng.standard_normal(3)
     scale = np.exp(scatter * (population.size * size + population.proportions * axes))

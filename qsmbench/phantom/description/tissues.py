@@ -170,9 +170,7 @@ def _number(text: str, where: str) -> float:
     try:
         return _LAWS[law[1]](float(law[2]), float(law[3])) if law else float(text)
     except (KeyError, ValueError) as e:
-        raise QsmbenchError(
-            f"{where}: value {text!r} is no number; legal are 0.02 or {' or '.join(_LAWS)}(Hct; Y)"
-        ) from e
+        raise QsmbenchError(f"{where}: value {text!r} is no number; write 0.02 or {' or '.join(_LAWS)}(Hct; Y)") from e
 
 
 @cache
@@ -193,9 +191,9 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
             if row["property"] not in (*CHANNELS, *ORIENTED, "chi"):
-                raise QsmbenchError(f"{where} is no property; there are chi, {', '.join((*CHANNELS, *ORIENTED))}")
+                raise QsmbenchError(f"{where} is no property; choose from chi, {', '.join((*CHANNELS, *ORIENTED))}")
             if row["assumed"] not in ("yes", "no"):
-                raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; legal are yes, no")
+                raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; choose from yes, no")
             b0, value = float(row["b0"] or 0), _number(row["value"], where)
             origin = Origin(row["source"], row["assumed"] == "yes", "table")
             parts = zip(("chi_para", "chi_dia"), split(value), strict=True)
@@ -232,7 +230,7 @@ def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
         QsmbenchError: there is none.
     """
     if name not in tissues:
-        raise QsmbenchError(f"{path}: tissue {name!r} is unknown; there are {', '.join(tissues)}")
+        raise QsmbenchError(f"{path}: tissue {name!r} is unknown; choose from {', '.join(tissues)}")
     return tissues[name]
 
 

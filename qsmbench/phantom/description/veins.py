@@ -74,12 +74,12 @@ def read_veins(path: Path, vessels: Vessels) -> Veins:
     """Read the description of the veins.
 
     Raises:
-        QsmbenchError: it is illegal, or a saturation is stated for a vein that it does not have.
+        QsmbenchError: it is invalid, or a saturation is stated for a vein that it does not have.
     """
     veins = load_yaml(path, Veins)
     legal = {"default", *SIDES, *veins.regions, *(f"{s} {n}" for s in SIDES for n in veins.regions)}
     for key in vessels.saturation:
         if key not in legal:
             names = ", ".join(veins.regions)
-            raise QsmbenchError(f"{path}: vein {key!r} has a saturation but is unknown; there are {names}")
+            raise QsmbenchError(f"{path}: vein {key!r} has a saturation but is unknown; choose from {names}")
     return veins

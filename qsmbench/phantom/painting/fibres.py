@@ -144,7 +144,7 @@ def _lines(fibres: Fibres, shape: g.Shape, shapes: dict[str, g.Shape], where: st
     found = list(_tubes(shape, shapes, False))
     if not found:
         raise QsmbenchError(
-            f"{where}: fibres run along a shape of {shape.shape!r} without a tube; legal are shapes with one"
+            f"{where}: fibres run along a shape of {shape.shape!r} without a tube; choose a shape with one"
         )
     return found
 

@@ -154,7 +154,7 @@ class Compiler:
     def _map(self, shape: g.FromMap, program: Program, fold: bool) -> Bounds:
         if shape.map not in self.maps:
             raise QsmbenchError(
-                f"{self.path}: map {shape.map!r} is unknown; there are {', '.join(self.maps) or 'none'}"
+                f"{self.path}: map {shape.map!r} is unknown; choose from {', '.join(self.maps) or 'none'}"
             )
         image, start, is_distance = self.maps[shape.map]
         spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
@@ -244,7 +244,7 @@ class Compiler:
     def _ref(self, shape: g.Reference, program: Program, fold: bool) -> Bounds:
         if shape.name not in self.shapes:
             raise QsmbenchError(
-                f"{self.path}: shape {shape.name!r} is unknown; there are {', '.join(self.shapes) or 'none'}"
+                f"{self.path}: shape {shape.name!r} is unknown; choose from {', '.join(self.shapes) or 'none'}"
             )
         return self._emit(self.shapes[shape.name], program, fold)
 

@@ -86,7 +86,7 @@ def _points(path: Path, trunk: Trunk, terrain: Terrain) -> tuple[np.ndarray, boo
     shape = terrain.shapes.get(trunk.tube)
     if not isinstance(shape, g.Tube):
         tubes = ", ".join(n for n, s in terrain.shapes.items() if isinstance(s, g.Tube))
-        raise QsmbenchError(f"{path}: {trunk.name}: tube {trunk.tube!r} is unknown; there are {tubes or 'none'}")
+        raise QsmbenchError(f"{path}: {trunk.name}: tube {trunk.tube!r} is unknown; choose from {tubes or 'none'}")
     return np.array(shape.points), shape.mirror
 
 
@@ -108,7 +108,7 @@ def _join(path: Path, trunk: Trunk, own: np.ndarray, placed: list[Branch]) -> in
     gaps, parent = min(found, key=lambda f: f[0].min())
     if gaps.min() > SNAP:
         raise QsmbenchError(
-            f"{path}: {trunk.name} ends {gaps.min():.1f} mm from {trunk.into}; legal is {SNAP:g} at most"
+            f"{path}: {trunk.name} ends {gaps.min():.1f} mm from {trunk.into}; it must be at most {SNAP:g}"
         )
     own[0, :3] = placed[parent].points[gaps.argmin(), :3]
     return parent
@@ -118,7 +118,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
     for name in growth.into:
         if name not in veins.regions:
             raise QsmbenchError(
-                f"{path}: {growth.name} drains into {name!r}, unknown; there are {', '.join(veins.regions)}"
+                f"{path}: {growth.name} drains into {name!r}, unknown; choose from {', '.join(veins.regions)}"
             )
     compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path)
     limit_numba()
