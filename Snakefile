@@ -9,7 +9,8 @@ import shlex
 import sys
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.study.workflow import planned
+from qsmbench.study import ask
+from qsmbench.study.workflow import planned, start_warm
 
 try:
     plan = planned(
@@ -21,7 +22,7 @@ except QsmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 R = str(plan.folder)
-JOB = f"exec {shlex.quote(sys.executable)} -P -m qsmbench.study.jobs"
+JOB = f"exec {shlex.quote(sys.executable)} -I -S {shlex.quote(ask.__file__)}"
 
 
 def before(record):
@@ -40,6 +41,10 @@ wildcard_constraints:
     simulated=plan.pattern(d for d, s in plan.datasets.items() if s.has_truth),
     measured=plan.pattern(d for d, s in plan.datasets.items() if not s.has_truth),
     chain=plan.pattern(plan.steps),
+
+
+onstart:
+    start_warm(plan)
 
 
 rule all:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numba
 from numba.core import caching
+from numba.core.registry import cpu_target
 
 from qsmbench.dependencies import PACKAGE, sources
 
@@ -60,3 +61,9 @@ numba.config.CACHE_LOCATOR_CLASSES = ",".join([*_OURS, *_THEIRS])  # type: ignor
 
 compiled = partial(numba.njit, cache=True, nogil=True)
 """Decorator of a compiled loop; it takes the options of `numba.njit`."""
+
+
+def warm_up() -> None:
+    """Load what numba needs before it can run any kept loop, so that forks of this process have it."""
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()

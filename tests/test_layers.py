@@ -14,7 +14,7 @@ PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
     {"errors", "units", "paths", "probe"},
-    {"grid", "threads", "typed_yaml", "dependencies", "supervise"},
+    {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},
     {"method", "ops.arrays"},

@@ -125,8 +125,15 @@ class Step:
             orientations=list(orientations),
             each_orientation=each,
             broken=self.method.broken,
+            own_code=self._is_own,
             **asdict(limits),
         )
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether the method is this package's, and so is each that its settings name."""
+        named = [v for v in self.use.settings.values() if isinstance(v, str) and registry.resolves(v)]
+        return all(map(registry.is_own, [self.use.method, *named]))
 
 
 @dataclass(frozen=True)

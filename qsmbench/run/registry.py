@@ -63,6 +63,11 @@ def is_folder(name: str) -> bool:
     return (Path(base).is_dir() and base not in names()) or Path(base).name == "algorithm.yml"
 
 
+def is_own(name: str) -> bool:
+    """Whether a method is one of this package, or a choice of its regularisation."""
+    return _without_choice(name) in _files()
+
+
 def _without_choice(name: str) -> str:
     """The method that a name such as `tv+lcurve` wraps; a path may have a plus sign of its own."""
     while "+" in name and not Path(name).exists() and name not in _files():
@@ -73,7 +78,7 @@ def _without_choice(name: str) -> str:
 def _is_trusted(name: str) -> bool:
     """Whether finding a method imports no Python but our own."""
     base = _without_choice(name)
-    if base in _files():
+    if is_own(name):
         return True
     return base not in _entry_points() and not base.endswith(".py")
 

@@ -75,6 +75,7 @@ class StepSpec(Spec):
         container: where a folder of others' code runs; see `method.Container`.
         device: where a portable method computes.
         broken: why the method cannot be loaded; empty if it can.
+        own_code: whether no code runs but this package's.
     """
 
     kind: ClassVar[str] = "step"
@@ -91,6 +92,7 @@ class StepSpec(Spec):
     container: str
     device: str
     broken: str = ""
+    own_code: bool = False
 
 
 @dataclass(frozen=True)

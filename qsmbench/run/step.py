@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import resource
 import shutil
@@ -18,11 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
+from qsmbench.child import Child, Fork, Program
 from qsmbench.probe import how_it_ended
 from qsmbench.run.specs import RUN_FILE, Record, StepSpec, write_spec
 
@@ -33,13 +36,20 @@ WATCH = 0.05
 """How often memory is looked at [s]: a method fills some 100 MiB in that time."""
 
 
-def run(spec: StepSpec) -> Record:
-    """Run the step that `spec` describes, and write its products and its record, `run.json`, into its folder."""
+def run(spec: StepSpec, *, fork: bool = False) -> Record:
+    """Run the step that `spec` describes, and write its products and its record, `run.json`, into its folder.
+
+    Args:
+        spec: the step.
+        fork: whether a method of this package runs in a fork of this process, without imports of its own. Others' code
+            always runs in a new process, which has nothing of this one.
+    """
     out = Path(spec.out)
     out.mkdir(parents=True, exist_ok=True)
     for old in out.iterdir():
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    outcome: dict[str, Any] = {"status": "failed", "reason": spec.broken} if spec.broken else _watch(spec, out)
+    broken = {"status": "failed", "reason": spec.broken}
+    outcome: dict[str, Any] = broken if spec.broken else _watch(spec, out, fork=fork)
     outcome["reason"] = one_line(outcome["reason"])
     limits = {"time_limit": spec.time_limit, "memory_limit": spec.memory_limit}
     details = {"chain": spec.chain, "method": spec.method, "settings": spec.settings, "limits": limits}
@@ -62,26 +72,41 @@ def one_line(text: str, longest: int = 500) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
 
 
-def _watch(spec: StepSpec, out: Path) -> dict[str, Any]:
+def _watch(spec: StepSpec, out: Path, *, fork: bool) -> dict[str, Any]:
     """Run the worker, end it at its limits, and say how it ended. Nothing of it is left, on disk or running."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as scratch:
-        command = [sys.executable, "-P", "-m", "qsmbench.run.worker", json.dumps(spec.to_json()), str(os.getpid())]
-        environment = {**os.environ, "TMPDIR": scratch}
         with (out / "log.txt").open("wb") as log:
-            worker = subprocess.Popen(
-                [*command, scratch], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-            )
+            worker = (_forked if fork and spec.own_code else _started)(spec, scratch, log)
         family = Family(worker.pid, scratch)
         try:
             end = _wait(worker, family, spec)
         finally:
             family.kill()
-            worker.wait()
+            worker.wait(math.inf)
             contained = _end_containers(spec, Path(scratch))
         outcome = _outcome(end, Path(scratch), out / "log.txt")
     wall = time.perf_counter() - start
     return {"wall": wall, "seconds": wall, "peak_memory": None if contained else _peak(), **outcome}
+
+
+def _started(spec: StepSpec, scratch: str, log: IO[bytes]) -> Child:
+    """The worker, as a new process."""
+    command = [sys.executable, "-P", "-m", "qsmbench.run.worker", json.dumps(spec.to_json()), str(os.getpid()), scratch]
+    return Program(command, log, {**os.environ, "TMPDIR": scratch})
+
+
+def _forked(spec: StepSpec, scratch: str, log: IO[bytes]) -> Child:
+    """The worker, as a fork of this process."""
+    served = os.getpid()
+
+    def work() -> None:
+        for output in (1, 2):
+            os.dup2(log.fileno(), output)
+        os.environ["TMPDIR"] = tempfile.tempdir = scratch
+        import_module("qsmbench.run.worker").serve(spec, served, scratch)
+
+    return Fork(work)
 
 
 def _outcome(end: int | tuple[str, str], scratch: Path, log: Path) -> dict[str, Any]:
@@ -99,13 +124,13 @@ def _outcome(end: int | tuple[str, str], scratch: Path, log: Path) -> dict[str, 
     return {"status": "failed", "reason": reason, "transient": end == -signal.SIGKILL}
 
 
-def _wait(worker: subprocess.Popen[bytes], family: Family, spec: StepSpec) -> int | tuple[str, str]:
+def _wait(worker: Child, family: Family, spec: StepSpec) -> int | tuple[str, str]:
     """The worker's exit code, or status and reason where it broke a limit. A killed study leaves nothing running."""
     parent, end = os.getppid(), time.perf_counter() + spec.time_limit
     pause = 1.0 if spec.memory_limit is None else WATCH
     while (left := end - time.perf_counter()) > 0:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return worker.wait(timeout=min(left, pause))
+        if (code := worker.wait(min(left, pause))) is not None:
+            return code
         if spec.memory_limit is not None:
             before = time.perf_counter()
             if family.exceeds(spec.memory_limit):

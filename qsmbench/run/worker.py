@@ -174,13 +174,12 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def main() -> None:
-    """Entry point of the worker process: the specification as JSON, the process that it serves, and its TMPDIR."""
-    spec = StepSpec.from_json(json.loads(sys.argv[1]), "step")
+def serve(spec: StepSpec, served: int, scratch: str) -> None:
+    """Run the step in this process, and report to the process `served`, with which it ends; `scratch`: its TMPDIR."""
     # a killed study leaves nothing, running or on disk
-    end_with_parent(int(sys.argv[2]), lambda: shutil.rmtree(sys.argv[3], ignore_errors=True))
-    (Path(sys.argv[3]) / OUTCOME_FILE).write_text(json.dumps(run(spec), default=_plain))
+    end_with_parent(served, lambda: shutil.rmtree(scratch, ignore_errors=True))
+    (Path(scratch) / OUTCOME_FILE).write_text(json.dumps(run(spec), default=_plain))
 
 
 if __name__ == "__main__":
-    main()
+    serve(StepSpec.from_json(json.loads(sys.argv[1]), "step"), int(sys.argv[2]), sys.argv[3])

@@ -59,7 +59,7 @@ SCORED_WITH = ("mask", "labels", "local_field")
 
 MACHINERY = {
     *(PACKAGE / "run" / name for name in ("specs.py", "step.py", "registry.py")),
-    *(PACKAGE / name for name in ("dependencies.py", "probe.py", "supervise.py", "errors.py")),
+    *(PACKAGE / name for name in ("dependencies.py", "probe.py", "supervise.py", "child.py", "errors.py")),
 }
 """What changes no result: it passes on what a job is to do, finds the code for it, or says what is wrong."""
 
@@ -139,6 +139,12 @@ class Plan:
         return Places(folder / "chains", folder / "scan", self.folder / d.group / "truth" if d.has_truth else None)
 
     # Jobs
+
+    def own_modules(self) -> list[str]:
+        """Return the dotted names of the modules of this package that hold the study's methods."""
+        own = {s.method.source for s in self.steps.values() if registry.is_own(s.use.method)}
+        files = sorted(f.relative_to(PACKAGE.parent).with_suffix("") for f in own if f.is_relative_to(PACKAGE))
+        return [".".join(f.parts) for f in files]
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from qsmbench.paths import data_dir
 from qsmbench.study.config import Study, parse
 from qsmbench.study.plan import JOBS, Plan
 from qsmbench.study.scoring import FAILED_CHAINS
+from qsmbench.study.warm import WarmProcess
 
 BECAUSE_OF_FAILURE = ("failed", "timeout", "memory", "missing")
 
@@ -98,8 +99,24 @@ def _key(study: Study) -> str:
     return json.dumps(study.model_dump(mode="json"), sort_keys=True)
 
 
+_warm: dict[str, WarmProcess] = {}  # by the folder of a study: the warm process of its jobs
+
+
+def start_warm(plan: Plan) -> None:
+    """Start the warm process that a study's jobs are forked from; it ends with this process, if not before."""
+    if str(plan.folder) not in _warm:
+        _warm[str(plan.folder)] = WarmProcess(plan.own_modules())
+
+
+def _stop_warm(plan: Plan) -> None:
+    started = _warm.pop(str(plan.folder), None)
+    if started:
+        started.stop()
+
+
 def _snakemake(plan: Plan, cores: int) -> None:
     """Run what is missing. The records, not Snakemake, tell whether it was made."""
+    start_warm(plan)  # while it gets ready, Snakemake reads the workflow
     from snakemake.cli import main
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
@@ -117,6 +134,8 @@ def _snakemake(plan: Plan, cores: int) -> None:
         main(arguments)
     except SystemExit:
         return
+    finally:
+        _stop_warm(plan)
 
 
 def outcome(plan: Plan) -> Outcome:

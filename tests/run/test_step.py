@@ -1,8 +1,12 @@
 """A step in a process of its own: whatever a method does, a record of it is left and nothing else stops."""
 
+import os
 import resource
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from steps import step_spec
 
@@ -18,9 +22,10 @@ from qsmbench.method import method
 """
 
 
-@pytest.fixture
-def run(scan_folder, tmp_path):
-    """Run a method given by the body of its function; returns its record."""
+@pytest.fixture(params=[False, True], ids=["new process", "fork"])
+def run(scan_folder, tmp_path, request):
+    """Run a method given by the body of its function, in a new process or in a fork; returns its record."""
+    fork = request.param
 
     def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, memory=None):
         file = tmp_path / "mine.py"
@@ -28,8 +33,8 @@ def run(scan_folder, tmp_path):
             f"{HEAD}@method(produces={produces}, reference='test')\ndef mine({consumes}, *, k=1.0):\n    {body}\n"
         )
         limits = {"time_limit": limit, "memory_limit": memory}
-        spec = step_spec(file, scan_folder, tmp_path / "out", settings=settings or {}, **limits)
-        record = step.run(spec)
+        spec = step_spec(file, scan_folder, tmp_path / "out", settings=settings or {}, own_code=fork, **limits)
+        record = step.run(spec, fork=fork)
         assert read_record(tmp_path / "out" / "run.json") == record
         return record
 
@@ -76,10 +81,11 @@ def test_a_method_that_hangs(run):
 
 
 def test_a_method_that_takes_too_much_memory(run):
-    record = run("big = np.ones(2**27); time.sleep(60)", memory=900)
-    assert (record.status, record.reason) == ("memory", "took more memory than its limit of 900 MiB")
-    assert record.peak_memory > 800
-    assert run("return local_field", memory=900).status == "ok"
+    limit = 600 + round(psutil.Process().memory_info().rss / 2**20)  # a fork begins with all that this process has
+    record = run("big = np.ones(2**28); time.sleep(60)", memory=limit)
+    assert (record.status, record.reason) == ("memory", f"took more memory than its limit of {limit} MiB")
+    assert record.peak_memory > limit - 100
+    assert run("return local_field", memory=limit).status == "ok"
 
 
 def test_an_empty_mask(run):
@@ -102,3 +108,56 @@ def test_what_it_left_before_is_gone(run, tmp_path):
 def test_missing_artifact_is_no_failure(run, tmp_path):
     record = run("return water", consumes="water")
     assert (record.status, record.reason) == ("skipped", "truth.mine: this dataset has no water")
+
+
+@pytest.mark.parametrize("fork", [False, True])
+def test_what_a_method_leaves_running_is_ended(scan_folder, tmp_path, fork):
+    file, pids = tmp_path / "mine.py", tmp_path / "pids"
+    file.write_text(f"""{HEAD}
+import subprocess, sys
+@method(produces="chi", reference="test")
+def mine(local_field, mask):
+    for new_session in (False, True):
+        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=new_session)
+        with open({str(pids)!r}, "a") as f:
+            f.write(f"{{left.pid}} ")
+    return local_field
+""")
+    record = step.run(step_spec(file, scan_folder, tmp_path / "out", own_code=fork), fork=fork)
+    assert record.status == "ok"
+    for pid in map(int, pids.read_text().split()):
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_a_forked_method_changes_stays_there(scan_folder, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(f"""{HEAD}
+@method(produces="chi", reference="test")
+def mine(local_field, mask):
+    os.environ["LEFT"] = "behind"
+    os.chdir("/")
+    np.left = "behind"
+    os.write(1, b"a line\\n")
+    return local_field
+""")
+    here = Path.cwd()
+    assert step.run(step_spec(file, scan_folder, tmp_path / "out", own_code=True), fork=True).status == "ok"
+    assert ("LEFT" in os.environ, Path.cwd(), hasattr(np, "left")) == (False, here, False)
+    assert (tmp_path / "out" / "log.txt").read_text() == "a line\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_others_code_never_runs_in_a_fork(scan_folder, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(f"""{HEAD}
+@method(produces="chi", reference="test")
+def mine(local_field, mask):
+    if os.environ["TMPDIR"].encode() not in open("/proc/self/environ", "rb").read():
+        raise RuntimeError("this process was forked")
+    return local_field
+""")
+    spec = step_spec(file, scan_folder, tmp_path / "out", own_code=False)
+    record = step.run(spec, fork=True)
+    assert (record.status, record.reason) == ("ok", "")
+    forked = step.run(replace(spec, own_code=True), fork=True)
+    assert forked.reason == "RuntimeError: this process was forked"

@@ -336,6 +336,15 @@ def descendants(marker):
     return found
 
 
+@pytest.fixture
+def interruptible():
+    """A shell starts what it runs in the background so that it ignores SIGINT, and that is inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("seed", range(20))
 def test_a_run_that_is_ended_at_a_random_point(tmp_path, seed):
     """It ends within 10 s, leaves no process, and the next run gives what an undisturbed one gives."""

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -22,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from qsmbench.child import Fork, kill_group
 from qsmbench.errors import QsmbenchError
 from qsmbench.probe import how_it_ended
 from qsmbench.run.specs import KINDS, RUN_FILE, Job, Record, StepSpec, read_job, read_record, to_spec, write_spec
@@ -36,9 +36,17 @@ PRODUCTS = "products"
 
 ENDED_WELL = ("ok", "skipped")
 
+WATCH = 0.2
+"""How often it is looked whether whoever asked for a job is still there [s]."""
 
-def main(file: Path) -> None:
-    """Run the job that a file describes, unless its former result still holds."""
+
+def main(file: Path, *, warm: bool = False) -> None:
+    """Run the job that a file describes, unless its former result still holds.
+
+    Args:
+        file: the job's specification.
+        warm: whether this process holds what the methods of this package import, so that steps run in forks of it.
+    """
     job = read_job(file)
     record = Path(job.record)
     records = {before: read_record(Path(before)) for before in job.before}
@@ -56,7 +64,7 @@ def main(file: Path) -> None:
         folder = record.parent.parent / f"{MAKING}{record.parent.name}-{os.getpid()}"
     try:
         (folder / PRODUCTS).mkdir(parents=True)
-        result = replace(_result(job, known, folder), name=job.name, made_from=made)
+        result = replace(_result(job, known, folder, warm=warm), name=job.name, made_from=made)
         if not _still_wanted(file, job):
             sys.exit(f"qsmbench: {job.name}: the study has been changed or removed meanwhile; its result is dropped")
         _publish(job, folder / PRODUCTS, result)
@@ -73,7 +81,7 @@ def _still_wanted(file: Path, job: Job) -> bool:
         return False
 
 
-def _result(job: Job, records: dict[str, Record], folder: Path) -> Record:
+def _result(job: Job, records: dict[str, Record], folder: Path, *, warm: bool) -> Record:
     """Do the task, or say why it cannot be done."""
     blocked = _blocked(job, records)
     if blocked is not None:
@@ -82,7 +90,7 @@ def _result(job: Job, records: dict[str, Record], folder: Path) -> Record:
     if isinstance(spec, StepSpec):
         from qsmbench.run import step
 
-        return step.run(replace(spec, out=str(folder / PRODUCTS)))
+        return step.run(replace(spec, out=str(folder / PRODUCTS)), fork=warm)
     return _in_child(job, spec, folder)
 
 
@@ -107,56 +115,35 @@ def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
 
 def _in_child(job: Job, spec: Any, folder: Path) -> Record:
     """Do the task in a child process, and end it if this process or its parent is ended."""
-    start, parent, own = time.monotonic(), os.getppid(), os.getpid()
-    child = os.fork()
-    if child == 0:
-        _child(spec, folder, own)
-    end = _wait(child, parent, job.time_limit)
-    if end is None:
+    start, own = time.monotonic(), os.getpid()
+
+    def do() -> None:
+        end_with_parent(own)
+        (folder / OUTCOME).write_text(json.dumps(_task(spec, folder / PRODUCTS)))
+
+    code = _wait(Fork(do), job.time_limit)
+    if code is None:
         reason = f"{job.name}: took longer than its limit of {job.time_limit:g} s"
         return Record(job.name, "timeout", reason, transient=True)
     with contextlib.suppress(OSError, ValueError):
         outcome = json.loads((folder / OUTCOME).read_text())
-        if os.waitstatus_to_exitcode(end) == 0:
+        if code == 0:
             return Record(job.name, **{"seconds": time.monotonic() - start, **outcome})
-    reason = f"{job.name}: crashed: {how_it_ended(os.waitstatus_to_exitcode(end))}"
-    return Record(job.name, "failed", reason, transient=True)
+    return Record(job.name, "failed", f"{job.name}: crashed: {how_it_ended(code)}", transient=True)
 
 
-def _wait(child: int, parent: int, time_limit: float | None) -> int | None:
+def _wait(child: Fork, time_limit: float | None) -> int | None:
     """Wait for the child; end it at its limit (None), or where the process that asked for this job has ended."""
-    pause, end = 0.002, time.monotonic() + (time_limit or math.inf)
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
+    parent, end = os.getppid(), time.monotonic() + (time_limit or math.inf)
+    while (code := child.wait(min(WATCH, end - time.monotonic()))) is None:
         orphaned = os.getppid() != parent
         if orphaned or time.monotonic() > end:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
+            kill_group(child)
             if orphaned:
                 raise SystemExit("the study that asked for this job has ended")
-            os.waitpid(child, 0)
+            child.wait(math.inf)
             return None
-        time.sleep(pause)
-        pause = min(2 * pause, 0.2)
-
-
-def _child(spec: Any, folder: Path, parent: int) -> None:
-    """Do the task and write its outcome; never returns."""
-    code = 1
-    try:
-        os.setsid()
-        end_with_parent(parent)
-        outcome = _task(spec, folder / PRODUCTS)
-        (folder / OUTCOME).write_text(json.dumps(outcome))
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        sys.stdout.flush()
-        os._exit(code)
+    return code
 
 
 def _task(spec: Any, out: Path) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""Child processes in sessions of their own: a program, or a function in a fork of this process, ready at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import IO, Any, NoReturn, Protocol
+
+LONGEST_PAUSE = 0.1
+"""s, between two looks at a child that does not end."""
+
+
+class Child(Protocol):
+    """A child process. It leads a session, so that killing its group ends what it has started, too."""
+
+    pid: int
+
+    def wait(self, timeout: float) -> int | None:
+        """Return the exit code, negative for a signal as `subprocess` has it; None if it runs after `timeout` [s]."""
+
+
+class Program:
+    """A program that runs in a child process.
+
+    Args:
+        command: the program and its arguments.
+        output: file that receives what it prints.
+        environment: its environment variables.
+    """
+
+    def __init__(self, command: Sequence[str], output: IO[bytes], environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+        self.pid = self._process.pid
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait as `Child.wait` says."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout)
+        return None
+
+
+class Fork:
+    """A function that runs in a fork of this process.
+
+    Args:
+        run: the function; where it returns, the exit code is 0.
+    """
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self._code: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            _run(run)
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait as `Child.wait` says."""
+        end, pause = time.monotonic() + timeout, 0.001
+        while self._code is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            left = end - time.monotonic()
+            if done:
+                self._code = os.waitstatus_to_exitcode(status)
+            elif left <= 0:
+                return None
+            else:
+                time.sleep(min(left, pause))
+                pause = min(1.5 * pause, LONGEST_PAUSE)
+        return self._code
+
+
+def kill_group(child: Child) -> None:
+    """Kill a child and its process group."""
+    for kill in (os.killpg, os.kill):  # it may not lead a group yet
+        with contextlib.suppress(ProcessLookupError):
+            kill(child.pid, signal.SIGKILL)
+
+
+def _run(run: Callable[[], object]) -> NoReturn:
+    code = 1
+    try:
+        os.setsid()
+        run()
+        code = 0
+    except SystemExit as end:
+        code = _exit_code(end.code)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _exit_code(given: Any) -> int:
+    """The exit code that Python gives for what `sys.exit` was called with; a text is written to stderr."""
+    if given is None or isinstance(given, int):
+        return given or 0
+    sys.stderr.write(f"{given}\n")
+    return 1

@@ -1,0 +1,65 @@
+"""Have one job of a study done: `python -I -S ask.py JOB.json`.
+
+It asks the warm process of the study (`warm.py`), and waits for the job to end. Where there is none, as on another
+machine of a cluster, it becomes the job itself. It runs once per job, so it imports nothing of this package.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import sys
+
+ADDRESS = "QSMBENCH_WARM"
+"""Environment variable with the process that runs the study, and the address of its warm process."""
+
+LENGTH = 8
+"""Bytes of the length that precedes a request."""
+
+STREAMS = (1, 2)
+"""The streams that a job takes over."""
+
+
+def main(job: str) -> int:
+    """Return the exit code of a job."""
+    connection = _connect()
+    if connection is not None:
+        code = _ask(connection, job)
+        if code is not None:
+            return code
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "qsmbench.study.jobs", job])
+
+
+def _connect() -> socket.socket | None:
+    """A connection to the warm process of the study that this process is a job of; None if there is none."""
+    study, _, address = os.environ.get(ADDRESS, "").partition(":")
+    if study != str(os.getppid()):  # a cluster may hand the variable to a job of its own
+        return None
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(address)
+    except OSError:
+        return None
+    return connection
+
+
+def _ask(connection: socket.socket, job: str) -> int | None:
+    """The exit code; None if the warm process ended first.
+
+    The request is the job, the working directory and the environment.
+    """
+    words = [job, os.getcwd(), *(f"{key}={value}" for key, value in os.environ.items())]  # noqa: PTH109
+    content = os.fsencode("\0".join(words))
+    length = len(content).to_bytes(LENGTH)
+    try:
+        connection.sendmsg([length], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", STREAMS))])
+        connection.sendall(content)
+        answer = connection.recv(1)
+    except OSError:
+        return None
+    return answer[0] if answer else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
