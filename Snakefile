@@ -5,12 +5,8 @@ in the study's folder (`qsmbench.study.freshness`): a record that is not has bee
 that it only ever sees which records are missing. Hence all inputs are `ancient`: their times say nothing.
 """
 
-import shlex
-import sys
-
 from qsmbench.errors import QsmbenchError
-from qsmbench.study import ask
-from qsmbench.study.workflow import planned, start_warm
+from qsmbench.study.workflow import command, planned, start_warm
 
 try:
     plan = planned(
@@ -22,17 +18,12 @@ except QsmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 R = str(plan.folder)
-JOB = f"exec {shlex.quote(sys.executable)} -I -S {shlex.quote(ask.__file__)}"
+RUN = command(plan)
 
 
 def before(record):
     """The records that the job of a record waits for."""
     return lambda w: [ancient(f) for f in plan.before(record(w))]
-
-
-def job(record):
-    """The specification of the job of a record."""
-    return lambda w: str(plan.job_file_of(record(w)))
 
 
 wildcard_constraints:
@@ -59,11 +50,8 @@ rule simulate:
     log:
         f"{R}/{{group}}/logs/simulate.txt",
     threads: workflow.cores
-    params:
-        run=JOB,
-        job=job(lambda w: plan.simulation(w.group)),
     shell:
-        "QSMBENCH_THREADS={threads} {params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 rule noise:
@@ -73,11 +61,8 @@ rule noise:
         f"{R}/{{simulated}}/scan.json",
     log:
         f"{R}/{{simulated}}/logs/noise.txt",
-    params:
-        run=JOB,
-        job=job(lambda w: plan.scan(w.simulated)),
     shell:
-        "QSMBENCH_THREADS={threads} {params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 # A measured scan, from BIDS.
@@ -86,11 +71,8 @@ rule measure:
         f"{R}/{{measured}}/scan.json",
     log:
         f"{R}/{{measured}}/logs/measure.txt",
-    params:
-        run=JOB,
-        job=job(lambda w: plan.scan(w.measured)),
     shell:
-        "QSMBENCH_THREADS={threads} {params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 # One method on one dataset.
@@ -102,11 +84,8 @@ rule step:
     log:
         f"{R}/{{dataset}}/logs/{{chain}}.txt",
     threads: 1
-    params:
-        run=JOB,
-        job=job(lambda w: plan.step(w.dataset, w.chain)),
     shell:
-        "QSMBENCH_THREADS={threads} OMP_NUM_THREADS={threads} {params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 # The scores of a chain on the study mask.
@@ -117,11 +96,8 @@ rule score:
         f"{R}/{{dataset}}/scores/{{chain}}.json",
     log:
         f"{R}/{{dataset}}/logs/score_{{chain}}.txt",
-    params:
-        run=JOB,
-        job=job(lambda w: plan.score(w.dataset, w.chain)),
     shell:
-        "QSMBENCH_THREADS={threads} {params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 # The scores on the voxels that all chains share: they rest on every chain, so they are apart.
@@ -132,11 +108,8 @@ rule common:
         f"{R}/{{dataset}}/common.json",
     log:
         f"{R}/{{dataset}}/logs/common.txt",
-    params:
-        run=JOB,
-        job=job(lambda w: plan.common(w.dataset)),
     shell:
-        "QSMBENCH_THREADS={threads} {params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 rule pictures:
@@ -146,11 +119,8 @@ rule pictures:
         f"{R}/{{dataset}}/pictures.json",
     log:
         f"{R}/{{dataset}}/logs/pictures.txt",
-    params:
-        run=JOB,
-        job=job(lambda w: plan.pictures(w.dataset)),
     shell:
-        "QSMBENCH_THREADS={threads} {params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 rule tables:
@@ -160,11 +130,8 @@ rule tables:
         str(plan.tables),
     log:
         f"{R}/logs/tables.txt",
-    params:
-        run=JOB,
-        job=job(lambda w: plan.tables),
     shell:
-        "{params.run} {params.job:q} 2> {log:q}"
+        RUN
 
 
 rule report:
@@ -174,8 +141,5 @@ rule report:
         str(plan.report),
     log:
         f"{R}/logs/report.txt",
-    params:
-        run=JOB,
-        job=job(lambda w: plan.report),
     shell:
-        "{params.run} {params.job:q} 2> {log:q}"
+        RUN

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,7 +33,7 @@ class Spec:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
-        return {"kind": self.kind, "version": VERSION, **asdict(self)}
+        return {"kind": self.kind, "version": VERSION, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
     def text(self) -> str:
         """Return the file as text."""
@@ -257,6 +257,10 @@ class Job(Spec):
     code: dict[str, Any]
     time_limit: float | None = None
     reusable: bool = False
+
+    def text(self) -> str:
+        """Return the file as text, compact: a study writes thousands."""
+        return json.dumps(self.to_json(), ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)

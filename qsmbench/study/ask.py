@@ -1,4 +1,4 @@
-"""Have one job of a study done: `python -I -S ask.py JOB.json`.
+"""Have the job done that writes a record of a study: `python -I -S ask.py STUDY RECORD`.
 
 It asks the warm process of the study (`warm.py`), and waits for the job to end. Where there is none, as on another
 machine of a cluster, it becomes the job itself. It runs once per job, so it imports nothing of this package.
@@ -14,11 +14,19 @@ import sys
 ADDRESS = "QSMBENCH_WARM"
 """Environment variable with the process that runs the study, and the address of its warm process."""
 
+JOBS = ".jobs"
+"""Folder of a study with the jobs' specifications, each at the place of the record that the job writes."""
+
 LENGTH = 8
 """Bytes of the length that precedes a request."""
 
 STREAMS = (1, 2)
 """The streams that a job takes over."""
+
+
+def job_file(study: str, record: str) -> str:
+    """Return the path of the specification of the job that writes a record."""
+    return os.path.join(study, JOBS, os.path.relpath(record, study))  # noqa: PTH118
 
 
 def main(job: str) -> int:
@@ -62,4 +70,4 @@ def _ask(connection: socket.socket, job: str) -> int | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(job_file(sys.argv[1], sys.argv[2])))

@@ -46,13 +46,11 @@ from qsmbench.run.specs import (
 )
 from qsmbench.scan.protocol import load_protocol, protocol_file
 from qsmbench.study import freshness
+from qsmbench.study.ask import JOBS, job_file
 from qsmbench.study.config import Study
 from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
 from qsmbench.study.versions import reported_versions
-
-JOBS = ".jobs"
-"""Folder of the jobs' specifications."""
 
 SCORED_WITH = ("mask", "labels", "local_field")
 """Artifacts that every score is made with."""
@@ -176,11 +174,7 @@ class Plan:
 
     def job_file(self, job: Job) -> Path:
         """Return the file of a job's specification."""
-        return self.job_file_of(Path(job.record))
-
-    def job_file_of(self, record: Path) -> Path:
-        """Return the file of the specification of the job that writes a record."""
-        return self.folder / JOBS / record.relative_to(self.folder)
+        return Path(job_file(str(self.folder), job.record))
 
     def prepare(self, *, force: bool = False, rerun: Sequence[str] = ()) -> list[Job]:
         """Find out what is out of date, and write down each job; return those that are to be run.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +15,10 @@ from typing import Any
 from qsmbench.data.folders import make_folder
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
+from qsmbench.study import ask
+from qsmbench.study.ask import JOBS
 from qsmbench.study.config import Study, parse
-from qsmbench.study.plan import JOBS, Plan
+from qsmbench.study.plan import Plan
 from qsmbench.study.scoring import FAILED_CHAINS
 from qsmbench.study.warm import WarmProcess
 
@@ -61,6 +65,13 @@ def planned(config: dict[str, Any], where: str, *, prepare: bool) -> Plan:
             _hold(study.folder)
             plan.prepare()
     return _prepared[key]
+
+
+def command(plan: Plan) -> str:
+    """Return the shell command of every rule of the Snakefile, in the format language of Snakemake."""
+    asking = shlex.join([sys.executable, "-I", "-S", ask.__file__, str(plan.folder)])
+    asking = asking.replace("{", "{{").replace("}", "}}")
+    return f"QSMBENCH_THREADS={{threads}} OMP_NUM_THREADS={{threads}} exec {asking} {{output:q}} 2> {{log:q}}"
 
 
 def run(

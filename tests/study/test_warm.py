@@ -1,6 +1,7 @@
 """The warm process: jobs are forked from it, and it knows nothing of what they do."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -40,12 +41,16 @@ def mine(local_field, mask):
 """
 
 
-def ask_for(job: Path, **more) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-I", "-S", ask.__file__, str(job)], **more)
+def words(record: Path, study: Path) -> list[str]:
+    return [sys.executable, "-I", "-S", ask.__file__, str(study), str(record)]
+
+
+def ask_for(record: Path, study: Path | None = None, **more) -> subprocess.Popen:
+    return subprocess.Popen(words(record, study or record.parents[2]), **more)
 
 
 def job_of(folder: Path, scan_folder: Path, method: str, **more) -> Path:
-    """Write the job of a step, as a study's plan does."""
+    """Write the job of a step, as a study's plan does; return the record that it will write."""
     out = folder / "chains" / "mine"
     spec = step_spec(method, scan_folder, out, **{"own_code": True, **more})
     settings, code = {"method": method}, {"code": "", "versions": {}, "artifacts": {}}
@@ -59,8 +64,8 @@ def job_of(folder: Path, scan_folder: Path, method: str, **more) -> Path:
         inputs={},
         code=code,
     )
-    write_spec(folder / "job.json", job)
-    return folder / "job.json"
+    write_spec(Path(ask.job_file(str(folder), job.record)), job)
+    return Path(job.record)
 
 
 @pytest.fixture
@@ -85,8 +90,8 @@ def test_without_it_a_job_does_itself(scan_folder, tmp_path, monkeypatch):
 
 def test_a_job_of_another_process_does_itself(warm, scan_folder, tmp_path):
     """A cluster hands on the environment: a job that it starts must not run in the warm process of the study."""
-    job = job_of(tmp_path, scan_folder, "tkd")
-    script = f"{sys.executable} -I -S {ask.__file__} {job} & wait $!"
+    record = job_of(tmp_path, scan_folder, "tkd")
+    script = f"{shlex.join(words(record, tmp_path))} & wait $!"
     os.kill(warm.pid, signal.SIGSTOP)  # it would never answer
     try:
         assert subprocess.run(["bash", "-c", script], timeout=60, check=False).returncode == 0
@@ -104,7 +109,7 @@ def test_a_job_survives_it(warm, scan_folder, tmp_path):
 
 
 def test_a_job_that_cannot_be_done_says_so(warm, tmp_path):
-    asked = ask_for(tmp_path / "no.json", stderr=subprocess.PIPE, text=True)
+    asked = ask_for(tmp_path / "no.json", tmp_path, stderr=subprocess.PIPE, text=True)
     _, said = asked.communicate(timeout=60)
     assert asked.returncode == 1
     assert "no.json: cannot be read" in said
@@ -169,7 +174,7 @@ def test_it_opens_nothing_of_a_study(tmp_path, monkeypatch):
     warm = WarmProcess(["watcher", *plan.own_modules()])
     try:
         for job in plan.prepare():
-            assert ask_for(plan.job_file(job)).wait(120) == 0
+            assert ask_for(Path(job.record), plan.folder).wait(120) == 0
             assert read_record(Path(job.record)).ok, job.name
     finally:
         warm.stop()
