@@ -38,19 +38,23 @@ def chain_names(count):
     return [*CONTROLS, *(f"{STEPS[i % len(STEPS)]}-{i // len(STEPS)}" for i in range(count - len(CONTROLS)))]
 
 
-def scores(dataset, chain, regions, support, rng):
-    """Invented scores of χ, with the rows that `metrics.score` makes."""
+def rows_of_scores(regions, support):
+    """The rows that `metrics.score` makes of χ, with invented values."""
     rows = []
     for m in map(metrics.find, metrics.names()):
         if m.can_score("chi") and (support == "study" or "mask" in m.consumes):
-            places = [r[1] for r in regions] if m.name in ("mean", "bias") else [""]
-            for place in places:
-                value = rng.normal(50, 5) if m.unit_of("chi") == "%" else rng.normal(0.05, 0.02)
+            for place in [r[1] for r in regions] if m.name in ("mean", "bias") else [""]:
                 gone = place.endswith("_air")
+                value = np.nan if gone else 50.0 if m.unit_of("chi") == "%" else 0.05
                 reason = "the region has no voxel in the mask" if gone else ""
-                row = (m.name, place, support, np.nan if gone else value, m.unit_of("chi"), reason)
-                rows.append((dataset, chain, "chi", *row))
+                rows.append(("", "", "chi", m.name, place, support, value, m.unit_of("chi"), reason))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def scores(rows, dataset, chain, rng):
+    """The scores of a chain on a dataset."""
+    values = rows["value"] * (1 + 0.2 * rng.standard_normal(len(rows)))
+    return rows.assign(dataset=dataset, chain=chain, value=values)
 
 
 def record(name, **more):
@@ -85,6 +89,7 @@ def invent(study, datasets, chains, seeds):
     names = chain_names(chains)
     steps = {c: prefixes(c) for c in names}
     rows, records = [], []
+    study_rows, common_rows = (rows_of_scores(head.regions, s) for s in ("study", "common"))
     for i in range(datasets):
         group, seed = f"head_subject-{i // seeds}_brain-3t", i % seeds
         name = f"{group}_seed-{seed}"
@@ -106,8 +111,8 @@ def invent(study, datasets, chains, seeds):
         (folder / "pictures").mkdir()
         common = []
         for chain in names:
-            scores(name, chain, head.regions, "study", rng).to_parquet(folder / "scores" / f"{chain}.parquet")
-            common.append(scores(name, chain, head.regions, "common", rng))
+            scores(study_rows, name, chain, rng).to_parquet(folder / "scores" / f"{chain}.parquet", index=False)
+            common.append(scores(common_rows, name, chain, rng))
             write_spec(folder / "scores" / f"{chain}.json", record(f"score {name} {chain}"))
             records.append(folder / "scores" / f"{chain}.json")
             (folder / "pictures" / f"{chain}.webp").write_bytes(drawn)
