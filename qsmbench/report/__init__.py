@@ -11,7 +11,6 @@ from typing import Any
 from markupsafe import Markup
 
 from qsmbench.analysis.failures import failures, not_scored
-from qsmbench.analysis.ranking import rating
 from qsmbench.analysis.regions import regional
 from qsmbench.analysis.results import Study, read_study
 from qsmbench.analysis.summary import Table, tables
@@ -20,6 +19,7 @@ from qsmbench.data.score_table import SUPPORTS
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used
+from qsmbench.report._overview import across, entries
 from qsmbench.report._pictures import Picture, copied, embedded, not_drawn, picture_files, size
 from qsmbench.report._provenance import provenance
 from qsmbench.report._summary import direction, mean_text, spread_text
@@ -65,9 +65,9 @@ def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
         "beside": beside,
         "pictures": copied(files, out) if beside else embedded(files),
     }
-    pages = _write_groups(read, found, content, out) if split else []
-    sections = [] if split else _sections(read, found)
-    return _write("page.html.j2", out / "index.html", {**content, **_of_study(read), "sections": sections, "pages": pages})
+    groups = entries(found, _write_groups(read, found, content, out)) if split else []
+    content |= {**_of_study(read), "sections": [] if split else _sections(read, found)}
+    return _write("page.html.j2", out / "index.html", {**content, "groups": groups, "across": across(groups)})
 
 
 def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
@@ -77,23 +77,16 @@ def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
     return page
 
 
-def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any], out: Path) -> list[dict[str, Any]]:
-    """Write a page for each group; return what the first page shows of each table."""
-    entries = []
+def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any], out: Path) -> dict[str, str]:
+    """Write a page for each group; return their names by group."""
+    pages = {}
     pictures: list[Picture] = content["pictures"]
     for i, (group, own) in enumerate(groupby(found, lambda t: t.group)):
-        its, datasets = list(own), set(study.datasets(group))
-        page = f"{i + 1}_{re.sub(r'[^A-Za-z0-9.+-]', '-', group)}.html"
-        shown = {"pictures": [p for p in pictures if p.dataset in datasets], "sections": _sections(study, its)}
-        _write("group.html.j2", out / page, {**content, **shown, "group": group})
-        entries += [_entry(t, page) for t in its]
-    return entries
-
-
-def _entry(table: Table, page: str) -> dict[str, Any]:
-    """Return what the first page shows of a table."""
-    leaders = [next((r for r in table.methods if r.isolated is isolated), None) for isolated in (True, False)]
-    return {"href": page, "table": table, "column": rating(table.columns), "leaders": leaders}
+        datasets = set(study.datasets(group))
+        shown = {"pictures": [p for p in pictures if p.dataset in datasets], "sections": _sections(study, list(own))}
+        pages[group] = f"{i + 1}_{re.sub(r'[^A-Za-z0-9_.+-]', '-', group)}.html"
+        _write("group.html.j2", out / pages[group], {**content, **shown, "group": group})
+    return pages
 
 
 def _common(study: Study) -> dict[str, Any]:
