@@ -30,7 +30,7 @@ from qsmbench.run.specs import RUN_FILE, Job, Record, ReportSpec, TablesSpec, pr
 from qsmbench.view.picture import draw
 
 STEPS = ("romeo.fit.vsharp.tv", "romeo.fit.pdf.tkd", "truth.noisy.l2", "truth.tkd", "laplacian.fit.vsharp.medi")
-MADE_FROM = {"inputs": {f"input {i}": "5a726f384aa8e74371f16fa19b041aee96083bf5315d4af43ec7bc7e5d83b205"} for i in range(8)}
+MADE_FROM = {"inputs": {f"input {i}": f"{i:064x}" for i in range(8)}, "versions": {"numpy": "2.4.6", "scipy": "1.17.1"}}
 
 
 def chain_names(count):

@@ -1,10 +1,9 @@
-"""The report: a study folder becomes HTML that needs no network: one page, or a page for each group of a large study."""
+"""The report: a study folder becomes HTML that needs no network, one page or a page for each group of a large study."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,8 @@ ROW_BUDGET = 300
 def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
     """Write the report of a study.
 
-    It is one page, which carries its pictures. Pictures beyond `PICTURE_BUDGET` lie in a folder beside it; tables beyond
-    `ROW_BUDGET` stand on pages of their own, one for each group of replicates, to which the page links.
+    It is one page, which carries its pictures. Pictures beyond `PICTURE_BUDGET` lie in a folder beside it; tables
+    beyond `ROW_BUDGET` stand on pages of their own, one for each group of replicates, to which the page links.
 
     Args:
         study: the study folder; holds `scores.parquet`, and may hold `<dataset>/pictures/<chain>.webp`.
@@ -66,8 +65,8 @@ def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
         "pictures": copied(files, out) if beside else embedded(files),
     }
     groups = entries(found, _write_groups(read, found, content, out)) if split else []
-    content |= {**_of_study(read), "sections": [] if split else _sections(read, found)}
-    return _write("page.html.j2", out / "index.html", {**content, "groups": groups, "across": across(groups)})
+    content |= {"groups": groups, "across": across(groups), "sections": [] if split else _sections(read, found)}
+    return _write("page.html.j2", out / "index.html", content | _of_study(read))
 
 
 def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
@@ -81,9 +80,9 @@ def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any],
     """Write a page for each group; return their names by group."""
     pages = {}
     pictures: list[Picture] = content["pictures"]
-    for i, (group, own) in enumerate(groupby(found, lambda t: t.group)):
-        datasets = set(study.datasets(group))
-        shown = {"pictures": [p for p in pictures if p.dataset in datasets], "sections": _sections(study, list(own))}
+    for i, group in enumerate(study.groups):
+        own, datasets = [t for t in found if t.group == group], set(study.datasets(group))
+        shown = {"pictures": [p for p in pictures if p.dataset in datasets], "sections": _sections(study, own)}
         pages[group] = f"{i + 1}_{re.sub(r'[^A-Za-z0-9_.+-]', '-', group)}.html"
         _write("group.html.j2", out / pages[group], {**content, **shown, "group": group})
     return pages

@@ -72,7 +72,9 @@ def regional_chart(regional: Regional) -> str:
                     panel.lines([ends_of_bar], colour=colour)
                 panel.mark(true[region], cell.mean, colour, shape)
         panels.append(panel.axes(x_ticks, y_ticks, names=i % layout.across == 0))
-    return layout.svg(panels, f"{regional.group}: reconstructed over true regional means", _axis_names(layout, regional))
+    return layout.svg(
+        panels, f"{regional.group}: reconstructed over true regional means", _axis_names(layout, regional)
+    )
 
 
 def regional_key(regional: Regional) -> list[tuple[str, str, str]]:

@@ -12,17 +12,19 @@ from qsmbench.analysis.summary import Table
 
 @dataclass(frozen=True)
 class Entry:
-    """A table on a page of its own.
+    """A table on the page of its group, or a group that has none.
 
     Attributes:
-        table: the table.
+        group: of replicates.
         page: its page.
+        table: the table; None if the group has no score.
         column: what its chains are ranked by; None if nothing rates them.
         leaders: the first isolated chain, and the first of the others; None where there is none.
     """
 
-    table: Table
+    group: str
     page: str
+    table: Table | None
     column: Column | None
     leaders: tuple[Row | None, Row | None]
 
@@ -47,25 +49,29 @@ class Across:
 
 
 def entries(tables: Sequence[Table], pages: Mapping[str, str]) -> list[Entry]:
-    """Return the tables with their pages, given by group."""
-    return [Entry(t, pages[t.group], rating(t.columns), (_first(t, True), _first(t, False))) for t in tables]
+    """Return the tables of each group with its page; `pages` gives those by group."""
+    return [e for group, page in pages.items() for e in _entries(group, page, [t for t in tables if t.group == group])]
+
+
+def _entries(group: str, page: str, tables: Sequence[Table]) -> list[Entry]:
+    if not tables:
+        return [Entry(group, page, None, None, (None, None))]
+    return [Entry(group, page, t, rating(t.columns), (_first(t, True), _first(t, False))) for t in tables]
 
 
 def across(found: Sequence[Entry]) -> list[Across]:
     """Return the chains across the groups, for each artifact and the metric that ranks its chains."""
     alike: dict[tuple[str, str], list[Entry]] = {}
     for e in found:
-        if e.column is not None:
+        if e.table is not None and e.column is not None:
             alike.setdefault((e.table.artifact, e.column.metric), []).append(e)
     return [_across(artifact, its) for (artifact, _), its in alike.items()]
 
 
 def _across(artifact: str, found: list[Entry]) -> Across:
-    column = found[0].column
-    assert column is not None
-    methods = _rows([e.table.methods for e in found])
-    controls = _rows([e.table.controls for e in found])
-    return Across(artifact, column, found, methods, controls)
+    column = next(e.column for e in found if e.column is not None)
+    tables = [e.table for e in found if e.table is not None]
+    return Across(artifact, column, found, _rows([t.methods for t in tables]), _rows([t.controls for t in tables]))
 
 
 def _rows(tables: Sequence[Sequence[Row]]) -> dict[str, list[Row | None]]:
