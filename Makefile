@@ -26,6 +26,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks/bench_forward.py --benchmark-columns=min,median,rounds
 	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/report.py
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py

@@ -94,7 +94,9 @@ def time_of_dag(place: Path) -> float:
     """Wall time of a dry run of a study of 1000 chains [s]."""
     methods = variants(1000)
     file = study_of([f"truth.{m}" for m in methods], methods, place / "dag")
-    return timed([*SNAKEMAKE, "--snakefile", str(data_dir() / "Snakefile"), "--configfile", str(file), "-n", "-q", "all"])
+    return timed(
+        [*SNAKEMAKE, "--snakefile", str(data_dir() / "Snakefile"), "--configfile", str(file), "-n", "-q", "all"]
+    )
 
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]

@@ -238,9 +238,9 @@ def tune(
 @app.command(epilog=_example("qsmbench report results/quick report"))
 def report(
     results: Annotated[Path, typer.Argument(help="folder of a study")],
-    out: Annotated[Path, typer.Argument(help="folder to write index.html into")],
+    out: Annotated[Path, typer.Argument(help="folder to write index.html into, and what it links to")],
 ) -> None:
-    """Write the report of a study as one HTML page that needs no network."""
+    """Write the report of a study as HTML that needs no network."""
     from qsmbench.data.folders import make_folder
     from qsmbench.report import build
 

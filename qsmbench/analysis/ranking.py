@@ -33,7 +33,7 @@ class Row:
 
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """Return the rows in order of the first rating on the study mask, those without a value last."""
-    first = next(iter(_judged(columns)), None)
+    first = rating(columns)
 
     def key(row: Row) -> tuple[bool, float, str]:
         distance = abs(row.cells["study"][first.metric].mean - first.best) if first else math.nan
@@ -56,6 +56,11 @@ def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
             continue
         for cell, distance in zip(cells, distances, strict=True):
             cell.best = distance == min(finite)
+
+
+def rating(columns: Sequence[Column]) -> Column | None:
+    """Return the column that the chains are ranked by; None if none rates them."""
+    return next(iter(_judged(columns)), None)
 
 
 def _judged(columns: Sequence[Column]) -> list[Column]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from qsmbench.analysis.replicates import Cell, over_replicates
+from qsmbench.analysis.replicates import Cell
 from qsmbench.analysis.results import Study
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.score_table import CONTROLS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass
@@ -56,30 +52,22 @@ def regional(study: Study, group: str, artifact: str, support: str, chains: Sequ
 
     The truth is the mean minus the bias, where the bias was scored.
     """
-    s = study.scores
-    mine = s[(s["group"] == group) & (s["artifact"] == artifact) & (s["support"] == support)]
-    means, bias = (mine[mine["metric"] == m].dropna(subset=["value"]) for m in ("mean", "bias"))
-    scored = set(mine.loc[mine["metric"] == "mean", "region"])
+    mine = study.of(group)
+    rows = mine[(mine["metric"] == "mean") & (mine["artifact"] == artifact) & (mine["support"] == support)]
+    scored = set(rows["region"].unique())
     regions = [r for r in study.nuclei(group) if r in scored]
-    rows = {c: means[means["chain"] == c] for c in chains if c not in CONTROLS}
+    with_value = set(rows.loc[rows["value"].notna(), "chain"].unique())
+    found, true = study.replicates, study.true_means
     return Regional(
         group=group,
         artifact=artifact,
         support=support,
-        unit=next(iter(mine.loc[mine["metric"] == "mean", "unit"]), ""),
+        unit=str(rows["unit"].iloc[0]) if len(rows) else "",
         relative=artifact in ARTIFACTS and not ARTIFACTS[artifact].own_zero,
-        truth=_by_region(_true(means, bias), regions),
-        rows=[RegionalRow(c, _by_region(own, regions)) for c, own in rows.items() if len(own)],
+        truth={r: true.regional(group, artifact, "truth", "mean", r, support) for r in regions},
+        rows=[
+            RegionalRow(c, {r: found.regional(group, artifact, c, "mean", r, support) for r in regions})
+            for c in chains
+            if c in with_value and c not in CONTROLS
+        ],
     )
-
-
-def _true(means: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
-    """Return the true means: those of a dataset are the same for every chain."""
-    keys = ["dataset", "chain", "region"]
-    both = means.merge(bias[[*keys, "value"]], on=keys, suffixes=("", "_bias"))
-    return both.assign(value=both["value"] - both["value_bias"]).drop_duplicates(["dataset", "region"])
-
-
-def _by_region(rows: pd.DataFrame, regions: Sequence[str]) -> dict[str, Cell]:
-    reason = "the region has no voxel in the mask"
-    return {r: over_replicates(rows.loc[rows["region"] == r, "value"], reason) for r in regions}

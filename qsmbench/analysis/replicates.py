@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from qsmbench.analysis.columns import Column
-from qsmbench.data.score_table import SUPPORTS
+from qsmbench.data.score_table import COSTS, SUPPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ABOUT = ("group", "artifact", "chain", "metric", "region", "support")
+"""What a score is about: the rows that agree in it are those of replicates."""
 
 
 @dataclass
@@ -33,30 +38,99 @@ class Cell:
     best: bool = False
 
 
-def over_replicates(values: pd.Series, reason: str) -> Cell:
-    """Return the mean and standard deviation of the values that are not NaN, or `reason` where all are."""
-    values = values.dropna()
-    if values.empty:
-        return Cell(reason=reason)
-    return Cell(float(values.mean()), float(values.std()), len(values))
+class Replicates:
+    """The scores of a study by what they are about, sorted once, so that each is looked up rather than searched for."""
+
+    def __init__(self, scores: pd.DataFrame) -> None:
+        """Sort the rows of a table with the columns `ABOUT`, dataset, value and reason."""
+        rows = _costs_once(scores)
+        keys, self._names = _keys(rows)
+        value = rows["value"].to_numpy(float)
+        known = np.flatnonzero(~np.isnan(value))
+        order = known[np.argsort(keys[known], kind="stable")]
+        self._values = value[order]
+        found, self._start, self._count = np.unique(keys[order], return_index=True, return_counts=True)
+        self._place = {key: i for i, key in enumerate(found.tolist())}
+        self._mean, self._sd = _statistics(self._values, self._start, self._count)
+        whole = (rows["region"] == "").to_numpy()
+        common = rows.loc[whole & (rows["support"] == "common").to_numpy(), ["group", "artifact", "metric"]]
+        self._on_common = set(common.drop_duplicates().itertuples(index=False, name=None))
+        self._reasons: dict[int, dict[str, None]] = {}
+        explained = whole & (rows["reason"] != "").to_numpy()
+        for key, reason in zip(keys[explained].tolist(), rows.loc[explained, "reason"], strict=True):
+            self._reasons.setdefault(key, {})[reason] = None
+
+    def values(self, group: str, artifact: str, chain: str, column: Column, support: str) -> np.ndarray:
+        """Return the values of a metric over the whole of a support, those of the first dataset first.
+
+        What is computed once, such as coverage and time, counts for every support.
+        """
+        place = self._place.get(self._whole(group, artifact, chain, column, support))
+        if place is None:
+            return np.empty(0)
+        return self._values[self._start[place] : self._start[place] + self._count[place]]
+
+    def cells(self, group: str, artifact: str, chain: str, columns: Sequence[Column]) -> dict[str, dict[str, Cell]]:
+        """Return the cells of a chain by support and metric, over the whole of each support."""
+        keys = {s: {c.metric: self._whole(group, artifact, chain, c, s) for c in columns} for s in SUPPORTS}
+        return {s: {metric: self._cell(key) for metric, key in of.items()} for s, of in keys.items()}
+
+    def regional(self, group: str, artifact: str, chain: str, metric: str, region: str, support: str) -> Cell:
+        """Return the cell of a metric in a region."""
+        key = self._key(group, artifact, chain, metric, region, support)
+        return self._cell(key, "the region has no voxel in the mask")
+
+    def _whole(self, group: str, artifact: str, chain: str, column: Column, support: str) -> int:
+        if column.is_cost:  # of a chain, however many artifacts it makes
+            return self._key(group, "", chain, column.metric, "", "run")
+        on = support if (group, artifact, column.metric) in self._on_common else "study"
+        return self._key(group, artifact, chain, column.metric, "", on)
+
+    def _key(self, *about: str) -> int:
+        """Return the number that stands for what a score is about; −1 if there is no such name."""
+        key = 0
+        for codes, name in zip(self._names, about, strict=True):
+            code = codes.get(name)
+            if code is None:
+                return -1
+            key = key * len(codes) + code
+        return key
+
+    def _cell(self, key: int, reason: str = "") -> Cell:
+        place = self._place.get(key)
+        if place is None:
+            return Cell(reason=reason or "; ".join(self._reasons.get(key, ())) or "not scored")
+        return Cell(float(self._mean[place]), float(self._sd[place]), int(self._count[place]))
 
 
-def whole_mask(scores: pd.DataFrame, artifact: str, column: Column, support: str) -> pd.DataFrame:
-    """Return the rows of a metric over the whole of a support.
+def _costs_once(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows, with those of time and memory once a chain and dataset, and without their artifact."""
+    import pandas as pd
 
-    What is computed once, such as coverage and time, counts for every support.
-    """
-    rows = scores[(scores["metric"] == column.metric) & (scores["region"] == "")]
-    if column.is_cost:  # of a chain, however many artifacts it makes
-        return rows.drop_duplicates(["dataset", "chain"])
-    rows = rows[rows["artifact"] == artifact]
-    return rows[rows["support"] == support] if (rows["support"] == "common").any() else rows
+    cost = scores["metric"].isin(COSTS)
+    once = scores[cost].drop_duplicates(["dataset", "chain", "metric"])
+    return pd.concat([scores[~cost], once.assign(artifact="", support="run")], ignore_index=True)
 
 
-def cells(chain: pd.DataFrame, artifact: str, columns: Sequence[Column]) -> dict[str, dict[str, Cell]]:
-    """Return the cells of a chain, from its scores, by support and metric."""
-    return {s: {c.metric: _cell(whole_mask(chain, artifact, c, s)) for c in columns} for s in SUPPORTS}
+def _keys(rows: pd.DataFrame) -> tuple[np.ndarray, list[dict[str, int]]]:
+    """Return a number for each row that is equal where all of `ABOUT` is, and the code of each name in each column."""
+    import pandas as pd
+
+    keys, codes = np.zeros(len(rows), np.int64), []
+    for column in ABOUT:
+        code, names = pd.factorize(rows[column])
+        keys = keys * len(names) + code
+        codes.append({name: i for i, name in enumerate(names)})
+    return keys, codes
 
 
-def _cell(rows: pd.DataFrame) -> Cell:
-    return over_replicates(rows["value"], "; ".join(dict.fromkeys(r for r in rows["reason"] if r)) or "not scored")
+def _statistics(values: np.ndarray, start: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation (n − 1; NaN of a single value) of each run of values."""
+    mean, sd = np.full(len(count), np.nan), np.full(len(count), np.nan)
+    for n in np.unique(count):
+        alike = np.flatnonzero(count == n)
+        block = values[start[alike][:, None] + np.arange(n)]
+        mean[alike] = block.mean(axis=1)
+        if n > 1:
+            sd[alike] = block.std(axis=1, ddof=1)
+    return mean, sd

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from qsmbench.analysis.replicates import Replicates
 from qsmbench.data.folders import REGIONS_FILE, read_json, read_regions
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, read_provenance
 from qsmbench.data.score_table import COLUMNS, STATUS
@@ -21,6 +23,8 @@ ORIGINS_FILE = "origins.json"
 
 NEEDED = (*COLUMNS, "group", "seed")
 """Columns without which there is no analysis."""
+
+_NUMBERS = ("value", "seed")
 
 
 @dataclass(frozen=True)
@@ -50,21 +54,46 @@ class Study:
     @property
     def groups(self) -> list[str]:
         """Groups of replicates, in the order of the table."""
-        return list(dict.fromkeys(self.scores["group"]))
+        return list(self._by_group)
 
-    @property
+    @cached_property
     def chains(self) -> list[str]:
         """Chains, in the order of the table."""
-        return list(dict.fromkeys(self.scores["chain"]))
+        return list(self.scores["chain"].unique())
+
+    @cached_property
+    def replicates(self) -> Replicates:
+        """The scores by what they are about."""
+        return Replicates(self.scores)
+
+    @cached_property
+    def true_means(self) -> Replicates:
+        """The true regional means, as of the chain `truth`: the mean minus the bias, where the bias was scored."""
+        return Replicates(_true_means(self.scores))
+
+    def of(self, group: str) -> pd.DataFrame:
+        """Return the scores of a group."""
+        return self._by_group[group]
 
     def datasets(self, group: str) -> list[str]:
         """Return the replicates of a group."""
-        return list(dict.fromkeys(self.scores.loc[self.scores["group"] == group, "dataset"]))
+        return list(self.of(group)["dataset"].unique())
 
     def nuclei(self, group: str) -> list[str]:
         """Return the deep grey regions, or all regions where no `dseg.tsv` says which they are."""
-        mine = self.scores[self.scores["group"] == group]
-        names = [r for r in dict.fromkeys(mine["region"]) if r]
+        return self._nuclei[group]
+
+    @cached_property
+    def _by_group(self) -> dict[str, pd.DataFrame]:
+        rows = self.scores.groupby("group", sort=False, observed=True)
+        return {str(name): table for name, table in rows}
+
+    @cached_property
+    def _nuclei(self) -> dict[str, list[str]]:
+        return {group: self._nuclei_of(group) for group in self.groups}
+
+    def _nuclei_of(self, group: str) -> list[str]:
+        names = [r for r in self.of(group)["region"].unique() if r]
         table = self.folder / group / "truth" / REGIONS_FILE
         deep = {name for _, name, kind in read_regions(table) if kind == "dgm"} if table.is_file() else set()
         return [n for n in names if n in deep] or names
@@ -81,7 +110,8 @@ class Study:
     @property
     def notes(self) -> list[str]:
         """What was rescaled or assumed as measured scans were read."""
-        notes = {d: _json(self.folder / d / "scan" / "notes.json") for d in self.scores["dataset"].unique()}
+        datasets = self.scores["dataset"].unique()
+        notes = {d: _json(self.folder / d / "scan" / "notes.json") for d in datasets}
         return [f"{dataset}: {note}" for dataset, content in notes.items() for note in content.get("notes", [])]
 
     def picture(self, dataset: str, chain: str) -> Path | None:
@@ -122,23 +152,35 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read the scores; text that is missing becomes empty."""
-    import pandas as pd
+    """Read the scores: text as categories, since few names fill the columns; text that is missing becomes empty."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file; a report is made of a study that has run")
     try:
-        table = pd.read_parquet(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=list(NEEDED))
     except (OSError, ValueError) as e:
         raise QsmbenchError(f"{path}: cannot be read as Parquet ({' '.join(str(e).split())[:200]})") from e
-    missing = [c for c in NEEDED if c not in table]
+    missing = [c for c in NEEDED if c not in table.column_names]
     if missing:
         raise QsmbenchError(f"{path}: has no column {missing[0]!r}; needed are {', '.join(NEEDED)}")
-    if table.empty:
+    if not table.num_rows:
         raise QsmbenchError(f"{path}: holds no scores")
-    text = [c for c in NEEDED if c not in ("value", "seed")]
-    table = table.astype(dict.fromkeys(text, object)).fillna(dict.fromkeys(text, ""))
-    return table.assign(value=table["value"].astype(float), seed=table["seed"].astype(float))
+    columns = {c: table[c].cast(pa.string()).fill_null("").dictionary_encode() for c in NEEDED if c not in _NUMBERS}
+    columns |= {c: table[c].cast(pa.float64()) for c in _NUMBERS}
+    return pa.table(columns).select(NEEDED).to_pandas()
+
+
+def _true_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the true regional means once for each dataset: they are the same for every chain."""
+    about = ["dataset", "artifact", "support", "region"]
+    known = scores[scores["value"].notna()]
+    means, bias = known[known["metric"] == "mean"], known[known["metric"] == "bias"]
+    both = means.merge(bias[[*about, "chain", "value"]], on=[*about, "chain"], suffixes=("", "_bias"))
+    true = both.assign(value=both["value"] - both["value_bias"], chain="truth")
+    return true.drop_duplicates(about)
 
 
 def _json(path: Path) -> dict[str, Any]:

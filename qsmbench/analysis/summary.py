@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qsmbench.analysis.columns import Column, column, in_reading_order
 from qsmbench.analysis.ranking import Row, mark_best, ranked
-from qsmbench.analysis.replicates import cells
 from qsmbench.analysis.results import Study
 from qsmbench.data.score_table import COSTS, NOT_SCORED, RUN_ROWS, STATUS
 
@@ -54,20 +54,20 @@ def tables(study: Study) -> list[Table]:
     """Return a table for each group of replicates and artifact that was scored, χ first."""
     result = []
     for group in study.groups:
-        mine = study.scores[study.scores["group"] == group]
-        artifacts = dict.fromkeys(_rated(mine)["artifact"])
-        for artifact in sorted(artifacts, key=lambda a: a != "chi"):
-            result.append(_table(mine, group, artifact, len(study.datasets(group))))
+        artifacts = _rated(study.of(group))["artifact"].unique()
+        result += [_table(study, group, artifact) for artifact in sorted(artifacts, key=lambda a: a != "chi")]
     return result
 
 
-def _table(mine: pd.DataFrame, group: str, artifact: str, seeds: int) -> Table:
+def _table(study: Study, group: str, artifact: str) -> Table:
+    mine, seeds = study.of(group), len(study.datasets(group))
     rated = _rated(mine)
     whole = rated[(rated["artifact"] == artifact) & (rated["region"] == "")]
     scored = set(whole.loc[whole["value"].notna(), "chain"])
     columns, undefined = _columns(whole, mine)
-    by_chain = {c: mine[mine["chain"] == c] for c in _chains(mine, artifact)}
-    rows = [Row(c, cells(own, artifact, columns), _reasons(own, seeds)) for c, own in by_chain.items()]
+    reasons = _reasons(mine, seeds)
+    cells = study.replicates.cells
+    rows = [Row(c, cells(group, artifact, c, columns), reasons.get(c, [])) for c in _chains(mine, artifact)]
     methods = ranked([r for r in rows if r.chain in scored and not r.control], columns)
     mark_best(methods, columns)
     controls = [r for r in rows if r.chain in scored and r.control]
@@ -86,14 +86,17 @@ def _chains(mine: pd.DataFrame, artifact: str) -> list[str]:
     rated = _rated(mine)
     elsewhere = set(rated["chain"]) | set(mine.loc[mine["metric"] == NOT_SCORED, "chain"])
     elsewhere -= set(rated.loc[rated["artifact"] == artifact, "chain"])
-    return [c for c in dict.fromkeys(mine["chain"]) if c in here and c not in elsewhere]
+    return [c for c in mine["chain"].unique() if c in here and c not in elsewhere]
 
 
-def _reasons(chain: pd.DataFrame, seeds: int) -> list[str]:
-    """Return why a chain failed, and on how many seeds where not on all."""
-    failures = chain[(chain["metric"] == STATUS) & chain["value"].isna()]
-    counts = failures.drop_duplicates(["dataset", "reason"])["reason"].value_counts(sort=False)
-    return [f"{reason}" if n == seeds else f"{reason} (on {n} of {seeds} seeds)" for reason, n in counts.items()]
+def _reasons(mine: pd.DataFrame, seeds: int) -> dict[str, list[str]]:
+    """Return why chains failed, by chain, and on how many seeds where not on all."""
+    failures = mine.loc[(mine["metric"] == STATUS) & mine["value"].isna(), ["chain", "dataset", "reason"]]
+    counts = Counter((chain, reason) for chain, _, reason in failures.drop_duplicates().itertuples(index=False))
+    found: dict[str, list[str]] = {}
+    for (chain, reason), n in counts.items():
+        found.setdefault(chain, []).append(reason if n == seeds else f"{reason} (on {n} of {seeds} seeds)")
+    return found
 
 
 def _columns(whole: pd.DataFrame, mine: pd.DataFrame) -> tuple[list[Column], dict[str, list[str]]]:
@@ -103,12 +106,12 @@ def _columns(whole: pd.DataFrame, mine: pd.DataFrame) -> tuple[list[Column], dic
     for metric in in_reading_order(list(whole["metric"].unique())):
         rows = whole[whole["metric"] == metric]
         if rows["value"].notna().any():
-            shown.append(column(metric, rows["unit"].iloc[0]))
+            shown.append(column(metric, str(rows["unit"].iloc[0])))
         else:
             reason = "; ".join(dict.fromkeys(r for r in rows["reason"] if r)) or "no reason given"
             undefined.setdefault(reason, []).append(column(metric, "").label)
     for metric in COSTS:
         rows = mine[(mine["metric"] == metric) & mine["value"].notna()]
         if not rows.empty:
-            shown.append(column(metric, rows["unit"].iloc[0]))
+            shown.append(column(metric, str(rows["unit"].iloc[0])))
     return shown, undefined

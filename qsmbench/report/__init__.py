@@ -1,7 +1,9 @@
-"""The report: a study folder becomes one HTML page that needs no network."""
+"""The report: a study folder becomes HTML that needs no network, one page or a page for each group of a large study."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from qsmbench.analysis.results import Study, read_study
 from qsmbench.analysis.summary import Table, tables
 from qsmbench.data.folders import make_folder
 from qsmbench.data.score_table import SUPPORTS
-from qsmbench.report._charts import cost_chart, regional_chart, scores_chart
+from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used
-from qsmbench.report._pictures import not_drawn, pictures
+from qsmbench.report._overview import across, entries
+from qsmbench.report._pictures import Picture, copied, embedded, not_drawn, picture_files, size
 from qsmbench.report._provenance import provenance
 from qsmbench.report._summary import direction, mean_text, spread_text
 from qsmbench.view.page import render
@@ -25,11 +28,17 @@ from qsmbench.view.planes import CONVENTION
 __all__ = ["build"]
 
 PICTURE_BUDGET = 10_000_000
-"""Bytes of pictures that the page may carry; base64 makes a third more of them."""
+"""Bytes of pictures that one page may carry (base64 makes a third more of them); more lie beside it."""
+
+ROW_BUDGET = 300
+"""Rows of the tables of scores that one page may hold; more are spread over a page for each group."""
 
 
 def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
     """Write the report of a study.
+
+    It is one page, which carries its pictures. Pictures beyond `PICTURE_BUDGET` lie in a folder beside it; tables
+    beyond `ROW_BUDGET` stand on pages of their own, one for each group of replicates, to which the page links.
 
     Args:
         study: the study folder; holds `scores.parquet`, and may hold `<dataset>/pictures/<chain>.webp`.
@@ -43,37 +52,68 @@ def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
     Raises:
         QsmbenchError: the scores are missing, damaged or empty, or `out` cannot be written to.
     """
-    html = render(Path(__file__).with_name("page.html.j2"), **_content(read_study(Path(study), about)))
-    out = Path(out)
+    read, out = read_study(Path(study), about), Path(out)
+    found, files = tables(read), picture_files(read)
     make_folder(out)
-    page = out / "index.html"
-    partial = page.with_name("index.html.part")
-    partial.write_text(html, encoding="utf-8")
+    split = len(read.groups) > 1 and sum(len(t.methods) + len(t.controls) + len(t.failed) for t in found) > ROW_BUDGET
+    beside = split or size(files) > PICTURE_BUDGET
+    content = {
+        **_common(read),
+        "scored": bool(found),
+        "not_drawn": not_drawn(read),
+        "beside": beside,
+        "pictures": copied(files, out) if beside else embedded(files),
+    }
+    groups = entries(found, _write_groups(read, found, content, out)) if split else []
+    content |= {"groups": groups, "across": across(groups), "sections": [] if split else _sections(read, found)}
+    return _write("page.html.j2", out / "index.html", content | _of_study(read))
+
+
+def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
+    partial = page.with_name(f"{page.name}.part")
+    partial.write_text(render(Path(__file__).with_name(template), **content), encoding="utf-8")
     partial.replace(page)
     return page
 
 
-def _content(study: Study) -> dict[str, Any]:
-    """Return what the template shows."""
-    shown, left_out = pictures(study, PICTURE_BUDGET)
-    datasets = list(dict.fromkeys(study.scores["dataset"]))
+def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any], out: Path) -> dict[str, str]:
+    """Write a page for each group; return their names by group."""
+    pages = {}
+    pictures: list[Picture] = content["pictures"]
+    for i, group in enumerate(study.groups):
+        own, datasets = [t for t in found if t.group == group], set(study.datasets(group))
+        shown = {"pictures": [p for p in pictures if p.dataset in datasets], "sections": _sections(study, own)}
+        pages[group] = f"{i + 1}_{re.sub(r'[^A-Za-z0-9_.+-]', '-', group)}.html"
+        _write("group.html.j2", out / pages[group], {**content, **shown, "group": group})
+    return pages
+
+
+def _common(study: Study) -> dict[str, Any]:
+    """Return what every page shows."""
     return {
         "study": study,
-        "datasets": datasets,
-        "sections": [_section(study, table, f"s{i}") for i, table in enumerate(tables(study))],
-        "failures": failures(study),
-        "not_scored": not_scored(study),
         "supports": SUPPORTS,
-        "pictures": shown,
-        "left_out": left_out,
-        "not_drawn": not_drawn(study),
-        "methods": methods_used(study.folder, datasets, study.chains, study.origins),
-        "definitions": definitions(study),
         "convention": CONVENTION,
         "direction": direction,
         "mean_text": mean_text,
         "spread_text": spread_text,
     }
+
+
+def _of_study(study: Study) -> dict[str, Any]:
+    """Return what the first page shows of the whole study."""
+    datasets = list(study.scores["dataset"].unique())
+    return {
+        "datasets": datasets,
+        "failures": failures(study),
+        "not_scored": not_scored(study),
+        "methods": methods_used(study.folder, datasets, study.chains, study.origins),
+        "definitions": definitions(study),
+    }
+
+
+def _sections(study: Study, found: Sequence[Table]) -> list[dict[str, Any]]:
+    return [_section(study, table, f"s{i}") for i, table in enumerate(found)]
 
 
 def _section(study: Study, table: Table, name: str) -> dict[str, Any]:
@@ -86,7 +126,8 @@ def _section(study: Study, table: Table, name: str) -> dict[str, Any]:
         "scenario": study.scenario(table.group),
         "provenance": provenance(study, table.group, table.artifact),
         "regional": means,
-        "scores": {s: Markup(scores_chart(study, table, s, f"{name}-{s}")) for s in SUPPORTS},
-        "cost": Markup(cost_chart(study, table, f"{name}-cost")),
-        "scatter": {s: Markup(regional_chart(means[s], f"{name}-r-{s}")) for s in SUPPORTS},
+        "scores": {s: Markup(scores_chart(study, table, s)) for s in SUPPORTS},
+        "cost": Markup(cost_chart(study, table)),
+        "scatter": {s: Markup(regional_chart(means[s])) for s in SUPPORTS},
+        "key": regional_key(means["study"]),
     }

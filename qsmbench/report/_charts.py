@@ -1,51 +1,32 @@
-"""The charts of the report, as SVG that takes its ink from the page, so that it reads on light and dark."""
+"""The charts of the report."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import escape
 
 from qsmbench.analysis.columns import Column
 from qsmbench.analysis.regions import Regional
-from qsmbench.analysis.replicates import whole_mask
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.summary import Table
 from qsmbench.report._summary import direction
+from qsmbench.report._svg import Layout, Panel, fitting_ticks, names_width
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+ROW = 20.0
+"""Height of the line of a chain [px]."""
 
-INK = "#010203"
-"""Stands for the text colour of the page; replaced in the SVG."""
-
-_FAINT, _METHOD, _CONTROL = "#8a8f98", "#3b82c4", "#a0a4ab"
-_REGIONS = ("#3b82c4", "#e0803a", "#3fa46a", "#c9524e", "#8f6bbf", "#b08a3c", "#4fb0b5", "#d078a8", "#7d8795")
+_MANY = 25  # chains from which a panel is so tall that its scale is repeated above it
+_COLOURS = ("#3b82c4", "#e0803a", "#3fa46a", "#c9524e", "#8f6bbf", "#b08a3c", "#4fb0b5", "#d078a8", "#7d8795")
+_SHAPES = ("●", "■", "▲")
 _BOX_FROM = 5  # replicates from which quartiles say more than the points alone
-_STYLE = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "qsmbench",
-    "text.parse_math": False,  # a dollar in a name is a dollar
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "text.color": INK,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-}
+
+Values = Sequence[np.ndarray]
+"""Those of each chain."""
 
 
-def scores_chart(study: Study, table: Table, support: str, name: str) -> str:
+def scores_chart(study: Study, table: Table, support: str) -> str:
     """Draw strip plots, one panel a metric and one line a chain: a point per seed, and a box from five seeds on.
 
     Points far beyond the others are drawn as arrows at the border.
@@ -54,137 +35,134 @@ def scores_chart(study: Study, table: Table, support: str, name: str) -> str:
     columns = table.measured
     if not chains or not columns:
         return ""
-    mine = study.scores[(study.scores["group"] == table.group) & study.scores["value"].notna()]
-    figure, panels = _panels(len(columns), 3, (3.1, 0.21 * len(chains) + 0.3), _names_width(chains), sharey=True)
-    for axes, c in zip(panels, columns, strict=False):
-        _strips(axes, _values(whole_mask(mine, table.artifact, c, support), chains), c)
-        axes.set_yticks(range(len(chains)), chains)
-    panels[0].invert_yaxis()  # the others share its axis
-    return _svg(figure, name, f"{table.group}: scores of every seed on {support}")
+    panels = [_strips(_values(study, table, chains, c, support), c) for c in columns]
+    return _of_chains(panels, chains, 3, f"{table.group}: scores of every seed on {support}")
 
 
-def cost_chart(study: Study, table: Table, name: str) -> str:
+def cost_chart(study: Study, table: Table) -> str:
     """Draw run time and peak memory of every chain: the mean as a bar, a point per seed."""
-    columns = table.costs
     chains = [r.chain for r in table.methods]
-    if not chains or not columns:
+    if not chains or not table.costs:
         return ""
-    mine = study.scores[(study.scores["group"] == table.group) & study.scores["value"].notna()]
-    figure, panels = _panels(len(columns), 2, (4.8, 0.21 * len(chains) + 0.3), _names_width(chains), sharey=True)
-    for axes, c in zip(panels, columns, strict=False):
-        values = _values(whole_mask(mine, table.artifact, c, "run"), chains)
-        axes.barh(range(len(chains)), [v.mean() if v.size else 0 for v in values], 0.6, color=_METHOD, alpha=0.45)
-        _points(axes, values, _METHOD)
-        axes.set_yticks(range(len(chains)), chains)
-        _head(axes, c)
-    panels[0].invert_yaxis()
-    return _svg(figure, name, f"{table.group}: run time and peak memory")
+    panels = [_bars(_values(study, table, chains, c, "run"), c) for c in table.costs]
+    return _of_chains(panels, chains, 2, f"{table.group}: run time and peak memory")
 
 
-def regional_chart(regional: Regional, name: str) -> str:
+def regional_chart(regional: Regional) -> str:
     """Draw reconstructed over true regional means, one panel a chain, with the line of identity."""
-    if not regional.rows or not any(np.isfinite(t.mean) for t in regional.truth.values()):
+    true = {r: t.mean for r, t in regional.truth.items() if np.isfinite(t.mean)}
+    if not regional.rows or not true:
         return ""
-    figure, panels = _panels(len(regional.rows), 4, (2.35, 2.1), 0.75, head=0.45, sharex=True, sharey=True)
-    true = {r: t.mean for r, t in regional.truth.items()}
-    ends = np.array([min(true.values()), max(true.values())])
-    for axes, row in zip(panels, regional.rows, strict=False):
-        axes.plot(ends, ends, color=_FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
-        for i, (region, cell) in enumerate(row.cells.items()):
-            sd = cell.sd if np.isfinite(cell.sd) else None
-            colour = _REGIONS[i % len(_REGIONS)]
-            axes.errorbar(true[region], cell.mean, sd, fmt="o", color=colour, markersize=4, elinewidth=1)
-        axes.set_title(row.chain, fontsize=8, loc="left", color=INK)
-        axes.grid(color=_FAINT, alpha=0.25, linewidth=0.5)
-    _clip(panels, [c.mean for r in regional.rows for c in r.cells.values()], ends)
-    figure.text(0.5, 0.01, f"true mean [{regional.unit}]", ha="center", va="bottom")
-    figure.text(0.01, 0.5, f"reconstructed mean [{regional.unit}]", rotation=90, ha="left", va="center")
-    labels = [_legend_point(_REGIONS[i % len(_REGIONS)], r) for i, r in enumerate(true)]
-    if len(labels) <= len(_REGIONS):
-        figure.legend(handles=labels, loc="upper left", ncols=5, frameon=False, fontsize=8)
-    return _svg(figure, name, f"{regional.group}: reconstructed over true regional means")
-
-
-def _values(rows: pd.DataFrame, chains: Sequence[str]) -> list[np.ndarray]:
-    """Return the values of each chain."""
-    return [rows.loc[rows["chain"] == chain, "value"].to_numpy() for chain in chains]
-
-
-def _panels(
-    count: int,
-    across: int,
-    size: tuple[float, float],
-    left: float,
-    *,
-    head: float = 0.0,
-    sharex: bool = False,
-    sharey: bool = False,
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `count` panels of `size` [inch], `across` in a row, with room to their left and above them."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
-        across = min(across, count)
-        down = -(-count // across)
-        # Placed by hand: matplotlib's automatic layout would draw every figure twice.
-        gap_x, gap_y, right, bottom, top = 0.25, 0.55, 0.2, 0.5, 0.3 + head
-        width = left + across * size[0] + (across - 1) * gap_x + right
-        height = top + down * size[1] + (down - 1) * gap_y + bottom
-        figure = Figure(figsize=(width, height))
-        grid = figure.subplots(down, across, squeeze=False, sharex=sharex, sharey=sharey)
-        figure.subplots_adjust(
-            left / width, bottom / height, 1 - right / width, 1 - top / height, gap_x / size[0], gap_y / size[1]
-        )
-    panels = list(grid.flat)
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return figure, panels[:count]
-
-
-def _names_width(names: Sequence[str]) -> float:
-    """Return the width of the names beside an axis [inch]."""
-    return 0.2 + 0.072 * max(map(len, names))
-
-
-def _strips(axes: Axes, values: Sequence[np.ndarray], c: Column) -> None:
-    """Draw the values of each chain on a line, within a range that lone outliers do not stretch."""
-    inliers = _range(np.concatenate(values)) if any(v.size for v in values) else (0.0, 1.0)
-    for y, v in enumerate(values):
-        if v.size >= _BOX_FROM:
-            _box(axes, v, y)
-    _points(axes, [v[(v >= inliers[0]) & (v <= inliers[1])] for v in values], _METHOD)
-    for y, v in enumerate(values):
-        for edge, marker, beyond in ((0.0, "<", v < inliers[0]), (1.0, ">", v > inliers[1])):
-            if beyond.any():
-                across = axes.get_yaxis_transform()
-                axes.plot(edge, y, marker, color="#c9524e", markersize=5, clip_on=False, transform=across)
-    margin = 0.06 * ((inliers[1] - inliers[0]) or abs(inliers[0]) or 1.0)
-    axes.set_xlim(inliers[0] - margin, inliers[1] + margin)
-    _head(axes, c)
-
-
-def _box(axes: Axes, values: np.ndarray, y: float) -> None:
-    """Draw quartiles and whiskers behind the points."""
-    ink: dict[str, Any] = {"color": _FAINT}
-    axes.boxplot(
-        values,
-        positions=[y],
-        orientation="horizontal",
-        widths=0.55,
-        showfliers=False,
-        manage_ticks=False,
-        boxprops=ink,
-        whiskerprops=ink,
-        capprops=ink,
-        medianprops=ink,
+    ends = min(true.values()), max(true.values())
+    means = np.array([c.mean for row in regional.rows for r, c in row.cells.items() if np.isfinite(c.mean)])
+    low, high = _range(means) if means.size else ends
+    x, y = _with_margin(*ends, 0.05), _with_margin(min(low, ends[0]), max(high, ends[1]), 0.08)
+    layout = Layout(226, 202, 4, left=78, bottom=48)
+    x_ticks, y_ticks = fitting_ticks(*x, layout.width, 6), fitting_ticks(*y, np.inf, 8)
+    marks = dict(zip(regional.truth, _marks(len(regional.truth)), strict=True))
+    panels = []
+    for i, row in enumerate(regional.rows):
+        panel = Panel(layout.width, layout.height, x, y, title=row.chain)
+        panel.lines([[(ends[0], ends[0]), (ends[1], ends[1])]], "identity")
+        for region, cell in row.cells.items():
+            if region in true and np.isfinite(cell.mean):
+                colour, shape = marks[region]
+                if np.isfinite(cell.sd):
+                    ends_of_bar = [(true[region], cell.mean - cell.sd), (true[region], cell.mean + cell.sd)]
+                    panel.lines([ends_of_bar], colour=colour)
+                panel.mark(true[region], cell.mean, colour, shape)
+        panels.append(panel.axes(x_ticks, y_ticks, names=i % layout.across == 0))
+    return layout.svg(
+        panels, f"{regional.group}: reconstructed over true regional means", _axis_names(layout, regional)
     )
 
 
-def _points(axes: Axes, values: Sequence[np.ndarray], colour: str) -> None:
-    """Draw one point per seed."""
+def regional_key(regional: Regional) -> list[tuple[str, str, str]]:
+    """Return colour, shape and name of each region; none where there are too many to tell apart."""
+    if len(regional.truth) > len(_COLOURS) * len(_SHAPES):
+        return []
+    marks = zip(regional.truth, _marks(len(regional.truth)), strict=True)
+    return [(colour, _SHAPES[shape], region) for region, (colour, shape) in marks]
+
+
+def _marks(count: int) -> list[tuple[str, int]]:
+    return [(_COLOURS[i % len(_COLOURS)], i // len(_COLOURS) % len(_SHAPES)) for i in range(count)]
+
+
+def _axis_names(layout: Layout, regional: Regional) -> list[str]:
+    """Return the names of both axes, for each row of panels."""
+    across = min(layout.across, len(regional.rows))
+    middle = layout.left + (across * layout.width + (across - 1) * layout.gap) / 2
+    below, beside, unit = layout.height + 36, layout.height / 2, escape(regional.unit)
+    names = (
+        f'<text class="x" x="{middle:.0f}" y="{below:.0f}">true mean [{unit}]</text>'
+        f'<text class="x" transform="translate(13 {beside:.0f}) rotate(-90)">reconstructed mean [{unit}]</text>'
+    )
+    return [names] * -(-len(regional.rows) // across)
+
+
+def _values(study: Study, table: Table, chains: Sequence[str], column: Column, support: str) -> Values:
+    """Return the values of each chain."""
+    return [study.replicates.values(table.group, table.artifact, chain, column, support) for chain in chains]
+
+
+def _of_chains(panels: Sequence[Panel], chains: Sequence[str], across: int, label: str) -> str:
+    """Return panels with a line for each chain; their names stand beside the first of each row."""
+    many = len(chains) > _MANY
+    first = panels[0]
+    layout = Layout(first.width, first.height, across, names_width(chains), top=46 if many else 28)
+    drawn = []
+    for i, panel in enumerate(panels):
+        x = fitting_ticks(*panel.x, panel.width, 5)
+        drawn.append(panel.axes(x, (range(len(chains)), chains), names=i % across == 0, above=many))
+    return layout.svg(drawn, label)
+
+
+def _panel(width: float, x: tuple[float, float], chains: int, c: Column) -> Panel:
+    """Return a panel of a metric with a line for each chain, the first on top."""
+    title = c.label + (f" [{c.unit}]" if c.unit else "")
+    return Panel(width, ROW * chains + 9, x, (chains - 0.275, -0.725), title, direction(c))
+
+
+def _strips(values: Values, c: Column) -> Panel:
+    """Draw the values of each chain on a line, within a range that lone outliers do not stretch."""
+    low, high = _range(np.concatenate(values)) if any(v.size for v in values) else (0.0, 1.0)
+    panel = _panel(298, _with_margin(low, high, 0.06), len(values), c)
+    boxes = [line for y, v in enumerate(values) if v.size >= _BOX_FROM for line in _box(v, y)]
+    panel.lines(boxes)
+    panel.points((x, y) for y, v in enumerate(values) for x in v.tolist() if low <= x <= high)
     for y, v in enumerate(values):
-        axes.plot(v, np.full(v.size, y), "o", color=colour, markersize=4.2, alpha=0.75, markeredgewidth=0)
+        if (v < low).any():
+            panel.beyond(y, right=False)
+        if (v > high).any():
+            panel.beyond(y, right=True)
+    return panel
+
+
+def _bars(values: Values, c: Column) -> Panel:
+    """Draw the mean of each chain as a bar, and its values."""
+    longest = max((v.max() for v in values if v.size), default=0.0)
+    panel = _panel(461, (0.0, 1.05 * float(longest) or 1.0), len(values), c)
+    panel.bars([float(v.mean()) if v.size else 0.0 for v in values])
+    panel.points((x, y) for y, v in enumerate(values) for x in v.tolist())
+    return panel
+
+
+def _box(values: np.ndarray, y: float) -> list[list[tuple[float, float]]]:
+    """Return the lines of quartiles and whiskers, which end at the last values within 1.5 interquartile ranges."""
+    low, middle, high = np.percentile(values, [25, 50, 75]).tolist()
+    reach = 1.5 * (high - low)
+    first = min(float(values[values >= low - reach].min()), low)
+    last = max(float(values[values <= high + reach].max()), high)
+    a, b, cap_a, cap_b = y - 0.275, y + 0.275, y - 0.14, y + 0.14
+    return [
+        [(low, a), (high, a), (high, b), (low, b), (low, a)],
+        [(middle, a), (middle, b)],
+        [(first, y), (low, y)],
+        [(high, y), (last, y)],
+        [(first, cap_a), (first, cap_b)],
+        [(last, cap_a), (last, cap_b)],
+    ]
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -195,45 +173,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return float(near.min()), float(near.max())
 
 
-def _clip(panels: Sequence[Axes], values: Sequence[float], ends: np.ndarray) -> None:
-    """Show the line of identity, and keep outliers of one chain from squeezing the panels of the others."""
-    low, high = _range(np.array([v for v in values if np.isfinite(v)]))
-    low, high = min(low, float(ends[0])), max(high, float(ends[1]))
-    margin = 0.08 * (high - low) or 0.01
-    panels[0].set_ylim(low - margin, high + margin)
-
-
-def _head(axes: Axes, c: Column) -> None:
-    """Write name, unit and direction of a panel."""
-    axes.set_title(c.label + (f" [{c.unit}]" if c.unit else ""), fontsize=9, loc="left", color=INK)
-    axes.set_title(direction(c), fontsize=7.5, loc="right", color=_FAINT)
-    axes.grid(axis="both", color=_FAINT, alpha=0.25, linewidth=0.5)
-    axes.tick_params(length=2)
-    axes.locator_params(axis="x", nbins=5)
-
-
-def _legend_point(colour: str, label: str) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], linestyle="", marker="o", color=colour, label=label, markersize=4)
-
-
-def _svg(figure: Figure, name: str, title: str) -> str:
-    """Return the figure as an SVG element: no metadata, own ids, ink of the page, a label for screen readers."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r"url\(#", f"url(#{name}-", text)
-    text = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', text)
-    text = text.replace(INK, "currentColor").replace("'DejaVu Sans', ", "")
-    width = re.search(r'width="([\d.]+)pt"', text)
-    points = float(width.group(1)) if width else 600.0
-    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
-    label = re.sub(r"[^\w .:,×±-]", " ", title)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" style="width:{points * 4 / 3:.0f}px" ', 1)
+def _with_margin(low: float, high: float, share: float) -> tuple[float, float]:
+    """Return a range with a margin; that of a single value is of its own size."""
+    margin = share * ((high - low) or abs(low) or 1.0)
+    return low - margin, high + margin

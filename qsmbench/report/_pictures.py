@@ -1,51 +1,79 @@
-"""The pictures that the page carries."""
+"""The pictures of a study: within the page where they are few, else as files beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
+from urllib.parse import quote
 
 from qsmbench.analysis.results import Study
 from qsmbench.run.specs import read_record
 from qsmbench.view.page import data_uri
 
+FOLDER = "pictures"
+"""Beside the page."""
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a chain's result, as a data URI."""
+    """A picture of a chain's result, and its address: a data URI, or a path relative to the page."""
 
     dataset: str
     chain: str
     uri: str
 
 
-def pictures(study: Study, budget: int) -> tuple[list[Picture], int]:
-    """Return the pictures that the page carries, and the number of those beyond the budget.
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture of a chain's result, as a file of the study."""
 
-    Args:
-        study: whose pictures.
-        budget: bytes of pictures, as files.
-    """
-    found, spent, left_out = [], 0, 0
-    for dataset in _first_seeds_first(study):
-        for chain in dict.fromkeys(study.scores.loc[study.scores["dataset"] == dataset, "chain"]):
-            path = study.picture(dataset, chain)
-            if path is None:
-                continue
-            content = path.read_bytes()
-            spent += len(content)
-            if spent > budget:
-                left_out += 1
-            else:
-                found.append(Picture(dataset, chain, data_uri(content, "webp")))
-    return found, left_out
+    dataset: str
+    chain: str
+    path: Path
+
+    def embedded(self) -> Picture:
+        """Return the picture with its content."""
+        return Picture(self.dataset, self.chain, data_uri(self.path.read_bytes(), "webp"))
+
+    def copied(self, report: Path) -> Picture:
+        """Copy the picture into the folder of the report."""
+        name = f"{quote(self.dataset, safe='')},{quote(self.chain, safe='')}.webp"
+        shutil.copyfile(self.path, report / FOLDER / name)
+        return Picture(self.dataset, self.chain, f"{FOLDER}/{quote(name)}")
+
+
+def picture_files(study: Study) -> list[PictureFile]:
+    """Return the pictures of a study, those of the first seeds first."""
+    chains: dict[str, list[str]] = {}
+    for dataset, chain in study.scores[["dataset", "chain"]].drop_duplicates().itertuples(index=False):
+        chains.setdefault(dataset, []).append(chain)
+    places = ((d, c, study.picture(d, c)) for d in _first_seeds_first(study) for c in chains[d])
+    return [PictureFile(d, c, path) for d, c, path in places if path is not None]
+
+
+def embedded(files: Sequence[PictureFile]) -> list[Picture]:
+    """Return the pictures with their content."""
+    return [f.embedded() for f in files]
+
+
+def copied(files: Sequence[PictureFile], report: Path) -> list[Picture]:
+    """Copy the pictures into a folder in that of the report."""
+    (report / FOLDER).mkdir(exist_ok=True)
+    return [f.copied(report) for f in files]
+
+
+def size(files: Sequence[PictureFile]) -> int:
+    """Return the bytes of all files."""
+    return sum(f.path.stat().st_size for f in files)
 
 
 def not_drawn(study: Study) -> dict[str, str]:
     """Return the chains whose result is not drawn, on any dataset, with the reason."""
     found: dict[str, str] = {}
-    for dataset in dict.fromkeys(study.scores["dataset"]):
+    for dataset in study.scores["dataset"].unique():
         record = read_record(study.folder / dataset / "pictures.json")
         for part in ("not_drawn", "failed_chains"):
             found |= (record.details if record else {}).get(part, {})

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render(template: Path, **content: Any) -> str:
     """Fill in a Jinja template. Text is escaped; a name that the template lacks is an error."""
+    return _templates(template.parent).get_template(template.name).render(content)
+
+
+@cache
+def _templates(folder: Path) -> Environment:
+    """Return the templates of a folder, each compiled once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(template.parent),
+    return Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template.name).render(content)
 
 
 def data_uri(picture: bytes, kind: str) -> str:

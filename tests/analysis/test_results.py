@@ -37,9 +37,8 @@ def test_measured_scans_have_no_seed(seeds, tmp_path):
 
 def test_only_deep_grey_regions_where_a_key_names_them(tmp_path):
     study = write_study(tmp_path / "s", scores(CHAINS), pictures=False)
-    read = read_study(study)
-    assert read.nuclei("head_brain-3t") == ["caudate", "putamen", "pallidum"]
+    assert read_study(study).nuclei("head_brain-3t") == ["caudate", "putamen", "pallidum"]
     folder = study / "head_brain-3t" / "truth"
     folder.mkdir(parents=True)
     write_regions(folder / "dseg.tsv", [(1, "caudate", "dgm"), (2, "putamen", "dgm"), (3, "pallidum", "")])
-    assert read.nuclei("head_brain-3t") == ["caudate", "putamen"]
+    assert read_study(study).nuclei("head_brain-3t") == ["caudate", "putamen"]

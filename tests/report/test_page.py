@@ -1,52 +1,17 @@
 """The page: complete, self-contained, honest about what is missing."""
 
 import re
-from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_page import Page, text_of
 from invented_study import CHAINS, scores, write_study
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.report import build
 from qsmbench.report._summary import number
-
-LOADS = {"src", "srcset", "poster", "data", "action", "background"}
-
-
-class Page(HTMLParser):
-    """Collects what a browser would load, the text, the ids and the tags that are left open."""
-
-    VOID = frozenset({"meta", "link", "img", "input", "br", "hr"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.loads, self.links, self.ids, self.text, self.open, self.tags = [], [], [], [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        for key, value in attrs:
-            if key in LOADS or (key.endswith("href") and tag != "a"):
-                self.loads.append(value)
-            elif key == "href":
-                self.links.append(value)
-            if key == "id":
-                self.ids.append(value)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +24,6 @@ def html(study, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(html):
     return Page(html)
-
-
-def text_of(html):
-    return " ".join(" ".join(Page(html).text).split())
 
 
 def test_it_loads_nothing(html, page):
@@ -136,12 +97,13 @@ def test_without_pictures(tmp_path):
     assert "There are no pictures." in build(study, tmp_path / "out").read_text()
 
 
-def test_pictures_beyond_the_budget_are_named_not_embedded(study, tmp_path, monkeypatch):
-    sizes = sorted(p.stat().st_size for p in study.rglob("*.webp"))
-    monkeypatch.setattr("qsmbench.report.PICTURE_BUDGET", sum(sizes) - 1)
+def test_pictures_beyond_the_budget_lie_beside_the_page(study, tmp_path, monkeypatch):
+    files = sorted(study.rglob("*.webp"))
+    monkeypatch.setattr("qsmbench.report.PICTURE_BUDGET", sum(f.stat().st_size for f in files) - 1)
     html = build(study, tmp_path).read_text()
-    assert html.count("data:image/webp") == 7
-    assert "1 more pictures lie in the study folder" in html
+    shown = [tmp_path / unquote(load) for load in Page(html).loads if load.startswith("pictures/")]
+    assert sorted(f.read_bytes() for f in shown) == sorted(f.read_bytes() for f in files)
+    assert "data:image/webp" not in html and "The pictures lie beside this page" in html
 
 
 def test_real_data_without_truth(tmp_path):

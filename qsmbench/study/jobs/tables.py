@@ -20,9 +20,8 @@ def run(spec: TablesSpec, out: Path) -> None:
 
     study = Path(spec.study)
     datasets = _typed(pd.DataFrame(spec.datasets))
-    tables = [t for d in datasets["dataset"] for t in _of_dataset(study, d, spec)]
     rows = pd.DataFrame(_run_rows(study, spec), columns=list(COLUMNS)).astype({"value": float})
-    scores = pd.concat([*(t for t in tables if not t.empty), rows], ignore_index=True)
+    scores = pd.concat([*_scores(study, spec), rows], ignore_index=True)
     scores = scores.merge(datasets, on="dataset", how="left")
     scores.to_parquet(out / "scores.parquet", index=False)
     scores.to_csv(out / "scores.csv", index=False)
@@ -44,12 +43,22 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _of_dataset(study: Path, dataset: str, spec: TablesSpec) -> list[pd.DataFrame]:
-    import pandas as pd
+def _scores(study: Path, spec: TablesSpec) -> list[pd.DataFrame]:
+    """The scores of all chains, each dataset's followed by those on its common voxels; no table where there are none.
 
-    files = [study / dataset / "scores" / f"{chain}.parquet" for chain in spec.chains]
-    files.append(study / dataset / "common.parquet")
-    return [pd.read_parquet(f) for f in files if f.is_file()]
+    Thousands of files are joined before they become a table of pandas, which costs more for each than reading it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for folder in (study / row["dataset"] for row in spec.datasets):
+        for file in (*(folder / "scores" / f"{chain}.parquet" for chain in spec.chains), folder / "common.parquet"):
+            if file.is_file():
+                with pq.ParquetFile(file) as content:
+                    tables.append(content.read(use_threads=False))
+    tables = [t for t in tables if t.num_rows]
+    return [pa.concat_tables(tables, promote_options="permissive").to_pandas()] if tables else []
 
 
 def _run_rows(study: Path, spec: TablesSpec) -> list[dict[str, Any]]:
@@ -61,8 +70,10 @@ def _run_rows(study: Path, spec: TablesSpec) -> list[dict[str, Any]]:
         if scan is None or not scan.ok:
             rows.append(_row(row["dataset"], "", "", "status", np.nan, "", _reason(scan)))
             continue
+        made = dict.fromkeys(step for chain in spec.chains for step in spec.steps[chain])
+        records = {step: read_record(folder / "chains" / step / RUN_FILE) for step in made}
         for chain in spec.chains:
-            steps = [read_record(folder / "chains" / p / RUN_FILE) for p in spec.steps[chain]]
+            steps = [records[step] for step in spec.steps[chain]]
             scores = read_record(folder / "scores" / f"{chain}.json")
             for artifact in spec.artifacts[chain] or [""]:
                 rows += [_row(row["dataset"], chain, artifact, *r) for r in _of_chain(steps, scores)]
