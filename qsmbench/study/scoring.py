@@ -121,6 +121,16 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    types = {name: pa.float64() if name == "value" else pa.string() for name in COLUMNS}
-    columns = {name: pa.array([row[name] for row in rows], of, from_pandas=True) for name, of in types.items()}
-    parquet.write_table(pa.table(columns), path)
+    numbers = np.array([row["value"] for row in rows], np.float64)
+    columns = {name: _texts([row[name] for row in rows]) for name in COLUMNS if name != "value"}
+    columns["value"] = pa.Array.from_buffers(pa.float64(), numbers.size, [None, pa.py_buffer(numbers)])
+    parquet.write_table(pa.table([columns[name] for name in COLUMNS], list(COLUMNS)), path)
+
+
+def _texts(values: Sequence[str]) -> Any:
+    """Return a column of texts, from its bytes: `pyarrow.array` would import pandas, which takes as long as the scores."""
+    import pyarrow as pa
+
+    packed = [v.encode() for v in values]
+    ends = np.cumsum([0, *map(len, packed)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(packed), pa.py_buffer(ends), pa.py_buffer(b"".join(packed)))
