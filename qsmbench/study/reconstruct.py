@@ -144,7 +144,7 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from qsmbench.metrics import as_table, not_scored
+    from qsmbench.metrics import Reference, as_table, not_scored
     from qsmbench.study.scoring import Scan
 
     if not out.is_dir():
@@ -162,7 +162,7 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
             given["support"] = given["support"] & (given["estimate"] != 0)
         if not (truth / ARTIFACTS[artifact].file).is_file():
             raise QsmbenchError(f"{truth / ARTIFACTS[artifact].file}: no such file; {artifact} is scored")
-        rows = scan.reference(artifact).rows(**given, supports=("study",))
+        rows = Reference(**scan.reference(artifact)).rows(**given, supports=("study",))
         tables.append(as_table(rows).assign(artifact=artifact))
     return pd.concat(tables, ignore_index=True)
 

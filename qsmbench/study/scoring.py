@@ -12,7 +12,6 @@ import numpy as np
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions
 from qsmbench.data.score_table import COLUMNS
-from qsmbench.metrics import Reference
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 
 FAILED_CHAINS = "failed_chains"
@@ -77,21 +76,17 @@ class Scan:
         """Read one of a chain's products."""
         return read(Path(spec.result), artifact, self.params.grid)
 
-    def reference(self, artifact: str, common: np.ndarray | None = None) -> Reference:
-        """Return what the chains that end in an artifact are scored against.
-
-        Args:
-            artifact: of the artifact table.
-            common: (nx, ny, nz) bool, the voxels that all chains share, if they are scored on those.
+    def reference(self, artifact: str) -> dict[str, Any]:
+        """Return what the chains that end in an artifact are scored against, as keywords of `metrics.Reference`.
 
         Raises:
             QsmbenchError: a volume is missing or damaged.
         """
-        truth, grid = self.truth(artifact), self.params.grid
-        return Reference(self.study_mask, common, truth, **self._labels, grid=grid, artifact=artifact)
+        given = {"study_mask": self.study_mask, "truth": self.truth(artifact), **self._labels}
+        return {**given, "grid": self.params.grid, "artifact": artifact}
 
     def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:
-        """Return one of a chain's products, its support and its field, as keywords of `Reference.rows`.
+        """Return one of a chain's products, its support and its field, as keywords of `metrics.Reference.rows`.
 
         Raises:
             QsmbenchError: a volume is missing or damaged.
@@ -128,7 +123,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _texts(values: Sequence[str]) -> Any:
-    """Return a column of texts, from its bytes: `pyarrow.array` would import pandas, which takes as long as the scores."""
+    """Return a column of texts, from its bytes: `pyarrow.array` imports pandas, which takes as long as the scores."""
     import pyarrow as pa
 
     packed = [v.encode() for v in values]

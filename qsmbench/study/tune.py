@@ -131,7 +131,7 @@ class _Development:
         artifact = self.last.artifacts[0]
         scan = Scan(spec)
         given = scan.reconstruction(spec, artifact)
-        rows = scan.reference(artifact).rows(**given, metrics=[metric], supports=("study",))
+        rows = metrics.Reference(**scan.reference(artifact)).rows(**given, metrics=[metric], supports=("study",))
         values = [row["value"] for row in rows if row["region"] == ""]
         if not values or not np.isfinite(values[0]):
             raise FailedError(f"{spec.chain}: has no {metric}; it gives {artifact}")

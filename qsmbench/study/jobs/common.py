@@ -78,6 +78,6 @@ def _on_common(
     for artifact in filter(_is_scored_map, spec.artifacts):
         given = scan.reconstruction(spec, artifact)
         if artifact not in references:
-            references[artifact] = scan.reference(artifact, shared)
+            references[artifact] = Reference(**scan.reference(artifact), common=shared)
         rows += named(spec, artifact, references[artifact].rows(**given, supports=("common",)))
     return rows

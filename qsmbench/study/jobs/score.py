@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qsmbench.metrics import not_scored
+from qsmbench.metrics import Reference, not_scored
 from qsmbench.run.specs import ScoreSpec
 from qsmbench.study.scoring import Scan, named, write_table
 
@@ -21,5 +21,5 @@ def scored(spec: ScoreSpec) -> list[dict[str, Any]]:
     for artifact in spec.artifacts:
         if not not_scored(artifact):
             given = scan.reconstruction(spec, artifact)
-            rows += named(spec, artifact, scan.reference(artifact).rows(**given, supports=("study",)))
+            rows += named(spec, artifact, Reference(**scan.reference(artifact)).rows(**given, supports=("study",)))
     return rows
