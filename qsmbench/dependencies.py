@@ -82,9 +82,17 @@ def _code_of(
     return Code(tuple(every), digest.hexdigest(), {"python": platform.python_version(), **versions})
 
 
-def sources(*files: Path) -> list[Path]:
-    """Return `files` and every file that they import and that counts by its content, sorted."""
-    return list(_follow(files)[0])
+def sources(file: Path) -> list[Path]:
+    """Return `file` and every file of this package that it imports, directly or through others, sorted."""
+    found: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            names = (name.split(".") for name in _names(ast.parse(current.read_bytes()), current))
+            waiting += [f for top, *rest in names if top == PACKAGE.name for f in _within(PACKAGE, rest)]
+    return sorted(found)
 
 
 def _label(file: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
+from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
 
 from qsmbench.errors import QsmbenchError
@@ -23,10 +23,23 @@ def _open(path: Path, take: Callable[[Any], T]) -> T:
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file")
     try:
+        if path.name.endswith(".nii.gz"):
+            with igzip.open(path) as packed:  # ISA-L unpacks three times faster than zlib
+                return take(_nifti(packed))
         return take(nib.load(path))
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as e:
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error, isal_zlib.error) as e:  # type: ignore[misc]
         reason = " ".join(str(e).split()).replace(str(path), path.name)[:200]
         raise QsmbenchError(f"{path}: cannot be read as NIfTI, truncated or damaged ({reason})") from e
+
+
+def _nifti(file: Any) -> Any:
+    """Return the NIfTI image in an open file; its values are read when they are asked for."""
+    head = file.read(nib.Nifti2Image.header_class.sizeof_hdr)
+    file.seek(0)
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        if kind.header_class.may_contain_header(head):
+            return kind.from_file_map({"image": nib.FileHolder(fileobj=file)})
+    raise ImageFileError("it has no NIfTI header")
 
 
 def _values(image: Any) -> np.ndarray:

@@ -33,7 +33,10 @@ CONSUMABLE = {
     "field": "(nx, ny, nz) float32, ppm of B0, the field that the inversion was fed",
     "grid": "the Grid",
 }
-"""What a metric may consume, and what each of it is."""
+"""What a metric may consume, and what each of it is. All arrays are read-only."""
+
+MARGIN = 3
+"""Voxels around the study mask that a local metric gets as well."""
 
 _FOLDER = Path(__file__).parent
 
@@ -54,6 +57,8 @@ class Metric:
         centred: how it takes `estimate` and `truth`. None: float64, 0 outside the mask, and relative to their mean in
             it if the artifact is known up to a constant, as χ and fields are. True: relative to their mean whatever
             the artifact. False: as they are. A metric that takes no mask gets them as they are.
+        local: whether its value depends on no voxel that lies more than `MARGIN` voxels beyond the study mask along an
+            axis, nor on where the grid lies. The volumes and the grid that it gets may then be cut to that box.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Metric:
     label: str
     artifacts: tuple[str, ...] = ()
     centred: bool | None = None
+    local: bool = False
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -121,6 +127,7 @@ def metric(
     label: str = "",
     artifacts: tuple[str, ...] = (),
     centred: bool | None = None,
+    local: bool = False,
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Declare a function to be a metric; the arguments are the attributes of `Metric`.
 
@@ -143,6 +150,7 @@ def metric(
             label or name.replace("_", " "),
             artifacts,
             centred,
+            local,
         )
         unknown = [n for n in declared.consumes if n not in CONSUMABLE]
         if unknown:

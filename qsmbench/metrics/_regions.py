@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from qsmbench.errors import NotApplicable
+from qsmbench.metrics._once import once
+from qsmbench.metrics._values import inside
 
 Regions = Sequence[tuple[int, str, str]]
 
@@ -20,11 +22,26 @@ def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regio
         labels: (nx, ny, nz) integer.
         regions: (index, name, group) each.
     """
-    values, inside = volume[mask], labels[mask].astype(np.intp)
-    count = np.bincount(inside)
-    total = np.bincount(inside, weights=values)
+    count, total = _counts(labels, mask), _totals(volume, labels, mask)
     present = [(index, name) for index, name, _ in regions if index < count.size and count[index]]
     return {name: float(total[index] / count[index]) for index, name in present}
+
+
+@once
+def _indices(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return labels[mask].astype(np.intp)
+
+
+@once
+def _counts(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return how many voxels of the mask each index has."""
+    return np.bincount(_indices(labels, mask))
+
+
+@once
+def _totals(volume: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the sum of the values of each index in the mask."""
+    return np.bincount(_indices(labels, mask), weights=inside(volume, mask))
 
 
 def dgm_line(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.score_table import METRIC_COLUMNS as COLUMNS
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.metrics._declaration import Metric, apply_centring, find, names
-from qsmbench.metrics._values import centred_values, scatter
+from qsmbench.metrics._declaration import MARGIN, Metric, find, names
+from qsmbench.metrics._once import frozen
+from qsmbench.metrics._values import centred_values, cut_to_mask, scatter
+from qsmbench.ops.arrays.box import Box, bounding_box
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,38 +62,197 @@ def score(
     Raises:
         QsmbenchError: a volume is not on the grid, or a metric is unknown.
     """
-    if not_scored(artifact):
-        return _frame([])
-    volumes: dict[str, Any] = {
-        "estimate": estimate,
-        "support": _mask(support) & _mask(study_mask),
-        "study_mask": _mask(study_mask),
-        "common": None if common is None else _mask(common),
-        "truth": truth,
-        "labels": labels,
-        "field": field,
-    }
-    for name, volume in volumes.items():
-        if volume is not None and volume.shape != grid.shape:
-            raise QsmbenchError(f"{name}: shape {volume.shape} differs from the grid's {grid.shape}")
-    if "common" in supports and common is None:
-        raise QsmbenchError("common: the mask of the voxels that all methods reconstructed is needed to score on it")
-    fitting = (n for n in names() if find(n).can_score(artifact))
-    chosen = [find(n) for n in (fitting if metrics is None else metrics)]
-    rows: list[dict[str, Any]] = []
-    for where in supports:
-        mask = volumes["study_mask"] if where == "study" else volumes["common"] & volumes["study_mask"]
-        available = {**volumes, "grid": grid, "regions": list(regions), "mask": mask}
-        available |= _maps(artifact, estimate, truth, volumes["support"], mask)
-        here = [m for m in chosen if where == "study" or "mask" in m.consumes]
-        rows += [{"support": where, **row} for row in _on_support(here, available, artifact)]
-    return _frame(rows)
+    reference = Reference(study_mask, common, truth, labels, regions, grid=grid, artifact=artifact)
+    return as_table(reference.rows(estimate, support, field, metrics=metrics, supports=supports))
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows of `Reference.rows` as a table."""
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float})
+
+
+class Reference:
+    """What the maps of one artifact of a scan are scored against, prepared once for all of them.
+
+    Args:
+        study_mask, common, truth, labels, regions, grid, artifact: see `score`.
+
+    Raises:
+        QsmbenchError: a volume is not on the grid.
+    """
+
+    def __init__(
+        self,
+        study_mask: np.ndarray,
+        common: np.ndarray | None = None,
+        truth: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        regions: Sequence[tuple[int, str, str]] = (),
+        *,
+        grid: Grid,
+        artifact: str = "chi",
+    ) -> None:
+        self.artifact, self.grid, self.regions = artifact, grid, list(regions)
+        self._study_mask = _mask(study_mask)
+        self._volumes = {
+            "study_mask": self._study_mask,
+            "common": None if common is None else _mask(common),
+            "truth": truth,
+            "labels": labels,
+        }
+        if not not_scored(artifact):
+            _check_shapes(self._volumes, grid)
+        self._cuts: dict[bool, _Cut] = {}
+
+    def rows(
+        self,
+        estimate: np.ndarray,
+        support: np.ndarray,
+        field: np.ndarray | None = None,
+        *,
+        metrics: Iterable[str] | None = None,
+        supports: Sequence[str] = ("study", "common"),
+    ) -> list[dict[str, Any]]:
+        """Score a map; see `score`.
+
+        Returns:
+            a row per metric, region and support, with the keys `COLUMNS`.
+
+        Raises:
+            QsmbenchError: a volume is not on the grid, or a metric is unknown.
+        """
+        if not_scored(self.artifact):
+            return []
+        given = {"estimate": estimate, "support": _mask(support), "field": field}
+        _check_shapes(given, self.grid)
+        if "common" in supports and self._volumes["common"] is None:
+            raise QsmbenchError(
+                "common: the mask of the voxels that all methods reconstructed is needed to score on it"
+            )
+        fitting = (n for n in names() if find(n).can_score(self.artifact))
+        chosen = [find(n) for n in (fitting if metrics is None else metrics)]
+        rows: list[dict[str, Any]] = []
+        for where in supports:
+            maps: dict[bool, _Map] = {}
+            for m in chosen:
+                if where == "study" or "mask" in m.consumes:
+                    if m.local not in maps:
+                        maps[m.local] = _Map(self._cut(local=m.local), where, given)
+                    rows += [{"metric": m.name, "support": where, **row} for row in _rows(m, maps[m.local])]
+        return rows
+
+    def _cut(self, *, local: bool) -> _Cut:
+        """Return the volumes around the study mask, or all of them."""
+        if local not in self._cuts:
+            box: Box = (slice(None), slice(None), slice(None))
+            if local and self._study_mask.any():
+                box = bounding_box(self._study_mask, MARGIN)
+            self._cuts[local] = _Cut(self, self._volumes, box)
+        return self._cuts[local]
+
+
+def _check_shapes(volumes: Mapping[str, np.ndarray | None], grid: Grid) -> None:
+    for name, volume in volumes.items():
+        if volume is not None and volume.shape != grid.shape:
+            raise QsmbenchError(f"{name}: shape {volume.shape} differs from the grid's {grid.shape}")
+
+
+class _Cut:
+    """A box of the volumes that maps are scored against.
+
+    Attributes:
+        grid: of the box.
+        masks: the voxels to score, by support.
+        volumes: study_mask, labels and truth (as it is), read-only.
+    """
+
+    def __init__(self, reference: Reference, volumes: Mapping[str, np.ndarray | None], box: Box) -> None:
+        self.artifact, self.regions, self.box = reference.artifact, reference.regions, box
+        self.grid = _within(reference.grid, box)
+        self.volumes = {name: self.take(volume) for name, volume in volumes.items()}
+        study_mask, common = self.volumes["study_mask"], self.volumes.pop("common")
+        self.masks = {"study": study_mask}
+        if common is not None:
+            self.masks["common"] = frozen(common & study_mask)
+        if ARTIFACTS[self.artifact].is_mask and self.volumes["truth"] is not None:
+            self.volumes["truth"] = frozen(_mask(self.volumes["truth"]))
+        self._truths: dict[tuple[str, bool], np.ndarray | None] = {}
+
+    def take(self, volume: np.ndarray | None) -> Any:
+        """Return the box of a volume, read-only."""
+        if volume is None:
+            return None
+        box = volume[self.box]
+        return frozen(box if box.shape == volume.shape else np.array(box, order="C"))
+
+    def truth(self, where: str, centred: bool | None) -> np.ndarray | None:
+        """Return the truth as metrics take it, by what `Metric.centres` says."""
+        truth = self.volumes["truth"]
+        if truth is None or centred is None:
+            return truth
+        if (where, centred) not in self._truths:
+            self._truths[where, centred] = frozen(cut_to_mask(truth, self.masks[where], centred=centred))
+        return self._truths[where, centred]
+
+
+class _Map:
+    """A box of one map on one support, as metrics take it."""
+
+    def __init__(self, cut: _Cut, where: str, given: Mapping[str, Any]) -> None:
+        self.cut, self.where, self.mask = cut, where, cut.masks[where]
+        self.field = cut.take(given["field"])
+        self.support = frozen(cut.take(given["support"]) & cut.volumes["study_mask"])
+        estimate, row = cut.take(given["estimate"]), ARTIFACTS[cut.artifact]
+        filled = _mask(estimate) if row.is_mask else _filled(estimate, self.support, self.mask, own_zero=row.own_zero)
+        self._estimates: dict[bool | None, np.ndarray] = {None: frozen(filled)}
+
+    def arguments(self, m: Metric) -> dict[str, Any]:
+        """Return what the metric consumes.
+
+        Raises:
+            NotApplicable: the artifact is not its, or something is missing.
+        """
+        cut = self.cut
+        if not m.can_score(cut.artifact):
+            raise NotApplicable(f"scores {', '.join(m.artifacts) or 'maps'}, not {cut.artifact}")
+        available = {
+            **cut.volumes,
+            "estimate": self._estimates[None],
+            "mask": self.mask,
+            "support": self.support,
+            "regions": list(cut.regions),
+            "field": self.field,
+            "grid": cut.grid,
+        }
+        missing = [n for n in m.consumes if available[n] is None or (n == "regions" and not available[n])]
+        if missing:
+            name = missing[0].replace("_", " ")
+            raise NotApplicable(f"there are no {name}" if name.endswith("s") else f"there is no {name}")
+        if "mask" in m.consumes and not self.mask.any():
+            raise NotApplicable("the mask is empty")
+        centred = m.centres(cut.artifact)
+        taken = {n: available[n] for n in m.consumes}
+        if "estimate" in taken:
+            taken["estimate"] = self._estimate(centred)
+        if "truth" in taken:
+            taken["truth"] = cut.truth(self.where, centred)
+        return taken
+
+    def _estimate(self, centred: bool | None) -> np.ndarray:
+        if centred not in self._estimates:
+            self._estimates[centred] = frozen(cut_to_mask(self._estimates[None], self.mask, centred=bool(centred)))
+        return self._estimates[centred]
+
+
+def _within(grid: Grid, box: Box) -> Grid:
+    """Return the grid of a box of a volume on `grid`."""
+    ends = [s.indices(n)[:2] for s, n in zip(box, grid.shape, strict=True)]
+    nx, ny, nz = (stop - start for start, stop in ends)
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [start for start, _ in ends]
+    return Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
 
 
 def not_scored(artifact: str) -> str | None:
@@ -104,15 +265,6 @@ def not_scored(artifact: str) -> str | None:
 
 def _mask(volume: np.ndarray) -> np.ndarray:
     return np.asarray(volume) != 0
-
-
-def _maps(
-    artifact: str, estimate: np.ndarray, truth: np.ndarray | None, support: np.ndarray, mask: np.ndarray
-) -> dict[str, np.ndarray | None]:
-    """Return the estimate and the truth, the voxels that were not reconstructed filled."""
-    if ARTIFACTS[artifact].is_mask:
-        return {"estimate": _mask(estimate), "truth": None if truth is None else _mask(truth)}
-    return {"estimate": _filled(estimate, support, mask, own_zero=ARTIFACTS[artifact].own_zero), "truth": truth}
 
 
 def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray, *, own_zero: bool) -> np.ndarray:
@@ -129,21 +281,11 @@ def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray, *, own_
     return scatter(centred_values(estimate, have), have)
 
 
-def _on_support(chosen: Sequence[Metric], available: dict[str, Any], artifact: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of all metrics on one support. Metrics that take the maps alike share them: they are large."""
-    ready: dict[bool | None, dict[str, Any]] = {}
-    for m in chosen:
-        centred = m.centres(artifact) if available["mask"].any() else None
-        if centred not in ready:
-            ready[centred] = apply_centring(available, centred)
-        yield from ({"metric": m.name, **row} for row in _rows(m, ready[centred], artifact))
-
-
-def _rows(m: Metric, available: dict[str, Any], artifact: str) -> Iterator[dict[str, Any]]:
+def _rows(m: Metric, taken: _Map) -> Iterator[dict[str, Any]]:
     """Yield the rows of one metric on one support: one, or one per region."""
-    unit = m.unit_of(artifact)
+    unit = m.unit_of(taken.cut.artifact)
     try:
-        result = m.function(**_arguments(m, available, artifact))
+        result = m.function(**taken.arguments(m))
     except NotApplicable as e:
         yield {"region": "", "value": np.nan, "unit": unit, "reason": str(e)}
         return
@@ -154,26 +296,9 @@ def _rows(m: Metric, available: dict[str, Any], artifact: str) -> Iterator[dict[
     if not isinstance(result, dict):
         yield {"region": "", "unit": unit, **_checked(result, "the value is not finite")}
         return
-    for _, name, _ in available["regions"]:
+    for _, name, _ in taken.cut.regions:
         value = result.get(name, np.nan)
         yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
-
-
-def _arguments(m: Metric, available: dict[str, Any], artifact: str) -> dict[str, Any]:
-    """Return what the metric consumes.
-
-    Raises:
-        NotApplicable: the artifact is not its, or something is missing.
-    """
-    if not m.can_score(artifact):
-        raise NotApplicable(f"scores {', '.join(m.artifacts) or 'maps'}, not {artifact}")
-    missing = [n for n in m.consumes if available[n] is None or (n == "regions" and not available[n])]
-    if missing:
-        name = missing[0].replace("_", " ")
-        raise NotApplicable(f"there are no {name}" if name.endswith("s") else f"there is no {name}")
-    if "mask" in m.consumes and not available["mask"].any():
-        raise NotApplicable("the mask is empty")
-    return {n: available[n] for n in m.consumes}
 
 
 def _checked(value: float, reason: str) -> dict[str, Any]:

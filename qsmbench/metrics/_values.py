@@ -1,10 +1,17 @@
-"""What the metrics share: values relative to their mean in a mask, their norm, and volumes cut to a mask."""
+"""What the metrics share: values in a mask, relative to their mean or not, their norm, and volumes cut to a mask."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from qsmbench.errors import NotApplicable
+from qsmbench.metrics._once import once
+
+
+@once
+def inside(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the values in the mask, (n,), in C order."""
+    return volume[mask]
 
 
 def centred_values(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:

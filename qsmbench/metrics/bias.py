@@ -10,6 +10,7 @@ from qsmbench.metrics._regions import region_means
     higher_is_better=None,
     reference="Bilgic 2024, doi:10.1002/mrm.30006",
     label="regional bias",
+    local=True,
 )
 def bias(estimate, truth, mask, labels, regions):
     """Reconstructed minus true mean of each region.

@@ -2,10 +2,17 @@
 
 from qsmbench.errors import NotApplicable
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import norm, truth_norm
+from qsmbench.metrics._values import inside, norm, truth_norm
 
 
-@metric(unit="", best=1.0, higher_is_better=True, reference="Pearson 1895, doi:10.1098/rspl.1895.0041", centred=True)
+@metric(
+    unit="",
+    best=1.0,
+    higher_is_better=True,
+    reference="Pearson 1895, doi:10.1098/rspl.1895.0041",
+    centred=True,
+    local=True,
+)
 def correlation(estimate, truth, mask):
     """Pearson correlation of reconstruction and truth over the voxels of the mask.
 
@@ -17,7 +24,7 @@ def correlation(estimate, truth, mask):
     Raises:
         NotApplicable: the truth or the reconstruction is constant within the mask.
     """
-    t, x = truth[mask], estimate[mask]
+    t, x = inside(truth, mask), inside(estimate, mask)
     size, own = truth_norm(t), norm(x)
     if own == 0:
         raise NotApplicable("the reconstruction is constant within the mask")

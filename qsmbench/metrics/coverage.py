@@ -6,7 +6,13 @@ from qsmbench.errors import NotApplicable
 from qsmbench.metrics._declaration import metric
 
 
-@metric(unit="%", best=100.0, higher_is_better=True, reference="qsmbench")
+@metric(
+    unit="%",
+    best=100.0,
+    higher_is_better=True,
+    reference="qsmbench",
+    local=True,
+)
 def coverage(support, study_mask):
     """Share of the voxels of the study mask that the method reconstructed, or that its mask holds.
 

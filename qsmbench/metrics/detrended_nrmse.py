@@ -1,7 +1,7 @@
 """Error that is left after the best straight line from reconstruction to truth."""
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import norm, truth_norm
+from qsmbench.metrics._values import inside, norm, truth_norm
 
 
 @metric(
@@ -10,6 +10,7 @@ from qsmbench.metrics._values import norm, truth_norm
     higher_is_better=False,
     reference="Bilgic 2021, doi:10.1002/mrm.28754",
     label="detrended NRMSE",
+    local=True,
 )
 def detrended_nrmse(estimate, truth, mask):
     """NRMSE of a·x + c, with a and c the least-squares fit of the truth on the reconstruction x.
@@ -25,7 +26,7 @@ def detrended_nrmse(estimate, truth, mask):
     Raises:
         NotApplicable: the truth is constant within the mask, or zero if it has a zero of its own.
     """
-    t, x = truth[mask], estimate[mask]
+    t, x = inside(truth, mask), inside(estimate, mask)
     size, power = truth_norm(t), float((x * x).sum())
     slope = float((x * t).sum()) / power if power > 0 else 0.0
     return 100 * (norm(slope * x - t) / size)

@@ -2,6 +2,7 @@
 
 from qsmbench.errors import NotApplicable
 from qsmbench.metrics._declaration import metric
+from qsmbench.metrics._values import inside
 
 
 @metric(
@@ -10,6 +11,7 @@ from qsmbench.metrics._declaration import metric
     higher_is_better=None,
     reference="Bilgic 2021, doi:10.1002/mrm.28754",
     label="slope",
+    local=True,
 )
 def detrended_slope(estimate, truth, mask):
     """The slope a of the least-squares line t ≈ a·x + c through all voxels of the mask.
@@ -22,7 +24,7 @@ def detrended_slope(estimate, truth, mask):
     Raises:
         NotApplicable: the reconstruction is constant within the mask, or zero if it has a zero of its own.
     """
-    t, x = truth[mask], estimate[mask]
+    t, x = inside(truth, mask), inside(estimate, mask)
     power = float((x * x).sum())
     if power == 0:
         raise NotApplicable("the reconstruction is constant within the mask")

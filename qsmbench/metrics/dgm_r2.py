@@ -11,6 +11,7 @@ from qsmbench.metrics._regions import dgm_line
     reference="Bilgic 2021, doi:10.1002/mrm.28754",
     label="DGM R²",
     artifacts=("chi",),
+    local=True,
 )
 def dgm_r2(estimate, truth, mask, labels, regions):
     """R² of the line of reconstructed over true regional means of the deep grey nuclei.

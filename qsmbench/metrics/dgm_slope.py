@@ -11,6 +11,7 @@ from qsmbench.metrics._regions import dgm_line
     reference="Bilgic 2021, doi:10.1002/mrm.28754",
     label="DGM slope",
     artifacts=("chi",),
+    local=True,
 )
 def dgm_slope(estimate, truth, mask, labels, regions):
     """Slope of reconstructed over true regional means of the deep grey nuclei (group `dgm`).

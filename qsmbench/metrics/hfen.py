@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import correlate1d, uniform_filter
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import norm, truth_norm
+from qsmbench.metrics._filters import box_mean, correlate
+from qsmbench.metrics._once import once
+from qsmbench.metrics._values import inside, norm, truth_norm
 from qsmbench.ops.arrays.box import bounding_box
 
 SIGMA = 1.5
@@ -23,6 +24,7 @@ REACH = 7
     reference="Langkammer 2018, doi:10.1002/mrm.26830",
     label="HFEN",
     centred=True,
+    local=True,
 )
 def hfen(estimate, truth, mask):
     """Norm of the Laplacian of Gaussian of the error over that of the truth, within the mask.
@@ -38,11 +40,20 @@ def hfen(estimate, truth, mask):
     Raises:
         NotApplicable: the truth is constant within the mask.
     """
+    near = bounding_box(mask)
+    truth_norm(inside(truth, mask))
+    return 100 * (_structure(estimate[near] - truth[near], mask[near]) / _structure_of_truth(truth, mask))
+
+
+@once
+def _structure_of_truth(truth: np.ndarray, mask: np.ndarray) -> float:
     near = bounding_box(mask)  # everything outside the mask is zero, so the filter needs to see no more than this
-    t, inside = truth[near], mask[near]
-    truth_norm(t)
-    reference = norm(laplacian_of_gaussian(t)[inside])
-    return 100 * (norm(laplacian_of_gaussian(estimate[near] - t)[inside]) / reference)
+    return _structure(truth[near], mask[near])
+
+
+def _structure(volume: np.ndarray, mask: np.ndarray) -> float:
+    """Compute the norm of the Laplacian of Gaussian in the mask."""
+    return norm(laplacian_of_gaussian(volume)[mask])
 
 
 def laplacian_of_gaussian(volume: np.ndarray) -> np.ndarray:
@@ -61,15 +72,12 @@ def laplacian_of_gaussian(volume: np.ndarray) -> np.ndarray:
     g /= g.sum()
     curve = (r**2 / SIGMA**4 - 1 / SIGMA**2) * g
 
-    def along(v: np.ndarray, kernel: np.ndarray, axis: int) -> np.ndarray:
-        return correlate1d(v, kernel, axis, mode="constant")
-
-    smooth, bent = along(volume, g, 0), along(volume, curve, 0)
-    bent = along(bent, g, 1)
-    bent += along(smooth, curve, 1)
-    smooth = along(smooth, g, 1)
-    result = along(bent, g, 2)
-    result += along(smooth, curve, 2)
+    smooth, bent = correlate(volume, g, 0), correlate(volume, curve, 0)
+    bent = correlate(bent, g, 1)
+    bent += correlate(smooth, curve, 1)
+    smooth = correlate(smooth, g, 1)
+    result = correlate(bent, g, 2)
+    result += correlate(smooth, curve, 2)
     # The kernel's mean over its 15³ voxels times the sum over a box is the kernel's sum times the box mean.
-    result -= 3 * float(curve.sum()) * uniform_filter(volume, 2 * REACH + 1, mode="constant")
+    result -= 3 * float(curve.sum()) * box_mean(volume, REACH)
     return result

@@ -10,6 +10,7 @@ from qsmbench.metrics._regions import region_means
     higher_is_better=None,
     reference="Bilgic 2024, doi:10.1002/mrm.30006",
     label="regional mean",
+    local=True,
 )
 def mean(estimate, mask, labels, regions):
     """Mean of the reconstruction in each region.

@@ -1,7 +1,7 @@
 """Normalised root-mean-square error."""
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._values import norm, truth_norm
+from qsmbench.metrics._values import inside, norm, truth_norm
 
 
 @metric(
@@ -10,6 +10,7 @@ from qsmbench.metrics._values import norm, truth_norm
     higher_is_better=False,
     reference="Langkammer 2018, doi:10.1002/mrm.26830",
     label="NRMSE",
+    local=True,
 )
 def nrmse(estimate, truth, mask):
     """Norm of the error over the norm of the truth.
@@ -24,7 +25,7 @@ def nrmse(estimate, truth, mask):
     Raises:
         NotApplicable: the truth is constant within the mask, or zero if it has a zero of its own.
     """
-    t = truth[mask]
+    t = inside(truth, mask)
     size = truth_norm(t)
     # The ratio comes first: 100·(a/a) is exactly 100, (100·a)/a need not be.
-    return 100 * (norm(estimate[mask] - t) / size)
+    return 100 * (norm(inside(estimate, mask) - t) / size)

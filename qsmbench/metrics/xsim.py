@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
 from qsmbench.metrics._declaration import metric
+from qsmbench.metrics._filters import correlate
+from qsmbench.metrics._once import once
 from qsmbench.ops.arrays.box import bounding_box
 
 C1 = 0.01**2
@@ -28,6 +29,7 @@ REACH = 3
     reference="Milovic 2025, doi:10.1002/mrm.30271",
     label="XSIM",
     artifacts=("chi",),
+    local=True,
 )
 def xsim(estimate, truth, mask):
     """Structural similarity in ppm (luminance × contrast × structure in a 7³ window), mean over the mask.
@@ -42,16 +44,32 @@ def xsim(estimate, truth, mask):
         NotApplicable: the mask is empty.
     """
     near = bounding_box(mask, REACH)  # beyond the window's reach of the mask nothing matters
-    inside = mask[near]
-    return float(similarity(estimate[near], truth[near])[inside].mean())
+    x, t, here = estimate[near], truth[near], mask[near]
+    means = (window(x)[here], _means_of_truth(truth, mask))
+    return float(_similarity(*means, *(window(v)[here] for v in _squares(x, t))).mean())
+
+
+@once
+def _means_of_truth(truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Compute the local means of the truth in the mask, (n,)."""
+    near = bounding_box(mask, REACH)
+    return window(truth[near])[mask[near]]
 
 
 def similarity(x: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Compute the map of the structural similarity of two volumes in ppm, (nx, ny, nz) float64 each."""
-    mean_x, mean_t = window(x), window(t)
+    return _similarity(window(x), window(t), *map(window, _squares(x, t)))
+
+
+def _squares(x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return x * t, x**2 + t**2
+
+
+def _similarity(mean_x: np.ndarray, mean_t: np.ndarray, mean_xt: np.ndarray, mean_power: np.ndarray) -> np.ndarray:
+    """Compute the structural similarity from the local means of x, t, x·t and x² + t²."""
     product, power = mean_x * mean_t, mean_x**2 + mean_t**2
-    covariance = window(x * t) - product
-    variances = window(x**2 + t**2) - power
+    covariance = mean_xt - product
+    variances = mean_power - power
     return (2 * product + C1) * (2 * covariance + C2) / ((power + C1) * (variances + C2))
 
 
@@ -60,5 +78,5 @@ def window(volume: np.ndarray) -> np.ndarray:
     g = np.exp(-(np.arange(-REACH, REACH + 1) ** 2) / (2 * SIGMA**2))
     g /= g.sum()
     for axis in range(3):
-        volume = correlate1d(volume, g, axis, mode="nearest")
+        volume = correlate(volume, g, axis, replicated=True)
     return volume

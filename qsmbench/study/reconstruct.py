@@ -144,8 +144,8 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from qsmbench.metrics import not_scored, score
-    from qsmbench.study.scoring import Reconstruction, load_truth
+    from qsmbench.metrics import Reference, as_table, not_scored
+    from qsmbench.study.scoring import Scan
 
     if not out.is_dir():
         raise QsmbenchError(f"{out}: no such folder; name what `qsmbench reconstruct` wrote, or a folder with maps")
@@ -153,18 +153,17 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     made_here = (out / CHAIN_FILE).is_file()
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
-    tables = []
+    scan, tables = Scan(spec), []
     for artifact in spec.artifacts:
         if reason := not_scored(artifact):
             raise QsmbenchError(f"{out}: {artifact} is not scored: {reason}")
-        reconstruction = Reconstruction.load(spec, artifact)
+        given = scan.reconstruction(spec, artifact)
         if not made_here and "mask" not in present(out):
-            reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
-        found = load_truth(spec, artifact, reconstruction.params)
-        if found["truth"] is None:
+            given["support"] = given["support"] & (given["estimate"] != 0)
+        if not (truth / ARTIFACTS[artifact].file).is_file():
             raise QsmbenchError(f"{truth / ARTIFACTS[artifact].file}: no such file; {artifact} is scored")
-        rows = score(**reconstruction.arguments(), **found, supports=("study",))
-        tables.append(rows.assign(artifact=artifact))
+        rows = Reference(**scan.reference(artifact)).rows(**given, supports=("study",))
+        tables.append(as_table(rows).assign(artifact=artifact))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,91 +14,89 @@ from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
 FAILED_CHAINS = "failed_chains"
 """In the record of a job for all chains: those that it failed on, and why; it is done for the others."""
 
 
-@dataclass
-class Reconstruction:
-    """What a chain made of a scan.
+class Scan:
+    """What all chains of a scan are judged on; each volume is read when it is first asked for, and once.
 
-    Attributes:
-        estimate: (nx, ny, nz) float32, in the unit of `artifact`.
-        support: (nx, ny, nz) bool, the voxels that it reconstructed.
-        study_mask: (nx, ny, nz) bool, the voxels that it is judged on: the truth's mask, or the scan's if there is
-            none. The scan's may be another (see `scan.acquired_mask`): what that leaves out was not reconstructed.
-        field: the local field that its inversion was fed, ppm, if any.
-        params: of the scan.
-        artifact: what `estimate` is.
+    Args:
+        spec: of the result of one of the chains.
     """
 
-    estimate: np.ndarray
-    support: np.ndarray
-    study_mask: np.ndarray
-    field: np.ndarray | None
-    params: Params
-    artifact: str
+    def __init__(self, spec: ScoreSpec) -> None:
+        self.folder, self.truth_folder = Path(spec.scan), Path(spec.truth) if spec.truth else None
+        self._masks: dict[Path, np.ndarray] = {}
+        self._truths: dict[str, np.ndarray] = {}
+        self._field: tuple[str, np.ndarray] | None = None
 
-    @classmethod
-    def load(cls, spec: ScoreSpec, artifact: str) -> Reconstruction:
-        """Read one of the chain's products, and what it is scored with.
+    @cached_property
+    def params(self) -> Params:
+        """How the scan was acquired."""
+        return read_params(self.folder)
+
+    @cached_property
+    def study_mask(self) -> np.ndarray:
+        """The voxels that chains are judged on, (nx, ny, nz) bool: the truth's mask, or the scan's if there is none.
+
+        The scan's may be another (see `scan.acquired_mask`): what that leaves out was not reconstructed.
+        """
+        folder = self.truth_folder or self.folder
+        return self._mask(folder if (folder / ARTIFACTS["mask"].file).is_file() else self.folder)
+
+    def support(self, spec: ScoreSpec) -> np.ndarray:
+        """Return the voxels of the study mask that a chain reconstructed, (nx, ny, nz) bool."""
+        return self._mask(self.folder) & self._mask(Path(spec.support)) & self.study_mask
+
+    def field(self, spec: ScoreSpec) -> np.ndarray | None:
+        """Return the local field that a chain's inversion was fed, ppm, if any; that of the chain before is kept."""
+        if spec.field is None:
+            return None
+        if self._field is None or self._field[0] != spec.field:
+            self._field = spec.field, read(Path(spec.field), "local_field", self.params.grid)
+        return self._field[1]
+
+    @cached_property
+    def _labels(self) -> dict[str, Any]:
+        if self.truth_folder is None:
+            return {"labels": None, "regions": ()}
+        regions = [r for r in read_regions(self.truth_folder / REGIONS_FILE) if r[0] != 0]
+        return {"labels": read(self.truth_folder, "labels", self.params.grid), "regions": regions}
+
+    def truth(self, artifact: str) -> np.ndarray | None:
+        """Return the truth of an artifact, if it is known."""
+        if self.truth_folder is None or not (self.truth_folder / ARTIFACTS[artifact].file).is_file():
+            return None
+        if artifact not in self._truths:
+            self._truths[artifact] = read(self.truth_folder, artifact, self.params.grid)
+        return self._truths[artifact]
+
+    def estimate(self, spec: ScoreSpec, artifact: str) -> np.ndarray:
+        """Read one of a chain's products."""
+        return read(Path(spec.result), artifact, self.params.grid)
+
+    def reference(self, artifact: str) -> dict[str, Any]:
+        """Return what the chains that end in an artifact are scored against, as keywords of `metrics.Reference`.
 
         Raises:
             QsmbenchError: a volume is missing or damaged.
         """
-        params = read_params(Path(spec.scan))
-        support, study_mask = _masks(spec, params)
-        return cls(
-            estimate=read(Path(spec.result), artifact, params.grid),
-            support=support,
-            study_mask=study_mask,
-            field=read(Path(spec.field), "local_field", params.grid) if spec.field else None,
-            params=params,
-            artifact=artifact,
-        )
+        given = {"study_mask": self.study_mask, "truth": self.truth(artifact), **self._labels}
+        return {**given, "grid": self.params.grid, "artifact": artifact}
 
-    def arguments(self) -> dict[str, Any]:
-        """As keywords of `metrics.score`."""
-        return {
-            "estimate": self.estimate,
-            "support": self.support,
-            "study_mask": self.study_mask,
-            "field": self.field,
-            "grid": self.params.grid,
-            "artifact": self.artifact,
-        }
+    def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:
+        """Return one of a chain's products, its support and its field, as keywords of `metrics.Reference.rows`.
 
+        Raises:
+            QsmbenchError: a volume is missing or damaged.
+        """
+        return {"support": self.support(spec), "estimate": self.estimate(spec, artifact), "field": self.field(spec)}
 
-def _masks(spec: ScoreSpec, params: Params) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels that a chain reconstructed, and those that it is judged on."""
-    scan = Path(spec.scan)
-    mask = read(scan, "mask", params.grid)
-    true = Path(spec.truth) if spec.truth else scan
-    study_mask = read(true, "mask", params.grid) if (true / ARTIFACTS["mask"].file).is_file() else mask
-    support = mask & read(Path(spec.support), "mask", params.grid) if spec.support != spec.scan else mask
-    return support & study_mask, study_mask
-
-
-def load_support(spec: ScoreSpec) -> np.ndarray:
-    """Read the voxels that a chain reconstructed, (nx, ny, nz) bool."""
-    return _masks(spec, read_params(Path(spec.scan)))[0]
-
-
-def load_truth(spec: ScoreSpec, artifact: str, params: Params) -> dict[str, Any]:
-    """Truth of the artifact, labels and regions as keywords of `metrics.score`; all empty for a measured scan."""
-    if spec.truth is None:
-        return {"truth": None, "labels": None, "regions": ()}
-    folder = Path(spec.truth)
-    known = (folder / ARTIFACTS[artifact].file).is_file()
-    return {
-        "truth": read(folder, artifact, params.grid) if known else None,
-        "labels": read(folder, "labels", params.grid),
-        "regions": [r for r in read_regions(folder / REGIONS_FILE) if r[0] != 0],
-    }
+    def _mask(self, folder: Path) -> np.ndarray:
+        if folder not in self._masks:
+            self._masks[folder] = read(folder, "mask", self.params.grid)
+        return self._masks[folder]
 
 
 def finished(scores: Sequence[Mapping[str, Any]]) -> list[ScoreSpec]:
@@ -108,7 +106,26 @@ def finished(scores: Sequence[Mapping[str, Any]]) -> list[ScoreSpec]:
     return [s for s in specs if (r := records[s.chain]) is not None and r.ok]
 
 
-def table(spec: ScoreSpec, artifact: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with the dataset, chain and artifact that they are about, in the columns of a study's table."""
-    named = rows.assign(dataset=spec.dataset, chain=spec.chain, artifact=artifact)
-    return named[list(COLUMNS)]
+def named(spec: ScoreSpec, artifact: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of scores with the dataset, chain and artifact that they are about."""
+    return [{"dataset": spec.dataset, "chain": spec.chain, "artifact": artifact, **row} for row in rows]
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of scores as Parquet, in the columns of a study's table."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    numbers = np.array([row["value"] for row in rows], np.float64)
+    columns = {name: _texts([row[name] for row in rows]) for name in COLUMNS if name != "value"}
+    columns["value"] = pa.Array.from_buffers(pa.float64(), numbers.size, [None, pa.py_buffer(numbers)])
+    parquet.write_table(pa.table([columns[name] for name in COLUMNS], list(COLUMNS)), path)
+
+
+def _texts(values: Sequence[str]) -> Any:
+    """Return a column of texts, from its bytes: `pyarrow.array` imports pandas, which takes as long as the scores."""
+    import pyarrow as pa
+
+    packed = [v.encode() for v in values]
+    ends = np.cumsum([0, *map(len, packed)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(packed), pa.py_buffer(ends), pa.py_buffer(b"".join(packed)))

@@ -124,15 +124,15 @@ class _Development:
 
     def score(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]], metric: str) -> float:
         """The metric over the whole mask after these steps."""
-        from qsmbench.study.scoring import Reconstruction, load_truth
+        from qsmbench.study.scoring import Scan
 
         self.run(steps, settings)
         spec = chains.score_spec(self.last, self.places, "")
         artifact = self.last.artifacts[0]
-        reconstruction = Reconstruction.load(spec, artifact)
-        truth = load_truth(spec, artifact, reconstruction.params)
-        table = metrics.score(**reconstruction.arguments(), **truth, supports=("study",))
-        rows = table[(table["metric"] == metric) & (table["region"] == "")]
-        if rows.empty or not np.isfinite(rows["value"].iloc[0]):
+        scan = Scan(spec)
+        given = scan.reconstruction(spec, artifact)
+        rows = metrics.Reference(**scan.reference(artifact)).rows(**given, metrics=[metric], supports=("study",))
+        values = [row["value"] for row in rows if row["region"] == ""]
+        if not values or not np.isfinite(values[0]):
             raise FailedError(f"{spec.chain}: has no {metric}; it gives {artifact}")
-        return float(rows["value"].iloc[0])
+        return float(values[0])

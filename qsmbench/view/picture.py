@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from qsmbench.data.artifacts import ARTIFACTS, Artifact
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.view.planes import CONVENTION, Voxel, default_centre, location, mask_box, orthogonal
+from qsmbench.ops.arrays.box import bounding_box
+from qsmbench.view.planes import CONVENTION, Plane, Voxel, default_centre, location, mask_box, orthogonal
 from qsmbench.view.volumes import Panel, Row, compose, save
 
 WIDTH, TALLEST, LETTERS = 1017, 360, 13
@@ -66,18 +68,18 @@ def draw(
     if not mask.any():
         raise QsmbenchError(f"{path}: cannot draw a picture of an empty mask")
     span, far = row.scale.values, row.scale.error
-    shown = _shown(estimate, have, row)
-    rows = [("reconstruction", shown, span, "grey")]
-    if truth is not None:
-        true = _shown(_first_echo(truth), mask, row)
-        error = np.where(have, shown - true, np.nan)
-        rows = [("truth", true, span, "grey"), *rows, ("error", error, (-far, far), "error")]
     point = location(default_centre(mask, grid) if centre is None else centre, grid)
     planes = orthogonal(point, mask_box(mask, grid, rim=2))
+    shown = _shown(estimate, have, row, planes, grid)
+    rows = [("reconstruction", shown, span, "grey")]
+    if truth is not None:
+        true = _shown(_first_echo(truth), mask, row, planes, grid)
+        error = [s - t for s, t in zip(shown, true, strict=True)]
+        rows = [("truth", true, span, "grey"), *rows, ("error", error, (-far, far), "error")]
     drawn: list[Row] = []
-    for label, volume, ends, colours in rows:
+    for label, images, ends, colours in rows:
         titles = ("", "", "") if drawn else [p.name for p in planes]
-        panels = (Panel(p, p.cut(volume, grid), ends, t, colours) for p, t in zip(planes, titles, strict=True))
+        panels = (Panel(p, i, ends, t, colours) for p, i, t in zip(planes, images, titles, strict=True))
         drawn.append(Row(tuple(panels), label, unit))
     save(compose(drawn, WIDTH, tallest=TALLEST, letters=LETTERS, title=title, footer=CONVENTION), path)
 
@@ -86,9 +88,16 @@ def _first_echo(volume: np.ndarray) -> np.ndarray:
     return volume[..., 0] if volume.ndim == 4 else volume
 
 
-def _shown(volume: np.ndarray, mask: np.ndarray, artifact: Artifact) -> np.ndarray:
-    """The values in the mask (relative to their mean if they are known up to a constant), NaN elsewhere."""
-    values = volume[mask].astype(np.float64)
-    shown = np.full(mask.shape, np.nan, np.float32)
-    shown[mask] = values - values.mean() if not artifact.own_zero and values.size else values
-    return shown
+def _shown(
+    volume: np.ndarray, mask: np.ndarray, artifact: Artifact, planes: Sequence[Plane], grid: Grid
+) -> list[np.ndarray]:
+    """Planes of a volume, relative to its mean in the mask if it is known up to a constant, NaN outside the mask."""
+    zero = 0.0 if artifact.own_zero or not mask.any() else _mean(volume, mask)
+    cuts = ((p.cut(volume, grid).astype(np.float64) - zero, p.cut(mask, grid)) for p in planes)
+    return [np.where(inside, values, np.nan).astype(np.float32) for values, inside in cuts]
+
+
+def _mean(volume: np.ndarray, mask: np.ndarray) -> float:
+    """Compute the mean in the mask; within its box, which is a small part of most volumes."""
+    box = bounding_box(mask)
+    return float(np.array(volume[box], np.float64, order="C")[mask[box]].mean())

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import read_params
-from qsmbench.data.score_table import COLUMNS
 from qsmbench.data.volumes import save_volume
-from qsmbench.metrics import not_scored, score
+from qsmbench.metrics import Reference, not_scored
 from qsmbench.run.specs import CommonSpec, ScoreSpec
-from qsmbench.study.scoring import FAILED_CHAINS, Reconstruction, finished, load_support, load_truth, table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from qsmbench.study.scoring import FAILED_CHAINS, Scan, finished, named, write_table
 
 
 def run(spec: CommonSpec, out: Path) -> dict[str, Any]:
     """Write the table and the mask of the common voxels below `out`; return the chains that it failed on."""
     chains = [s for s in finished(spec.scores) if any(map(_is_scored_map, s.artifacts))]
     rows, failed = scored(chains, out / "common.nii.gz")
-    rows.to_parquet(out / "common.parquet", index=False)
+    write_table(out / "common.parquet", rows)
     return {FAILED_CHAINS: failed, "transient": bool(failed)}
 
 
@@ -32,45 +27,57 @@ def _is_scored_map(artifact: str) -> bool:
     return not not_scored(artifact) and not ARTIFACTS[artifact].is_mask
 
 
-def scored(specs: list[ScoreSpec], mask_file: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+def scored(specs: list[ScoreSpec], mask_file: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Score all chains on the voxels that they share, and write those as a mask.
 
     Args:
-        specs: of chains that have a result.
+        specs: of chains that have a result, all of one scan.
         mask_file: NIfTI file to write.
 
     Returns:
-        table: in the columns of a study's table.
+        rows: with the columns of a study's table.
         failed: chains that could not be read or scored, and why; the others do without them.
     """
-    import pandas as pd
-
-    supports, failed = {}, {}
-    for spec in specs:
+    rows: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    if not specs:
+        return rows, failed
+    scan = Scan(specs[0])
+    shared, readable = _shared(scan, specs, failed)
+    if shared is None:
+        return rows, failed
+    save_volume(mask_file, shared, scan.params.grid.affine)
+    references: dict[str, Reference] = {}
+    for spec in readable:
         try:
-            supports[spec.chain] = load_support(spec)
+            rows += _on_common(scan, spec, references, shared)
         except Exception as e:
             failed[spec.chain] = f"{type(e).__name__}: {e}"
-    tables = [pd.DataFrame(columns=list(COLUMNS))]
-    if not supports:
-        return tables[0], failed
-    shared = np.logical_and.reduce(list(supports.values()))
-    save_volume(mask_file, shared, read_params(Path(specs[0].scan)).grid.affine)
+    return rows, failed
+
+
+def _shared(scan: Scan, specs: list[ScoreSpec], failed: dict[str, str]) -> tuple[np.ndarray | None, list[ScoreSpec]]:
+    """The voxels that all chains whose masks can be read reconstructed, and those chains."""
+    shared, readable = None, []
     for spec in specs:
-        if spec.chain in supports:
-            try:
-                tables += _on_common(spec, shared)
-            except Exception as e:
-                failed[spec.chain] = f"{type(e).__name__}: {e}"
-    return pd.concat([t for t in tables if not t.empty] or tables, ignore_index=True), failed
+        try:
+            support = scan.support(spec)
+        except Exception as e:
+            failed[spec.chain] = f"{type(e).__name__}: {e}"
+            continue
+        shared = support if shared is None else shared & support
+        readable.append(spec)
+    return shared, readable
 
 
-def _on_common(spec: ScoreSpec, shared: np.ndarray) -> list[pd.DataFrame]:
-    """The scores of a chain's maps on the common voxels."""
-    tables = []
+def _on_common(
+    scan: Scan, spec: ScoreSpec, references: dict[str, Reference], shared: np.ndarray
+) -> list[dict[str, Any]]:
+    """The scores of a chain's maps on the common voxels; `references` keeps what they are scored against."""
+    rows = []
     for artifact in filter(_is_scored_map, spec.artifacts):
-        reconstruction = Reconstruction.load(spec, artifact)
-        truth = load_truth(spec, artifact, reconstruction.params)
-        rows = score(**reconstruction.arguments(), **truth, common=shared, supports=("common",))
-        tables.append(table(spec, artifact, rows))
-    return tables
+        given = scan.reconstruction(spec, artifact)
+        if artifact not in references:
+            references[artifact] = Reference(**scan.reference(artifact), common=shared)
+        rows += named(spec, artifact, references[artifact].rows(**given, supports=("common",)))
+    return rows

@@ -7,7 +7,7 @@ from typing import Any
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.run.specs import PicturesSpec, ScoreSpec
-from qsmbench.study.scoring import FAILED_CHAINS, Reconstruction, finished, load_truth
+from qsmbench.study.scoring import FAILED_CHAINS, Scan, finished
 from qsmbench.view.picture import can_draw, draw
 
 
@@ -15,29 +15,30 @@ def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
     """Draw the first product of each chain below `out`; return why those that are missing are not drawn."""
     (out / "pictures").mkdir()
     not_drawn, failed = {}, {}
-    for score in finished(spec.scores):
-        if not can_draw(score.artifacts[0]):
-            not_drawn[score.chain] = f"{score.artifacts[0]} has no colour scale"
+    scan: Scan | None = None
+    for chain in finished(spec.scores):
+        if not can_draw(chain.artifacts[0]):
+            not_drawn[chain.chain] = f"{chain.artifacts[0]} has no colour scale"
             continue
+        scan = scan or Scan(chain)  # all chains are of one
         try:
-            picture(score, out / "pictures" / f"{score.chain}.webp")
+            picture(scan, chain, out / "pictures" / f"{chain.chain}.webp")
         except Exception as e:  # the pictures of the other chains are still drawn
-            failed[score.chain] = f"{type(e).__name__}: {e}"
+            failed[chain.chain] = f"{type(e).__name__}: {e}"
     return {"not_drawn": not_drawn, FAILED_CHAINS: failed, "transient": bool(failed)}
 
 
-def picture(spec: ScoreSpec, path: Path) -> None:
+def picture(scan: Scan, spec: ScoreSpec, path: Path) -> None:
     """Draw truth, reconstruction and error of a chain's first product."""
     artifact = spec.artifacts[0]
-    reconstruction = Reconstruction.load(spec, artifact)
     draw(
-        reconstruction.estimate,
-        load_truth(spec, artifact, reconstruction.params)["truth"],
-        reconstruction.study_mask,
-        reconstruction.params.grid,
+        scan.estimate(spec, artifact),
+        scan.truth(artifact),
+        scan.study_mask,
+        scan.params.grid,
         ARTIFACTS[artifact].unit,
         path,
         f"{spec.chain} · {spec.dataset}",
         artifact=artifact,
-        support=reconstruction.support,
+        support=scan.support(spec),
     )

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from qsmbench.data.score_table import COLUMNS
-from qsmbench.metrics import not_scored, score
+from qsmbench.metrics import Reference, not_scored
 from qsmbench.run.specs import ScoreSpec
-from qsmbench.study.scoring import Reconstruction, load_truth, table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from qsmbench.study.scoring import Scan, named, write_table
 
 
 def run(spec: ScoreSpec, out: Path) -> None:
     """Write the table below `out`."""
-    scored(spec).to_parquet(out / f"{spec.chain}.parquet", index=False)
+    write_table(out / f"{spec.chain}.parquet", scored(spec))
 
 
-def scored(spec: ScoreSpec) -> pd.DataFrame:
+def scored(spec: ScoreSpec) -> list[dict[str, Any]]:
     """Return the scores of those artifacts of a chain that can be scored, on the study mask."""
-    import pandas as pd
-
-    tables = []
+    scan, rows = Scan(spec), []
     for artifact in spec.artifacts:
-        if not_scored(artifact):
-            continue
-        reconstruction = Reconstruction.load(spec, artifact)
-        truth = load_truth(spec, artifact, reconstruction.params)
-        rows = score(**reconstruction.arguments(), **truth, supports=("study",))
-        tables.append(table(spec, artifact, rows))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+        if not not_scored(artifact):
+            given = scan.reconstruction(spec, artifact)
+            rows += named(spec, artifact, Reference(**scan.reference(artifact)).rows(**given, supports=("study",)))
+    return rows
