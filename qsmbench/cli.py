@@ -14,7 +14,7 @@ from rich.console import Console
 from typer import Abort
 
 from qsmbench import supervise
-from qsmbench.cli_show import LISTS, console, plain, print_table, show_scores
+from qsmbench.cli_show import console, plain, print_listing, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
 app = typer.Typer(
@@ -79,8 +79,9 @@ def _show_notes() -> None:
     logger.propagate = False
 
 
-def _example(text: str) -> str:
-    return f"Example: [bold]{text}[/bold]"
+def _example(*commands: str) -> str:
+    """Return the end of a help text; the commands are set apart so that none of them is broken."""
+    return "\n\n".join([f"Example: [bold]{commands[0]}[/bold]", *(f"[bold]{c}[/bold]" for c in commands[1:])])
 
 
 @app.command(epilog=_example("qsmbench run configs/quick.yaml --cores 2"))
@@ -310,17 +311,40 @@ def conform(
         raise typer.Exit(ExitCode.WORSE)
 
 
-@app.command("list", epilog=_example("qsmbench list methods"))
+@app.command("list", epilog=_example("qsmbench list methods", "qsmbench list settings tv", "qsmbench list keys head"))
 def list_(
-    what: Annotated[str, typer.Argument(help="phantoms, scenarios, protocols, methods, metrics or artifacts")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="phantoms, scenarios, protocols, methods, metrics, artifacts or sources; settings, regions or keys"
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Argument(help="for settings: a method; for regions: a phantom; for keys: a phantom or a protocol"),
+    ] = None,
+    set_: Setting = None,
 ) -> None:
-    """List what there is: a line each, the name first."""
-    if what not in LISTS:
-        raise QsmbenchError(f"cannot list {what!r}; choose from {', '.join(LISTS)}")
-    rows = LISTS[what]()
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        console.print(f"{name:<{width}}  {plain(text)}", soft_wrap=True)
+    """List what comes with qsmbench, or what one method, phantom or protocol has.
+
+    settings METHOD: its settings, with default, unit and meaning.
+
+    regions PHANTOM: its regions, which scores are reported for.
+
+    sources: what a phantom can have under the key `sources`.
+
+    keys PHANTOM: what --set can override. keys PROTOCOL: what --set-protocol can.
+
+    A scenario counts as a phantom; --set case=CASE chooses one of its cases.
+
+    In a pipe or a file the tables are 80 columns wide; COLUMNS=200 widens them.
+    """
+    from qsmbench.cli_list import listings
+
+    for i, listing in enumerate(listings(what, name, _settings(set_))):
+        if i:
+            console.print()
+        print_listing(listing)
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:

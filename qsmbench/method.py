@@ -146,12 +146,14 @@ class ExternalMethod(Method):
         inputs: names of the artifacts (and of `grid`, `te`, `b0`) that it takes.
         defaults: its settings and their defaults.
         description: what it is, in a line.
+        texts: what its inputs and settings are, where the glossary does not say it or says it differently.
         file: the file that holds it; None where its function's file does.
     """
 
     inputs: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
 
     @property
@@ -168,6 +170,11 @@ class ExternalMethod(Method):
     def summary(self) -> str:
         """As described."""
         return self.description
+
+    @property
+    def parameter_texts(self) -> dict[str, str]:
+        """As described, else as in the glossary."""
+        return super().parameter_texts | {name: text for name, text in self.texts.items() if text}
 
     @property
     def source(self) -> Path:

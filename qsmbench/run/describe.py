@@ -19,6 +19,7 @@ def _describe(name: str) -> dict[str, Any]:
         "reference": m.reference,
         "portable": m.portable,
         "summary": m.summary,
+        "texts": m.parameter_texts,
         "watched": m.watched,
         "files": [str(f) for f in m.files],
         "source": str(m.source),

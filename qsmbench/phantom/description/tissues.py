@@ -128,16 +128,16 @@ class TissueChange(Model):
     A new `chi` leaves the diamagnetic part as it is, if it can.
     """
 
-    chi: float | None = None
-    chi_para: Annotated[float, Field(ge=0)] | None = None
-    chi_dia: Annotated[float, Field(ge=0)] | None = None
-    pd: Annotated[float, Field(ge=0)] | None = None
-    t1: PositiveFloat | None = None
-    r2: Annotated[float, Field(ge=0)] | None = None
-    r2star: Annotated[float, Field(ge=0)] | None = None
-    fat_fraction: Share | None = None
-    delta_chi: float | None = None
-    delta_r2star: float | None = None
+    chi: float | None = Field(None, description="χ = χ+ − χ−, ppm")
+    chi_para: Annotated[float, Field(ge=0)] | None = Field(None, description="χ+, ppm")
+    chi_dia: Annotated[float, Field(ge=0)] | None = Field(None, description="χ−, positive, ppm")
+    pd: Annotated[float, Field(ge=0)] | None = Field(None, description="proton density relative to CSF")
+    t1: PositiveFloat | None = Field(None, description="T1, s")
+    r2: Annotated[float, Field(ge=0)] | None = Field(None, description="R2, 1/s")
+    r2star: Annotated[float, Field(ge=0)] | None = Field(None, description="R2*, 1/s")
+    fat_fraction: Share | None = Field(None, description="proton-density fat fraction")
+    delta_chi: float | None = Field(None, description="χ along the fibres minus χ across them, ppm")
+    delta_r2star: float | None = Field(None, description="R2* at 3 T across the fibres minus along them, 1/s")
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:
