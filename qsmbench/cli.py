@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,6 +16,10 @@ from typer import Abort
 from qsmbench import supervise
 from qsmbench.cli_show import console, plain, print_listing, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
+
+if TYPE_CHECKING:
+    from qsmbench.study.config import Study
+    from qsmbench.study.workflow import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,11 +45,11 @@ def main() -> None:
     except QsmbenchError as error:
         _refuse(str(error), error.exit_code)
     except supervise.Interrupted as error:
-        _refuse("stopped; what was done is kept", supervise.exit_code_of(error.number))
+        _refuse("stopped; finished results are kept", supervise.exit_code_of(error.number))
     except OSError as error:
         _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except MemoryError as error:
-        _refuse(f"there is not enough memory ({' '.join(str(error).split()) or 'no more could be had'})")
+        _refuse(f"there is not enough memory ({' '.join(str(error).split()) or 'allocation failed'})")
     except Abort:
         _refuse("stopped", supervise.exit_code_of(signal.SIGINT))
     except Exception as error:
@@ -120,20 +124,26 @@ def run(
     if "report" not in outcome.broken:
         console.print(f"Report: {page.resolve()}", soft_wrap=True)
     if not outcome.complete:
-        raise FailedError(_incomplete(study.study, outcome))
+        raise FailedError(_incomplete(study, outcome))
 
 
-def _incomplete(name: str, outcome: Any) -> str:
-    """What is missing of a study, in one line: how many of each, and the first reason."""
-    counted = []
-    for what, found in (("datasets", outcome.datasets), ("chains", outcome.chains), ("jobs", outcome.broken)):
-        if found:
-            first, reason = next(iter(found.items()))
+def _incomplete(study: Study, outcome: Outcome) -> str:
+    """Say what failed in a study, in one line: how many of how many, and the first reason of each kind."""
+    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.datasets)  # a measured scan has no seeds
+    found: list[tuple[str, int | None, dict[Any, str]]] = [
+        ("dataset", datasets, outcome.datasets),
+        ("chain", datasets * len(study.chains), outcome.chains),
+        ("other job", None, outcome.broken),
+    ]
+    said = []
+    for what, total, failed in found:
+        if failed:
+            first, reason = next(iter(failed.items()))
             where = " on ".join(reversed(first)) if isinstance(first, tuple) else first
-            counted.append(
-                f"{len(found)} {what if len(found) > 1 else what[:-1]} failed or missing ({where}: {reason})"
-            )
-    return f"{name}: {'; '.join(counted)}"
+            of = f" of {total}" if total else ""
+            plural = "s" if (total or len(failed)) > 1 else ""
+            said.append(f"{len(failed)}{of} {what}{plural} failed ({where}: {reason})")
+    return f"{study.study}: {'; '.join(said)}"
 
 
 @app.command(epilog=_example("qsmbench simulate head scan --protocol brain-3t --seed 1 --set voxel_size=1"))

@@ -52,7 +52,7 @@ SETTINGS = {
     "r2star_max": "upper limit of R2*, 1/s",
     "edges": "fraction of the magnitude's differences in the mask that count as edges; 0 for plain total variation",
     "regularisation": "λ, weight of the regularisation, ppm·mm (the gradient is per mm)",
-    "curvature": "α₀/α₁, mm",
+    "curvature": "α₀/α₁, ratio of the weights of the second and the first derivative of χ, mm",
     "first_regularisation": "λ of the first iterations, which have an L1 data term, mm",
     "first_iterations": "number of first iterations, which have an L1 data term",
     "penalty": "weight of the gradient splitting, in multiples of λ / |field|, mm; affects the speed, not the limit",
@@ -218,7 +218,7 @@ def method(
             it runs on a GPU; otherwise it receives NumPy's.
 
     Raises:
-        TypeError: a parameter or a product is no artifact, or a setting has no default.
+        TypeError: a parameter or a product is not an artifact, or a setting has no default.
     """
     names = (produces,) if isinstance(produces, str) else tuple(produces)
 
@@ -228,7 +228,7 @@ def method(
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:
             legal = ", ".join([*ARTIFACTS, *PARAMETERS])
-            raise TypeError(f"method {declared.name}: {unknown[0]!r} is no artifact; choose from {legal}")
+            raise TypeError(f"method {declared.name}: {unknown[0]!r} is not an artifact; choose from {legal}")
         missing = [n for n, default in declared.settings.items() if default is inspect.Parameter.empty]
         if missing:
             raise TypeError(f"method {declared.name}: the setting {missing[0]!r} has no default")

@@ -179,7 +179,7 @@ def test_bad_arguments(command, monkeypatch, tmp_path, arguments, message):
     ("chain", "more", "message"),
     [
         ("romeo.nosuch", [], "unknown method 'nosuch'; choose from"),
-        ("romeo.tkd", [], "tkd needs local_field, which no step before it produces"),
+        ("romeo.tkd", [], "tkd needs local_field, which no earlier step produces"),
         ("truth.tkd", [], "begins with truth; name its folder with --truth"),
         ("romeo.fit", ["--set", "romeo.x=1"], "method romeo: unknown setting 'x'; choose from"),
         ("romeo.fit", ["--set", "romeo.offset_smoothin=1"], r"romeo: .*did you mean offset_smoothing\?"),

@@ -126,7 +126,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file; a report is made of a study that has run")
+        raise QsmbenchError(f"{path}: no such file; run the study before its report")
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as e:

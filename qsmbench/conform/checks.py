@@ -194,7 +194,7 @@ def outside(trial: Trial) -> Verdict:
     """Values outside the mask do not matter."""
     scene = render()
     if trial.method.produces == ("mask",):
-        raise NotApplicable("it makes a mask, and may look around for it")
+        raise NotApplicable("it makes a mask, and may use voxels around it")
     rng = np.random.default_rng(1)
     littered = scene.changed(_measured(trial), lambda name, v: _littered(name, v, scene.mask, rng))
     return _turns(trial, scene, littered, lambda v: v, inside_only=True)
@@ -354,7 +354,7 @@ def _true(trial: Trial) -> list[str]:
     """Return the products that can be compared with the truth."""
     names = [n for n in trial.method.produces if n in BANDS]
     if not names:
-        raise NotApplicable(f"there is no truth to hold {' and '.join(trial.method.produces)} against")
+        raise NotApplicable(f"there is no truth to compare {' and '.join(trial.method.produces)} with")
     return names
 
 

@@ -198,8 +198,8 @@ def _check_inputs(chain: str, step: Step) -> None:
     missing = [n for n in step.method.consumes if n not in known]
     if missing:
         raise QsmbenchError(
-            f"chain {chain!r}: {step.name} needs {missing[0]}, which no step before it produces; "
-            f"available there are {', '.join(sorted(step.providers))}"
+            f"chain {chain!r}: {step.name} needs {missing[0]}, which no earlier step produces; "
+            f"available are {', '.join(sorted(step.providers))}"
         )
 
 

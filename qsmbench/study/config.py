@@ -58,7 +58,7 @@ class Study(Model):
     def _unique(cls, names: list[str]) -> list[str]:
         twice = [n for i, n in enumerate(names) if n in names[:i]]
         if twice:
-            raise ValueError(f"{twice[0]!r} is there twice")
+            raise ValueError(f"{twice[0]!r} is listed twice")
         return names
 
     @field_validator("datasets")
@@ -75,7 +75,9 @@ class Study(Model):
             raise ValueError(f"two scans are called {double[0]!r}; give one a name, or each its own seed")
         taken = [g for g in groups if g in RESERVED]
         if taken:
-            raise ValueError(f"a dataset is called {taken[0]!r}, like a folder that every study has; give it a name")
+            raise ValueError(
+                f"a dataset is called {taken[0]!r}, which is the name of a folder in every study; give it another name"
+            )
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:
             raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")

@@ -120,7 +120,7 @@ def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
 def _check_scan(scan: Path) -> None:
     """Read all that lies in a scan folder, so that an error is reported before anything runs."""
     if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
-        raise QsmbenchError(f"{scan}: is no scan, but holds one; name {scan / 'scan'}")
+        raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {scan / 'scan'}")
     params = read_params(scan)
     for name in present(scan):
         read_of(scan, name, params)

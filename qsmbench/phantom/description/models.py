@@ -82,7 +82,7 @@ class Fibres(Model):
     @model_validator(mode="after")
     def _one_way(self) -> Fibres:
         if (self.from_ is None) != (self.to is None):
-            raise ValueError("fibres that run from some regions need others that they run to")
+            raise ValueError("from and to go together: fibres run from some regions to others")
         if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
             raise ValueError("give one of along, direction, and from with to")
         if self.direction is not None and not any(self.direction):
@@ -120,7 +120,7 @@ class Layer(Model):
         if (self.tissue is None) == (self.material is None):
             raise ValueError("give either tissue or material")
         if self.material is not None and self.region is None:
-            raise ValueError("a material needs a region to be named by")
+            raise ValueError("a layer with a material needs the name of a region")
         return self
 
 

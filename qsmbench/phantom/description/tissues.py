@@ -170,7 +170,9 @@ def _number(text: str, where: str) -> float:
     try:
         return _LAWS[law[1]](float(law[2]), float(law[3])) if law else float(text)
     except (KeyError, ValueError) as e:
-        raise QsmbenchError(f"{where}: value {text!r} is no number; write 0.02 or {' or '.join(_LAWS)}(Hct; Y)") from e
+        raise QsmbenchError(
+            f"{where}: value {text!r} is not a number; write 0.02 or {' or '.join(_LAWS)}(Hct; Y)"
+        ) from e
 
 
 @cache
@@ -191,7 +193,7 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
             if row["property"] not in (*CHANNELS, *ORIENTED, "chi"):
-                raise QsmbenchError(f"{where} is no property; choose from chi, {', '.join((*CHANNELS, *ORIENTED))}")
+                raise QsmbenchError(f"{where} is not a property; choose from chi, {', '.join((*CHANNELS, *ORIENTED))}")
             if row["assumed"] not in ("yes", "no"):
                 raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; choose from yes, no")
             b0, value = float(row["b0"] or 0), _number(row["value"], where)
