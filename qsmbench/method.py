@@ -70,8 +70,8 @@ STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separa
 
 
 Container = Literal["none", "bubblewrap", "docker", "podman", "apptainer"]
-"""Where a folder of others' code runs: directly on this machine; there, but without its data and the network
-(bubblewrap); or in the container that the folder names."""
+"""Where a third-party folder runs: directly on this machine; on this machine, but without access to its data and the
+network (bubblewrap); or in the container that the folder names."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class Study(Model):
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
     memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
     container: Container = Field(
-        "none", description="where folders of others' code run: on this machine, shut off there, or in their container"
+        "none",
+        description="where third-party folders run: on this machine, isolated on this machine, or in their container",
     )
     device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder that studies are written below")
