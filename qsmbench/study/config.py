@@ -33,7 +33,9 @@ class Variant(Model):
         description="name of a method, or path of its Python file, of a folder with an algorithm.yml, or of the YAML "
         "of a network; by default the name itself",
     )
-    tuned: Path | None = Field(None, description="YAML of `qsmbench tune`, whose method and settings are taken")
+    tuned: Path | None = Field(
+        None, description="YAML file written by `qsmbench tune`, which gives the method and its settings"
+    )
     set: dict[str, Any] = Field({}, description="settings of the method to override")
 
 
@@ -43,16 +45,20 @@ class Study(Model):
     study: Name = Field(description="name of the study; it is written to results/<study>")
     description: str = Field("", description="one line, shown in the report")
     datasets: list[Dataset] = Field(min_length=1)
-    chains: list[str] = Field(min_length=1, description="method names joined by dots; truth.tkd is fed the true field")
+    chains: list[str] = Field(
+        min_length=1, description="method names joined by dots; truth.tkd is applied to the true field"
+    )
     methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
-    time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
-    memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
+    time_limit: Annotated[float, Field(gt=0)] = Field(600, description="limit for each step of a chain, s")
+    memory_limit: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="limit for each step of a chain, MiB; null: none"
+    )
     container: Container = Field(
         "none",
         description="where third-party folders run: on this machine, isolated on this machine, or in their container",
     )
-    device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
-    results: Path = Field(Path("results"), description="folder that studies are written below")
+    device: str = Field("numpy", description="where methods that support it compute: numpy, cupy, torch, torch:cuda …")
+    results: Path = Field(Path("results"), description="folder in which each study has a folder")
 
     @field_validator("chains")
     @classmethod

@@ -160,7 +160,7 @@ class Texture(Model):
     r1_iron: NonNegativeFloat = Field(0.1, description="relative change of R1 per relative change of iron")
     pd: NonNegativeFloat = Field(0.15, description="relative fall of the proton density per relative change of myelin")
     groups: dict[str, Grain] = Field({}, description="how much each group of tissues varies")
-    source: str = Field(description="where the numbers come from; `assumed` where they are ours")
+    source: str = Field(description="reference of the numbers; assumed: neither measured nor published")
 
 
 class Common(Model):
@@ -218,7 +218,7 @@ class ShapesDescription(Common):
     parameters: dict[str, float] = Field({}, description="numbers that the description uses as $name")
     population: str | None = Field(None, description="YAML that says how people differ")
     subject: Annotated[int, Field(ge=0)] = Field(0, description="the person that this number draws; 0: the template")
-    age: PositiveFloat | None = Field(None, description="years; null: the subject's own age")
+    age: PositiveFloat | None = Field(None, description="age of the subject; null: as drawn, years")
     background: str = Field("air", description="tissue around all layers")
     maps: dict[str, MapSource] = Field({}, description="images that shapes are cut from")
     shapes: dict[str, Shape] = Field({}, description="named shapes that layers refer to")
