@@ -64,7 +64,7 @@ def is_folder(name: str) -> bool:
 
 
 def _without_choice(name: str) -> str:
-    """The method that a name such as `tv+lcurve` wraps; a path may have a plus sign of its own."""
+    """Return the method that a name such as `tv+lcurve` wraps; a path may itself contain a plus sign."""
     while "+" in name and not Path(name).exists() and name not in _files():
         name = name.rpartition("+")[0]
     return name

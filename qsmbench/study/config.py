@@ -91,7 +91,7 @@ class Study(Model):
         return datasets
 
     def resolve(self, name: str) -> Use:
-        """The method and settings behind a name in a chain."""
+        """Return the method and settings behind a name in a chain."""
         variant = self.methods.get(name, Variant())
         if variant.tuned is None:
             return Use(variant.use or name, variant.set)
@@ -101,7 +101,7 @@ class Study(Model):
         )
 
     def steps(self, chain: str) -> list[Step]:
-        """The steps of a chain; see `chains.steps`."""
+        """Return the steps of a chain; see `chains.steps`."""
         return chains.steps(chain, self.resolve, container=self.container)
 
     @property
@@ -116,7 +116,7 @@ class Study(Model):
 
 
 def parse(content: dict[str, Any], where: str) -> Study:
-    """A study from its mapping, with every phantom, protocol and chain checked.
+    """Build a study from its mapping, and check every phantom, protocol and chain.
 
     Raises:
         QsmbenchError: an unknown key, an invalid value, or a chain whose steps do not fit; begins with `where`.
@@ -142,5 +142,5 @@ def parse(content: dict[str, Any], where: str) -> Study:
 
 
 def load(path: Path, instead: Mapping[str, str] | None = None) -> Study:
-    """The study in a YAML file, with the values of some keys replaced; see `parse`."""
+    """Load the study in a YAML file, with some keys overridden; see `parse`."""
     return parse({**read_yaml(path), **(instead or {})}, str(path))

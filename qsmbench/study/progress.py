@@ -58,24 +58,24 @@ class Forecast:
         self.running: dict[int, tuple[str, float]] = {}
 
     def started(self, job: int, rule: str) -> None:
-        """A job began."""
+        """Take note that a job has started."""
         self.running[job] = (rule, time.monotonic())
 
     def finished(self, job: int) -> None:
-        """A job ended."""
+        """Take note that a job has finished."""
         rule, start = self.running.pop(job)
         self.taken.setdefault(rule, []).append(time.monotonic() - start)
         self.waiting[rule] = self.waiting.get(rule, 1) - 1
 
     def means(self) -> dict[str, float]:
-        """Seconds that a job of each kind takes, as far as is known."""
+        """Return the mean time of a job of each kind, as far as it is known [s]."""
         seen = {rule: [self.before[rule]] for rule in self.before}
         for rule, times in self.taken.items():
             seen[rule] = seen.get(rule, []) + times
         return {rule: sum(times) / len(times) for rule, times in seen.items()}
 
     def remaining(self) -> float | None:
-        """Seconds still to go, or None as long as too little has been seen to say.
+        """Estimate the remaining time [s]; None as long as too few jobs have finished.
 
         Kinds of which no job has finished count as the mean of the others; nothing is said before half of the
         waiting jobs are of a kind that has been seen.

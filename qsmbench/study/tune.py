@@ -88,7 +88,7 @@ def tune(
 
 
 def _like(default: float, value: float) -> float:
-    """A value of a setting: a whole number where the default is one."""
+    """Return the value of a setting, as an integer if the default is one."""
     return max(round(value), 1) if isinstance(default, int) else value
 
 
@@ -123,7 +123,7 @@ class _Development:
                 raise FailedError(f"{s.chain}: {record.status}: {record.reason}")
 
     def score(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]], metric: str) -> float:
-        """The metric over the whole mask after these steps."""
+        """Compute the metric over the whole mask after these steps."""
         from qsmbench.study.scoring import Reconstruction, load_truth
 
         self.run(steps, settings)

@@ -87,7 +87,7 @@ def _first_echo(volume: np.ndarray) -> np.ndarray:
 
 
 def _shown(volume: np.ndarray, mask: np.ndarray, artifact: Artifact) -> np.ndarray:
-    """The values in the mask (relative to their mean if they are known up to a constant), NaN elsewhere."""
+    """Return the values in the mask (relative to their mean if they are known up to a constant), NaN elsewhere."""
     values = volume[mask].astype(np.float64)
     shown = np.full(mask.shape, np.nan, np.float32)
     shown[mask] = values - values.mean() if not artifact.own_zero and values.size else values
