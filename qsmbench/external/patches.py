@@ -74,7 +74,7 @@ class Patches:
         return [*range(0, last, self.size[axis] - self.overlap), last]
 
     def _weights(self, axis: int, start: int) -> np.ndarray:
-        """Return the weight of each plane of a part, which falls towards neighbours but not towards the volume's edge."""
+        """Return the weight of each plane of a part, which falls towards neighbours but not at the volume's edge."""
         n, place = self.size[axis], np.arange(self.size[axis])
         nearest = np.full(n, n)
         if start > 0:
