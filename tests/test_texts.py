@@ -17,7 +17,7 @@ from qsmbench.paths import data_dir
 PACKAGE = Path(qsmbench.__file__).parent
 ROOT = data_dir()
 VERBS = {c.name or c.callback.__name__: c for c in cli.app.registered_commands}
-in_repository = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="only in a checkout")
+in_repository = pytest.mark.skipif(not (ROOT / ".ci" / "run").is_file(), reason="only in a checkout")
 
 
 def examples(verb):
