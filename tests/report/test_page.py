@@ -106,7 +106,7 @@ def test_name_phrase_config_versions_and_convention(html):
         "study: quick",
         "2.4.6",
         "Radiological convention",
-        "no significance test",
+        "not a significance test",
     ):
         assert expected in text
 
@@ -141,7 +141,7 @@ def test_pictures_beyond_the_budget_are_named_not_embedded(study, tmp_path, monk
     monkeypatch.setattr("qsmbench.report.PICTURE_BUDGET", sum(sizes) - 1)
     html = build(study, tmp_path).read_text()
     assert html.count("data:image/webp") == 7
-    assert "1 more pictures lie in the study folder" in html
+    assert "1 more pictures are in the study folder" in html
 
 
 def test_real_data_without_truth(tmp_path):
