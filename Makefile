@@ -6,7 +6,7 @@ BIN := $(ENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 READY := $(ENV)/ready
 
-.PHONY: benchmark test check bench gallery format clean
+.PHONY: benchmark test lint check bench gallery format clean
 
 benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
@@ -14,14 +14,16 @@ benchmark: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n $(CORES)
 
-check: $(READY)
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile
+
+check: lint
 	# all lints but one: the environment is the one that snakemake itself runs in, so rules name none of their own
 	! $(BIN)/snakemake --lint --configfile configs/quick.yaml 2>&1 | grep '^ *\* ' | grep -v 'conda environment or container'
-	$(BIN)/python -m pytest -n $(CORES)
+	$(MAKE) test
 
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks/bench_forward.py --benchmark-columns=min,median,rounds

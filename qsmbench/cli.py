@@ -7,15 +7,19 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from typer import Abort
 
-from qsmbench import supervise
-from qsmbench.cli_show import LISTS, console, plain, print_table, show_scores
+from qsmbench import __version__, supervise
+from qsmbench.cli_show import console, plain, print_listing, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
+
+if TYPE_CHECKING:
+    from qsmbench.study.config import Study
+    from qsmbench.study.workflow import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,14 +29,16 @@ app = typer.Typer(
 )
 
 Container = Annotated[
-    str, typer.Option(help="where folders of others' code run: none, bubblewrap, docker, podman or apptainer")
+    str, typer.Option(help="where third-party folders run: none (directly), bubblewrap, docker, podman or apptainer")
 ]
-Device = Annotated[str, typer.Option(help="where portable methods compute: numpy, cupy, torch, torch:cuda …")]
-Setting = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key; repeatable")]
+Device = Annotated[str, typer.Option(help="where methods that support it compute: numpy, cupy, torch, torch:cuda …")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key (qsmbench list keys); repeatable")
+]
 
 
 def main() -> None:
-    """Entry point: an error of the user's making is one line and exit code 2."""
+    """Run the command line; what the user can correct is an error of one line and exit code 2."""
     _show_notes()
     try:
         code = app(prog_name="qsmbench", standalone_mode=False)
@@ -41,11 +47,11 @@ def main() -> None:
     except QsmbenchError as error:
         _refuse(str(error), error.exit_code)
     except supervise.Interrupted as error:
-        _refuse("stopped; what was done is kept", supervise.exit_code_of(error.number))
+        _refuse("stopped; finished results are kept", supervise.exit_code_of(error.number))
     except OSError as error:
         _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except MemoryError as error:
-        _refuse(f"there is not enough memory ({' '.join(str(error).split()) or 'no more could be had'})")
+        _refuse(f"there is not enough memory ({' '.join(str(error).split()) or 'allocation failed'})")
     except Abort:
         _refuse("stopped", supervise.exit_code_of(signal.SIGINT))
     except Exception as error:
@@ -61,7 +67,7 @@ def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
 
 
 def _usage(error: Any) -> str:
-    """What is wrong with the arguments, in one line. Without any, typer has shown the help."""
+    """Return what is wrong with the arguments, in one line. Without any, typer has shown the help."""
     told = " ".join(error.format_message().split())
     given: Any = getattr(error.__cause__ or error.__context__, "errors", list)()
     told += f", not {given[0]['input']!r}" if given else ""
@@ -79,26 +85,40 @@ def _show_notes() -> None:
     logger.propagate = False
 
 
-def _example(text: str) -> str:
-    return f"Example: [bold]{text}[/bold]"
+def _example(*commands: str) -> str:
+    """Return the end of a help text; the commands are set apart so that none of them is broken."""
+    return "\n\n".join([f"Example: [bold]{commands[0]}[/bold]", *(f"[bold]{c}[/bold]" for c in commands[1:])])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"qsmbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=_example("qsmbench run configs/quick.yaml --cores 2"))
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(epilog=_example("qsmbench run configs/quick.yaml --cores 2"))
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML of the study")],
-    cores: Annotated[int, typer.Option(min=1, help="processors to use")] = os.cpu_count() or 1,
-    results: Annotated[Path | None, typer.Option(help="folder to write below, instead of the configuration's")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="where portable methods compute, instead of the configuration's")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="run everything again")] = False,
+    config: Annotated[Path, typer.Argument(help="YAML file of the study")],
+    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    results: Annotated[Path | None, typer.Option(help="folder for the results, instead of that in CONFIG")] = None,
+    device: Annotated[str | None, typer.Option(help="where methods compute, instead of that in CONFIG")] = None,
+    force: Annotated[bool, typer.Option("--force", help="run all jobs again")] = False,
     rerun: Annotated[
-        list[str] | None, typer.Option(metavar="CHAIN", help="run the steps of a chain again; repeatable")
+        list[str] | None, typer.Option(metavar="CHAIN", help="run the steps of this chain again; repeatable")
     ] = None,
 ) -> None:
     """Run a study: simulate, reconstruct, score, report. Up-to-date results are reused.
 
-    Exit code 0 if all is well, 4 if chains or datasets failed or are missing: their reasons stand in the report.
+    The exit code is 4 if a dataset, a chain or a job failed; the report shows why.
     """
     if not supervise.is_child():
         supervise.run_in_child(sys.argv[1:])
@@ -119,38 +139,47 @@ def run(
     if "report" not in outcome.broken:
         console.print(f"Report: {page.resolve()}", soft_wrap=True)
     if not outcome.complete:
-        raise FailedError(_incomplete(study.study, outcome))
+        raise FailedError(_incomplete(study, outcome))
 
 
-def _incomplete(name: str, outcome: Any) -> str:
-    """What is missing of a study, in one line: how many of each, and the first reason."""
-    counted = []
-    for what, found in (("datasets", outcome.datasets), ("chains", outcome.chains), ("jobs", outcome.broken)):
-        if found:
-            first, reason = next(iter(found.items()))
+def _incomplete(study: Study, outcome: Outcome) -> str:
+    """Say what failed in a study, in one line: how many of how many, and the first reason of each kind."""
+    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.datasets)  # a measured scan has no seeds
+    found: list[tuple[str, int | None, dict[Any, str]]] = [
+        ("dataset", datasets, outcome.datasets),
+        ("chain", datasets * len(study.chains), outcome.chains),
+        ("other job", None, outcome.broken),
+    ]
+    said = []
+    for what, total, failed in found:
+        if failed:
+            first, reason = next(iter(failed.items()))
             where = " on ".join(reversed(first)) if isinstance(first, tuple) else first
-            counted.append(
-                f"{len(found)} {what if len(found) > 1 else what[:-1]} failed or missing ({where}: {reason})"
-            )
-    return f"{name}: {'; '.join(counted)}"
+            of = f" of {total}" if total else ""
+            plural = "s" if (total or len(failed)) > 1 else ""
+            said.append(f"{len(failed)}{of} {what}{plural} failed ({where}: {reason})")
+    return f"{study.study}: {'; '.join(said)}"
 
 
 @app.command(epilog=_example("qsmbench simulate head scan --protocol brain-3t --seed 1 --set voxel_size=1"))
 def simulate(
-    phantom: Annotated[str, typer.Argument(help="name of a phantom, or path of its YAML")],
+    phantom: Annotated[str, typer.Argument(help="name of a phantom or scenario, or path of a YAML file")],
     out: Annotated[Path, typer.Argument(help="folder to write")],
-    protocol: Annotated[str, typer.Option(help="name of a protocol, or path of its YAML")] = "brain-3t",
+    protocol: Annotated[str, typer.Option(help="name of a protocol, or path of a YAML file")] = "brain-3t",
     seed: Annotated[int, typer.Option(min=0, help="seed of the noise")] = 0,
     set_: Setting = None,
     set_protocol: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="override a key of the protocol; repeatable")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="override a key of the protocol (qsmbench list keys); repeatable"),
     ] = None,
-    orientation: Annotated[int | None, typer.Option(min=0, help="one of the protocol's; by default all")] = None,
-    format_: Annotated[str, typer.Option("--format", help="artifacts or bids")] = "artifacts",
+    orientation: Annotated[
+        int | None, typer.Option(min=0, help="number of an orientation of the protocol; all by default")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="artifacts (a folder of maps) or bids")] = "artifacts",
 ) -> None:
-    """Simulate a scan of a phantom: OUT/scan is what is measured, OUT/truth what is true.
+    """Simulate a scan of a phantom. OUT/scan holds the scan, OUT/truth the true maps.
 
-    Of a protocol with several orientations, the further ones lie within both, in orientation-1, orientation-2, …
+    If the protocol has several orientations, the others are in the subfolders orientation-1, orientation-2, …
     """
     from qsmbench.study.datasets import Simulated
     from qsmbench.study.simulate import simulated
@@ -168,23 +197,29 @@ def simulate(
 @app.command(epilog=_example("qsmbench reconstruct romeo.fit.vsharp.tv scan/scan maps --set tv.regularisation=0.0003"))
 def reconstruct(
     chain: Annotated[str, typer.Argument(help="method names joined by dots")],
-    scan: Annotated[Path, typer.Argument(metavar="IN", help="folder of a scan, or of a BIDS dataset")],
+    scan: Annotated[Path, typer.Argument(metavar="IN", help="folder of a scan or of a BIDS dataset")],
     out: Annotated[Path, typer.Argument(help="folder to write")],
-    truth: Annotated[Path | None, typer.Option(help="folder of the truth, for chains that begin with truth")] = None,
-    time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
-    memory_limit: Annotated[float | None, typer.Option(help="MiB, for each step; by default none")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="folder of the true maps, for chains that begin with truth")
+    ] = None,
+    time_limit: Annotated[float, typer.Option(help="limit for each step, s")] = 3600,
+    memory_limit: Annotated[float | None, typer.Option(help="limit for each step, MiB; none by default")] = None,
     container: Container = "none",
     device: Device = "numpy",
     method: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="a name in CHAIN, and the folder or file it stands for; repeatable"),
+        typer.Option(
+            metavar="NAME=PATH", help="path of a method that CHAIN calls NAME: a file or a folder; repeatable"
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="METHOD.KEY=VALUE", help="a setting of one of the methods; repeatable"),
+        typer.Option(
+            "--set", metavar="METHOD.KEY=VALUE", help="override a setting (qsmbench list settings); repeatable"
+        ),
     ] = None,
 ) -> None:
-    """Run a chain of methods on a scan; OUT receives what its last step makes, OUT/steps all of them."""
+    """Run a chain of methods on a scan. OUT holds the maps of its last step, OUT/steps those of all steps."""
     from qsmbench.run.chains import Limits
     from qsmbench.study.reconstruct import reconstruct as run_chain
 
@@ -196,11 +231,11 @@ def reconstruct(
 
 @app.command(epilog=_example("qsmbench score maps scan/truth"))
 def score(
-    out: Annotated[Path, typer.Argument(help="folder that `reconstruct` wrote, or any with a chimap.nii.gz")],
-    truth: Annotated[Path, typer.Argument(help="folder of the truth")],
-    csv: Annotated[Path | None, typer.Option(help="write the whole table here, too")] = None,
+    out: Annotated[Path, typer.Argument(help="folder written by `reconstruct`, or any with a chimap.nii.gz")],
+    truth: Annotated[Path, typer.Argument(help="folder of the true maps")],
+    csv: Annotated[Path | None, typer.Option(help="also write the whole table, with regions, to this file")] = None,
 ) -> None:
-    """Score a reconstruction against the truth, on the mask of the scan."""
+    """Score a reconstruction against the truth, on the true mask."""
     from qsmbench.study.reconstruct import scores
 
     table = scores(out, truth)
@@ -213,16 +248,18 @@ def score(
 @app.command(epilog=_example("qsmbench tune truth.noisy.tv tv.regularisation dev-1 dev-2 --out tuned/tv.yaml"))
 def tune(
     chain: Annotated[str, typer.Argument(help="method names joined by dots")],
-    setting: Annotated[str, typer.Argument(metavar="METHOD.KEY", help="the setting, a positive number")],
-    data: Annotated[list[Path], typer.Argument(help="folders that simulate wrote: the development data")],
-    out: Annotated[Path, typer.Option(help="YAML to write; a study names it under methods: {NAME: {tuned: FILE}}")],
-    metric: Annotated[str, typer.Option(help="what to bring to its best value")] = "nrmse",
-    span: Annotated[float, typer.Option(min=1.1, help="ratio of the largest to the smallest value tried")] = 1000,
-    trials: Annotated[int, typer.Option(min=2, help="values tried")] = 12,
-    time_limit: Annotated[float, typer.Option(help="s, for each step")] = 3600,
+    setting: Annotated[
+        str, typer.Argument(metavar="METHOD.KEY", help="setting to tune; its default must be a positive number")
+    ],
+    data: Annotated[list[Path], typer.Argument(help="development data: folders written by `simulate`")],
+    out: Annotated[Path, typer.Option(help="YAML file to write, which a study uses as methods: {NAME: {tuned: FILE}}")],
+    metric: Annotated[str, typer.Option(help="metric to optimise")] = "nrmse",
+    span: Annotated[float, typer.Option(min=1.1, help="ratio of the largest value tried to the smallest")] = 1000,
+    trials: Annotated[int, typer.Option(min=2, help="number of values tried")] = 12,
+    time_limit: Annotated[float, typer.Option(help="limit for each step, s")] = 3600,
     device: Device = "numpy",
 ) -> None:
-    """Tune a setting on development data; a study refuses to score it on the same scans."""
+    """Find the best value of a setting on development data. A study refuses to score these scans."""
     from qsmbench.data.folders import make_folder
     from qsmbench.run.chains import Limits
     from qsmbench.study.tune import tune as search
@@ -238,9 +275,9 @@ def tune(
 @app.command(epilog=_example("qsmbench report results/quick report"))
 def report(
     results: Annotated[Path, typer.Argument(help="folder of a study")],
-    out: Annotated[Path, typer.Argument(help="folder to write index.html into, and what it links to")],
+    out: Annotated[Path, typer.Argument(help="folder to write index.html to, with the files that it links to")],
 ) -> None:
-    """Write the report of a study as HTML that needs no network."""
+    """Write the report of a study as HTML that works offline."""
     from qsmbench.data.folders import make_folder
     from qsmbench.report import build
 
@@ -252,17 +289,18 @@ def report(
 
 @app.command("new-method", epilog=_example("qsmbench new-method mine --produces chi"))
 def new_method(
-    name: Annotated[str, typer.Argument(help="of the method: small letters and digits")],
-    produces: Annotated[str, typer.Option(help="the artifact that it makes; see qsmbench list artifacts")],
+    name: Annotated[str, typer.Argument(help="name of the method: lower-case letters and digits")],
+    produces: Annotated[str, typer.Option(help="artifact that it makes, such as chi (qsmbench list artifacts)")],
     from_: Annotated[
-        str | None, typer.Option("--from", help="what it makes that of; by default the artifact before it")
+        str | None,
+        typer.Option("--from", help="artifact that it starts from; by default the one before it in the pipeline"),
     ] = None,
     language: Annotated[
         str, typer.Option(help="python: a file with a function; shell: a folder with a run.sh, for any language")
     ] = "python",
-    folder: Annotated[Path, typer.Option(help="where to write it")] = Path(),
+    folder: Annotated[Path, typer.Option(help="folder to write to")] = Path(),
 ) -> None:
-    """Write a method of your own that runs already, and a test that it passes."""
+    """Write a new method that runs, as a start for your own, and a test that it passes."""
     from qsmbench.scaffold.start import write_start
 
     files = write_start(name, folder, produces=produces, source=from_, language=language)
@@ -275,15 +313,19 @@ def new_method(
 
 @app.command(epilog=_example("qsmbench conform tkd --set threshold=0.1 --out tkd-conform"))
 def conform(
-    method: Annotated[str, typer.Argument(help="name of a method, or path of the file that holds it")],
-    out: Annotated[Path | None, typer.Option(help="folder to write; by default conform-METHOD")] = None,
-    set_: Setting = None,
-    time_limit: Annotated[float, typer.Option(min=1, help="s, for all checks together")] = 300,
+    method: Annotated[str, typer.Argument(help="name of a method, or path of its file or folder")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; conform-METHOD by default")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="override a setting (qsmbench list settings); repeatable"),
+    ] = None,
+    time_limit: Annotated[float, typer.Option(min=1, help="limit for all checks together, s")] = 300,
     container: Container = "none",
 ) -> None:
-    """Check that a method keeps to signs, units, axes and masks; exit code 1 if it does not.
+    """Check that a method follows the conventions for signs, units, axes and masks.
 
-    It runs on small scenes with a known answer. OUT receives a page with pictures, and conform.json.
+    The method runs on small simulated objects whose answer is known. OUT receives a page with pictures and
+    conform.json. The exit code is 1 if a check fails.
     """
     if not supervise.is_child():
         supervise.run_in_child(sys.argv[1:], time_limit=time_limit + 60)
@@ -310,17 +352,40 @@ def conform(
         raise typer.Exit(ExitCode.WORSE)
 
 
-@app.command("list", epilog=_example("qsmbench list methods"))
+@app.command("list", epilog=_example("qsmbench list methods", "qsmbench list settings tv", "qsmbench list keys head"))
 def list_(
-    what: Annotated[str, typer.Argument(help="phantoms, scenarios, protocols, methods, metrics or artifacts")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="phantoms, scenarios, protocols, methods, metrics, artifacts or sources; settings, regions or keys"
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Argument(help="for settings: a method; for regions: a phantom; for keys: a phantom or a protocol"),
+    ] = None,
+    set_: Setting = None,
 ) -> None:
-    """List what there is: a line each, the name first."""
-    if what not in LISTS:
-        raise QsmbenchError(f"cannot list {what!r}; choose from {', '.join(LISTS)}")
-    rows = LISTS[what]()
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        console.print(f"{name:<{width}}  {plain(text)}", soft_wrap=True)
+    """List what comes with qsmbench, or what one method, phantom or protocol has.
+
+    settings METHOD: its settings, with default, unit and meaning.
+
+    regions PHANTOM: its regions, which scores are reported for.
+
+    sources: what a phantom can have under the key `sources`.
+
+    keys PHANTOM: what --set can override. keys PROTOCOL: what --set-protocol can.
+
+    A scenario counts as a phantom; --set case=CASE chooses one of its cases.
+
+    In a pipe or a file the tables are 80 columns wide; COLUMNS=200 widens them.
+    """
+    from qsmbench.cli_list import listings
+
+    for i, listing in enumerate(listings(what, name, _settings(set_))):
+        if i:
+            console.print()
+        print_listing(listing)
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:

@@ -1,19 +1,19 @@
-"""What the command line shows: tables, lists, plain text."""
+"""What the command line prints: tables and plain text."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
-from qsmbench.errors import QsmbenchError
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from qsmbench.cli_list import Listing
 
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
@@ -23,74 +23,25 @@ def plain(text: object) -> str:
     return escape(str(text))
 
 
-def _methods() -> list[tuple[str, str]]:
-    from qsmbench.run import registry
+def print_listing(listing: Listing) -> None:
+    """Print a table of texts without lines, as wide as the terminal, or 80 columns where there is none.
 
-    rows = []
-    for name in registry.names():
-        try:
-            m = registry.describe(name)
-        except QsmbenchError as e:  # another package's; ours are there
-            rows.append((name, f"cannot be used: {e}"))
-            continue
-        if m.broken:
-            rows.append((name, f"cannot be used: {m.broken}"))
-            continue
-        settings = ", ".join(f"{k}={v}" for k, v in m.settings.items()) or "no settings"
-        rows.append(
-            (name, f"{', '.join(m.produces)} ← {', '.join(m.consumes)} · {m.summary} · {settings} · {m.reference}")
-        )
-    return rows
+    Long texts are wrapped, never cut. COLUMNS sets another width.
+    """
+    from rich.table import Table
 
-
-def _metrics() -> list[tuple[str, str]]:
-    from qsmbench import metrics
-
-    rows = []
-    for m in map(metrics.find, metrics.names()):
-        unit = m.unit_of("chi") or "no unit"
-        rows.append((m.name, f"{unit} · {m.definition.splitlines()[0]} · {m.reference}"))
-    return rows
-
-
-def _protocols() -> list[tuple[str, str]]:
-    from qsmbench.scan.protocol import load_protocol, protocols
-
-    return [(name, f"{p.description} · {p.source}") for name in protocols() for p in [load_protocol(name)]]
-
-
-def _phantoms() -> list[tuple[str, str]]:
-    from qsmbench.paths import data_dir
-
-    files = sorted((data_dir() / "phantoms").glob("*.yaml"))
-    return [(f.stem, f.read_text().split("\n", 1)[0].lstrip("# ")) for f in files]  # the first line says what it is
-
-
-def _scenarios() -> list[tuple[str, str]]:
-    from qsmbench.phantom.description.scenario import Scenario, scenarios
-    from qsmbench.typed_yaml import load_yaml
-
-    loaded = {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
-    return [
-        (name, f"{s.question} · {s.endpoint} · cases {', '.join(s.cases)}{' (assumed)' if s.assumed else ''}")
-        for name, s in loaded.items()
-    ]
-
-
-def _artifacts() -> list[tuple[str, str]]:
-    from qsmbench.data.artifacts import ARTIFACTS
-
-    return [(name, f"{a.file} · {a.unit or 'no unit'} · {a.meaning}") for name, a in ARTIFACTS.items()]
-
-
-LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
-    "phantoms": _phantoms,
-    "scenarios": _scenarios,
-    "protocols": _protocols,
-    "methods": _methods,
-    "metrics": _metrics,
-    "artifacts": _artifacts,
-}
+    width = shutil.get_terminal_size((80, 24)).columns
+    if listing.title:
+        console.print(plain(listing.title), width=width)
+    if not listing.rows:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.show_header = bool(listing.columns)
+    for i, heading in enumerate(listing.columns or ("",) * len(listing.rows[0])):
+        table.add_column(heading, no_wrap=i == 0, overflow="fold")
+    for row in listing.rows:
+        table.add_row(*map(plain, row))
+    console.print(table, width=width)
 
 
 def show_scores(file: Path) -> None:

@@ -22,7 +22,7 @@ from qsmbench.dependencies import PACKAGE, sources
 
 @cache
 def _stamp(file: Path) -> str:
-    """A digest of a file and of all of the package that it imports."""
+    """Return a digest of a file and of everything in the package that it imports."""
     digest = hashlib.sha256()
     for source in sources(file):
         digest.update(source.read_bytes())

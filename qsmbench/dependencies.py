@@ -96,7 +96,7 @@ def sources(file: Path) -> list[Path]:
 
 
 def _label(file: Path) -> str:
-    """The name under which a file enters a digest: the same wherever the package or the study lies."""
+    """Return the name of a file in a digest, which does not depend on where the package or the study lies."""
     return str(file.relative_to(PACKAGE.parent)) if file.is_relative_to(PACKAGE) else file.name
 
 
@@ -138,7 +138,7 @@ def _meaning(content: bytes, suffix: str) -> str:
 
 
 def _meaning_without(file: Path, name: str) -> str:
-    """The digest of a file of Python without what is assigned to a name at its top."""
+    """Return the digest of a Python file without what is assigned to a name at its top level."""
     content = _normalised_python(file.read_bytes(), without=name)
     return hashlib.sha256(content).hexdigest()
 
@@ -177,7 +177,7 @@ def _normalised_yaml(content: bytes) -> bytes:
 
 @cache
 def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
-    """Files by content that a file imports, and distributions."""
+    """Return the files that a file imports, which count by content, and the distributions."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, OSError):
@@ -210,7 +210,7 @@ def _only_for_types(node: ast.AST) -> bool:
 
 
 def _absolute(node: ast.ImportFrom, file: Path) -> str:
-    """The module that a statement names; of a relative one, with the packages that the file lies in."""
+    """Return the absolute name of the module that a statement imports."""
     if not node.level:
         return node.module or ""
     folder = file.parent
@@ -224,7 +224,7 @@ def _absolute(node: ast.ImportFrom, file: Path) -> str:
 
 
 def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
-    """The files of a module and of the packages around it, or the distribution that holds it."""
+    """Return the files of a module and of the packages around it, or the distribution that holds it."""
     top, *rest = name.split(".")
     if not top:
         return (), None
@@ -244,7 +244,7 @@ def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
 
 
 def _beside(file: Path) -> list[Path]:
-    """Where a file that belongs to no installed package finds others: its own folder, or that of its package."""
+    """Return the folder in which a file of no installed package finds others: its own, or that of its package."""
     if file.is_relative_to(PACKAGE) or any(file.is_relative_to(p) for p in _site_packages()):
         return []
     folder = file.parent
@@ -254,7 +254,7 @@ def _beside(file: Path) -> list[Path]:
 
 
 def _within(package: Path, rest: list[str]) -> tuple[Path, ...]:
-    """The files that `package.rest…` executes: of each package on the way, and of the module."""
+    """Return the files that an import of `package.rest…` executes: of each package on the way, and of the module."""
     found = [package / "__init__.py"]
     for part in rest:
         if (package / f"{part}.py").is_file():
@@ -267,7 +267,7 @@ def _within(package: Path, rest: list[str]) -> tuple[Path, ...]:
 
 @cache
 def _installed(top: str, _: tuple[str, ...]) -> tuple[Path | None, str | None]:
-    """Where a top-level module lies on the search path, and its distribution unless that is installed to be edited."""
+    """Return the path of a top-level module, and its distribution unless that is an editable install."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):

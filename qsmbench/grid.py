@@ -62,7 +62,7 @@ class Grid:
 
     @classmethod
     def from_affine(cls, shape: tuple[int, ...], affine: np.ndarray, b0_dir: Triple | None = None) -> Grid:
-        """The grid of a volume of `shape` with `affine`; B0 along the world's z unless `b0_dir` is given."""
+        """Return the grid of a volume of `shape` with `affine`; B0 is along z of the world unless `b0_dir` is given."""
         affine = np.array(affine, float)
         nx, ny, nz = shape[:3]
         return cls((nx, ny, nz), affine_voxel_size(affine), b0_dir or affine_b0_dir(affine), affine)
@@ -73,7 +73,7 @@ class Grid:
         return float(np.prod(self.voxel_size))
 
     def refine(self, factor: tuple[int, int, int]) -> Grid:
-        """The same box with each voxel cut into `factor` parts along x, y, z."""
+        """Return the same box with each voxel cut into `factor` parts along x, y, z."""
         fine = np.array(factor)
         affine = self.affine.copy()
         affine[:3, :3] = self.affine[:3, :3] / fine
@@ -83,7 +83,7 @@ class Grid:
         return Grid((nx, ny, nz), (dx, dy, dz), self.b0_dir, affine)
 
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distances of the voxel centres from the grid's centre along the array axes [mm], broadcastable."""
+        """Return the distances of the voxel centres from the centre of the grid along each axis [mm], broadcastable."""
         x, y, z = (((np.arange(n) - (n - 1) / 2) * d) for n, d in zip(self.shape, self.voxel_size, strict=True))
         return x[:, None, None], y[None, :, None], z[None, None, :]
 

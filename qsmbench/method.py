@@ -52,7 +52,7 @@ SETTINGS = {
     "r2star_max": "upper limit of R2*, 1/s",
     "edges": "fraction of the magnitude's differences in the mask that count as edges; 0 for plain total variation",
     "regularisation": "λ, weight of the regularisation, ppm·mm (the gradient is per mm)",
-    "curvature": "α₀/α₁, mm",
+    "curvature": "α₀/α₁, ratio of the weights of the second and the first derivative of χ, mm",
     "first_regularisation": "λ of the first iterations, which have an L1 data term, mm",
     "first_iterations": "number of first iterations, which have an L1 data term",
     "penalty": "weight of the gradient splitting, in multiples of λ / |field|, mm; affects the speed, not the limit",
@@ -70,8 +70,8 @@ STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separa
 
 
 Container = Literal["none", "bubblewrap", "docker", "podman", "apptainer"]
-"""Where a folder of others' code runs: directly on this machine; there, but without its data and the network
-(bubblewrap); or in the container that the folder names."""
+"""Where a third-party folder runs: directly on this machine; on this machine, but without access to its data and the
+network (bubblewrap); or in the container that the folder names."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,14 @@ class ExternalMethod(Method):
         inputs: names of the artifacts (and of `grid`, `te`, `b0`) that it takes.
         defaults: its settings and their defaults.
         description: what it is, in a line.
+        texts: what its inputs and settings are, where the glossary does not say it or says it differently.
         file: the file that holds it; None where its function's file does.
     """
 
     inputs: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
 
     @property
@@ -168,6 +170,11 @@ class ExternalMethod(Method):
     def summary(self) -> str:
         """As described."""
         return self.description
+
+    @property
+    def parameter_texts(self) -> dict[str, str]:
+        """As described, else as in the glossary."""
+        return super().parameter_texts | {name: text for name, text in self.texts.items() if text}
 
     @property
     def source(self) -> Path:
@@ -211,7 +218,7 @@ def method(
             it runs on a GPU; otherwise it receives NumPy's.
 
     Raises:
-        TypeError: a parameter or a product is no artifact, or a setting has no default.
+        TypeError: a parameter or a product is not an artifact, or a setting has no default.
     """
     names = (produces,) if isinstance(produces, str) else tuple(produces)
 
@@ -221,7 +228,7 @@ def method(
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:
             legal = ", ".join([*ARTIFACTS, *PARAMETERS])
-            raise TypeError(f"method {declared.name}: {unknown[0]!r} is no artifact; choose from {legal}")
+            raise TypeError(f"method {declared.name}: {unknown[0]!r} is not an artifact; choose from {legal}")
         missing = [n for n, default in declared.settings.items() if default is inspect.Parameter.empty]
         if missing:
             raise TypeError(f"method {declared.name}: the setting {missing[0]!r} has no default")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def data_dir() -> Path:
-    """The folder that holds the Snakefile, `phantoms/` and `configs/`.
+    """Return the folder that holds the Snakefile, `phantoms/` and `configs/`.
 
     In an installed wheel it is `qsmbench/share`; in a checkout it is the root of the repository.
     """

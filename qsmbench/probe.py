@@ -1,4 +1,4 @@
-"""Ask a process of its own about others' Python, which may do anything as it is imported.
+"""Ask a process of its own about third-party Python, which may do anything as it is imported.
 
 It may raise, exit, crash the interpreter or never return; whoever asks gets an answer, or the reason why there is none.
 """

@@ -78,7 +78,7 @@ def run_in_child(arguments: Sequence[str], *, time_limit: float | None = None) -
     with open(reading, "rb") as pipe:  # noqa: PTH123  # a pipe
         finished = bool(pipe.read())
     if not finished:
-        raise FailedError(f"others' code ended the command before it was done ({how_it_ended(code)})")
+        raise FailedError(f"third-party code ended the command before it had finished ({how_it_ended(code)})")
     sys.exit(code)
 
 

@@ -26,7 +26,7 @@ _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def numbers(content: Any) -> Any:
-    """Content of a YAML with 1e-4 as a number, as people and YAML 1.2 read it; YAML 1.1 wants a point, and a sign."""
+    """Return YAML content with 1e-4 as a number, as in YAML 1.2; YAML 1.1 requires a point and a sign."""
     if isinstance(content, dict):
         return {key: numbers(value) for key, value in content.items()}
     if isinstance(content, list):
@@ -35,7 +35,7 @@ def numbers(content: Any) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """Read the mapping in a YAML file.
 
     Raises:
         QsmbenchError: no such file, not YAML, or not a mapping.
@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load_yaml(path: Path, model: type[M], overrides: dict[str, Any] | None = None) -> M:
-    """A YAML file as a `model`, with some of its keys replaced; `a.b` names the key b within a.
+    """Load a YAML file as a `model`, with some keys overridden; `a.b` is the key b within a.
 
     Raises:
         QsmbenchError: as for `read_yaml`, or a key or value that the model refuses.
@@ -69,7 +69,7 @@ def load_yaml(path: Path, model: type[M], overrides: dict[str, Any] | None = Non
 
 
 def check(content: dict[str, Any], model: type[M], where: str) -> M:
-    """`content` as a `model`; the first thing wrong with it as a QsmbenchError that begins with `where`."""
+    """Validate `content` as a `model`; the message of an error begins with `where`."""
     try:
         return model.model_validate(content)
     except ValidationError as e:
@@ -77,7 +77,7 @@ def check(content: dict[str, Any], model: type[M], where: str) -> M:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a validation, in one line: key, value, what is accepted."""
+    """Return the first error of a validation in one line: key, value, what is accepted."""
     problem = error.errors(include_url=False)[0]
     innermost, path = model, []
     for part in problem["loc"]:
@@ -99,14 +99,14 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The model that a field's annotation names, alone, in a list or beside None; none for anything else."""
+    """Return the model in the annotation of a field: alone, in a list or beside None; else an empty list."""
     within = isinstance(annotation, UnionType) or get_origin(annotation) is list
     choices = get_args(annotation) if within else (annotation,)
     return [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
 
 
 def refused(key: str, value: object, message: str) -> str:
-    """What is wrong with the value of a key, in one line."""
+    """Say in one line what is wrong with the value of a key."""
     message = message.removeprefix("Value error, ")
     shown = repr(value)
     return f"{key} is {shown if len(shown) < 80 else shown[:77] + '…'}: {message[:1].lower()}{message[1:]}"

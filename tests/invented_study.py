@@ -40,7 +40,7 @@ def scores(chains, seeds=2, group=GROUP, failed=(), not_scored=()):
         chains: that have scores.
         seeds: number of replicates.
         group: that they belong to.
-        failed: (chain, seed or None for all, reason); an empty chain stands for the data set itself.
+        failed: (chain, seed or None for all, reason); an empty chain stands for the dataset itself.
         not_scored: (chain, artifact, reason).
     """
     table = []

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import qsmbench
 from qsmbench import cli, cli_show
 from qsmbench.data import folders, volumes
 
@@ -35,6 +36,10 @@ def command(monkeypatch, capfd):
     return run
 
 
+def test_version(command):
+    assert command("--version") == (0, f"qsmbench {qsmbench.__version__}\n", "")
+
+
 @pytest.mark.parametrize("verb", ["run", "simulate", "reconstruct", "score", "report", "list"])
 def test_help_has_an_example(command, verb):
     code, out, _ = command(verb, "--help")
@@ -43,10 +48,10 @@ def test_help_has_an_example(command, verb):
 
 
 @pytest.mark.parametrize("what", ["phantoms", "protocols", "methods", "metrics", "artifacts"])
-def test_lists_have_a_line_each_with_the_name_first(command, what):
+def test_lists_have_a_row_each_with_the_name_first(command, what):
     code, out, _ = command("list", what)
     assert code == 0
-    names = [line.split()[0] for line in out.splitlines()]
+    names = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
     assert len(names) == len(set(names))
     known = {"phantoms": "sphere", "protocols": "brain-3t", "methods": "tkd", "metrics": "nrmse", "artifacts": "chi"}
     assert known[what] in names
@@ -65,7 +70,7 @@ def test_a_broken_package_does_not_hide_the_other_methods(tmp_path):
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "qsmbench.cli", "list", "methods"],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "1000"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -123,12 +128,13 @@ def test_metrics_of_a_broken_package_leave_the_others(scan_folder, tmp_path):
     assert "the metric cannot be used: leaving: cannot be imported: the process ended" in table.loc["leaving", "reason"]
 
 
-def test_scenarios_say_what_is_assumed(command):
+def test_scenarios_say_what_is_assumed(command, monkeypatch):
     from qsmbench.phantom.description.scenario import Scenario, scenarios
     from qsmbench.typed_yaml import load_yaml
 
+    monkeypatch.setenv("COLUMNS", "1000")
     _, out, _ = command("list", "scenarios")
-    said = {line.split()[0]: line.endswith("(assumed)") for line in out.splitlines()}
+    said = {line.split()[0]: line.rstrip().endswith("(assumed)") for line in out.splitlines()}
     assert said == {name: load_yaml(path, Scenario).assumed for name, path in scenarios().items()}
     assert any(said.values())
 
@@ -179,7 +185,7 @@ def test_bad_arguments(command, monkeypatch, tmp_path, arguments, message):
     ("chain", "more", "message"),
     [
         ("romeo.nosuch", [], "unknown method 'nosuch'; choose from"),
-        ("romeo.tkd", [], "tkd needs local_field, which no step before it produces"),
+        ("romeo.tkd", [], "tkd needs local_field, which no earlier step produces"),
         ("truth.tkd", [], "begins with truth; name its folder with --truth"),
         ("romeo.fit", ["--set", "romeo.x=1"], "method romeo: unknown setting 'x'; choose from"),
         ("romeo.fit", ["--set", "romeo.offset_smoothin=1"], r"romeo: .*did you mean offset_smoothing\?"),

@@ -25,6 +25,7 @@ LAYERS = [
     {"methods", "analysis", "conform", "scaffold"},
     {"report"},
     {"study"},
+    {"cli_list"},
     {"cli_show"},
     {"cli"},
 ]

@@ -157,7 +157,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file; a report is made of a study that has run")
+        raise QsmbenchError(f"{path}: no such file; run the study before its report")
     try:
         with pq.ParquetFile(path) as file:
             table = file.read(columns=list(NEEDED))

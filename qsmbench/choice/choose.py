@@ -42,7 +42,7 @@ def with_parameter_choice(inner: Method, how: str) -> Method:
     if how not in CHOICES:
         raise QsmbenchError(f"method {inner.name}+{how}: unknown choice {how!r}; choose from {', '.join(CHOICES)}")
     if inner.produces[0] != "chi" or "local_field" not in inner.consumes:
-        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} turns no local_field into chi")
+        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} does not make chi from local_field")
     strengths = [n for n in ("regularisation", "threshold") if n in inner.settings]
     if not strengths:
         raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} has no setting regularisation to choose")
@@ -91,7 +91,7 @@ class _Trial:
             result = self.inner(*arguments, **{**self.fixed, self.setting: float(strength)})
         if np.isnan(terms.misfit):
             raise NotApplicable(
-                f"{self.inner.name} does not report its solution (see ops.solvers.solution): nothing to choose by"
+                f"{self.inner.name} does not report its solution (see ops.solvers.solution), which the choice needs"
             )
         return result, terms
 
@@ -126,13 +126,13 @@ def _discrepancy(trial: _Trial) -> tuple[float, Any]:
     """
     noise = norm(masked(trial.inputs["field_noise"], trial.inputs["mask"]))
     if noise == 0:
-        raise NotApplicable("the field's noise is zero everywhere; discrepancy needs to know it")
+        raise NotApplicable("the noise of the field is zero everywhere; discrepancy needs it")
     goal = np.log(noise)
     ends = []
     for strength in (trial.lowest, trial.highest):
         result, terms = trial.run(strength)
         if terms.misfit == 0:
-            raise NotApplicable("the field is met exactly: there is no misfit to compare with its noise")
+            raise NotApplicable("the field is fitted exactly: there is no misfit to compare with its noise")
         ends.append((np.log(strength), np.log(terms.misfit) - goal, result))
     low, high = ends
     if low[1] > 0 or high[1] < 0:  # no root in the range: the nearest end

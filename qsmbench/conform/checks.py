@@ -76,7 +76,7 @@ def runs(trial: Trial) -> Verdict:
 
 
 def sign(trial: Trial) -> Verdict:
-    """Where the truth is high, so is the result: χ > 0 is paramagnetic, and phase grows with the field."""
+    """The result has the sign of the truth: χ > 0 is paramagnetic, and phase grows with the field."""
     found = {n: min(a.slope for a in agreement(n, _base(trial), render())) for n in _scaled(trial)}
     wrong = [n for n, slope in found.items() if not slope > 0]
     return Verdict(not wrong, _figures("slope", found), _against_truth(_base(trial), render(), wrong))
@@ -96,7 +96,7 @@ def units(trial: Trial) -> Verdict:
 
 
 def truth(trial: Trial) -> Verdict:
-    """The result looks like the truth, whatever its sign and scale."""
+    """The result correlates with the truth, up to sign and scale."""
     found = {n: min(abs(a.correlation) for a in agreement(n, _base(trial), render())) for n in _true(trial)}
     wrong = [n for n, c in found.items() if not c >= BANDS[n].correlation]
     legal = ", ".join(f"{BANDS[n].correlation:g}" for n in found)
@@ -106,7 +106,7 @@ def truth(trial: Trial) -> Verdict:
 
 
 def position(trial: Trial) -> Verdict:
-    """The result fits the truth best where it lies, not a voxel further."""
+    """The result is not displaced: a shift by a voxel makes it agree less with the truth."""
     names = [n for n in _true(trial) if BANDS[n].placed]
     if not names:
         raise NotApplicable(f"{' and '.join(trial.method.produces)} has no small structure to place")
@@ -137,47 +137,47 @@ def b0_strength(trial: Trial) -> Verdict:
 
 
 def b0_oblique(trial: Trial) -> Verdict:
-    """Under an oblique B0 it finds the truth as well."""
+    """With an oblique B0, the result agrees with the truth equally well."""
     return _near_truth(trial, render(Grid(ISOTROPIC.shape, ISOTROPIC.voxel_size, OBLIQUE)))
 
 
 def b0_turned(trial: Trial) -> Verdict:
-    """With B0 along another axis, and the object turned with it, the result is turned too."""
+    """If B0 lies along another axis, and the object is turned with it, the result is turned in the same way."""
     return _together(
         _turns(trial, render(), render().permuted(order), _back(order)) for order in ((1, 2, 0), (2, 0, 1))
     )
 
 
 def anisotropic(trial: Trial) -> Verdict:
-    """With voxels of 1 × 1.5 × 3 mm it finds the truth as well."""
+    """With voxels of 1 × 1.5 × 3 mm, the result agrees with the truth equally well."""
     return _near_truth(trial, _anisotropic())
 
 
 def axis_swap(trial: Trial) -> Verdict:
-    """With the axes renamed, voxel size and B0 too, the result is the same with its axes renamed."""
+    """If the axes are permuted, with voxel size and B0, the result is permuted in the same way."""
     return _together(
         _turns(trial, _anisotropic(), _anisotropic().permuted(order), _back(order)) for order in ((2, 1, 0), (1, 2, 0))
     )
 
 
 def mirror(trial: Trial) -> Verdict:
-    """With the first axis turned round, and B0 with it, so is the result."""
+    """If the first axis is reversed, and B0 with it, the result is reversed."""
     scene = render(Grid(ISOTROPIC.shape, ISOTROPIC.voxel_size, OBLIQUE))
     return _turns(trial, scene, scene.mirrored(), lambda v: v[::-1], limit=MIRRORED)
 
 
 def odd_size(trial: Trial) -> Verdict:
-    """On volumes of odd size it finds the truth as well."""
+    """On volumes of odd size, the result agrees with the truth equally well."""
     return _near_truth(trial, render(Grid((35, 37, 39), ISOTROPIC.voxel_size)))
 
 
 def translation(trial: Trial) -> Verdict:
-    """An object moved by whole voxels gives the same result, moved."""
+    """If the object is moved by whole voxels, the result is moved in the same way."""
     return _turns(trial, render(), render().moved((2, -2, 3)), lambda v: np.roll(v, (-2, 2, -3), (0, 1, 2)))
 
 
 def zero_outside(trial: Trial) -> Verdict:
-    """What it does not reconstruct is zero, and a mask it makes lies in the one it was given."""
+    """Voxels that it does not reconstruct are zero, and a mask that it makes lies within the mask that it was given."""
     products, given = _base(trial), render().mask
     masked = [n for n in products if ARTIFACTS[n].is_mask or not ARTIFACTS[n].in_scan]
     if "mask" not in (*trial.method.consumes, *trial.method.produces):
@@ -194,14 +194,14 @@ def outside(trial: Trial) -> Verdict:
     """Values outside the mask do not matter."""
     scene = render()
     if trial.method.produces == ("mask",):
-        raise NotApplicable("it makes a mask, and may look around for it")
+        raise NotApplicable("it makes a mask, and may use voxels around it")
     rng = np.random.default_rng(1)
     littered = scene.changed(_measured(trial), lambda name, v: _littered(name, v, scene.mask, rng))
     return _turns(trial, scene, littered, lambda v: v, inside_only=True)
 
 
 def two_parts(trial: Trial) -> Verdict:
-    """A mask in two parts: each is reconstructed, and looks like the truth."""
+    """If the mask has two parts, each is reconstructed and correlates with the truth."""
     scene = render(gap=True)
     if "mask" not in trial.method.consumes:
         raise NotApplicable("it takes no mask")
@@ -230,7 +230,7 @@ def nan_outside(trial: Trial) -> Verdict:
 
 
 def zero_input(trial: Trial) -> Verdict:
-    """All inputs zero: the result is zero, or the method says why there is none."""
+    """If all inputs are zero, the result is zero, or the method states why there is none."""
     nothing = render().changed(_measured(trial, masked=False), lambda _, v: np.zeros_like(v))
     try:
         products = trial.products(nothing)
@@ -247,7 +247,7 @@ def zero_input(trial: Trial) -> Verdict:
 
 
 def no_signal(trial: Trial) -> Verdict:
-    """Voxels in the mask without any signal: the result is finite there, and the rest looks like the truth."""
+    """Voxels of the mask without signal: the result is finite there, and the rest correlates with the truth."""
     x, y, z = render().grid.axes()
     void = (x - 1) ** 2 + (y - 2) ** 2 + (z + 1) ** 2 < 2.5**2
     scene = render().changed(
@@ -257,7 +257,7 @@ def no_signal(trial: Trial) -> Verdict:
 
 
 def repeated(trial: Trial) -> Verdict:
-    """Run again, it gives the same bits."""
+    """A second run gives an identical result."""
     once = _base(trial)
     twice = trial.products(render(), again=True)
     found = {n: int(np.count_nonzero(once[n] != twice[n])) for n in once}
@@ -265,7 +265,7 @@ def repeated(trial: Trial) -> Verdict:
 
 
 def threads(trial: Trial) -> Verdict:
-    """On one, two and three threads it gives the same."""
+    """The result is the same on one, two and three threads."""
     results = []
     for count in (1, 2, 3):
         with _threads(count):
@@ -275,13 +275,13 @@ def threads(trial: Trial) -> Verdict:
 
 
 def inputs_unchanged(trial: Trial) -> Verdict:
-    """It writes to none of its inputs."""
+    """It does not change its inputs."""
     _base(trial)
     return Verdict(not trial.changed, f"changed: {', '.join(sorted(trial.changed)) or 'none'}")
 
 
 def scaled_integers(trial: Trial) -> Verdict:
-    """Volumes that were stored as 16-bit integers with a scale factor give the same within the quantisation."""
+    """Volumes stored as 16-bit integers with a scale factor give the same result within the quantisation."""
     scene = render()
     names = _measured(trial, masked=False)
     other = scene.changed(names, lambda name, v: _through_file(name, v, scene.grid, integers=True))
@@ -289,22 +289,22 @@ def scaled_integers(trial: Trial) -> Verdict:
 
 
 def one_echo(trial: Trial) -> Verdict:
-    """A single echo: the truth as well, or a stated reason."""
+    """With a single echo, the result agrees with the truth equally well, or the method states why it cannot run."""
     return _echoes_hold(trial, (0.016,))
 
 
 def many_echoes(trial: Trial) -> Verdict:
-    """Nine echoes: the truth as well."""
+    """With nine echoes, the result agrees with the truth equally well."""
     return _echoes_hold(trial, tuple(0.003 + 0.0025 * e for e in range(9)))
 
 
 def uneven_echoes(trial: Trial) -> Verdict:
-    """Unequal echo spacing: the truth as well, or a stated reason."""
+    """With unequal echo spacing, the result agrees equally well, or the method states why it cannot run."""
     return _echoes_hold(trial, (0.005, 0.007, 0.012, 0.023))
 
 
 def phase_offset(trial: Trial) -> Verdict:
-    """A smooth phase of the coils, there at TE = 0 already, is no field."""
+    """A smooth phase offset at TE = 0, as from coils, does not enter the field."""
     if "total_field" not in trial.method.produces or not {"phase", "unwrapped"} & set(trial.method.consumes):
         raise NotApplicable("it makes no total_field of phases")
     return _near_truth(trial, render(offset=True))
@@ -354,7 +354,7 @@ def _true(trial: Trial) -> list[str]:
     """Return the products that can be compared with the truth."""
     names = [n for n in trial.method.produces if n in BANDS]
     if not names:
-        raise NotApplicable(f"there is no truth to hold {' and '.join(trial.method.produces)} against")
+        raise NotApplicable(f"there is no truth to compare {' and '.join(trial.method.produces)} with")
     return names
 
 

@@ -71,7 +71,7 @@ def passed(checks: Sequence[Check]) -> bool:
 
 
 def counted(checks: Sequence[Check]) -> str:
-    """How many checks passed, failed and did not apply, in words."""
+    """Say how many checks passed, failed and did not apply."""
     number = {status: sum(c.status == status for c in checks) for status in (PASS, FAIL, NOT_APPLICABLE)}
     return f"{number[PASS]} passed, {number[FAIL]} failed, {number[NOT_APPLICABLE]} not applicable"
 

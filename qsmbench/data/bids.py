@@ -58,7 +58,7 @@ def read_megre(
     files = {part: _echo_files(folder, part) for part in ("phase", "mag")}
     if list(files["phase"]) != list(files["mag"]):
         raise QsmbenchError(
-            f"{folder}: phase has echoes {list(files['phase'])}, magnitude {list(files['mag'])}; both need all"
+            f"{folder}: phase has echoes {list(files['phase'])}, magnitude {list(files['mag'])}; both must match"
         )
     sidecars = [_sidecar(f, root) for f in files["phase"].values()]
     first = next(iter(files["phase"].values()))

@@ -45,12 +45,12 @@ class Call:
 
 
 def native(call: Call) -> list[str]:
-    """The command that runs a folder on this machine, as `run.sh IN OUT`."""
+    """Return the command that runs a folder on this machine, as `run.sh IN OUT`."""
     return [*_command(call, str(call.folder)), str(call.inputs), str(call.outputs)]
 
 
 def contained(call: Call, engine: str, image: str, memory_limit: float | None = None) -> list[str]:
-    """The command that runs a folder in its container: no network, inputs read only, no other folder in reach.
+    """Return the command that runs a folder in its container: no network, read-only inputs, no other folder.
 
     Args:
         call: what is run.
@@ -112,14 +112,14 @@ def _mounts(call: Call) -> list[str]:
 
 
 def _csv(fields: Sequence[str]) -> str:
-    """A line of comma-separated values: the engines read mounts as such, so a path may hold anything."""
+    """Return a line of comma-separated values, quoted so that a path may hold any character."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()
 
 
 def _command(call: Call, place: str) -> list[str]:
-    """The author's command, with the files of the folder named by their path in `place`."""
+    """Return the author's command, with the files of the folder named by their path in `place`."""
     words = shlex.split(call.run)
     if words and words[0].endswith(".sh") and (call.folder / words[0]).is_file():
         words = ["bash", *words]  # whether or not the script may be executed

@@ -107,7 +107,7 @@ def _inputs(path: Path, content: Mapping[str, Any], stage: Stage) -> tuple[tuple
     for key, names in named.items():
         own = [n for n in names if n in stage.produces]
         if own:
-            raise QsmbenchError(f"{path}: {key} holds {own[0]!r}, which a method of this stage is to find out")
+            raise QsmbenchError(f"{path}: {key} holds {own[0]!r}, which is the result of this stage")
     required = named["inputs"] or list(stage.consumes)
     optional = named["optional_inputs"]
     if not named["inputs"] and stage.magnitude_is_optional:

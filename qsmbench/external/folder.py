@@ -41,7 +41,7 @@ _OUT_OF_MEMORY = 137
 
 
 def load(folder: Path, container: Container = "none", memory_limit: float | None = None) -> ExternalMethod:
-    """The method in a folder that keeps the QSM-CI contract.
+    """Load the method in a folder that follows the QSM-CI contract.
 
     Args:
         folder: with an `algorithm.yml`.
@@ -122,7 +122,7 @@ def _write_inputs(folder: Path, volumes: Mapping[str, np.ndarray], params: Param
 
 
 def _variables(inputs: Path) -> dict[str, str]:
-    """What the contract hands over as environment variables, so that a script need not read JSON."""
+    """Return the environment variables of the contract, so that a script need not read JSON."""
     params = read_json(inputs / PARAMS_FILE)
     variables = {
         "QSMCI_B0": str(params["B0"]),
@@ -199,7 +199,7 @@ def _pass_on(stream: IO[str], said: list[str]) -> None:
 
 
 def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.ndarray:
-    """A product: (nx, ny, nz), zero outside `mask`.
+    """Read a product: (nx, ny, nz), zero outside `mask`.
 
     Raises:
         ValueError: it is missing, damaged, not finite in the mask, or on another grid than the scan.

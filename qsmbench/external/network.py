@@ -77,7 +77,7 @@ class Description(Model):
 
 
 def load(path: Path) -> ExternalMethod:
-    """The network that a YAML file describes; see `Description` for its keys.
+    """Load the network that a YAML file describes; see `Description` for its keys.
 
     Raises:
         QsmbenchError: the file is missing or invalid, or its model is not there.
@@ -106,7 +106,7 @@ def load(path: Path) -> ExternalMethod:
 
 
 def _infer(model: Path, description: Description, values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """The network's outputs in the units of their artifacts, zero outside the mask.
+    """Compute the outputs of the network in the units of their artifacts, zero outside the mask.
 
     Raises:
         NotApplicable: onnxruntime is not installed.

@@ -33,7 +33,7 @@ class Patches:
     def of(
         cls, shape: Shape, multiple: Shape | int, size: Shape | None = None, overlap: int = 0, *, crop: bool = False
     ) -> Patches:
-        """The parts of a volume of `shape`, of `size` each (None: one part), padded to a `multiple`."""
+        """Divide a volume of `shape` into parts of `size` (None: one part), padded to a `multiple`."""
         steps = (multiple,) * 3 if isinstance(multiple, int) else multiple
         least = shape if size is None else tuple(map(max, shape, size))
         x, y, z = (-(-n // step) * step for n, step in zip(least, steps, strict=True))
@@ -74,7 +74,7 @@ class Patches:
         return [*range(0, last, self.size[axis] - self.overlap), last]
 
     def _weights(self, axis: int, start: int) -> np.ndarray:
-        """How much each plane of a part counts: less towards its neighbours, fully towards the volume's edge."""
+        """Return the weight of each plane of a part, which falls towards neighbours but not at the volume's edge."""
         n, place = self.size[axis], np.arange(self.size[axis])
         nearest = np.full(n, n)
         if start > 0:

@@ -154,10 +154,10 @@ def metric(
         )
         unknown = [n for n in declared.consumes if n not in CONSUMABLE]
         if unknown:
-            raise TypeError(f"metric {name}: no {unknown[0]!r} to consume; choose from {', '.join(CONSUMABLE)}")
+            raise TypeError(f"metric {name}: unknown parameter {unknown[0]!r}; choose from {', '.join(CONSUMABLE)}")
         strange = [a for a in artifacts if a not in ARTIFACTS]
         if strange:
-            raise TypeError(f"metric {name}: {strange[0]!r} is no artifact; choose from {', '.join(ARTIFACTS)}")
+            raise TypeError(f"metric {name}: {strange[0]!r} is not an artifact; choose from {', '.join(ARTIFACTS)}")
         return declared
 
     return declare

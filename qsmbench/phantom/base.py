@@ -125,7 +125,7 @@ class Phantom(ABC):
         """
         names = [name for _, name, _ in self.anatomy]
         if not self.has_veins and len(list(self._painted)) < len(self.description.sources):
-            raise QsmbenchError(f"{self.path}: there are no veins whose oxygenation could be set")
+            raise QsmbenchError(f"{self.path}: oxygenation needs veins, and this phantom has none")
         for source in self._painted:
             regions = (source.region, *((source.in_,) if isinstance(source.in_, str) else source.in_ or ()))
             for name in regions:

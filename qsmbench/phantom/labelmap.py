@@ -65,11 +65,13 @@ class LabelPhantom(Phantom):
             dialect = "excel" if path.suffix == ".csv" else "excel-tab"
             rows = list(csv.DictReader(file, dialect=dialect))
         if not rows or not {"index", "name"} <= rows[0].keys():
-            raise QsmbenchError(f"{path}: needed are the columns index, name, and tissue or {', '.join(NEEDED)}")
+            raise QsmbenchError(
+                f"{path}: the table must have the columns index, name, and tissue or {', '.join(NEEDED)}"
+            )
         try:
             return {int(row["index"]): row for row in rows}
         except ValueError as e:
-            raise QsmbenchError(f"{path}: an index is no whole number ({e})") from e
+            raise QsmbenchError(f"{path}: an index is not an integer ({e})") from e
 
     @cached_property
     def anatomy(self) -> list[Region]:

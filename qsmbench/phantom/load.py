@@ -127,7 +127,7 @@ def _substitute(node: Any, parameters: dict[str, Any], path: Path) -> Any:
     if isinstance(node, str) and node.lstrip("-").startswith("$"):
         name = node.lstrip("-")[1:]
         if name not in parameters:
-            raise QsmbenchError(f"{path}: ${name} is no parameter; choose from {', '.join(parameters) or 'none'}")
+            raise QsmbenchError(f"{path}: ${name} is not a parameter; choose from {', '.join(parameters) or 'none'}")
         return -parameters[name] if node.startswith("-") else parameters[name]
     return node
 

@@ -42,7 +42,7 @@ class Limits:
     Attributes:
         time_limit: s.
         memory_limit: MiB, or None.
-        container: where folders of others' code run; see `registry.find`.
+        container: where third-party folders run; see `registry.find`.
         device: where portable methods compute; see `ops.arrays.array.to_device`.
 
     Raises:
@@ -175,7 +175,7 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
     Args:
         chain: names joined by dots.
         resolve: the Use of a name (by default the method of that name with its default settings).
-        container: where folders of others' code are to run; see `method.Container`.
+        container: where third-party folders run; see `method.Container`.
 
     Raises:
         QsmbenchError: a method is unknown, does not know a setting, or lacks an artifact at its place in the chain.
@@ -205,8 +205,8 @@ def _check_inputs(chain: str, step: Step) -> None:
     missing = [n for n in step.method.consumes if n not in known]
     if missing:
         raise QsmbenchError(
-            f"chain {chain!r}: {step.name} needs {missing[0]}, which no step before it produces; "
-            f"available there are {', '.join(sorted(step.providers))}"
+            f"chain {chain!r}: {step.name} needs {missing[0]}, which no earlier step produces; "
+            f"available are {', '.join(sorted(step.providers))}"
         )
 
 

@@ -19,6 +19,7 @@ def _describe(name: str) -> dict[str, Any]:
         "reference": m.reference,
         "portable": m.portable,
         "summary": m.summary,
+        "texts": m.parameter_texts,
         "watched": m.watched,
         "files": [str(f) for f in m.files],
         "source": str(m.source),
@@ -26,7 +27,7 @@ def _describe(name: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A default as JSON: numbers of NumPy as Python's, anything strange as text."""
+    """Return a default as JSON can hold it: NumPy numbers as those of Python, other types as text."""
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     if value is None or isinstance(value, bool | int | float | str):

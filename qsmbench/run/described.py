@@ -42,6 +42,7 @@ def _method(content: dict[str, Any]) -> ExternalMethod:
         inputs=tuple(content["consumes"]),
         defaults={n: tuple(v) if isinstance(v, list) else v for n, v in content["settings"].items()},
         description=str(content["summary"]),
+        texts={n: str(text) for n, text in content["texts"].items()},
         file=Path(content["source"]),
     )
 

@@ -1,7 +1,7 @@
 """How methods are found, by name or by path.
 
-`find` loads a method, to run it in this process. `describe` tells all about it without running any of its code here:
-others' Python is imported in a process of its own (`run.describe`), since it may do anything as it is imported.
+`find` loads a method, to run it in this process. `describe` returns its description without running any of its code
+here: third-party Python is imported in a separate process (`run.describe`), since it may do anything on import.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def describe(name: str, *, container: Container = "none") -> Method:
 
 
 def is_folder(name: str) -> bool:
-    """Whether a method's name is the path of a folder of others' code, or of its `algorithm.yml`."""
+    """Whether a method's name is the path of a third-party folder, or of its `algorithm.yml`."""
     base = _without_choice(name)
     return (Path(base).is_dir() and base not in names()) or Path(base).name == "algorithm.yml"
 
@@ -69,7 +69,7 @@ def is_own(name: str) -> bool:
 
 
 def _without_choice(name: str) -> str:
-    """The method that a name such as `tv+lcurve` wraps; a path may have a plus sign of its own."""
+    """Return the method that a name such as `tv+lcurve` wraps; a path may itself contain a plus sign."""
     while "+" in name and not Path(name).exists() and name not in _files():
         name = name.rpartition("+")[0]
     return name

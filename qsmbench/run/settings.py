@@ -38,7 +38,7 @@ def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> No
 
 
 def _wrong(value: Any, default: Any, *, ours: bool) -> str:
-    """What the value of a setting should have been; empty where it may be as it is."""
+    """Return what the value of a setting must be; empty if it is valid."""
     if isinstance(default, bool):
         return "" if isinstance(value, bool) else f"true or false (by default {str(default).lower()})"
     if isinstance(default, tuple):

@@ -72,7 +72,7 @@ class StepSpec(Spec):
         each_orientation: whether the method runs on every orientation of its own, or on the first alone.
         time_limit: s.
         memory_limit: MiB, or None.
-        container: where a folder of others' code runs; see `method.Container`.
+        container: where a third-party folder runs; see `method.Container`.
         device: where a portable method computes.
         broken: why the method cannot be loaded; empty if it can.
         own_code: whether no code runs but this package's.

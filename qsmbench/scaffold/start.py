@@ -41,7 +41,7 @@ def write_start(name: str, folder: Path, *, produces: str, source: str | None = 
             raise QsmbenchError(f"{option} is {artifact!r}; choose from {', '.join(ARTIFACTS)}")
     source = source or ARTIFACTS[produces].made_from
     if source is None:
-        raise QsmbenchError(f"--produces {produces}: say with --from what it is made of")
+        raise QsmbenchError(f"--produces {produces}: name the artifact that it is made from with --from")
     if source == produces:
         raise QsmbenchError(f"--from is {source!r}, which is what it produces")
     if ARTIFACTS[produces].echoes and not ARTIFACTS[source].echoes:
@@ -68,9 +68,11 @@ def _check_name(name: str, language: str) -> None:
     pattern = "[a-z][a-z0-9]*" if language == "python" else "[a-z][a-z0-9-]*"
     if not re.fullmatch(pattern, name) or keyword.iskeyword(name):
         more = "" if language == "python" else " and hyphens"
-        raise QsmbenchError(f"{name!r} is no name for a method; use small letters, then also digits{more}")
+        raise QsmbenchError(
+            f"{name!r} is not a valid name for a method; use lower-case letters, then also digits{more}"
+        )
     if name in registry.names():
-        raise QsmbenchError(f"{name!r} is a method already; qsmbench list methods shows all")
+        raise QsmbenchError(f"{name!r} is the name of an existing method; see qsmbench list methods")
 
 
 def _stage(produces: str, source: str) -> str:
@@ -90,7 +92,7 @@ def _write(folder: Path, templates: dict[str, str], context: dict[str, object]) 
     files = [folder / name for name in templates]
     for file in files:
         if file.exists():
-            raise QsmbenchError(f"{file}: is there already; it is not overwritten")
+            raise QsmbenchError(f"{file}: exists already; it is not overwritten")
     make_folder(folder)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

@@ -31,9 +31,11 @@ class AcquiredMask(Model):
     One word may stand for it all: true, magnitude, eroded (by 2 mm), holes.
     """
 
-    of: Literal["truth", "magnitude"] = Field("truth", description="magnitude: threshold, largest part, holes filled")
-    erode: Annotated[float, Field(ge=0)] = Field(0, description="mm")
-    holes: bool = Field(False, description="leave out what is dark in the last echo, such as veins and nuclei")
+    of: Literal["truth", "magnitude"] = Field(
+        "truth", description="truth: the true mask; magnitude: threshold, largest part, holes filled"
+    )
+    erode: Annotated[float, Field(ge=0)] = Field(0, description="depth to erode the mask by, mm")
+    holes: bool = Field(False, description="exclude voxels that are dark in the last echo, such as veins and nuclei")
 
     @model_validator(mode="before")
     @classmethod

@@ -14,15 +14,15 @@ from qsmbench.typed_yaml import Model
 class Dome(Model):
     """A Gaussian bell about the isocentre, by two of its values."""
 
-    center: PositiveFloat = Field(1, description="at the isocentre")
-    edge: PositiveFloat = Field(description="100 mm from it")
+    center: PositiveFloat = Field(1, description="value at the isocentre")
+    edge: PositiveFloat = Field(description="value 100 mm from the isocentre")
 
 
 class B1(Model):
     """Profiles of the radio-frequency fields, relative to the nominal."""
 
-    transmit: Dome | None = Field(None, description="multiplies the flip angle")
-    receive: Dome | None = Field(None, description="multiplies the signal, not the noise")
+    transmit: Dome | None = Field(None, description="transmit profile, which multiplies the flip angle")
+    receive: Dome | None = Field(None, description="receive profile, which multiplies the signal but not the noise")
 
 
 def squared_distance(grid: Grid, point: Point) -> np.ndarray:

@@ -24,8 +24,8 @@ class Breathing(Model):
         max_length=9,
         description="amplitude, ppm of B0: coefficients of 1, x, y, z, xy, xz, yz, x²−y², 2z²−x²−y² (100 mm)",
     )
-    period: PositiveFloat = Field(description="s")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the breath's phase when the scan begins")
+    period: PositiveFloat = Field(description="duration of a breath, s")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the phase of the breath at the start of the scan")
 
 
 def depth(breathing: Breathing, time: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ Coil = tuple[np.ndarray, np.ndarray]
 class Coils(Model):
     """Small loops on a ring about the isocentre, in the plane across the world's z, that face its axis."""
 
-    count: Annotated[int, Field(ge=1, le=64)] = Field(description="how many")
-    radius: PositiveFloat = Field(200, description="mm; assumed: a point dipole this far out falls off as a wide loop")
+    count: Annotated[int, Field(ge=1, le=64)] = Field(description="number of coils")
+    radius: PositiveFloat = Field(200, description="distance of the coils from the isocentre (assumed), mm")
     combine: Literal["ideal", "mcpc"] = Field(
         "ideal", description="ideal: matched filter with the true sensitivities; mcpc: phase offsets from two echoes"
     )

@@ -20,11 +20,15 @@ Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 class GridChoice(Model):
     """The grid of a scan; what is left out is the phantom's."""
 
-    voxel_size: Sizes | None = Field(None, description="mm; with `slices` the third is their thickness")
-    field_of_view: Sizes | None = Field(None, description="mm, along the scan's axes")
-    center: Point | None = Field(None, description="mm, in the phantom's coordinates")
-    rotate: Point = Field((0, 0, 0), description="degrees, about the world's x, then y, then z")
-    supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(None, description="sub-voxels per voxel")
+    voxel_size: Sizes | None = Field(
+        None, description="with slices, the third is their thickness; null: that of the phantom, mm"
+    )
+    field_of_view: Sizes | None = Field(None, description="along the axes of the scan; null: that of the phantom, mm")
+    center: Point | None = Field(None, description="centre in the coordinates of the phantom, mm")
+    rotate: Point = Field((0, 0, 0), description="rotation about x, then y, then z of the world, degrees")
+    supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+        None, description="sub-voxels along each axis of a voxel; null: that of the phantom"
+    )
 
     @field_validator("voxel_size", "supersampling", mode="before")
     @classmethod

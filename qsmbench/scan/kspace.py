@@ -18,9 +18,11 @@ Partial = Annotated[float, Field(ge=0.5, le=1)]
 class KSpace(Model):
     """The measured part of k-space along x, y, z; the rest is zero, which makes Gibbs ringing."""
 
-    fraction: tuple[Fraction, Fraction, Fraction] = Field((1, 1, 1), description="acquired over image matrix")
+    fraction: tuple[Fraction, Fraction, Fraction] = Field(
+        (1, 1, 1), description="acquired matrix over image matrix, along x, y, z"
+    )
     partial_fourier: tuple[Partial, Partial, Partial] = Field(
-        (1, 1, 1), description="share measured of the acquired matrix; the most negative frequencies are left out"
+        (1, 1, 1), description="measured share of the acquired matrix; the most negative frequencies are omitted"
     )
 
     @property

@@ -18,10 +18,12 @@ class Motion(Model):
     The part that measures the middle of k-space has the pose that the truth has.
     """
 
-    poses: Annotated[int, Field(ge=2, le=16)] = Field(description="how many, one after another")
-    translate: Annotated[float, Field(ge=0)] = Field(description="mm, standard deviation along each axis")
-    rotate: Annotated[float, Field(ge=0)] = Field(description="degrees, standard deviation about each axis")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the poses")
+    poses: Annotated[int, Field(ge=2, le=16)] = Field(description="number of poses during the scan")
+    translate: Annotated[float, Field(ge=0)] = Field(description="standard deviation of the shift along each axis, mm")
+    rotate: Annotated[float, Field(ge=0)] = Field(
+        description="standard deviation of the rotation about each axis, degrees"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the poses")
 
 
 def poses(motion: Motion, about: Point) -> list[np.ndarray]:

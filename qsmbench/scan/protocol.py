@@ -29,33 +29,33 @@ class Protocol(Model):
     """A spoiled gradient-echo acquisition; 3D, unless it has `slices`. What is not stated is not simulated."""
 
     description: str = Field(description="one line, shown by `qsmbench list protocols`")
-    source: str = Field(description="where the numbers come from; `assumed` where they are ours")
+    source: str = Field(description="reference of the numbers; assumed: neither measured nor published")
     b0: Annotated[float, Field(gt=0.01, le=30)] = Field(description="main field, T")
     te: list[Positive] = Field(min_length=1, description="echo times, s, increasing")
     tr: Positive = Field(description="repetition time, s")
-    flip_angle: Annotated[float, Field(gt=0, le=180)] = Field(description="degrees")
-    snr: Snr | None = Field(description="SNR of the first echo, a number for that in the mask; null: no noise")
+    flip_angle: Annotated[float, Field(gt=0, le=180)] = Field(description="flip angle, degrees")
+    snr: Snr | None = Field(description="SNR of the first echo; a number is that in the mask; null: no noise")
     shim_order: Annotated[int, Field(ge=0, le=2)] = Field(description="order of the shim fitted over the mask")
     phase_offset: list[float] = Field(
         max_length=9,
         description="phase at TE = 0, rad: coefficients of 1, x, y, z, xy, xz, yz, x²−y², 2z²−x²−y²",
     )
-    grid: GridChoice | None = Field(None, description="the scan's voxels; null: the phantom's")
+    grid: GridChoice | None = Field(None, description="voxels of the scan; null: those of the phantom")
     slices: Slices | None = Field(None, description="2D imaging; null: 3D")
     readout: Readout = Field(Readout(), description="axis, bandwidth, polarity, phase between odd and even echoes")
     kspace: KSpace = Field(KSpace(), description="part of k-space that is measured")
     b1: B1 | None = Field(None, description="profiles of the radio-frequency fields")
-    coils: Coils | None = Field(None, description="receive coils; null: one, everywhere alike")
+    coils: Coils | None = Field(None, description="receive coils; null: one, of uniform sensitivity")
     isocentre: Point | None = Field(
         None,
-        description="mm, in the phantom's coordinates: the middle of B1, coils and motion; null: the phantom's own",
+        description="centre of B1, coils and motion in the coordinates of the phantom, mm; null: its own centre",
     )
     motion: Motion | None = Field(None, description="poses of the head during the scan")
-    breathing: Breathing | None = Field(None, description="B0 from line to line")
+    breathing: Breathing | None = Field(None, description="change of B0 from line to line by breathing")
     orientations: list[Point] = Field(
-        [(0, 0, 0)], min_length=1, description="degrees, how the head is turned about x, y, z in each of several scans"
+        [(0, 0, 0)], min_length=1, description="rotation of the head about x, y, z in each scan, degrees"
     )
-    mask: AcquiredMask = Field(AcquiredMask(), description="the mask that reconstructions read")
+    mask: AcquiredMask = Field(AcquiredMask(), description="mask that is given to the reconstructions")
 
     @field_validator("snr", mode="before")
     @classmethod

@@ -22,10 +22,10 @@ AXES = ("x", "y", "z")
 class Readout(Model):
     """How a line of k-space is read."""
 
-    axis: Literal["x", "y", "z"] = Field("x", description="the others are phase-encoded")
-    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat stays in place")
+    axis: Literal["x", "y", "z"] = Field("x", description="readout axis; the others are phase-encoded")
+    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat is not displaced")
     polarity: Literal["monopolar", "bipolar"] = Field("monopolar", description="bipolar: even echoes read backwards")
-    distortion: bool = Field(False, description="let B0, too, move the signal along the readout; needs a bandwidth")
+    distortion: bool = Field(False, description="whether B0 displaces the signal along the readout; needs a bandwidth")
     eddy: list[float] = Field(
         [],
         max_length=9,

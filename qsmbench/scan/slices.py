@@ -14,8 +14,8 @@ from qsmbench.typed_yaml import Model
 class Slices(Model):
     """Slices along the grid's z; their thickness is the third of the grid's `voxel_size`."""
 
-    gap: Annotated[float, Field(ge=0)] = Field(0, description="mm, between slices")
-    profile: Literal["box", "gaussian"] = Field("box", description="of the flip angle across a slice")
+    gap: Annotated[float, Field(ge=0)] = Field(0, description="gap between slices, mm")
+    profile: Literal["box", "gaussian"] = Field("box", description="profile of the flip angle across a slice")
 
 
 def profile(slices: Slices, thickness: float, n: int) -> tuple[np.ndarray, np.ndarray]:

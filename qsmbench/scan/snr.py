@@ -17,9 +17,9 @@ from qsmbench.typed_yaml import Model
 class At(Model):
     """The scan, of the same kind and field of view, that a stated SNR belongs to; what is left out is this scan's."""
 
-    b0: PositiveFloat | None = Field(None, description="T")
-    voxel_size: Sizes | None = Field(None, description="mm, acquired")
-    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel")
+    b0: PositiveFloat | None = Field(None, description="field strength, T")
+    voxel_size: Sizes | None = Field(None, description="acquired voxel size, mm")
+    bandwidth: PositiveFloat | None = Field(None, description="bandwidth, Hz per pixel")
 
     @field_validator("voxel_size", mode="before")
     @classmethod
@@ -30,7 +30,9 @@ class At(Model):
 class Snr(Model):
     """SNR of the first echo: mean magnitude in a region over σ of each of the real and imaginary parts."""
 
-    value: PositiveFloat = Field(description="mean magnitude of the first echo over σ")
+    value: PositiveFloat = Field(
+        description="mean magnitude of the first echo over the standard deviation σ of the noise"
+    )
     region: str | None = Field(None, description="name or group of regions; null: the study mask")
     at: At | None = Field(None, description="the scan that has this SNR; null: this one")
 

@@ -33,7 +33,9 @@ class Variant(Model):
         description="name of a method, or path of its Python file, of a folder with an algorithm.yml, or of the YAML "
         "of a network; by default the name itself",
     )
-    tuned: Path | None = Field(None, description="YAML of `qsmbench tune`, whose method and settings are taken")
+    tuned: Path | None = Field(
+        None, description="YAML file written by `qsmbench tune`, which gives the method and its settings"
+    )
     set: dict[str, Any] = Field({}, description="settings of the method to override")
 
 
@@ -43,22 +45,27 @@ class Study(Model):
     study: Name = Field(description="name of the study; it is written to results/<study>")
     description: str = Field("", description="one line, shown in the report")
     datasets: list[Dataset] = Field(min_length=1)
-    chains: list[str] = Field(min_length=1, description="method names joined by dots; truth.tkd is fed the true field")
-    methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
-    time_limit: Annotated[float, Field(gt=0)] = Field(600, description="s, for each step of a chain")
-    memory_limit: Annotated[float, Field(gt=0)] | None = Field(None, description="MiB, for each step of a chain")
-    container: Container = Field(
-        "none", description="where folders of others' code run: on this machine, shut off there, or in their container"
+    chains: list[str] = Field(
+        min_length=1, description="method names joined by dots; truth.tkd is applied to the true field"
     )
-    device: str = Field("numpy", description="where portable methods compute: numpy, cupy, torch, torch:cuda …")
-    results: Path = Field(Path("results"), description="folder that studies are written below")
+    methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
+    time_limit: Annotated[float, Field(gt=0)] = Field(600, description="limit for each step of a chain, s")
+    memory_limit: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="limit for each step of a chain, MiB; null: none"
+    )
+    container: Container = Field(
+        "none",
+        description="where third-party folders run: on this machine, isolated on this machine, or in their container",
+    )
+    device: str = Field("numpy", description="where methods that support it compute: numpy, cupy, torch, torch:cuda …")
+    results: Path = Field(Path("results"), description="folder in which each study has a folder")
 
     @field_validator("chains")
     @classmethod
     def _unique(cls, names: list[str]) -> list[str]:
         twice = [n for i, n in enumerate(names) if n in names[:i]]
         if twice:
-            raise ValueError(f"{twice[0]!r} is there twice")
+            raise ValueError(f"{twice[0]!r} is listed twice")
         return names
 
     @field_validator("datasets")
@@ -75,14 +82,16 @@ class Study(Model):
             raise ValueError(f"two scans are called {double[0]!r}; give one a name, or each its own seed")
         taken = [g for g in groups if g in RESERVED]
         if taken:
-            raise ValueError(f"a dataset is called {taken[0]!r}, like a folder that every study has; give it a name")
+            raise ValueError(
+                f"a dataset is called {taken[0]!r}, which is the name of a folder in every study; give it another name"
+            )
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:
             raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")
         return datasets
 
     def resolve(self, name: str) -> Use:
-        """The method and settings behind a name in a chain."""
+        """Return the method and settings behind a name in a chain."""
         variant = self.methods.get(name, Variant())
         if variant.tuned is None:
             return Use(variant.use or name, variant.set)
@@ -92,7 +101,7 @@ class Study(Model):
         )
 
     def steps(self, chain: str) -> list[Step]:
-        """The steps of a chain; see `chains.steps`."""
+        """Return the steps of a chain; see `chains.steps`."""
         return chains.steps(chain, self.resolve, container=self.container)
 
     @property
@@ -107,7 +116,7 @@ class Study(Model):
 
 
 def parse(content: dict[str, Any], where: str) -> Study:
-    """A study from its mapping, with every phantom, protocol and chain checked.
+    """Build a study from its mapping, and check every phantom, protocol and chain.
 
     Raises:
         QsmbenchError: an unknown key, an invalid value, or a chain whose steps do not fit; begins with `where`.
@@ -133,5 +142,5 @@ def parse(content: dict[str, Any], where: str) -> Study:
 
 
 def load(path: Path, instead: Mapping[str, str] | None = None) -> Study:
-    """The study in a YAML file, with the values of some keys replaced; see `parse`."""
+    """Load the study in a YAML file, with some keys overridden; see `parse`."""
     return parse({**read_yaml(path), **(instead or {})}, str(path))

@@ -28,11 +28,11 @@ class Simulated(Model):
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
 
     def orientations(self, protocol: Protocol) -> list[int]:
-        """Indices of the protocol's orientations that are scanned; the first is the one that is scored."""
+        """Return the indices of the orientations that are scanned; the first one is scored."""
         return list(range(len(protocol.orientations))) if self.orientation == "all" else [self.orientation or 0]
 
     def scans(self) -> list[dict[str, Any]]:
-        """What each scan is made from, which distinguishes it from others."""
+        """Return what each scan is made from, which distinguishes it from others."""
         same = self.model_dump(mode="json", include={"phantom", "protocol", "set", "set_protocol"})
         return [{**same, "seed": seed} for seed in self.seeds]
 
@@ -76,7 +76,7 @@ class Measured(Model):
 
 
 def _cell(value: Any) -> Any:
-    """A value as a table holds it."""
+    """Return a value as a table holds it."""
     return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
 

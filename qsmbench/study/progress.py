@@ -1,11 +1,14 @@
-"""A live progress bar for a running study: Snakemake tells what it does, this shows it.
+"""The progress of a running study: Snakemake tells what it does, this shows it.
 
-A logger plugin of Snakemake, registered by `qsmbench.study.workflow`.
+A logger plugin of Snakemake, registered by `qsmbench.study.workflow`. On a terminal it draws a bar; elsewhere, as
+in the log of a continuous-integration service, it prints plain lines.
 """
 
 from __future__ import annotations
 
+import textwrap
 import time
+from dataclasses import dataclass
 from logging import ERROR, LogRecord
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,21 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from qsmbench.data.folders import read_json, write_json
 
 GOALS = ("all",)  # rules that do nothing
+NAMED = ("chain", "dataset", "group", "simulated", "measured")
+"""Wildcards of the Snakefile that say what a job works on."""
+
+FAILED = ("failed", "timeout", "memory")
+"""Statuses of jobs that failed by themselves; jobs after them that are skipped are not named again."""
+
+LINES = 200
+"""About as many plain lines are printed for a run, beside those of failures."""
+
+LONGEST_PAUSE = 30.0
+"""After this long without a plain line the next finished job is printed [s]."""
+
+WIDTH = 80
+"""Columns of a plain line."""
+
 SAID_BY_JOB = ("RuleException", "Exiting because a job", "WorkflowError:\nAt least one job")  # by its own line
 
 
@@ -40,24 +58,24 @@ class Forecast:
         self.running: dict[int, tuple[str, float]] = {}
 
     def started(self, job: int, rule: str) -> None:
-        """A job began."""
+        """Take note that a job has started."""
         self.running[job] = (rule, time.monotonic())
 
     def finished(self, job: int) -> None:
-        """A job ended."""
+        """Take note that a job has finished."""
         rule, start = self.running.pop(job)
         self.taken.setdefault(rule, []).append(time.monotonic() - start)
         self.waiting[rule] = self.waiting.get(rule, 1) - 1
 
     def means(self) -> dict[str, float]:
-        """Seconds that a job of each kind takes, as far as is known."""
+        """Return the mean time of a job of each kind, as far as it is known [s]."""
         seen = {rule: [self.before[rule]] for rule in self.before}
         for rule, times in self.taken.items():
             seen[rule] = seen.get(rule, []) + times
         return {rule: sum(times) / len(times) for rule, times in seen.items()}
 
     def remaining(self) -> float | None:
-        """Seconds still to go, or None as long as too little has been seen to say.
+        """Estimate the remaining time [s]; None as long as too few jobs have finished.
 
         Kinds of which no job has finished count as the mean of the others; nothing is said before half of the
         waiting jobs are of a kind that has been seen.
@@ -75,8 +93,96 @@ class Forecast:
         return max(work - done, 0.0) / min(self.parallel, total)
 
 
+class Bar:
+    """A bar on a terminal: how many jobs are done, the time taken and left, and what runs now."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.bar = Progress(
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[rest]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+            console=console,
+            expand=True,
+        )
+        self.task = self.bar.add_task("", total=total, rest="")
+        self.bar.start()
+
+    def show(self, done: int, running: list[str], remaining: float | None) -> None:
+        """Show how far the study is.
+
+        Args:
+            done: jobs that have finished.
+            running: what runs now.
+            remaining: seconds still to go; None where it is not known.
+        """
+        rest = "time left not yet known ·" if remaining is None else f"about {_spoken(remaining)} left ·"
+        current = ", ".join(running) or "…"
+        if remaining == 0:
+            current, rest = "done", ""
+        self.bar.update(self.task, completed=done, description=current, rest=rest)
+
+    def finished(self, done: int, what: str) -> None:
+        """Take note that a job has finished; `show` moves the bar."""
+
+    def failed(self, done: int, what: str, reason: str) -> None:
+        """Print above the bar that a job failed."""
+        self.console.print(f"[red]{escape(what)} failed:[/red] {escape(reason)}", highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+
+class Lines:
+    """Plain lines for a log: one for each failed job, and for finished jobs at most one a second and about `LINES`."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.total = total
+        self.start = time.monotonic()
+        self.last = -LONGEST_PAUSE, 0  # when the last line on a finished job was printed, and how many were done
+
+    def show(self, done: int, running: list[str], remaining: float | None) -> None:
+        """Show nothing: a log has lines on finished and failed jobs only."""
+
+    def finished(self, done: int, what: str) -> None:
+        """Print that a job has finished, unless the last such line is too recent."""
+        now = time.monotonic() - self.start
+        pause, jobs = now - self.last[0], done - self.last[1]
+        due = pause >= 1 and (pause >= LONGEST_PAUSE or jobs >= self.total / LINES)
+        if due or done == self.total:
+            self.last = now, done
+            self._print(done, what)
+
+    def failed(self, done: int, what: str, reason: str) -> None:
+        """Print that a job failed."""
+        self._print(done, f"{what} failed: {reason}")
+
+    def stop(self) -> None:
+        """Leave the lines as they are."""
+
+    def _print(self, done: int, text: str) -> None:
+        count = f"[{done:>{len(str(self.total))}}/{self.total}] {_clock(time.monotonic() - self.start)} "
+        lines = textwrap.wrap(
+            count + text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+        self.console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job that was started: its rule, what it works on, and the record that it leaves."""
+
+    rule: str
+    what: str
+    record: Path | None
+
+
 class LogHandler(LogHandlerBase):
-    """Shows the current step, how many are done, and how long it will still take."""
+    """Follows the events of a run and shows how far it is, how long it will still take, and what failed."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -88,17 +194,9 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         self.console = Console(stderr=True)
-        self.bar = Progress(
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[rest]}"),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-            console=self.console,
-            expand=True,
-        )
-        self.task: Any = None
-        self.names: dict[int, tuple[str, str]] = {}
+        self.display: Bar | Lines | None = None
+        self.total = 0
+        self.jobs: dict[int, Running] = {}
         self.forecast = Forecast({}, self.parallel, {})
 
     def emit(self, record: LogRecord) -> None:
@@ -108,16 +206,10 @@ class LogHandler(LogHandlerBase):
         if event == LogEvent.RUN_INFO:
             self._begin(fields["stats"])
         elif event == LogEvent.JOB_INFO:
-            wildcards = dict(fields["wildcards"] or {})
             # a job is announced as it starts; the event that says so in name comes before its rule is known
-            what = " ".join(str(wildcards[k]) for k in ("chain", "dataset", "group", "measured") if wildcards.get(k))
-            self.names[fields["jobid"]] = (fields["rule_name"], what)
-            self.forecast.started(fields["jobid"], fields["rule_name"])
-            self._show()
+            self._started(fields)
         elif event == LogEvent.JOB_FINISHED:
-            if fields["job_id"] in self.forecast.running:
-                self.forecast.finished(fields["job_id"])
-            self._show()
+            self._finished(fields["job_id"])
         elif event == LogEvent.JOB_ERROR:
             self._error(fields)
         elif event == LogEvent.ERROR or (record.levelno >= ERROR and event is None):
@@ -127,46 +219,72 @@ class LogHandler(LogHandlerBase):
         counts = {rule: n for rule, n in stats.items() if rule not in (*GOALS, "total")}
         known = self.history is not None and self.history.is_file()
         self.forecast = Forecast(counts, self.parallel, read_json(self.history) if known else {})  # type: ignore[arg-type]
-        self.task = self.bar.add_task("", total=sum(counts.values()), rest="")
-        self.bar.start()
+        self.total = sum(counts.values())
+        self.display = (Bar if self.console.is_terminal else Lines)(self.console, self.total)
+
+    @property
+    def _done(self) -> int:
+        return self.total - sum(self.forecast.waiting.values())
+
+    def _started(self, fields: dict[str, Any]) -> None:
+        wildcards = dict(fields["wildcards"] or {})
+        what = " ".join(str(wildcards[k]) for k in NAMED if wildcards.get(k))
+        output = list(fields.get("output") or ())
+        self.jobs[fields["jobid"]] = Running(fields["rule_name"], what, Path(output[0]) if output else None)
+        self.forecast.started(fields["jobid"], fields["rule_name"])
+        self._show()
+
+    def _finished(self, number: int) -> None:
+        job = self.jobs.get(number)
+        if number not in self.forecast.running or job is None:
+            return
+        self.forecast.finished(number)
+        if self.display is not None and job.rule not in GOALS:
+            what = f"{job.rule} {job.what}".strip()
+            if (reason := _failure(job.record)) is not None:
+                self.display.failed(self._done, what, reason)
+            else:
+                self.display.finished(self._done, what)
+        self._show()
 
     def _show(self) -> None:
-        if self.task is None:
-            return
-        now = [self.names.get(job, ("", "")) for job in self.forecast.running]
-        current = ", ".join(f"{rule} {what}".strip() for rule, what in now if rule not in GOALS)
-        rest = self.forecast.remaining()
-        if rest == 0:
-            current, spoken = "done", ""
-        else:
-            spoken = "time left not yet known ·" if rest is None else f"about {_spoken(rest)} left ·"
-        done = self.bar.tasks[0].total - sum(self.forecast.waiting.values())  # type: ignore[operator]
-        self.bar.update(
-            self.task,
-            completed=done,
-            description=current or "…",
-            rest=spoken,
-        )
+        if self.display is not None:
+            now = [self.jobs[number] for number in self.forecast.running]
+            running = [f"{job.rule} {job.what}".strip() for job in now if job.rule not in GOALS]
+            self.display.show(self._done, running, self.forecast.remaining())
 
     def _error(self, fields: dict[str, Any]) -> None:
-        if "log" not in fields:  # the bare announcement; the details follow
+        if "log" not in fields or self.display is None:  # the bare announcement; the details follow
             return
-        rule, what = self.names.get(fields["jobid"], (fields["rule_name"], ""))
-        reason = _last_line([Path(f) for f in fields["log"]])
-        self.console.print(f"[red]{rule} {what} failed:[/red] {escape(reason)}", highlight=False, soft_wrap=True)
+        self.forecast.running.pop(fields["jobid"], None)
+        job = self.jobs.get(fields["jobid"], Running(fields["rule_name"], "", None))
+        self.display.failed(self._done, f"{job.rule} {job.what}".strip(), _last_line([Path(f) for f in fields["log"]]))
 
     def _unexpected(self, record: LogRecord) -> None:
         message = record.getMessage().strip()
         if message and not message.startswith(SAID_BY_JOB):
-            self.console.print(message, highlight=False, markup=False)
+            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away."""
-        if self.task is not None:
-            self.bar.stop()
+        """End the display, and keep the times for the forecast of the next run."""
+        if self.display is not None:
+            self.display.stop()
             if self.history is not None and self.forecast.taken:
                 write_json(self.history, self.forecast.means())
         super().close()
+
+
+def _failure(record: Path | None) -> str | None:
+    """Return why a finished job gave no result, from its record; None if it did, or if an earlier job is the reason."""
+    if record is None or not record.is_file():
+        return None
+    content = read_json(record)
+    return str(content["reason"]) if content["status"] in FAILED else None
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def _spoken(seconds: float) -> str:

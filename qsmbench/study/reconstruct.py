@@ -92,14 +92,14 @@ def reconstruct(
 
 
 def _relative(place: str, out: Path) -> str:
-    """A folder within `out` as seen from there, so that `out` may be moved; others as they are."""
+    """Return a folder within `out` relative to it, so that `out` may be moved; other folders unchanged."""
     if not Path(place).is_relative_to(out.resolve()):
         return place
     return str(Path(place).relative_to(out.resolve()))
 
 
 def _places(steps: Path, scan: Path, truth: Path | None) -> Places:
-    """Where the steps find their artifacts, by absolute paths, and what the scan and the truth lack."""
+    """Return the absolute paths of the artifacts of all steps, and what is missing in the scan and the truth."""
     providers = {chains.SCAN: scan, **({chains.TRUTH_FOLDER: truth} if truth else {})}
     absent = {(p, name) for p, f in providers.items() for name in ARTIFACTS if name not in present(f)}
     return Places(steps.resolve(), scan.resolve(), truth.resolve() if truth else None, frozenset(absent))
@@ -120,7 +120,7 @@ def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
 def _check_scan(scan: Path) -> None:
     """Read all that lies in a scan folder, so that an error is reported before anything runs."""
     if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
-        raise QsmbenchError(f"{scan}: is no scan, but holds one; name {scan / 'scan'}")
+        raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {scan / 'scan'}")
     params = read_params(scan)
     for name in present(scan):
         read_of(scan, name, params)
@@ -129,7 +129,7 @@ def _check_scan(scan: Path) -> None:
 
 
 def scores(out: Path, truth: Path) -> pd.DataFrame:
-    """The scores of a reconstruction, on the mask of the scan.
+    """Score a reconstruction on the true mask.
 
     Args:
         out: what `reconstruct` wrote, or any folder with maps of which the truth is known, such as `chimap.nii.gz`:
@@ -168,14 +168,14 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
 
 
 def _made_here(out: Path, truth: Path) -> ScoreSpec:
-    """What `reconstruct` wrote: the maps in `out`, with the masks and fields of its steps."""
+    """Return the maps that `reconstruct` wrote to `out`, with the masks and fields of its steps."""
     spec = ScoreSpec.from_json(read_json(out / CHAIN_FILE), str(out / CHAIN_FILE))
     support, scan, field = str(out / spec.support), str(out / spec.scan), str(out / spec.field) if spec.field else None
     return replace(spec, result=str(out), support=support, scan=scan, field=field, truth=str(truth))
 
 
 def _foreign(out: Path, truth: Path) -> ScoreSpec:
-    """Maps that something else made."""
+    """Return maps that another program wrote."""
     sources, others = ("chi", "chi_para", "chi_dia"), ("local_field", "total_field", "r2star")
     here = [name for name in (*sources, *others) if (out / ARTIFACTS[name].file).is_file()]
     if not here:

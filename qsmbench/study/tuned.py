@@ -44,7 +44,7 @@ class Tuned(Model):
 
 
 def read_tuned(path: Path) -> Tuned:
-    """What a tuning found.
+    """Read the result of a tuning.
 
     Raises:
         QsmbenchError: no such file, or not one that `qsmbench tune` wrote.

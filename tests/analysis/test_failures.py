@@ -1,4 +1,4 @@
-"""What could not be made: one line a reason, however many chains and data sets it hit."""
+"""What failed: one line a reason, however many chains and datasets it hit."""
 
 import numpy as np
 import pandas as pd

@@ -408,7 +408,7 @@ def test_within_the_memory_limit(run):
         ({"inputs": "localfield"}, "inputs is 'localfield'; it must be a list of artifacts"),
         (
             {"optional_inputs": ["chimap"]},
-            "optional_inputs holds 'chimap', which a method of this stage is to find out",
+            "optional_inputs holds 'chimap', which is the result of this stage",
         ),
         ({"run": ""}, "run is ''; it must be a command"),
         ({"run": "bash start.sh"}, r"start\.sh: no such file, but algorithm.yml says run: bash start.sh"),
@@ -478,7 +478,7 @@ def test_a_folder_in_a_study(tmp_path):
             {"methods": {"mine": {"use": str(folder), "set": {"lamda": 2}}}},
             "unknown setting 'lamda'; choose from lambda",
         ),
-        ({"chains": ["romeo.mine"]}, "mine needs local_field, which no step before it produces"),
+        ({"chains": ["romeo.mine"]}, "mine needs local_field, which no earlier step produces"),
     ]:
         with pytest.raises(QsmbenchError, match=message):
             config.parse({**study, **change}, "x.yaml")

@@ -140,7 +140,7 @@ def test_a_curve_that_bends_the_other_way_everywhere_has_no_corner():
 def test_what_cannot_be_chosen_is_said():
     with pytest.raises(QsmbenchError, match=r"l2\+luck: unknown choice 'luck'; choose from lcurve"):
         registry.find("l2+luck")
-    with pytest.raises(QsmbenchError, match=r"vsharp turns no local_field into chi"):
+    with pytest.raises(QsmbenchError, match=r"vsharp does not make chi from local_field"):
         registry.find("vsharp+lcurve")
     with pytest.raises(QsmbenchError, match=r"choose is 'colour'; l2 has penalty, regularisation"):
         registry.find("l2+lcurve")(None, None, None, choose="colour")

@@ -146,7 +146,7 @@ def test_voxels_without_signal_and_growing_ones_stay_in_bounds(method):
 
 @pytest.mark.parametrize(("method", "n"), [(r2star_log, 1), (r2star_nonlinear, 1), (arlo, 2)])
 def test_too_few_echoes(method, n):
-    with pytest.raises(NotApplicable, match="echoes at least"):
+    with pytest.raises(NotApplicable, match=r"needs at least (two|three) echoes"):
         method(np.ones((2, 2, 2, n), np.float32), np.ones((2, 2, 2), bool), EVEN[:n])
 
 

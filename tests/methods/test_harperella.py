@@ -163,5 +163,5 @@ def test_a_mask_without_an_interior_is_refused():
     grid = Grid((9, 9, 9), SIZE)
     mask = np.zeros(grid.shape, bool)
     mask[3:5, 3:6, 3:6] = True
-    with pytest.raises(NotApplicable, match="no voxel of the mask has all its six neighbours"):
+    with pytest.raises(NotApplicable, match="no voxel of the mask has all six neighbours"):
         harperella(*scan(0 * mask, mask), mask, grid, TE, B0)

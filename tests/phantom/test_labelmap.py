@@ -74,12 +74,12 @@ def test_explicit_values(folder, labels):
         (TABLE.replace("2\tnucleus\tputamen\n", ""), "label 2 is in the image but not listed; listed are 0, 1"),
         (TABLE.replace("putamen", "granite"), "tissue 'granite' is unknown; choose from .*white_matter"),
         (TABLE.replace("putamen", ""), "label 2: chi is None; give a tissue"),
-        ("number\tname\n1\ta\n", "needed are the columns index, name"),
+        ("number\tname\n1\ta\n", "must have the columns index, name"),
     ],
 )
 def test_wrong_tables(folder, rows, message):
     (folder / "labels.tsv").write_text(rows)
-    with pytest.raises(QsmbenchError, match=f"labels.tsv: {message}"):
+    with pytest.raises(QsmbenchError, match=f"labels.tsv: .*{message}"):
         phantom = load(str(folder / "own.yaml"))
         phantom.render(phantom.grid(), 3.0)
 

@@ -110,7 +110,7 @@ def test_blood():
 def test_wrong_number_in_a_table(tmp_path):
     path = tmp_path / "tissues.csv"
     path.write_text("tissue,group,property,b0,value,unit,source,assumed\nfat,,chi,,much,ppm,nobody,yes\n")
-    with pytest.raises(QsmbenchError, match="fat: chi: value 'much' is no number"):
+    with pytest.raises(QsmbenchError, match="fat: chi: value 'much' is not a number"):
         read_tissues(path)
 
 

@@ -137,7 +137,7 @@ def test_phantom_without_a_population():
 BALL = {"shape": "ellipsoid", "radii": ["$radius"] * 3}
 WATER = {"changes": ["t1"], "scatter": 0.1, "curves": [{"curve": "constant", "tissues": ["muscle"]}]}
 OTHER = {  # who have neither ventricles nor veins
-    "age": {"reference": 40, "range": [20, 60], "legal": [18, 90]},
+    "age": {"reference": 40, "range": [20, 60], "allowed": [18, 90]},
     "parameters": {"radius": {"per_year": 0.05, "scatter": 0.2}},
     "tissues": {"water": WATER},
     "sources": {

@@ -113,7 +113,7 @@ def test_real_data_without_truth(tmp_path):
     html = build(write_study(tmp_path / "s", table), tmp_path / "out").read_text()
     text = text_of(html)
     assert "Not scored: NRMSE, correlation (there is no truth)." in text
-    assert "A single data set: differences may be chance." in text
+    assert "A single dataset: differences may be chance." in text
     assert "nan" not in text.lower().split()
 
 
@@ -129,7 +129,7 @@ def test_a_study_in_which_no_data_set_could_be_made(tmp_path):
     table = scores([], failed=[("", None, "failed: the phantom has no voxel")])
     text = text_of(build(write_study(tmp_path / "s", table), tmp_path / "out").read_text())
     assert "Nothing in this study has a score." in text
-    assert "head_brain-3t, seeds 0, 1 the data set itself, and so every chain failed the phantom has no voxel" in text
+    assert "head_brain-3t, seeds 0, 1 the dataset itself, and so every chain failed the phantom has no voxel" in text
 
 
 def test_what_could_not_be_made_has_a_section_and_all_else_is_there(tmp_path):
@@ -141,11 +141,11 @@ def test_what_could_not_be_made_has_a_section_and_all_else_is_there(tmp_path):
     table = pd.concat([scores(CHAINS, failed=failed), scores([], failed=[("", 0, "missing: gone")], group="leg")])
     html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
     text = text_of(html[html.index('<section id="missing"') : html.index('<section id="pictures"')])
-    assert "What could not be made" in text
-    assert "leg, seed 0 the data set itself, and so every chain missing gone" in text
+    assert "What failed" in text
+    assert "leg, seed 0 the dataset itself, and so every chain missing gone" in text
     assert "head_brain-3t, seeds 0, 1 romeo.tkd, romeo.tv skipped romeo: <no echo>" in text
     assert "head_brain-3t, seed 1 romeo.l2 timeout took longer than 60 s" in text
-    assert "50.5" in html and "data set" in text_of(html)
+    assert "50.5" in html and "dataset" in text_of(html)
 
 
 def test_what_is_not_scored_is_no_failure(tmp_path):
@@ -153,7 +153,7 @@ def test_what_is_not_scored_is_no_failure(tmp_path):
     html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
     text = text_of(html)
     assert "What is not scored" in text and "only known up to 2π" in text
-    assert "What could not be made" not in text and "no result" not in text
+    assert "What failed" not in text and "no result" not in text
 
 
 def test_chains_that_end_in_a_mask_have_a_table_of_their_own(tmp_path):

@@ -39,7 +39,7 @@ def test_datasets_of_a_study():
             {"datasets": [{**LEGAL["datasets"][0], "orientation": 1}]},
             "orientation is 1; choose from 0 of this protocol",
         ),
-        ({"chains": ["truth", "truth"]}, "'truth' is there twice"),
+        ({"chains": ["truth", "truth"]}, "'truth' is listed twice"),
         ({"chains": ["truth.fit"]}, "fit needs unwrapped"),
         ({"chains": ["truth.tk"]}, "unknown method 'tk'"),
         ({"time_limit": 0}, "time_limit is 0: input should be greater than 0"),
@@ -106,7 +106,7 @@ def test_method_in_a_file(tmp_path):
         ("def mine(", "cannot be imported: SyntaxError"),
         ("import nosuchpackage", "cannot be imported: ModuleNotFoundError: No module named 'nosuchpackage'"),
         ("mine = 3", "declares no method 'mine'"),
-        ("{head}def mine(field):\n    return field", "'field' is no artifact; choose from phase, magnitude, mask"),
+        ("{head}def mine(field):\n    return field", "'field' is not an artifact; choose from phase, magnitude, mask"),
         ("{head}def mine(mask, *, k):\n    return mask", "the setting 'k' has no default"),
     ],
 )

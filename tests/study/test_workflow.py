@@ -105,7 +105,7 @@ def test_a_study_with_methods_that_fail(sandbox):
     sandbox.study(chains, time_limit=10)
     done = sandbox.run()
     assert done.returncode == 4, done.stderr
-    assert "s: 6 chains failed or missing (truth.crashing on sphere_brain-3t_seed-0: failed: " in flat(done.stderr)
+    assert "s: 6 of 14 chains failed (truth.crashing on sphere_brain-3t_seed-0: failed: " in flat(done.stderr)
     assert "index.html" in done.stdout
     scores = sandbox.scores()
     assert scores.columns.tolist() == [
@@ -268,7 +268,7 @@ def test_a_damaged_scan_stops_no_other(sandbox, small):
     done = sandbox.run()
     assert done.returncode == 4
     said = flat(done.stderr)
-    assert "1 dataset failed or missing (bids: " in said
+    assert "1 of 2 datasets failed (bids: " in said
     reason = "sub-01_echo-2_part-mag_MEGRE.nii.gz: 1 of 9576 voxels are NaN or infinite"
     assert reason in said
     assert "Exception" not in said
@@ -330,7 +330,7 @@ def test_what_a_file_does_as_it_is_imported_ends_only_its_own_row(sandbox):
     (sandbox.folder / "s.yaml").write_text(yaml.safe_dump(content))
     done = sandbox.run()
     assert done.returncode == 4
-    assert "7 chains failed or missing" in flat(done.stderr)
+    assert "7 of 8 chains failed (" in flat(done.stderr)
     scores = sandbox.scores()
     assert value(scores, "zero", "nrmse") == [100.0]
     reasons = scores[scores.metric == "status"].set_index("chain").reason
@@ -475,7 +475,7 @@ def test_a_simulation_leaves_nothing_of_an_earlier_one(sandbox):
         ([{"bids": ".."}], "a dataset would be called '..'; give it a name"),
         ([ONE[0], {"bids": "x/sphere_brain-3t_seed-0"}], "two scans are called 'sphere_brain-3t_seed-0'"),
         (["head"], "datasets"),
-        ([{"bids": "x/report"}], "a dataset is called 'report', like a folder that every study has"),
+        ([{"bids": "x/report"}], "a dataset is called 'report', which is the name of a folder in every study"),
     ],
 )
 def test_names_that_cannot_be(sandbox, datasets, message):

@@ -35,7 +35,7 @@ def lbv(total_field, mask, grid, *, peel=0, tolerance=1e-2, max_iterations=100):
     for _ in range(peel + 1):
         inside = without_boundary(inside)
     if not namespace(inside).any(inside):
-        raise NotApplicable("no voxel of the mask has all its six neighbours in it")
+        raise NotApplicable("no voxel of the mask has all six neighbours inside the mask")
     field = window.take(total_field, mask)
     right = masked(gradient_adjoint(gradient(field, grid.voxel_size), grid.voxel_size), inside)
     spectrum = like(laplacian_spectrum(grid, window.shape), field)

@@ -23,7 +23,7 @@ def arlo(magnitude, mask, te, *, r2star_max=1000.0):
         Pei 2015, doi:10.1002/mrm.25137; erratum: doi:10.1002/mrm.27807.
     """
     if te.size < 3:
-        raise NotApplicable(f"ARLO needs three echoes at least, and there are {te.size}")
+        raise NotApplicable(f"ARLO needs at least three echoes; the scan has {te.size}")
     signal = magnitude[mask]
     above, below = np.zeros(len(signal), np.float32), np.zeros(len(signal), np.float32)
     for echo in range(te.size - 2):

@@ -21,7 +21,7 @@ def r2star_log(magnitude, mask, te, *, r2star_max=1000.0):
         Weights of the logarithm: Salvador 2005, doi:10.1002/hbm.20076.
     """
     if te.size < 2:
-        raise NotApplicable("R2* needs two echoes at least, and there is one")
+        raise NotApplicable("R2* needs at least two echoes; the scan has one")
     signal = magnitude[mask]
     weight = echo_weights(signal)
     # an echo without signal has no weight, so that its logarithm does not matter

@@ -34,7 +34,7 @@ def r2star_nonlinear(magnitude, mask, te, *, noise=None, r2star_max=1000.0):
         Feng 2013, doi:10.1002/mrm.24607 (first moment, one coil).
     """
     if te.size < 2:
-        raise NotApplicable("R2* needs two echoes at least, and there is one")
+        raise NotApplicable("R2* needs at least two echoes; the scan has one")
     if noise is not None and noise < 0:
         raise QsmbenchError(f"r2star_nonlinear: noise is {noise}; it must not be negative")
     signal = magnitude[mask]

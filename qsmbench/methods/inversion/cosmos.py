@@ -42,7 +42,7 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
     """
     if len(orientations) < _FEWEST:
         raise NotApplicable(
-            f"{len(orientations)} orientations: the cones on which the dipole kernel vanishes meet unless there are 3"
+            f"{len(orientations)} orientations; COSMOS needs 3, since the zero cones of two dipole kernels intersect"
         )
     for i, o in enumerate(orientations):
         if o.grid.shape != grid.shape or not np.allclose(o.grid.voxel_size, grid.voxel_size, atol=1e-3):
@@ -52,7 +52,7 @@ def cosmos(mask, orientations, grid, *, iterative=True, tolerance=3e-3, max_iter
             )
     weakest = _smallest_sum(np.array([o.grid.b0_dir for o in orientations]))
     if weakest < _WEAKEST:
-        raise NotApplicable(f"the directions of B0 are too much alike: the sum of D² falls to {weakest:.2g}")
+        raise NotApplicable(f"the directions of B0 are too similar: the sum of D² falls to {weakest:.2g}")
     masks = [to_numpy(m) for m in (mask, *(o.mask for o in orientations))]
     window = Window.around(np.logical_or.reduce(masks), grid, pad)
     inside = window.take_mask(mask)

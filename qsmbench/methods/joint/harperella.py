@@ -31,7 +31,7 @@ def harperella(phase, magnitude, mask, grid, te, b0, *, radius=10.0, tolerance=0
         pad: room for sources around the bounding box of the mask, mm along each axis.
 
     Raises:
-        NotApplicable: no voxel of the mask has all its six neighbours in it, so that no Laplacian is known.
+        NotApplicable: no voxel of the mask has all six neighbours inside the mask, so that no Laplacian is known.
 
     Reference:
         Li 2014, doi:10.1002/nbm.3056.
@@ -39,7 +39,7 @@ def harperella(phase, magnitude, mask, grid, te, b0, *, radius=10.0, tolerance=0
     window = Window.around(mask, grid, pad=max(pad, *grid.voxel_size))
     inside = without_boundary(window.take_mask(mask))
     if not namespace(inside).any(inside):
-        raise NotApplicable("no voxel of the mask has all its six neighbours in it")
+        raise NotApplicable("no voxel of the mask has all six neighbours inside the mask")
     mean = like(smv_kernel(grid, window.shape, max(radius, *grid.voxel_size)), inside)
     known = masked(field_laplacian(phase, magnitude, te, mask, window, mean, grid.voxel_size), inside)
     known += _laplacian_outside(known, inside, mean, tolerance, max_iterations)

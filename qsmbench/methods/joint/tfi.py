@@ -44,7 +44,7 @@ def tfi(
     Args:
         outside: P around the mask in the first step; the published P for the brain, constant, is 30.
         regularisation: λ, weight of the regularisation, ppm·mm (the gradient is per mm, and W² is 1 on average).
-        smallest: ε, ppm/mm.
+        smallest: ε, the gradient of χ below which the norm is smoothed, ppm/mm.
         tolerance: stop when χ in the mask changes by less than this fraction between iterations.
         pad: space for sources around the bounding box of the mask, mm along each axis.
 

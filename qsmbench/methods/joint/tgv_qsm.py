@@ -64,7 +64,7 @@ def tgv_qsm(
     inside = np.roll(to_numpy(window.take_mask(mask)), (1, 1, 1), axis=(0, 1, 2))  # a margin on both sides
     known = binary_erosion(inside, np.ones((3, 3, 3)))
     if not known.any():
-        raise NotApplicable("nowhere is the mask three voxels thick")
+        raise NotApplicable("the mask is nowhere three voxels thick")
     mean = like(smv_kernel(grid, window.shape, radius), mask)
     laplacian = field_laplacian(phase, magnitude, te, mask, window, mean, grid.voxel_size)
     xp = namespace(laplacian)

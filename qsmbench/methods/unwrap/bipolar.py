@@ -32,7 +32,7 @@ def bipolar(phase, magnitude, mask, grid, te):
         Li 2015, doi:10.1007/s10334-014-0470-3.
     """
     if te.size < 3:
-        raise NotApplicable(f"bipolar correction needs three echoes at least, and there are {te.size}")
+        raise NotApplicable(f"bipolar correction needs at least three echoes; the scan has {te.size}")
     weight = magnitude_or_ones(magnitude[..., :3].min(axis=-1), mask)[mask]
     x, y, z = (np.broadcast_to(a, mask.shape)[mask] for a in grid.axes())
     basis = np.stack([np.ones_like(x), x, y, z]).astype(np.float32)

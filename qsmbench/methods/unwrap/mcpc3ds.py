@@ -30,7 +30,7 @@ def mcpc3ds(phase, magnitude, mask, grid, te, *, smoothing=5.0):
         Eckstein 2018, doi:10.1002/mrm.26963.
     """
     if te.size < 2:
-        raise NotApplicable("the phase at TE = 0 needs two echoes at least, and there is one")
+        raise NotApplicable("the phase at TE = 0 needs at least two echoes; the scan has one")
     offset = np.zeros(mask.shape, np.float32)
     for box, inside in connected_parts(mask):
         offset[box] += estimate_offset(phase[box], magnitude[box], inside, grid, te, smoothing)

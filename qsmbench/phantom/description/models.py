@@ -82,7 +82,7 @@ class Fibres(Model):
     @model_validator(mode="after")
     def _one_way(self) -> Fibres:
         if (self.from_ is None) != (self.to is None):
-            raise ValueError("fibres that run from some regions need others that they run to")
+            raise ValueError("from and to go together: fibres run from some regions to others")
         if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
             raise ValueError("give one of along, direction, and from with to")
         if self.direction is not None and not any(self.direction):
@@ -120,15 +120,15 @@ class Layer(Model):
         if (self.tissue is None) == (self.material is None):
             raise ValueError("give either tissue or material")
         if self.material is not None and self.region is None:
-            raise ValueError("a material needs a region to be named by")
+            raise ValueError("a layer with a material needs the name of a region")
         return self
 
 
 class FieldOfView(Model):
     """The field of view: lower and upper corner [mm]."""
 
-    lower: Point
-    upper: Point
+    lower: Point = Field(description="corner with the smallest x, y, z, mm")
+    upper: Point = Field(description="corner with the largest x, y, z, mm")
 
     @model_validator(mode="after")
     def _ordered(self) -> FieldOfView:
@@ -140,8 +140,8 @@ class FieldOfView(Model):
 class Grain(Model):
     """How much iron and myelin vary within a tissue: standard deviations as shares of their mean."""
 
-    iron: Annotated[float, Field(ge=0, le=0.4)] = 0
-    myelin: Annotated[float, Field(ge=0, le=0.4)] = 0
+    iron: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ+ over its mean")
+    myelin: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ− over its mean")
 
 
 class Texture(Model):
@@ -151,27 +151,33 @@ class Texture(Model):
     change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    spacing: PositiveFloat = 1.5
-    scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.5, 5.0)
-    r1: NonNegativeFloat = 0.4
-    r1_iron: NonNegativeFloat = 0.1
-    pd: NonNegativeFloat = 0.15
-    groups: dict[str, Grain] = Field({})
-    source: str = Field(description="where the numbers come from; `assumed` where they are ours")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the noise that makes the texture")
+    spacing: PositiveFloat = Field(1.5, description="spacing of the lattice that holds the noise, mm")
+    scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
+        (1.5, 5.0), description="standard deviations of the Gaussians that smooth the noise, mm"
+    )
+    r1: NonNegativeFloat = Field(0.4, description="relative change of R1 per relative change of myelin")
+    r1_iron: NonNegativeFloat = Field(0.1, description="relative change of R1 per relative change of iron")
+    pd: NonNegativeFloat = Field(0.15, description="relative fall of the proton density per relative change of myelin")
+    groups: dict[str, Grain] = Field({}, description="how much each group of tissues varies")
+    source: str = Field(description="reference of the numbers; assumed: neither measured nor published")
 
 
 class Common(Model):
     """The keys that all phantoms have."""
 
-    voxel_size: Sizes
-    supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
-    b0_dir: Point | None = None
-    ambient_chi: float = 0
-    dr: Annotated[float, Field(ge=0)] = DR_3T  # 1/s/ppm at 3 T: R2* = R2 + dr·(χ+ + χ−)
-    tissues: dict[str, TissueChange] = Field({})
-    sources: tuple[Source, ...] = ()
-    texture: Texture | None = None
+    voxel_size: Sizes = Field(description="of the scan where the protocol has no grid; one number or three, mm")
+    supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        (2, 2, 2), description="parts of a voxel along each axis in the simulation; one number or three"
+    )
+    b0_dir: Point | None = Field(None, description="direction of B0 in the voxel axes; null: the z axis of the world")
+    ambient_chi: float = Field(0, description="χ of the medium around the volume, ppm")
+    dr: Annotated[float, Field(ge=0)] = Field(
+        DR_3T, description="relaxivity of susceptibility: R2* = R2 + dr·B0/(3 T)·(χ+ + χ−), 1/s/ppm"
+    )
+    tissues: dict[str, TissueChange] = Field({}, description="values that replace those of phantoms/tissues.csv")
+    sources: tuple[Source, ...] = Field((), description="added on top of the tissues; see qsmbench list sources")
+    texture: Texture | None = Field(None, description="variation within tissues; null: each tissue is uniform")
 
     @model_validator(mode="before")
     @classmethod
@@ -191,11 +197,11 @@ class Vessels(Model):
     `assumed` names those of both that are assumed.
     """
 
-    file: str
-    seed: Annotated[int, Field(ge=0)] = 0
-    hct: Annotated[float, Field(ge=0, le=0.7)]
-    saturation: dict[str, Share]
-    assumed: tuple[Literal["hct", "saturation"], ...] = ()
+    file: str = Field(description="YAML that describes the veins")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="another seed grows another tree")
+    hct: Annotated[float, Field(ge=0, le=0.7)] = Field(description="haematocrit")
+    saturation: dict[str, Share] = Field(description="oxygen saturation of the blood: default, and by side or vein")
+    assumed: tuple[Literal["hct", "saturation"], ...] = Field((), description="which of the two values are assumed")
 
     @model_validator(mode="after")
     def _complete(self) -> Vessels:
@@ -208,18 +214,20 @@ class ShapesDescription(Common):
     """A phantom of layers of shapes."""
 
     kind: Literal["shapes"]
-    field_of_view: FieldOfView
-    parameters: dict[str, float] = Field({})
-    population: str | None = None  # file of how people differ, beside the description
-    subject: Annotated[int, Field(ge=0)] = 0  # the person that this number draws; 0: the template itself
-    age: PositiveFloat | None = None  # years; by default the subject's
-    background: str = "air"
-    maps: dict[str, MapSource] = Field({})
-    shapes: dict[str, Shape] = Field({})
-    mask: Shape
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
-    vessels: Vessels | None = None
-    anisotropy: bool = False  # whether χ and R2* depend on the angle between fibres and B0
+    field_of_view: FieldOfView = Field(description="box that the phantom fills")
+    parameters: dict[str, float] = Field({}, description="numbers that the description uses as $name")
+    population: str | None = Field(None, description="YAML that says how people differ")
+    subject: Annotated[int, Field(ge=0)] = Field(0, description="the person that this number draws; 0: the template")
+    age: PositiveFloat | None = Field(None, description="age of the subject; null: as drawn, years")
+    background: str = Field("air", description="tissue around all layers")
+    maps: dict[str, MapSource] = Field({}, description="images that shapes are cut from")
+    shapes: dict[str, Shape] = Field({}, description="named shapes that layers refer to")
+    mask: Shape = Field(description="shape of the study mask")
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = Field(
+        description="shapes filled with tissues, painted in this order"
+    )
+    vessels: Vessels | None = Field(None, description="veins that grow into the phantom; null: none")
+    anisotropy: bool = Field(False, description="whether χ and R2* depend on the angle between fibres and B0")
 
     @model_validator(mode="after")
     def _some_fibres(self) -> ShapesDescription:
@@ -248,10 +256,12 @@ class LabelDescription(Common):
     """
 
     kind: Literal["labelmap"]
-    voxel_size: Sizes | None = None  # type: ignore[assignment]
-    image: str
-    table: str
-    mask: tuple[int, ...] | None = None  # labels of the study mask; default: all but 0
+    voxel_size: Sizes | None = Field(  # type: ignore[assignment]
+        None, description="one number or three, mm; null: that of the image"
+    )
+    image: str = Field(description="NIfTI image of labels, 0 to 255")
+    table: str = Field(description="what each label is: a tissue, or its properties")
+    mask: tuple[int, ...] | None = Field(None, description="labels of the study mask; null: all but 0")
 
 
 Description = Annotated[ShapesDescription | LabelDescription, Field(discriminator="kind")]

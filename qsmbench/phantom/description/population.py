@@ -24,7 +24,7 @@ class Ages(Model):
 
     reference: PositiveFloat
     range: tuple[PositiveFloat, PositiveFloat]
-    legal: tuple[PositiveFloat, PositiveFloat]
+    allowed: tuple[PositiveFloat, PositiveFloat]
 
 
 class Octave(Model):

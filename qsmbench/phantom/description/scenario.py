@@ -27,7 +27,7 @@ class Scenario(Model):
     endpoint: str = Field(description="the quantity to score")
     regions: tuple[str, ...] = Field((), description="where it is scored")
     source: str = Field(description="where the numbers come from")
-    assumed: bool = Field(description="whether any of the numbers are ours, so that scores rest on assumptions")
+    assumed: bool = Field(description="whether any of the numbers are assumed: neither measured nor published")
     protocol: str = Field("brain-3t", description="the acquisition that suits it")
     cases: dict[str, dict[str, Any]] = Field(min_length=1, description="controls first; the last is the default")
 

@@ -64,22 +64,30 @@ DOSES = {"dose": "µg/g", "chi": "ppm", "density": "mg/ml", "hu": "HU", "concent
 class Placed(Model):
     """Where a source lies: in a `region`, `at` a point, in seeded places `in` regions, or in a `shape` of its own."""
 
-    region: str | None = Field(None, description="a region's name: all of it, or what `side` and `gradient` leave")
+    region: str | None = Field(
+        None, description="name of a region: all of it, or the part that side and gradient select"
+    )
     side: Side | None = Field(None, description="the patient's left or right only")
-    gradient: Point | None = Field(None, description="direction in which it grows across the region from 0 to the dose")
-    at: Point | None = Field(None, description="centre, template mm")
-    radii: PositiveFloat | Sizes | None = Field(None, description="semi-axes about `at`, mm")
-    rotate: Point = Field((0, 0, 0), description="degrees about x, then y, then z")
+    gradient: Point | None = Field(
+        None, description="direction in which the dose rises across the region, from 0 to its full value"
+    )
+    at: Point | None = Field(None, description="centre in the space of the template, mm")
+    radii: PositiveFloat | Sizes | None = Field(None, description="one radius or three semi-axes about at, mm")
+    rotate: Point = Field((0, 0, 0), description="rotation about x, then y, then z, degrees")
     in_: str | tuple[str, ...] | None = Field(None, alias="in", description="regions to scatter in")
-    count: PositiveInt = Field(1, description="how many are scattered")
+    count: PositiveInt = Field(1, description="number of places scattered over the regions of in")
     diameter: PositiveFloat | tuple[PositiveFloat, PositiveFloat] | None = Field(
-        None, description="of the scattered ones, mm; two numbers are the ends of a range"
+        None, description="diameter of the scattered ones; two numbers are the ends of a range, mm"
     )
     shape: Shape | None = Field(None, description="any shape of the phantoms, mm")
-    irregular: Annotated[float, Field(ge=0, le=0.3)] = Field(0, description="rms of the surface's waves over radius")
-    shell: PositiveFloat | None = Field(None, description="thickness of a rim that holds all of it, mm")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the places and of irregular surfaces")
-    name: str | None = Field(None, description="name of the region that it makes; by default it makes none")
+    irregular: Annotated[float, Field(ge=0, le=0.3)] = Field(
+        0, description="roughness of the surface: rms height of its waves over the radius"
+    )
+    shell: PositiveFloat | None = Field(None, description="fill only a rim of this thickness, mm")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the places and of irregular surfaces")
+    name: str | None = Field(
+        None, description="label the source as a region of this name, which is scored; null: no region"
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Placed:
@@ -147,9 +155,9 @@ class Iron(Placed):
     """
 
     source: Literal["iron"]
-    dose: float | None = None
-    chi: float | None = None
-    change: Annotated[float, Field(ge=-1, le=20)] | None = None
+    dose: float | None = Field(None, description="iron added, µg Fe per g of wet tissue")
+    chi: float | None = Field(None, description="χ+ that the added iron causes")
+    change: Annotated[float, Field(ge=-1, le=20)] | None = Field(None, description="relative change of χ+")
 
     @model_validator(mode="after")
     def _possible(self) -> Iron:
@@ -179,8 +187,8 @@ class Calcification(Placed):
     """Hydroxyapatite: its `density` [mg/ml], or what CT shows of it, `hu` [HU]."""
 
     source: Literal["calcification"]
-    density: PositiveFloat | None = None
-    hu: PositiveFloat | None = None
+    density: PositiveFloat | None = Field(None, description="hydroxyapatite per volume")
+    hu: PositiveFloat | None = Field(None, description="what CT shows of the hydroxyapatite")
 
     @model_validator(mode="after")
     def _possible(self) -> Calcification:
@@ -212,7 +220,7 @@ class Gadolinium(Placed):
     """A chelate in solution: its `concentration` [mmol/l of tissue]."""
 
     source: Literal["gadolinium"]
-    concentration: Annotated[float, Field(ge=0)]
+    concentration: Annotated[float, Field(ge=0)] = Field(description="gadolinium per volume of tissue")
 
     @model_validator(mode="after")
     def _possible(self) -> Gadolinium:
@@ -236,7 +244,7 @@ class Myelin(Placed):
     """More or less myelin: its relative `change`, −1 (none is left) to 1 (twice as much)."""
 
     source: Literal["myelin"]
-    change: Annotated[float, Field(ge=-1, le=1)]
+    change: Annotated[float, Field(ge=-1, le=1)] = Field(description="relative change of the myelin")
 
     def effect(self, b0: float, dr: float) -> Effect:
         """Return what it does: χ−, R2′, R1 and R2 rise and fall with it, PD the other way."""
@@ -255,8 +263,10 @@ class Haemorrhage(Placed):
     """Blood outside of vessels at one of five stages; `amount` is its share of the space, 0–1."""
 
     source: Literal["haemorrhage"]
-    stage: Literal["hyperacute", "acute", "early_subacute", "late_subacute", "chronic"]
-    amount: Annotated[float, Field(gt=0, le=1)] = 1
+    stage: Literal["hyperacute", "acute", "early_subacute", "late_subacute", "chronic"] = Field(
+        description="state of the blood"
+    )
+    amount: Annotated[float, Field(gt=0, le=1)] = Field(1, description="share of the space that the blood takes")
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
         """Return its share of the space, and its properties, (c,) in the order of `CHANNELS`.
@@ -281,7 +291,7 @@ class Fat(Placed):
     """Fat in place of tissue: its `fraction` of the space, 0–1."""
 
     source: Literal["fat"]
-    fraction: Annotated[float, Field(gt=0, le=1)]
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the space that the fat takes")
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
         """Return its share of the space, and the properties of the tissue `fat`, (c,) in the order of `CHANNELS`.
@@ -305,10 +315,10 @@ class Oxygenation(Model):
     """
 
     source: Literal["oxygenation"]
-    saturation: Share | None = None
-    oef: Share | None = None
-    side: Literal["left", "middle", "right"] | None = None
-    vein: str | None = None
+    saturation: Share | None = Field(None, description="oxygen saturation of the venous blood")
+    oef: Share | None = Field(None, description="oxygen extraction fraction, which gives the saturation")
+    side: Literal["left", "middle", "right"] | None = Field(None, description="veins of this side only")
+    vein: str | None = Field(None, description="veins of this name only")
 
     @model_validator(mode="after")
     def _possible(self) -> Oxygenation:

@@ -70,7 +70,7 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
     rng = np.random.default_rng([seed, 1])
     scatter = 0.0 if seed == 0 else 1.0
     drawn = rng.uniform(*population.age.range)
-    reference, (youngest, oldest) = population.age.reference, population.age.legal
+    reference, (youngest, oldest) = population.age.reference, population.age.allowed
     if age is None:
         age = float(drawn) if seed else reference
     if not youngest <= age <= oldest:

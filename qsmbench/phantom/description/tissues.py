@@ -128,16 +128,16 @@ class TissueChange(Model):
     A new `chi` leaves the diamagnetic part as it is, if it can.
     """
 
-    chi: float | None = None
-    chi_para: Annotated[float, Field(ge=0)] | None = None
-    chi_dia: Annotated[float, Field(ge=0)] | None = None
-    pd: Annotated[float, Field(ge=0)] | None = None
-    t1: PositiveFloat | None = None
-    r2: Annotated[float, Field(ge=0)] | None = None
-    r2star: Annotated[float, Field(ge=0)] | None = None
-    fat_fraction: Share | None = None
-    delta_chi: float | None = None
-    delta_r2star: float | None = None
+    chi: float | None = Field(None, description="χ = χ+ − χ−, ppm")
+    chi_para: Annotated[float, Field(ge=0)] | None = Field(None, description="χ+, ppm")
+    chi_dia: Annotated[float, Field(ge=0)] | None = Field(None, description="χ−, positive, ppm")
+    pd: Annotated[float, Field(ge=0)] | None = Field(None, description="proton density relative to CSF")
+    t1: PositiveFloat | None = Field(None, description="T1, s")
+    r2: Annotated[float, Field(ge=0)] | None = Field(None, description="R2, 1/s")
+    r2star: Annotated[float, Field(ge=0)] | None = Field(None, description="R2*, 1/s")
+    fat_fraction: Share | None = Field(None, description="proton-density fat fraction")
+    delta_chi: float | None = Field(None, description="χ along the fibres minus χ across them, ppm")
+    delta_r2star: float | None = Field(None, description="R2* at 3 T across the fibres minus along them, 1/s")
 
 
 def blood_chi(hct: float, oxygenation: float) -> float:
@@ -170,7 +170,9 @@ def _number(text: str, where: str) -> float:
     try:
         return _LAWS[law[1]](float(law[2]), float(law[3])) if law else float(text)
     except (KeyError, ValueError) as e:
-        raise QsmbenchError(f"{where}: value {text!r} is no number; write 0.02 or {' or '.join(_LAWS)}(Hct; Y)") from e
+        raise QsmbenchError(
+            f"{where}: value {text!r} is not a number; write 0.02 or {' or '.join(_LAWS)}(Hct; Y)"
+        ) from e
 
 
 @cache
@@ -191,7 +193,7 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
             if row["property"] not in (*CHANNELS, *ORIENTED, "chi"):
-                raise QsmbenchError(f"{where} is no property; choose from chi, {', '.join((*CHANNELS, *ORIENTED))}")
+                raise QsmbenchError(f"{where} is not a property; choose from chi, {', '.join((*CHANNELS, *ORIENTED))}")
             if row["assumed"] not in ("yes", "no"):
                 raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; choose from yes, no")
             b0, value = float(row["b0"] or 0), _number(row["value"], where)

@@ -52,7 +52,7 @@ class Growth(Model):
         if np.linalg.norm(self.lean) >= 1:
             raise ValueError("lean must be shorter than 1")
         if not 0 <= self.reach[0] < self.reach[1]:
-            raise ValueError("reach must be a shortest and a longest way")
+            raise ValueError("reach must be the shortest and the longest distance")
         return self
 
 

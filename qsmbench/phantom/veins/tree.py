@@ -104,7 +104,7 @@ def _join(path: Path, trunk: Trunk, own: np.ndarray, placed: list[Branch]) -> in
         (np.linalg.norm(b.points[:, :3] - own[0, :3], axis=1), i) for i, b in enumerate(placed) if b.name == trunk.into
     ]
     if not found:
-        raise QsmbenchError(f"{path}: {trunk.name} drains into {trunk.into!r}, which is no trunk before it")
+        raise QsmbenchError(f"{path}: {trunk.name} drains into {trunk.into!r}, which is not an earlier trunk")
     gaps, parent = min(found, key=lambda f: f[0].min())
     if gaps.min() > SNAP:
         raise QsmbenchError(

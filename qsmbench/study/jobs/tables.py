@@ -29,7 +29,7 @@ def run(spec: TablesSpec, out: Path) -> None:
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Each column with one type: whole numbers, numbers, or text."""
+    """Give each column one type: integers, numbers or text."""
 
     for name in table:
         values = table[name]
@@ -62,7 +62,7 @@ def _scores(study: Path, spec: TablesSpec) -> list[pd.DataFrame]:
 
 
 def _run_rows(study: Path, spec: TablesSpec) -> list[dict[str, Any]]:
-    """How each chain went on each dataset: time and memory, or why it gave nothing."""
+    """List time and memory of each chain on each dataset, or the reason why it has no result."""
     rows = []
     for row in spec.datasets:
         folder = study / row["dataset"]
