@@ -14,7 +14,8 @@ from rich.console import Console
 from typer import Abort
 
 from qsmbench import supervise
-from qsmbench.cli_show import LISTS, console, plain, print_table, show_scores
+from qsmbench.catalogue import LISTS
+from qsmbench.cli_show import console, plain, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
 app = typer.Typer(

@@ -22,10 +22,10 @@ LAYERS = [
     {"ops.solvers"},
     {"phantom", "choice", "external"},
     {"scan", "run", "metrics", "view"},
-    {"methods", "analysis", "conform", "scaffold"},
+    {"methods", "analysis", "conform", "scaffold", "catalogue"},
     {"report"},
     {"study"},
-    {"cli_show"},
+    {"api", "cli_show"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,14 @@ from qsmbench.data.folders import (
     read_params,
 )
 from qsmbench.errors import FailedError, QsmbenchError
-from qsmbench.run import chains, step
+from qsmbench.run import chains, registry, step
 from qsmbench.run.chains import Limits, Places, Use
 from qsmbench.run.specs import ScoreSpec, write_spec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from qsmbench.study.scoring import Reconstruction
 
 CHAIN_FILE = "chain.json"
 
@@ -57,14 +60,10 @@ def reconstruct(
         QsmbenchError: the chain does not fit, the scan is invalid, or a step gave nothing.
     """
     given, named = settings or {}, methods or {}
-    for option, names in (("--set {}.…", given), ("--method {}=…", named)):
-        idle = [name for name in names if name not in chain.split(".")]
-        if idle:
-            shown = option.format(idle[0])
-            raise QsmbenchError(f"{shown}: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}")
-    steps = chains.steps(
-        chain, lambda name: Use(named.get(name, name), given.get(name, {})), container=limits.container
-    )
+    chains.check_named(chain, given, "--set {}.…")
+    chains.check_named(chain, named, "--method {}=…")
+    describe = partial(registry.describe, container=limits.container)
+    steps = chains.steps(chain, lambda name: Use(named.get(name, name), given.get(name, {})), describe=describe)
     if chain.split(".")[0] == chains.TRUTH and truth is None:
         raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
     if truth is not None and not truth.is_dir():
@@ -144,7 +143,6 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from qsmbench.metrics import not_scored, score
     from qsmbench.study.scoring import Reconstruction, load_truth
 
     if not out.is_dir():
@@ -155,17 +153,37 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
     tables = []
     for artifact in spec.artifacts:
-        if reason := not_scored(artifact):
-            raise QsmbenchError(f"{out}: {artifact} is not scored: {reason}")
         reconstruction = Reconstruction.load(spec, artifact)
         if not made_here and "mask" not in present(out):
             reconstruction.support = reconstruction.support & (reconstruction.estimate != 0)
         found = load_truth(spec, artifact, reconstruction.params)
-        if found["truth"] is None:
-            raise QsmbenchError(f"{truth / ARTIFACTS[artifact].file}: no such file; {artifact} is scored")
-        rows = score(**reconstruction.arguments(), **found, supports=("study",))
-        tables.append(rows.assign(artifact=artifact))
+        tables.append(rows(reconstruction, found, str(out)))
     return pd.concat(tables, ignore_index=True)
+
+
+def rows(reconstruction: Reconstruction, truth: Mapping[str, Any], where: str) -> pd.DataFrame:
+    """Score one map on the study mask alone.
+
+    Args:
+        reconstruction: what a chain, or something else, made of a scan.
+        truth: truth of its artifact, labels and regions, as `scoring.load_truth` returns them.
+        where: begins an error's message.
+
+    Returns:
+        rows of `metrics.score`, with a column `artifact`.
+
+    Raises:
+        QsmbenchError: the artifact is not scored, or the truth lacks it.
+    """
+    from qsmbench.metrics import not_scored, score
+
+    artifact = reconstruction.artifact
+    if reason := not_scored(artifact):
+        raise QsmbenchError(f"{where}: {artifact} is not scored: {reason}")
+    if truth["truth"] is None:
+        raise QsmbenchError(f"{where}: {artifact} cannot be scored; the truth holds no {artifact}")
+    table = score(**reconstruction.arguments(), **truth, supports=("study",))
+    return table.assign(artifact=artifact)
 
 
 def _made_here(out: Path, truth: Path) -> ScoreSpec:

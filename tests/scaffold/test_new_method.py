@@ -106,7 +106,11 @@ def test_what_it_says_of_itself(tmp_path):
         ("mine", {"source": "chi"}, "--from is 'chi', which is what it produces"),
         ("mine", {"produces": "water"}, "--produces water: say with --from what it is made of"),
         ("mine", {"produces": "unwrapped", "source": "chi"}, "--from is 'chi', which has no echoes, but unwrapped has"),
-        ("mine", {"source": "water", "language": "shell"}, "no stage of the contract makes chi from water; choose from"),
+        (
+            "mine",
+            {"source": "water", "language": "shell"},
+            "no stage of the contract makes chi from water; choose from",
+        ),
     ],
 )
 def test_what_cannot_be_started(tmp_path, name, more, message):

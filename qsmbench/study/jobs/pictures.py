@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.run.specs import PicturesSpec, ScoreSpec
 from qsmbench.study.scoring import FAILED_CHAINS, Reconstruction, finished, load_truth
 from qsmbench.view.picture import can_draw, draw
+from qsmbench.view.volumes import save
 
 
 def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
@@ -20,23 +23,22 @@ def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
             not_drawn[score.chain] = f"{score.artifacts[0]} has no colour scale"
             continue
         try:
-            picture(score, out / "pictures" / f"{score.chain}.webp")
+            save(picture(score), out / "pictures" / f"{score.chain}.webp")
         except Exception as e:  # the pictures of the other chains are still drawn
             failed[score.chain] = f"{type(e).__name__}: {e}"
     return {"not_drawn": not_drawn, FAILED_CHAINS: failed, "transient": bool(failed)}
 
 
-def picture(spec: ScoreSpec, path: Path) -> None:
+def picture(spec: ScoreSpec) -> Image.Image:
     """Draw truth, reconstruction and error of a chain's first product."""
     artifact = spec.artifacts[0]
     reconstruction = Reconstruction.load(spec, artifact)
-    draw(
+    return draw(
         reconstruction.estimate,
         load_truth(spec, artifact, reconstruction.params)["truth"],
         reconstruction.study_mask,
         reconstruction.params.grid,
         ARTIFACTS[artifact].unit,
-        path,
         f"{spec.chain} · {spec.dataset}",
         artifact=artifact,
         support=reconstruction.support,
