@@ -10,17 +10,14 @@
 The names in `__all__` are loaded when they are asked for; see `qsmbench.api`.
 """
 
-from __future__ import annotations
-
 import importlib
-from typing import Any
 
 __version__ = "0.1.0"
 
 __all__ = ["Grid", "Scan", "catalogue", "load_scan", "methods", "reconstruct", "render", "score", "show", "simulate"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; choose from {', '.join(__all__)}")
     if name == "methods":

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer import Abort
 
 from qsmbench import supervise
-from qsmbench.catalogue import LISTS
+from qsmbench.listing import LISTS
 from qsmbench.cli_show import console, plain, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 

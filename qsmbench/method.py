@@ -145,7 +145,7 @@ class Method:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function on arrays.
 
-        A mask may be of any type: a voxel is in it where it is not 0. Echo times may be a list.
+        A mask may be of any type: a voxel is in it where it is not 0. Arrays may be lists.
 
         Raises:
             QsmbenchError: an array does not fit the grid, or is complex.
@@ -200,8 +200,10 @@ class ExternalMethod(Method):
 
 def _fitting(method: str, name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
     """An argument of a method as it takes it, seen to fit its grid and its echo times."""
-    if name == "te" and isinstance(value, list | tuple):
-        return np.asarray(value, float)
+    if name == "grid" and not isinstance(value, Grid):
+        raise QsmbenchError(f"method {method}: grid is {type(value).__name__}; it must be a Grid, such as scan.grid")
+    if isinstance(value, list | tuple) and (name == "te" or name in ARTIFACTS):
+        value = np.asarray(value, float if name == "te" else ARTIFACTS[name].dtype)
     artifact, grid = ARTIFACTS.get(name), arguments.get("grid")
     if artifact is None or not isinstance(value, np.ndarray):
         return value

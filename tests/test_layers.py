@@ -22,7 +22,7 @@ LAYERS = [
     {"ops.solvers"},
     {"phantom", "choice", "external"},
     {"scan", "run", "metrics", "view"},
-    {"methods", "analysis", "conform", "scaffold", "catalogue"},
+    {"methods", "analysis", "conform", "scaffold", "listing"},
     {"report"},
     {"study"},
     {"api", "cli_show"},

@@ -145,7 +145,7 @@ def _truth(of: Any) -> Truth:
     if isinstance(found, Truth):
         return found
     if isinstance(of, Scan):
-        raise QsmbenchError(f"scan {of.name} has no truth; it is known of simulations")
+        raise QsmbenchError(f"{of.name}: has no truth; it is known of simulations")
     raise QsmbenchError(f"truth is {type(of).__name__}; it must be the truth of a scan, such as scan.truth")
 
 

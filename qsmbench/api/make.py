@@ -10,7 +10,7 @@ import numpy as np
 
 from qsmbench.api.scan import Scan, Truth
 from qsmbench.api.values import plain
-from qsmbench.catalogue import LISTS
+from qsmbench.listing import LISTS
 from qsmbench.data import folders
 from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.phantom.load import load
@@ -58,7 +58,7 @@ def simulate(
             "seeds": [plain(seed)],
             "orientation": plain(orientation),
             "set": plain(keys),
-            "set_protocol": plain(dict(set_protocol or {})),
+            "set_protocol": plain({} if set_protocol is None else set_protocol),
         },
         Simulated,
         "simulate",

@@ -180,7 +180,7 @@ def reconstruct(
 
     steps = chains.steps(chain, lambda name: Use(name, given.get(name, {})), describe=describe)
     if chain.split(".")[0] == chains.TRUTH and scan.truth is None:
-        raise QsmbenchError(f"chain {chain!r} begins with truth; scan {scan.name} has none")
+        raise QsmbenchError(f"chain {chain!r} begins with truth; {scan.name} has none")
     run = _Run(scan, chains.over_orientations(steps), device)
     results = {s.chain: run.step(s) for s in steps}
     return run.result(steps[-1], results)

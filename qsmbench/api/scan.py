@@ -329,11 +329,13 @@ def _truth(given: Mapping[str, Any] | None, mask: np.ndarray, params: Params) ->
 def _grid(shape: tuple[int, ...], voxel_size: Any, affine: Any, b0_dir: Any) -> Grid:
     direction = None if b0_dir is None else _triple("b0_dir", b0_dir)
     if (voxel_size is None) == (affine is None):
-        raise QsmbenchError("a scan needs either voxel_size [mm] or affine (4 × 4)")
+        raise QsmbenchError("a scan needs one of voxel_size [mm] and affine (4 × 4), not both")
     if affine is not None:
         matrix = np.asarray(affine)
-        if matrix.shape != (4, 4) or matrix.dtype.kind not in "fiu" or not abs(np.linalg.det(matrix[:3, :3])) > 0:
-            raise QsmbenchError(f"affine has shape {matrix.shape}; it must be an invertible (4, 4) matrix of numbers")
+        if matrix.shape != (4, 4) or matrix.dtype.kind not in "fiu":
+            raise QsmbenchError(f"affine has shape {matrix.shape}; it must be a (4, 4) matrix of numbers")
+        if not np.isfinite(matrix).all() or np.linalg.det(matrix[:3, :3]) == 0:
+            raise QsmbenchError(f"affine is {matrix.tolist()}; it must be finite and have an inverse")
         return Grid.from_affine(shape, matrix, direction)
     size = _triple("voxel_size", [voxel_size] * 3 if np.ndim(voxel_size) == 0 else voxel_size)
     nx, ny, nz = shape
