@@ -14,9 +14,9 @@ from rich.console import Console
 from typer import Abort
 
 from qsmbench import supervise
-from qsmbench.listing import LISTS
 from qsmbench.cli_show import console, plain, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
+from qsmbench.listing import LISTS
 
 app = typer.Typer(
     no_args_is_help=True,

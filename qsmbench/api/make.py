@@ -10,9 +10,9 @@ import numpy as np
 
 from qsmbench.api.scan import Scan, Truth
 from qsmbench.api.values import plain
-from qsmbench.listing import LISTS
 from qsmbench.data import folders
 from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.listing import LISTS
 from qsmbench.phantom.load import load
 from qsmbench.phantom.properties import Properties
 from qsmbench.scan.simulate import Simulation
