@@ -27,7 +27,8 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.ops.arrays.array import to_device, to_numpy
 from qsmbench.ops.arrays.fft import irfftn, rfftn
 from qsmbench.run import registry
-from qsmbench.run.worker import gather, on_device
+from qsmbench.run.call import gather, on_device
+from qsmbench.run.worker import inputs_in
 from qsmbench.study.datasets import Simulated
 from qsmbench.study.simulate import simulated
 from qsmbench.threads import n_threads
@@ -106,7 +107,9 @@ def measure(name, folder, repeat, device):
     name, _, echoes = name.partition(":")
     method = registry.find(name)
     turned = sorted(f.name for f in inputs.glob("orientation-*"))
-    arguments, params = gather(method, dict.fromkeys(folders.present(inputs), inputs), inputs, turned)
+    there = dict.fromkeys(folders.present(inputs), str(inputs))
+    own, *further = (inputs_in(there, inputs, place) for place in ("", *turned))
+    arguments, params = gather(method, own, further), own.params
     if echoes:
         cut = [n for n in arguments if n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes)]
         arguments |= {n: arguments[n][..., : int(echoes)] for n in cut}

@@ -380,7 +380,7 @@ def list_(
 
     In a pipe or a file the tables are 80 columns wide; COLUMNS=200 widens them.
     """
-    from qsmbench.cli_list import listings
+    from qsmbench.listing import listings
 
     for i, listing in enumerate(listings(what, name, _settings(set_))):
         if i:

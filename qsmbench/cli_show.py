@@ -13,7 +13,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qsmbench.cli_list import Listing
+    from qsmbench.listing import Listing
 
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)

@@ -23,7 +23,7 @@ from pathlib import Path
 import yaml
 
 PACKAGE = Path(__file__).parent
-_ROOT = PACKAGE / "__init__.py"  # holds the version, which changes no number
+_ROOT = PACKAGE / "__init__.py"  # holds the version, which changes no number; what it loads by name, see _by_name
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,8 @@ def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
     distributions: set[str] = set()
     for name in _names(tree, file):
         modules, distribution = _locate(name, file)
+        if not file.is_relative_to(PACKAGE):
+            modules += _by_name(name)
         files |= set(modules)
         distributions |= {distribution} if distribution else set()
     return tuple(sorted(files - {file, _ROOT})), frozenset(distributions)
@@ -199,10 +201,36 @@ def _names(tree: ast.Module, file: Path) -> Iterator[str]:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+            yield from (
+                PACKAGE.name for alias in node.names if alias.name.startswith(f"{PACKAGE.name}.") and not alias.asname
+            )
         elif isinstance(node, ast.ImportFrom):
             module = _absolute(node, file)
-            yield module
+            if module not in (PACKAGE.name, f"{PACKAGE.name}.methods"):  # of these, the names alone; see _by_name
+                yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _by_name(name: str) -> tuple[Path, ...]:
+    """The files that a name reaches in a file of others, since the package loads them by name.
+
+    `qsmbench.methods.tv` is that method. `import qsmbench`, and what its `__init__` offers, reach every method: such a
+    file rests on all of the package.
+    """
+    top, *rest = name.split(".")
+    if top != PACKAGE.name:
+        return ()
+    if rest[:1] == ["methods"] and len(rest) > 1:
+        return tuple(sorted((PACKAGE / "methods").glob(f"*/{rest[1]}.py")))
+    module = bool(rest) and ((PACKAGE / rest[0]).is_dir() or (PACKAGE / f"{rest[0]}.py").is_file())
+    if (module and rest[0] not in ("api", "methods")) or rest == ["__version__"]:
+        return ()
+    return _all_of_it()
+
+
+@cache
+def _all_of_it() -> tuple[Path, ...]:
+    return tuple(sorted(f for f in PACKAGE.rglob("*.py") if f != _ROOT))
 
 
 def _only_for_types(node: ast.AST) -> bool:

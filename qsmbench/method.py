@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 
 
@@ -95,6 +98,13 @@ class Method:
     broken: str = ""
     """Why it cannot be loaded; empty if it can."""
 
+    def __post_init__(self) -> None:
+        # what inspect.signature, help and notebooks show of a function that another one wraps
+        vars(self).update(__wrapped__=self.function, __name__=self.name, __doc__=self.function.__doc__)
+
+    def __repr__(self) -> str:
+        return f"<method {self.name}({', '.join(self.consumes)}) → {', '.join(self.produces)}>"
+
     @property
     def consumes(self) -> tuple[str, ...]:
         """Names of the artifacts (and of `grid`, `te`, `b0`) that the method takes."""
@@ -133,7 +143,17 @@ class Method:
         return self.inner.source if self.inner else Path(inspect.getfile(self.function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
+        """Call the function on arrays.
+
+        A mask may be of any type: a voxel is in it where it is not 0. Arrays may be lists.
+
+        Raises:
+            QsmbenchError: an array does not fit the grid, or is complex.
+        """
+        arguments = dict(zip(self.consumes, args, strict=False)) | kwargs
+        given = {n: _fitting(self.name, n, value, arguments) for n, value in arguments.items()}
+        rest = args[len(self.consumes) :]  # the function says what is wrong with them
+        return self.function(*(given.pop(n) for n, _ in zip(self.consumes, args, strict=False)), *rest, **given)
 
 
 @dataclass(frozen=True)
@@ -155,6 +175,9 @@ class ExternalMethod(Method):
     description: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
+
+    def __post_init__(self) -> None:
+        vars(self).update(__doc__=self.description)
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -180,6 +203,30 @@ class ExternalMethod(Method):
     def source(self) -> Path:
         """The file that holds it."""
         return self.file or super().source
+
+
+def _fitting(method: str, name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
+    """An argument of a method as it takes it, seen to fit its grid and its echo times."""
+    if name == "grid" and not isinstance(value, Grid):
+        raise QsmbenchError(f"method {method}: grid is {type(value).__name__}; it must be a Grid, such as scan.grid")
+    if isinstance(value, list | tuple) and (name == "te" or name in ARTIFACTS):
+        value = np.asarray(value, float if name == "te" else ARTIFACTS[name].dtype)
+    artifact, grid = ARTIFACTS.get(name), arguments.get("grid")
+    if artifact is None or not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind not in "fbiu":
+        raise QsmbenchError(f"method {method}: {name} is of type {value.dtype}; it must be real numbers")
+    axes = 3 + artifact.echoes
+    if value.ndim != axes or (isinstance(grid, Grid) and value.shape[:3] != grid.shape):
+        there = f" {grid.shape}" if isinstance(grid, Grid) else ""
+        echoes = ", and one axis of echoes" if artifact.echoes else ""
+        raise QsmbenchError(
+            f"method {method}: {name} has shape {value.shape}; it must be that of the grid{there}{echoes}"
+        )
+    if artifact.echoes and "te" in arguments and np.size(arguments["te"]) != value.shape[3]:
+        count = np.size(arguments["te"])
+        raise QsmbenchError(f"method {method}: {name} has {value.shape[3]} echoes, but te has {count} echo times")
+    return value != 0 if artifact.is_mask and value.dtype != bool else value
 
 
 def _described(

@@ -8,6 +8,7 @@ import pandas as pd
 from qsmbench.data.score_table import COLUMNS, FACTORS
 from qsmbench.grid import Grid
 from qsmbench.view.picture import draw
+from qsmbench.view.volumes import save
 
 CHAINS = ["truth", "zero", "romeo.vsharp.tkd", "romeo.pdf.tv"]
 GROUP = "head_brain-3t"
@@ -68,5 +69,5 @@ def write_study(folder, table, pictures=True, config="study: quick\ndescription:
         mask = x**2 + y**2 + z**2 < 81
         for dataset, chain in table.loc[table["value"].notna(), ["dataset", "chain"]].drop_duplicates().values:
             path = folder / dataset / "pictures" / f"{chain}.webp"
-            draw(np.zeros(grid.shape), 0.01 * (x + y + z), mask, grid, "ppm", path, chain)
+            save(draw(np.zeros(grid.shape), 0.01 * (x + y + z), mask, grid, "ppm", chain), path)
     return folder

@@ -25,8 +25,8 @@ LAYERS = [
     {"methods", "analysis", "conform", "scaffold"},
     {"report"},
     {"study"},
-    {"cli_list"},
-    {"cli_show"},
+    {"listing"},
+    {"api", "cli_show"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

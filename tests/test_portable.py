@@ -11,7 +11,7 @@ from test_contract import inputs  # noqa: F401
 from qsmbench.errors import QsmbenchError
 from qsmbench.ops.arrays.array import compute, like, to_device, to_numpy, total
 from qsmbench.run import registry
-from qsmbench.run.worker import on_device
+from qsmbench.run.call import on_device
 
 PORTABLE = [n for n in registry.names() if registry.find(n).portable]
 

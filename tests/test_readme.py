@@ -24,10 +24,24 @@ def test_the_two_commands_are_targets_of_the_makefile():
     assert {"benchmark", "test"} <= set(targets)
 
 
+def method():
+    (text,) = (block for block in blocks("python") if "@method" in block)
+    return text
+
+
+def test_its_python_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (text,) = (block for block in blocks("python") if "import qsmbench as qb" in block)
+    assert len(text.splitlines()) <= 25
+    exec(compile(text, str(README), "exec"), {})
+    assert {"chi.png", "chi.nii.gz"} == {f.name for f in tmp_path.iterdir()}
+    assert "nrmse" in capsys.readouterr().out
+
+
 def test_its_method_is_one(tmp_path, small):
     from qsmbench.run import registry
 
-    (tmp_path / "mine.py").write_text(blocks("python")[0])
+    (tmp_path / "mine.py").write_text(method())
     mine = registry.find(str(tmp_path / "mine.py"))
     field = small["truth"]["local_field"]
     assert np.array_equal(mine(field, small["scan"]["mask"], small["params"].grid, strength=2.0), 2 * field)
@@ -37,7 +51,7 @@ def test_its_study_is_legal(tmp_path, monkeypatch):
     from qsmbench.study import config
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(blocks("python")[0])
+    (tmp_path / "mine.py").write_text(method())
     study = config.parse(yaml.safe_load(blocks("yaml")[0]), "README.md")
     assert len(study.datasets) == 2
 

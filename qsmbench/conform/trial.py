@@ -15,7 +15,7 @@ import numpy as np
 from qsmbench.conform.scene import Scene, Volumes
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.method import Method
-from qsmbench.run.worker import checked
+from qsmbench.run.call import checked
 
 
 class Failed(Exception):

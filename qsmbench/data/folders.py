@@ -85,10 +85,24 @@ def read_params(folder: Path) -> Params:
     return params
 
 
+def as_read_params(params: Params) -> Params:
+    """Return `params` as `read_params` finds them where `write` and `write_params` wrote them.
+
+    Echo times are rounded to ns, and NIfTI keeps affines in float32.
+    """
+    grid = params.grid
+    affine = grid.affine.astype(np.float32)
+    return Params(np.array(_rounded(params.te)), params.b0, Grid.from_affine(grid.shape, affine, grid.b0_dir))
+
+
+def _rounded(te: np.ndarray) -> list[float]:
+    return [round(float(t), 9) for t in te]
+
+
 def write_params(folder: Path, params: Params) -> None:
     """Write `params.json` (keys TE, B0, B0_dir, voxel_size)."""
     content = {
-        "TE": [round(float(t), 9) for t in params.te],
+        "TE": _rounded(params.te),
         "B0": params.b0,
         "B0_dir": list(params.grid.b0_dir),
         "voxel_size": list(params.grid.voxel_size),
@@ -142,6 +156,14 @@ def write(folder: Path, values: Mapping[str, np.ndarray], grid: Grid) -> None:
     for name, volume in values.items():
         artifact = ARTIFACTS[name]
         save_volume(folder / artifact.file, np.asarray(volume).astype(artifact.dtype, copy=False), grid.affine)
+
+
+def as_read(name: str, values: np.ndarray) -> np.ndarray:
+    """Return an artifact as a new array, of the type and order that `read` finds where `write` wrote it.
+
+    In memory the first axis runs fastest, as in NIfTI: this decides the order of sums, and so their last digit.
+    """
+    return np.array(values, ARTIFACTS[name].dtype, order="F")
 
 
 def present(folder: Path) -> list[str]:

@@ -99,6 +99,11 @@ class Step:
         return [first, *(name for name in rest if name in TRUE_ARTIFACTS)] if first else []
 
     @property
+    def provided(self) -> dict[str, str]:
+        """What provides each artifact after the step."""
+        return {**self.providers, **dict.fromkeys(self.method.produces, self.chain)}
+
+    @property
     def inputs(self) -> dict[str, str]:
         """For each artifact that the method takes and that is known, what provides it."""
         wanted = list(self.method.consumes)
@@ -165,9 +170,10 @@ class Places:
 
 
 Resolve = Callable[[str], Use]
+Describe = Callable[[str], Method]
 
 
-def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") -> list[Step]:
+def steps(chain: str, resolve: Resolve = Use, *, describe: Describe = registry.describe) -> list[Step]:
     """Return the steps of a chain, each checked to find what it consumes.
 
     A method that cannot be loaded is a step like any other (`Method.broken` says why); what follows it is not checked.
@@ -175,7 +181,7 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
     Args:
         chain: names joined by dots.
         resolve: the Use of a name (by default the method of that name with its default settings).
-        container: where third-party folders run; see `method.Container`.
+        describe: the method that a Use names.
 
     Raises:
         QsmbenchError: a method is unknown, does not know a setting, or lacks an artifact at its place in the chain.
@@ -191,13 +197,30 @@ def steps(chain: str, resolve: Resolve = Use, *, container: Container = "none") 
                 raise QsmbenchError(f"chain {chain!r}: truth can only be the first step")
             providers = {**dict.fromkeys(TRUE_ARTIFACTS, TRUTH_FOLDER), **providers}
         use = resolve(name)
-        method = registry.describe(use.method, container=container)
+        method = describe(use.method)
         found.append(Step(prefix, method, use, dict(providers)))
         if not any(step.method.broken for step in found):
             check_settings(name, method, use.settings)
             _check_inputs(chain, found[-1])
         providers |= dict.fromkeys(method.produces, prefix)
     return found
+
+
+def check_named(chain: str, names: Iterable[str], what: str) -> None:
+    """Refuse names that are no step of a chain.
+
+    Args:
+        chain: method names joined by dots.
+        names: that should be steps.
+        what: how the user gave them, with braces for the name; begins the error's message.
+
+    Raises:
+        QsmbenchError: with the first that is none.
+    """
+    there = chain.split(".")
+    for name in names:
+        if name not in there:
+            raise QsmbenchError(f"{what.format(name)}: chain {chain!r} has no such step; it has {', '.join(there)}")
 
 
 def _check_inputs(chain: str, step: Step) -> None:
@@ -223,7 +246,7 @@ def score_spec(step: Step, places: Places, dataset: str) -> ScoreSpec:
         places: where scan, truth and the products of steps lie.
         dataset: name of the scan.
     """
-    providers = {**step.providers, **dict.fromkeys(step.method.produces, step.chain)}
+    providers = step.provided
     field = providers.get("local_field")
     return ScoreSpec(
         dataset=dataset,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from pydantic import Field, field_validator
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import Container
 from qsmbench.phantom.load import load as load_phantom
-from qsmbench.run import chains
+from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Step, Use
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
@@ -102,7 +103,7 @@ class Study(Model):
 
     def steps(self, chain: str) -> list[Step]:
         """Return the steps of a chain; see `chains.steps`."""
-        return chains.steps(chain, self.resolve, container=self.container)
+        return chains.steps(chain, self.resolve, describe=partial(registry.describe, container=self.container))
 
     @property
     def limits(self) -> Limits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from qsmbench.data.folders import (
     read_params,
 )
 from qsmbench.errors import FailedError, QsmbenchError
-from qsmbench.run import chains, step
+from qsmbench.run import chains, registry, step
 from qsmbench.run.chains import Limits, Places, Use
 from qsmbench.run.specs import ScoreSpec, write_spec
 
@@ -57,14 +58,10 @@ def reconstruct(
         QsmbenchError: the chain does not fit, the scan is invalid, or a step gave nothing.
     """
     given, named = settings or {}, methods or {}
-    for option, names in (("--set {}.…", given), ("--method {}=…", named)):
-        idle = [name for name in names if name not in chain.split(".")]
-        if idle:
-            shown = option.format(idle[0])
-            raise QsmbenchError(f"{shown}: chain {chain!r} has no such step; it has {', '.join(chain.split('.'))}")
-    steps = chains.steps(
-        chain, lambda name: Use(named.get(name, name), given.get(name, {})), container=limits.container
-    )
+    chains.check_named(chain, given, "--set {}.…")
+    chains.check_named(chain, named, "--method {}=…")
+    describe = partial(registry.describe, container=limits.container)
+    steps = chains.steps(chain, lambda name: Use(named.get(name, name), given.get(name, {})), describe=describe)
     if chain.split(".")[0] == chains.TRUTH and truth is None:
         raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
     if truth is not None and not truth.is_dir():
@@ -144,7 +141,6 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from qsmbench.metrics import Reference, as_table, not_scored
     from qsmbench.study.scoring import Scan
 
     if not out.is_dir():
@@ -155,16 +151,35 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
     scan, tables = Scan(spec), []
     for artifact in spec.artifacts:
-        if reason := not_scored(artifact):
-            raise QsmbenchError(f"{out}: {artifact} is not scored: {reason}")
         given = scan.reconstruction(spec, artifact)
         if not made_here and "mask" not in present(out):
             given["support"] = given["support"] & (given["estimate"] != 0)
-        if not (truth / ARTIFACTS[artifact].file).is_file():
-            raise QsmbenchError(f"{truth / ARTIFACTS[artifact].file}: no such file; {artifact} is scored")
-        rows = Reference(**scan.reference(artifact)).rows(**given, supports=("study",))
-        tables.append(as_table(rows).assign(artifact=artifact))
+        tables.append(rows(scan.reference(artifact), given, str(out)))
     return pd.concat(tables, ignore_index=True)
+
+
+def rows(reference: dict[str, Any], reconstruction: dict[str, Any], where: str) -> pd.DataFrame:
+    """Score one map on the study mask alone.
+
+    Args:
+        reference: truth, labels, regions and study mask of its artifact, as keywords of `metrics.Reference`.
+        reconstruction: the map, its support and its field, as keywords of `metrics.Reference.rows`.
+        where: begins an error's message.
+
+    Returns:
+        rows of `metrics.score`, with a column `artifact`.
+
+    Raises:
+        QsmbenchError: the artifact is not scored, or the truth lacks it.
+    """
+    from qsmbench.metrics import Reference, as_table, not_scored
+
+    artifact = reference["artifact"]
+    if reason := not_scored(artifact):
+        raise QsmbenchError(f"{where}: {artifact} is not scored: {reason}")
+    if reference["truth"] is None:
+        raise QsmbenchError(f"{where}: {artifact} cannot be scored; the truth holds no {artifact}")
+    return as_table(Reference(**reference).rows(**reconstruction, supports=("study",))).assign(artifact=artifact)
 
 
 def _made_here(out: Path, truth: Path) -> ScoreSpec:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from qsmbench.data import folders
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.bids import write_megre, write_truth
+from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.scan.acquired_mask import acquired
 from qsmbench.scan.protocol import Protocol, load_protocol
@@ -27,32 +30,64 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
     orientation-<index> within either folder, or as BIDS datasets `out`/orientation-<index>.
     """
     folders.make_folder(out)
-    protocol = load_protocol(source.protocol, source.set_protocol)
-    phantom = load(source.phantom, source.set)
-    chosen = source if source.orientation is not None else source.model_copy(update={"orientation": "all"})
-    orientations = chosen.orientations(protocol)
+    what = described(source)
     _remove_old(out)
-    for i, orientation in enumerate(orientations):
-        simulation = simulate(phantom, protocol, orientation)
-        grid, isocentre, sigma = simulation.params.grid, simulation.geometry.isocentre, simulation.sigma
-        seed = source.seeds[0]
-        simulation.signal = received(simulation.signal, protocol, grid, isocentre, sigma, seed, orientation)
+    for i, simulation in enumerate(scans(what)):
         if bids:
-            several = len(orientations) > 1
-            _save_bids(simulation, source, protocol, out / f"orientation-{i}" if several else out)
+            several = len(what.orientations) > 1
+            _save_bids(simulation, source, what.protocol, out / f"orientation-{i}" if several else out)
             continue
-        choice, mask = protocol.mask, None
-        if choice.of != "truth" or choice.erode or choice.holes:
-            mask = acquired(choice, simulation.mask, np.abs(simulation.signal), grid)
-        save(
-            simulation,
-            phantom,
-            out / "scan" / folders.orientation_folder(i),
-            out / "truth" / folders.orientation_folder(i),
-            mask=mask,
-        )
+        scan, truth = (out / name / folders.orientation_folder(i) for name in ("scan", "truth"))
+        save(simulation, what.phantom, scan, truth, mask=scan_mask(simulation, what.protocol))
     if not bids:
         folders.write_json(out / "truth" / SOURCE_FILE, source.scans()[0])
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is scanned and how: a phantom, a protocol, indices of the protocol's orientations, the seed of the noise."""
+
+    phantom: Phantom
+    protocol: Protocol
+    orientations: list[int]
+    seed: int
+
+
+def described(source: Simulated) -> Described:
+    """Load what `source` names; all orientations of the protocol, unless it names one.
+
+    Raises:
+        QsmbenchError: no such phantom, protocol or key, or an invalid value.
+    """
+    protocol = load_protocol(source.protocol, source.set_protocol)
+    chosen = source if source.orientation is not None else source.model_copy(update={"orientation": "all"})
+    return Described(load(source.phantom, source.set), protocol, chosen.orientations(protocol), source.seeds[0])
+
+
+def scans(what: Described) -> Iterator[Simulation]:
+    """Simulate each orientation; the signal is what the receiver delivers, with noise.
+
+    Raises:
+        QsmbenchError: see `scan.simulate.simulate`.
+    """
+    for orientation in what.orientations:
+        simulation = simulate(what.phantom, what.protocol, orientation)
+        grid, isocentre, sigma = simulation.params.grid, simulation.geometry.isocentre, simulation.sigma
+        signal, seed = simulation.signal, what.seed
+        simulation.signal = received(signal, what.protocol, grid, isocentre, sigma, seed, orientation)
+        yield simulation
+
+
+def scan_mask(simulation: Simulation, protocol: Protocol) -> np.ndarray:
+    """Return the mask of a scan with noise, (nx, ny, nz) bool.
+
+    Raises:
+        QsmbenchError: nothing is left of it.
+    """
+    choice = protocol.mask
+    if choice.of == "truth" and not choice.erode and not choice.holes:
+        return simulation.mask  # without the magnitude of a large scan
+    return acquired(choice, simulation.mask, np.abs(simulation.signal), simulation.params.grid)
 
 
 def _remove_old(out: Path) -> None:

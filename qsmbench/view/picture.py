@@ -1,18 +1,24 @@
-"""One picture of a reconstruction: truth, reconstruction and error in three planes, on one fixed colour scale."""
+"""One picture of a reconstruction (truth, reconstruction and error) or of a scan, in three planes.
+
+The planes are those closest to axial, coronal and sagittal by the affine, in radiological convention, with the
+voxels' true proportions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from qsmbench.data.artifacts import ARTIFACTS, Artifact
+from qsmbench.data.artifacts import ARTIFACTS, Artifact, Span
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.ops.arrays.box import bounding_box
 from qsmbench.view.planes import CONVENTION, Plane, Voxel, default_centre, location, mask_box, orthogonal
-from qsmbench.view.volumes import Panel, Row, compose, save
+from qsmbench.view.volumes import Panel, Row, compose
 
 WIDTH, TALLEST, LETTERS = 1017, 360, 13
 """Pixels: of the picture, of the tallest plane, of a letter."""
@@ -29,17 +35,15 @@ def draw(
     mask: np.ndarray,
     grid: Grid,
     unit: str,
-    path: Path,
     title: str,
     *,
     artifact: str = "chi",
     support: np.ndarray | None = None,
     centre: Voxel | None = None,
-) -> None:
-    """Draw truth, reconstruction and error in three planes into an image file, of a volume with echoes the first echo.
+) -> Image.Image:
+    """Draw truth, reconstruction and error in three planes, of a volume with echoes the first echo.
 
-    The planes are those closest to axial, coronal and sagittal by the affine, in radiological convention, with the
-    voxels' true proportions. The colour scale depends on the artifact only, so that all pictures can be compared.
+    The colour scale depends on the artifact only, so that all pictures can be compared.
 
     Args:
         estimate: (nx, ny, nz) or (nx, ny, nz, n_echoes), in `unit`.
@@ -47,7 +51,6 @@ def draw(
         mask: (nx, ny, nz) bool; what lies outside is left dark.
         grid: of them all.
         unit: stands at the colour bars.
-        path: the picture; its ending says the format (such as `.webp`).
         title: stands above.
         artifact: what `estimate` is; one that `can_draw` knows.
         support: (nx, ny, nz) bool, voxels that were reconstructed (by default the mask); others are left dark. An
@@ -66,22 +69,80 @@ def draw(
     if row.is_mask:
         have = mask = mask | (estimate != 0)
     if not mask.any():
-        raise QsmbenchError(f"{path}: cannot draw a picture of an empty mask")
+        raise QsmbenchError(f"{title}: cannot draw a picture of an empty mask")
     span, far = row.scale.values, row.scale.error
-    point = location(default_centre(mask, grid) if centre is None else centre, grid)
-    planes = orthogonal(point, mask_box(mask, grid, rim=2))
+    planes = _planes(mask_box(mask, grid, rim=2), mask, grid, centre)
     shown = _shown(estimate, have, row, planes, grid)
-    rows = [("reconstruction", shown, span, "grey")]
+    rows = [_Row("reconstruction", shown, span, unit)]
     if truth is not None:
         true = _shown(_first_echo(truth), mask, row, planes, grid)
         error = [s - t for s, t in zip(shown, true, strict=True)]
-        rows = [("truth", true, span, "grey"), *rows, ("error", error, (-far, far), "error")]
+        rows = [_Row("truth", true, span, unit), *rows, _Row("error", error, (-far, far), unit, "error")]
+    return _sheet(rows, planes, title)
+
+
+def draw_scan(
+    phase: np.ndarray | None,
+    magnitude: np.ndarray | None,
+    mask: np.ndarray,
+    grid: Grid,
+    title: str,
+    *,
+    echo: int = 0,
+    centre: Voxel | None = None,
+) -> Image.Image:
+    """Draw the magnitude and the phase of one echo, and the outline of the mask on the magnitude, in three planes.
+
+    Args:
+        phase: (nx, ny, nz, n_echoes), rad; None is left out.
+        magnitude: (nx, ny, nz, n_echoes), a.u., from 0 to the value that one in a thousand voxels exceeds; None is
+            left out.
+        mask: (nx, ny, nz) bool.
+        grid: of them all.
+        title: stands above.
+        echo: index of the echo.
+        centre: voxel through which the planes go; by default `default_centre` of the mask.
+    """
+    planes = _planes(mask_box(np.ones_like(mask), grid), mask, grid, centre)
+    rows = []
+    if magnitude is not None:
+        image = magnitude[..., echo]
+        top = float(np.percentile(image, 99.9)) or 1.0
+        outlines = [plane.cut(mask, grid) for plane in planes]
+        rows.append(_Row("magnitude", [p.cut(image, grid) for p in planes], (0.0, top), "a.u.", outlines=outlines))
+    if phase is not None:
+        rows.append(_Row("phase", [p.cut(phase[..., echo], grid) for p in planes], (-np.pi, np.pi), "rad"))
+    return _sheet(rows, planes, title)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a picture: its name, an image for each plane, the ends of their colours, their unit, outlined shapes."""
+
+    label: str
+    images: Sequence[np.ndarray]
+    span: Span
+    unit: str
+    colours: str = "grey"
+    outlines: Sequence[np.ndarray | None] = (None, None, None)
+
+
+def _planes(box: Any, mask: np.ndarray, grid: Grid, centre: Voxel | None) -> tuple[Plane, ...]:
+    """Return the planes through a voxel, by default the middle of the mask, that show a box."""
+    return tuple(orthogonal(location(default_centre(mask, grid) if centre is None else centre, grid), box))
+
+
+def _sheet(rows: Sequence[_Row], planes: Sequence[Plane], title: str) -> Image.Image:
+    """Compose rows of images to a picture."""
     drawn: list[Row] = []
-    for label, images, ends, colours in rows:
-        titles = ("", "", "") if drawn else [p.name for p in planes]
-        panels = (Panel(p, i, ends, t, colours) for p, i, t in zip(planes, images, titles, strict=True))
-        drawn.append(Row(tuple(panels), label, unit))
-    save(compose(drawn, WIDTH, tallest=TALLEST, letters=LETTERS, title=title, footer=CONVENTION), path)
+    for row in rows:
+        titles = ["" if drawn else plane.name for plane in planes]
+        panels = (
+            Panel(plane, image, row.span, name, row.colours, outline=outline)
+            for plane, image, name, outline in zip(planes, row.images, titles, row.outlines, strict=True)
+        )
+        drawn.append(Row(tuple(panels), row.label, row.unit))
+    return compose(drawn, WIDTH, tallest=TALLEST, letters=LETTERS, title=title, footer=CONVENTION)
 
 
 def _first_echo(volume: np.ndarray) -> np.ndarray:

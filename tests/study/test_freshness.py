@@ -91,6 +91,7 @@ TABLE = [
     (package("ops", "kernels", "sphere.py"), steps("romeo.fit.vsharp")),
     (package("choice", "choose.py"), steps("truth.l2+lcurve")),
     (package("run", "worker.py"), STEPS),
+    (package("run", "call.py"), STEPS),
     (package("data", "volumes.py"), {SIMULATE, NOISE, COMMON, PICTURES, *STEPS, *SCORES, "report"}),
     (package("metrics", "nrmse.py"), {*SCORES, COMMON, "report"}),
     (package("metrics", "_values.py"), {*SCORES, COMMON, "report"}),
@@ -117,6 +118,10 @@ TABLE = [
     (package("conform", "checks.py"), set()),
     (package("errors.py"), set()),
     (package("__init__.py"), set()),
+    (package("methods", "__init__.py"), set()),
+    (package("api", "__init__.py"), set()),
+    (package("api", "result.py"), set()),
+    (package("listing.py"), set()),
 ]
 
 
@@ -210,6 +215,39 @@ def test_what_is_installed_counts_by_its_version(folder):
     assert not any("site-packages" in str(f) for f in code.files)
     mine = code_of([folder / "mine.py"])
     assert {f.name for f in mine.files} >= {"mine.py", "helper.py", "inner.py", "deep.py", "__init__.py"}
+
+
+TV, TKD = (PACKAGE / "methods" / "inversion" / f"{name}.py" for name in ("tv", "tkd"))
+
+
+@pytest.mark.parametrize(
+    ("line", "methods"),
+    [
+        ("import qsmbench as qb", {TV, TKD}),
+        ("import qsmbench", {TV, TKD}),
+        ("import qsmbench.method", {TV, TKD}),
+        ("from qsmbench import methods", {TV, TKD}),
+        ("from qsmbench import reconstruct, __version__", {TV, TKD}),
+        ("from qsmbench.api import reconstruct", {TV, TKD}),
+        ("from qsmbench.methods import tv", {TV}),
+        ("from qsmbench.methods.inversion.tv import tv", {TV}),
+        ("from qsmbench import grid", set()),
+        ("from qsmbench import __version__", set()),
+        ("from qsmbench.method import method", set()),
+        ("import qsmbench.method as m", set()),
+    ],
+)
+def test_what_others_reach_by_name_counts(tmp_path, line, methods):
+    """A method of a user's that calls one of ours through `import qsmbench` rests on that one, too."""
+    (tmp_path / "mine.py").write_text(f"{line}\n")
+    assert {TV, TKD} & set(code_of([tmp_path / "mine.py"]).files) == methods
+
+
+def test_no_result_rests_on_what_python_is_offered():
+    """Results rest on what computes them; the package loads what it offers to Python by name."""
+    jobs = (PACKAGE / "study" / "jobs").glob("*.py")
+    for file in (PACKAGE / "run" / "worker.py", PACKAGE / "methods" / "inversion" / "tv.py", *jobs):
+        assert not [f for f in dependencies.sources(file) if f.is_relative_to(PACKAGE / "api")], file
 
 
 def test_nothing_is_imported_to_find_out(folder):

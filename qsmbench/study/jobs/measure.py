@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from qsmbench.data import folders
 from qsmbench.data.bids import read_megre
 from qsmbench.data.masks import mask_from_magnitude
@@ -40,11 +42,41 @@ def convert(
     Args:
         bids: folder of the BIDS dataset.
         out: folder to write.
+        subject, session, mask, b0_dir, phase_sign: see `measured`.
+
+    Returns:
+        the notes.
+    """
+    volumes, params, notes = measured(
+        bids, subject=subject, session=session, mask=mask, b0_dir=b0_dir, phase_sign=phase_sign
+    )
+    folders.write(out, volumes, params.grid)
+    folders.write_params(out, params)
+    folders.write_json(out / "notes.json", {"notes": notes})
+    return notes
+
+
+def measured(
+    bids: Path,
+    *,
+    subject: str | None = None,
+    session: str | None = None,
+    mask: Path | None = None,
+    b0_dir: Triple | None = None,
+    phase_sign: int = 1,
+) -> tuple[dict[str, np.ndarray], folders.Params, list[str]]:
+    """Read a measured scan.
+
+    Args:
+        bids: folder of the BIDS dataset.
         subject, session, b0_dir, phase_sign: see `data.bids.read_megre`.
         mask: NIfTI file; by default the mask is made from the magnitude.
 
     Returns:
-        the notes.
+        phase, magnitude and mask by name, the parameters, and notes on what was rescaled or assumed.
+
+    Raises:
+        QsmbenchError: see `data.bids.read_megre`; or the mask lies on another grid, or is empty.
     """
     phase, magnitude, params, notes = read_megre(
         bids, subject=subject, session=session, b0_dir=b0_dir, phase_sign=phase_sign
@@ -54,7 +86,4 @@ def convert(
     else:
         voxels = mask_from_magnitude(magnitude)
         notes.append("mask made from the magnitude: threshold, largest connected part, holes filled")
-    folders.write(out, {"phase": phase, "magnitude": magnitude, "mask": voxels}, params.grid)
-    folders.write_params(out, params)
-    folders.write_json(out / "notes.json", {"notes": notes})
-    return notes
+    return {"phase": phase, "magnitude": magnitude, "mask": voxels}, params, notes

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qsmbench.data import folders
-from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, write_provenance
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, write_provenance
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.run.specs import SimulationSpec
@@ -27,6 +29,34 @@ def run(spec: SimulationSpec, out: Path) -> None:
         save(simulation, phantom, scan, truth)
         receiver = {"sigma": simulation.sigma, "isocentre": list(simulation.geometry.isocentre)}
         folders.write_json(scan / folders.RECEIVER_FILE, receiver)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a truth rests on.
+
+    Attributes:
+        regions: index, name and group of the labels.
+        values: from which the properties of the regions follow.
+        scenario: its scenario, case, question and so on; empty if it has none.
+    """
+
+    regions: list[tuple[int, str, str]]
+    values: list[SourcedValue]
+    scenario: dict[str, Any]
+
+    @classmethod
+    def of(cls, simulation: Simulation, phantom: Phantom) -> Basis:
+        """Return what the truth of a simulation of `phantom` rests on."""
+        scenario = {"scenario": phantom.name, **phantom.case.summary()} if phantom.case else {}
+        return cls(simulation.regions, phantom.provenance(simulation.params.b0), scenario)
+
+
+def write_basis(truth: Path, basis: Basis) -> None:
+    """Write what a truth rests on into its folder."""
+    folders.write_regions(truth / folders.REGIONS_FILE, basis.regions)
+    write_provenance(truth / PROVENANCE_FILE, basis.values)
+    folders.write_json(truth / SCENARIO_FILE, basis.scenario)
 
 
 def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, mask: np.ndarray | None = None) -> None:
@@ -51,7 +81,4 @@ def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, m
     for name, part in (("phase", np.angle), ("magnitude", np.abs)):  # in turn, to save memory
         folders.write(scan, {name: part(simulation.signal)}, grid)
     folders.write_params(scan, simulation.params)
-    folders.write_regions(truth / folders.REGIONS_FILE, simulation.regions)
-    write_provenance(truth / PROVENANCE_FILE, phantom.provenance(simulation.params.b0))
-    scenario = {"scenario": phantom.name, **phantom.case.summary()} if phantom.case else {}
-    folders.write_json(truth / SCENARIO_FILE, scenario)
+    write_basis(truth, Basis.of(simulation, phantom))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, suggest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -336,7 +336,7 @@ def listings(what: str, name: str | None, overrides: Mapping[str, Any]) -> list[
         return listing(name, overrides)
     if what not in LISTS:
         choices = [*LISTS, *(f"{w} {needed}" for w, (needed, _) in OF_ONE.items())]
-        raise QsmbenchError(f"cannot list {what!r}; choose from {', '.join(choices)}")
+        raise QsmbenchError(f"cannot list {what!r}; {suggest(what, choices)}")
     if name is not None:
         raise QsmbenchError(f"list {what}: takes no name, but {name!r} was given")
     _refuse_overrides(overrides, what)

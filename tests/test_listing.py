@@ -6,10 +6,9 @@ import textwrap
 import pytest
 from rich.cells import cell_len
 
-from qsmbench import cli_list
-from qsmbench.cli_list import listings, unit_in
 from qsmbench.cli_show import print_listing
 from qsmbench.errors import QsmbenchError
+from qsmbench.listing import LISTS, listings, unit_in
 from qsmbench.phantom.load import load
 from qsmbench.phantom.load import names as phantom_names
 from qsmbench.run import registry
@@ -165,18 +164,18 @@ def test_every_key_of_a_protocol_is_listed_with_its_meaning(protocol):
     assert not [name for name, *_, meaning in found.values() if not meaning]
 
 
-@pytest.mark.parametrize("what", [*cli_list.LISTS, "settings chi_separation", "regions head", "keys head"])
+@pytest.mark.parametrize("what", [*LISTS, "settings chi_separation", "regions head", "keys head"])
 @pytest.mark.parametrize("width", [80, 200])
 def test_tables_fit_and_nothing_is_cut(monkeypatch, capfd, what, width):
     monkeypatch.setenv("COLUMNS", str(width))
     what, _, name = what.partition(" ")
-    for listing in listings(what, name or None, {}):
-        print_listing(listing)
+    for table in listings(what, name or None, {}):
+        print_listing(table)
         out = capfd.readouterr().out
         assert max(map(cell_len, out.splitlines())) <= width
-        assert "…" not in out or any("…" in text for row in listing.rows for text in row)
+        assert "…" not in out or any("…" in text for row in table.rows for text in row)
         letters = sorted(c for c in out if not c.isspace())
-        wanted = sorted(c for text in (listing.title, *listing.columns, *sum(listing.rows, ())) for c in text)
+        wanted = sorted(c for text in (table.title, *table.columns, *sum(table.rows, ())) for c in text)
         assert letters == [c for c in wanted if not c.isspace()]
 
 

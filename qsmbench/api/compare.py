@@ -1,0 +1,182 @@
+"""Maps against the truth: scores and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from qsmbench.api.result import Result
+from qsmbench.api.scan import Scan, Truth
+from qsmbench.api.values import known, volume
+from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.folders import Params
+from qsmbench.errors import QsmbenchError
+from qsmbench.study.reconstruct import rows
+from qsmbench.view.picture import draw, draw_scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def score(estimate: Any, truth: Truth | Scan, *, artifact: str | None = None, mask: Any = None) -> pd.DataFrame:
+    """Score a map, on the mask of the truth; the same numbers as `qsmbench score`.
+
+    Args:
+        estimate: what `reconstruct` returned, or (nx, ny, nz) array of your own, in the unit of `artifact`.
+        truth: of a scan, or a scan that has one.
+        artifact: what to score; by default all products of the chain's last step, and of an array chi.
+        mask: (nx, ny, nz), not 0 where an array was reconstructed; by default where it is not 0.
+
+    Returns:
+        a row for each metric and region, as `metrics.score` returns them, with a column `artifact`.
+
+    Raises:
+        QsmbenchError: the map is not on the grid of the truth, is not scored, or the truth lacks it.
+
+    Example:
+        table = qb.score(chi, scan.truth).set_index("metric")
+    """
+    import pandas as pd
+
+    true = _truth(truth)
+    if isinstance(estimate, Result):
+        if mask is not None:
+            raise QsmbenchError("mask is given, but the result of a chain has its own")
+        chosen = estimate.scored if artifact is None else (artifact,)
+        return pd.concat(
+            [_scored(_compared(estimate, true, a), true, estimate.chain) for a in chosen], ignore_index=True
+        )
+    artifact = known(artifact or "chi")
+    return _scored(_compared(estimate, true, artifact, mask), true, "estimate")
+
+
+def show(
+    what: Any,
+    truth: Truth | Scan | None = None,
+    *,
+    artifact: str | None = None,
+    echo: int = 0,
+    centre: tuple[int, int, int] | None = None,
+) -> Image.Image:
+    """Draw three planes, as the pictures of a study.
+
+    Args:
+        what: what `reconstruct` returned, a scan (its magnitude and phase), a truth, or with `truth` an array.
+        truth: to compare with: the picture then has the truth and the error, too.
+        artifact: what to draw of a result or a truth; by default the result's map, and of all else chi.
+        echo: index of the echo, of a scan.
+        centre: voxel through which the planes go; by default one near the middle of the mask.
+
+    Returns:
+        a picture that notebooks display; `.save("picture.png")` writes it.
+
+    Raises:
+        QsmbenchError: there is nothing to draw, an artifact has no colour scale, or a map is not on the truth's grid.
+
+    Example:
+        qb.show(chi, scan.truth).save("chi.png")
+    """
+    if isinstance(what, Scan) and truth is None and artifact is None:
+        if not -len(what.te) <= echo < len(what.te):
+            raise QsmbenchError(f"echo is {echo}; choose from 0…{len(what.te) - 1}")
+        te = f"TE {1000 * what.te[echo]:.3g} ms"
+        title = f"{what.name} · {te}"
+        return draw_scan(
+            what.phase, what.magnitude, what.mask, what.grid, title, echo=echo, centre=_voxel(centre, what)
+        )
+    if isinstance(what, Scan):
+        what = _truth(what)
+    true = None if truth is None else _truth(truth)
+    if isinstance(what, Truth):
+        name, drawn, title = known(artifact or "chi"), _map_of(what, artifact or "chi"), "truth"
+        shown = _Map(drawn, what.mask, what.mask, None, what.params, name)
+        title = f"true {name}"
+    elif isinstance(what, Result):
+        name = known(artifact or what.artifact)
+        shown = _compared(what, true, name)
+        title = f"{what.chain} · {what.scan}"
+    elif true is not None:
+        name = known(artifact or "chi")
+        shown, title = _compared(what, true, name), name
+    else:
+        raise QsmbenchError(f"cannot draw {type(what).__name__} alone; give a result, a scan, or an array and a truth")
+    return draw(
+        shown.estimate,
+        None if true is None else true.get(name),
+        shown.study_mask,
+        shown.params.grid,
+        ARTIFACTS[name].unit,
+        title,
+        artifact=name,
+        support=shown.support,
+        centre=_voxel(centre, shown),
+    )
+
+
+@dataclass(frozen=True)
+class _Map:
+    """A map, where it was reconstructed and where it is judged, and the field that it was made from, if any."""
+
+    estimate: np.ndarray
+    support: np.ndarray
+    study_mask: np.ndarray
+    field: np.ndarray | None
+    params: Params
+    artifact: str
+
+
+def _scored(shown: _Map, truth: Truth, where: str) -> pd.DataFrame:
+    """The scores of a map; `where` begins an error's message."""
+    found = {**truth.of(shown.artifact), "study_mask": shown.study_mask, "grid": shown.params.grid}
+    given = {"estimate": shown.estimate, "support": shown.support, "field": shown.field}
+    return rows({**found, "artifact": shown.artifact}, given, where)
+
+
+def _compared(estimate: Any, truth: Truth | None, artifact: str, mask: Any = None) -> _Map:
+    """A map as it is scored and drawn: on the voxels that it reconstructed, judged on those of the truth."""
+    if isinstance(estimate, Result):
+        values, support, field = _map_of(estimate, artifact), estimate.mask, estimate.field
+        params = estimate.params
+        if truth is not None and truth.grid.shape != values.shape[:3]:
+            raise QsmbenchError(f"{artifact} has shape {values.shape}; the truth has {truth.grid.shape}")
+        study_mask = support if truth is None else truth.mask
+        return _Map(values, support & study_mask, study_mask, field, params, artifact)
+    assert truth is not None
+    values = volume(artifact, estimate, truth.grid.shape)
+    support = values != 0 if mask is None else volume("mask", mask, truth.grid.shape)
+    if values.ndim == 4:
+        support = support[..., 0] if support.ndim == 4 else support
+    return _Map(values, support & truth.mask, truth.mask, None, truth.params, artifact)
+
+
+def _map_of(maps: Result | Truth, artifact: str) -> np.ndarray:
+    try:
+        return maps[known(artifact)]
+    except KeyError as e:
+        raise QsmbenchError(str(e.args[0])) from e
+
+
+def _truth(of: Any) -> Truth:
+    """The truth that is meant by a truth or a scan."""
+    found = of.truth if isinstance(of, Scan) else of
+    if isinstance(found, Truth):
+        return found
+    if isinstance(of, Scan):
+        raise QsmbenchError(f"{of.name}: has no truth; it is known of simulations")
+    raise QsmbenchError(f"truth is {type(of).__name__}; it must be the truth of a scan, such as scan.truth")
+
+
+def _voxel(centre: Any, on: Any) -> tuple[int, int, int] | None:
+    if centre is None:
+        return None
+    shape = on.params.grid.shape
+    try:
+        x, y, z = (int(c) for c in centre)
+    except (TypeError, ValueError) as e:
+        raise QsmbenchError(f"centre is {centre!r}; it must be three indices of a voxel") from e
+    if not all(0 <= c < n for c, n in zip((x, y, z), shape, strict=True)):
+        raise QsmbenchError(f"centre is {(x, y, z)}; the grid has {shape} voxels")
+    return x, y, z

@@ -1,0 +1,370 @@
+"""Scans and their truth, as arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmbench.api.values import volume
+from qsmbench.data import folders
+from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
+from qsmbench.data.bids import is_bids
+from qsmbench.data.folders import Params
+from qsmbench.data.masks import mask_from_magnitude
+from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, read_provenance
+from qsmbench.errors import QsmbenchError
+from qsmbench.grid import Grid
+from qsmbench.study.jobs.measure import measured
+from qsmbench.study.jobs.simulate import Basis, write_basis
+from qsmbench.study.tuned import SOURCE_FILE
+
+
+class Truth(Mapping[str, np.ndarray]):
+    """What is true of a scan: arrays by the name of their artifact, such as `truth["chi"]`.
+
+    Attributes:
+        mask: (nx, ny, nz) bool, voxels that a reconstruction is judged on.
+        regions: index, name and group of the labels; empty if there are none.
+        grid: of all arrays.
+        params: echo times, B0 and grid.
+        basis: what the truth rests on; None where that is not known.
+        source: the phantom, protocol and seed that it was made from.
+    """
+
+    def __init__(
+        self,
+        volumes: Mapping[str, np.ndarray],
+        params: Params,
+        basis: Basis | None = None,
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._volumes, self.params, self.basis, self.source = dict(volumes), params, basis, dict(source or {})
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._volumes:
+            raise KeyError(f"the truth holds no {name!r}; choose from {', '.join(self._volumes)}")
+        return self._volumes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._volumes)
+
+    def __len__(self) -> int:
+        return len(self._volumes)
+
+    def __repr__(self) -> str:
+        return f"<truth of {_size(self.grid)}: {', '.join(self)}>"
+
+    @property
+    def grid(self) -> Grid:
+        """Shape, voxel size and affine of all arrays."""
+        return self.params.grid
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(nx, ny, nz) bool, voxels that a reconstruction is judged on."""
+        return self["mask"]
+
+    @property
+    def regions(self) -> list[tuple[int, str, str]]:
+        """Index, name and group of the labels; empty if there are none."""
+        return self.basis.regions if self.basis else []
+
+    def of(self, artifact: str) -> dict[str, Any]:
+        """Return the truth of an artifact, labels and regions as keywords of `metrics.score`."""
+        return {
+            "truth": self.get(artifact),
+            "labels": self.get("labels"),
+            "regions": [r for r in self.regions if r[0] != 0],
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the truth as `qsmbench simulate` does: a NIfTI file for each array, and what it rests on.
+
+        Raises:
+            QsmbenchError: the folder cannot be written to.
+        """
+        out = Path(folder)
+        folders.write(out, self, self.grid)
+        folders.write_params(out, self.params)
+        if self.basis:
+            write_basis(out, self.basis)
+        if self.source:
+            folders.write_json(out / SOURCE_FILE, self.source)
+
+
+class Scan:
+    """A multi-echo gradient-echo scan, as arrays.
+
+    Args:
+        phase: (nx, ny, nz, n_echoes) rad, growing with the field; units of scanners are recognised by their range.
+            With one echo, the last axis may be left out.
+        magnitude: (nx, ny, nz, n_echoes) a.u. Either may be left out: a chain that needs it says so.
+        te: (n_echoes,) echo times, s.
+        b0: field strength, T.
+        voxel_size: mm, one number or three; or else `affine`.
+        affine: (4, 4) voxel index → mm, as of a NIfTI file.
+        b0_dir: unit vector of B0 in voxel axes; by default that of `affine` for a field along the world's z, or z.
+        mask: (nx, ny, nz), not 0 in voxels to reconstruct; by default made from the magnitude.
+        truth: (nx, ny, nz) arrays by artifact, such as `{"chi": chi}`, where it is known.
+        name: stands above pictures.
+
+    Attributes:
+        phase, magnitude: (nx, ny, nz, n_echoes) float32, or None.
+        mask: (nx, ny, nz) bool.
+        te: (n_echoes,) s.
+        b0: T.
+        grid: shape, voxel size, direction of B0 and affine.
+        truth: `Truth`, or None.
+        orientations: further scans of the same head, turned.
+        notes: what was rescaled or assumed.
+
+    Raises:
+        QsmbenchError: an array does not fit the others, or a value is none of a scan.
+
+    Example:
+        scan = qb.Scan(phase, magnitude, te=[0.004, 0.008, 0.012], b0=3, voxel_size=(1, 1, 2), mask=mask)
+    """
+
+    def __init__(
+        self,
+        phase: Any = None,
+        magnitude: Any = None,
+        *,
+        te: Any,
+        b0: float,
+        voxel_size: Any = None,
+        affine: Any = None,
+        b0_dir: Any = None,
+        mask: Any = None,
+        truth: Mapping[str, Any] | None = None,
+        name: str = "scan",
+    ) -> None:
+        measured = {n: v for n, v in (("phase", phase), ("magnitude", magnitude)) if v is not None}
+        if not measured:
+            raise QsmbenchError("a scan has neither phase nor magnitude; give at least one of them")
+        times = _times(te)
+        first, given = next(iter(measured.items()))
+        shape = volume(first, given).shape[:3]
+        params = folders.as_read_params(Params(times, _number("b0", b0), _grid(shape, voxel_size, affine, b0_dir)))
+        volumes = {n: volume(n, v, shape, len(params.te)) for n, v in measured.items()}
+        notes = []
+        if mask is not None:
+            volumes["mask"] = volume("mask", mask, shape)
+        elif magnitude is not None:
+            volumes["mask"] = folders.as_read("mask", mask_from_magnitude(volumes["magnitude"]))
+            notes.append("mask made from the magnitude: threshold, largest connected part, holes filled")
+        else:
+            raise QsmbenchError("a scan without magnitude needs a mask; give mask=")
+        self._set(volumes, params, _truth(truth, volumes["mask"], params), (), notes, name)
+
+    @classmethod
+    def of(
+        cls,
+        volumes: Mapping[str, np.ndarray],
+        params: Params,
+        *,
+        truth: Truth | None = None,
+        orientations: Sequence[Scan] = (),
+        notes: Sequence[str] = (),
+        name: str = "scan",
+    ) -> Scan:
+        """Return a scan of volumes that are known to fit."""
+        scan = cls.__new__(cls)
+        scan._set({n: folders.as_read(n, v) for n, v in volumes.items()}, params, truth, orientations, notes, name)
+        return scan
+
+    def _set(
+        self,
+        volumes: dict[str, np.ndarray],
+        params: Params,
+        truth: Truth | None,
+        orientations: Sequence[Scan],
+        notes: Sequence[str],
+        name: str,
+    ) -> None:
+        self.volumes, self.params, self.truth = volumes, params, truth
+        self.orientations, self.notes, self.name = tuple(orientations), list(notes), name
+
+    def __repr__(self) -> str:
+        te = ", ".join(f"{1000 * t:.3g}" for t in self.te)
+        what = ", ".join([*self.volumes, *(["truth"] if self.truth else [])])
+        return f"<scan {self.name}: {_size(self.grid)}, {self.b0:g} T, TE {te} ms; {what}>"
+
+    @property
+    def phase(self) -> np.ndarray | None:
+        """(nx, ny, nz, n_echoes) rad, wrapped, growing with the field."""
+        return self.volumes.get("phase")
+
+    @property
+    def magnitude(self) -> np.ndarray | None:
+        """(nx, ny, nz, n_echoes) a.u."""
+        return self.volumes.get("magnitude")
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(nx, ny, nz) bool, voxels to reconstruct."""
+        return self.volumes["mask"]
+
+    @property
+    def te(self) -> np.ndarray:
+        """(n_echoes,) echo times, s."""
+        return self.params.te
+
+    @property
+    def b0(self) -> float:
+        """Field strength, T."""
+        return self.params.b0
+
+    @property
+    def grid(self) -> Grid:
+        """Shape, voxel size, direction of B0 and affine."""
+        return self.params.grid
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write what `qsmbench simulate` writes: `folder`/scan, and `folder`/truth if it is known.
+
+        Raises:
+            QsmbenchError: the folder cannot be written to.
+        """
+        for i, scan in enumerate((self, *self.orientations)):
+            place = folders.orientation_folder(i)
+            folders.write(Path(folder) / "scan" / place, scan.volumes, scan.grid)
+            folders.write_params(Path(folder) / "scan" / place, scan.params)
+            if scan.truth is not None:
+                scan.truth.save(Path(folder) / "truth" / place)
+
+
+def load_scan(
+    folder: str | os.PathLike[str],
+    *,
+    truth: str | os.PathLike[str] | None = None,
+    subject: str | None = None,
+    session: str | None = None,
+    mask: str | os.PathLike[str] | None = None,
+    b0_dir: Any = None,
+    phase_sign: int = 1,
+) -> Scan:
+    """Read a scan.
+
+    Args:
+        folder: what `qsmbench simulate` or `Scan.save` wrote, a folder of artifacts such as its `scan`, or the root of
+            a BIDS dataset with MEGRE images.
+        truth: folder of the truth; by default `folder`/truth, if there is one.
+        subject: of a BIDS dataset, label without `sub-`; by default the first.
+        session: of a BIDS dataset, label without `ses-`; by default the first, if there are any.
+        mask: of a BIDS dataset, NIfTI file; by default made from the magnitude.
+        b0_dir: of a BIDS dataset, unit vector of B0 in voxel axes; by default the affine's.
+        phase_sign: of a BIDS dataset, −1 if the phase falls with the field.
+
+    Raises:
+        QsmbenchError: no such folder, or something in it is missing, damaged or on another grid.
+
+    Example:
+        scan = qb.load_scan("ds/", subject="01", mask="brain.nii.gz")
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise QsmbenchError(f"{place}: no such folder; a scan is a folder of artifacts or a BIDS dataset")
+    if is_bids(place):
+        direction = None if b0_dir is None else _triple("b0_dir", b0_dir)
+        file = None if mask is None else Path(mask)
+        volumes, params, notes = measured(
+            place, subject=subject, session=session, mask=file, b0_dir=direction, phase_sign=phase_sign
+        )
+        return Scan.of(volumes, folders.as_read_params(params), notes=notes, name=place.name)
+    options = {"subject": subject, "session": session, "mask": mask, "b0_dir": b0_dir}
+    for option, value in {**options, "phase_sign": None if phase_sign == 1 else phase_sign}.items():
+        if value is not None:
+            raise QsmbenchError(f"{place}: is no BIDS dataset; {option} is for these")
+    true = Path(truth) if truth is not None else place / "truth"
+    if truth is not None and not true.is_dir():
+        raise QsmbenchError(f"{true}: no such folder; name the truth of a simulation, such as scan/truth")
+    inner = place / "scan" if (place / "scan" / folders.PARAMS_FILE).is_file() else place
+    own, *further = (
+        _read_scan(inner / turned, true / turned if true.is_dir() else None, place.name)
+        for turned in ("", *folders.further_orientations(inner))
+    )
+    own.orientations = tuple(further)
+    return own
+
+
+def _read_scan(folder: Path, truth: Path | None, name: str) -> Scan:
+    params = folders.read_params(folder)
+    volumes = {n: folders.read_of(folder, n, params) for n in folders.present(folder) if n in SCAN_ARTIFACTS}
+    if "mask" not in volumes:
+        raise QsmbenchError(f"{folder / ARTIFACTS['mask'].file}: no such file")
+    return Scan.of(volumes, params, truth=None if truth is None else _read_truth(truth, params), name=name)
+
+
+def _read_truth(folder: Path, params: Params) -> Truth:
+    volumes = {n: folders.read_of(folder, n, params) for n in folders.present(folder)}
+    if "mask" not in volumes:
+        raise QsmbenchError(f"{folder / ARTIFACTS['mask'].file}: no such file")
+    basis = None
+    if (folder / folders.REGIONS_FILE).is_file():
+        values = read_provenance(folder / PROVENANCE_FILE) if (folder / PROVENANCE_FILE).is_file() else []
+        scenario = folders.read_json(folder / SCENARIO_FILE) if (folder / SCENARIO_FILE).is_file() else {}
+        basis = Basis(folders.read_regions(folder / folders.REGIONS_FILE), values, scenario)
+    source = folders.read_json(folder / SOURCE_FILE) if (folder / SOURCE_FILE).is_file() else None
+    return Truth(volumes, params, basis, source)
+
+
+def _truth(given: Mapping[str, Any] | None, mask: np.ndarray, params: Params) -> Truth | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise QsmbenchError("truth must be arrays by name, such as {'chi': chi}")
+    for name in given:
+        if name not in ARTIFACTS or ARTIFACTS[name].truth == "never":
+            legal = ", ".join(n for n, a in ARTIFACTS.items() if a.truth != "never")
+            raise QsmbenchError(f"truth: no {name!r} is known of a scan; choose from {legal}")
+    arrays = {name: volume(name, values, params.grid.shape) for name, values in given.items()}
+    return Truth({"mask": mask, **arrays}, params)
+
+
+def _grid(shape: tuple[int, ...], voxel_size: Any, affine: Any, b0_dir: Any) -> Grid:
+    direction = None if b0_dir is None else _triple("b0_dir", b0_dir)
+    if (voxel_size is None) == (affine is None):
+        raise QsmbenchError("a scan needs one of voxel_size [mm] and affine (4 × 4), not both")
+    if affine is not None:
+        matrix = np.asarray(affine)
+        if matrix.shape != (4, 4) or matrix.dtype.kind not in "fiu":
+            raise QsmbenchError(f"affine has shape {matrix.shape}; it must be a (4, 4) matrix of numbers")
+        if not np.isfinite(matrix).all() or np.linalg.det(matrix[:3, :3]) == 0:
+            raise QsmbenchError(f"affine is {matrix.tolist()}; it must be finite and have an inverse")
+        return Grid.from_affine(shape, matrix, direction)
+    size = _triple("voxel_size", [voxel_size] * 3 if np.ndim(voxel_size) == 0 else voxel_size)
+    nx, ny, nz = shape
+    return Grid((nx, ny, nz), size, direction or (0.0, 0.0, 1.0))
+
+
+def _triple(name: str, value: Any) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(v) for v in value)
+    except (TypeError, ValueError) as e:
+        raise QsmbenchError(f"{name} is {value!r}; it must be three numbers") from e
+    return x, y, z
+
+
+def _times(te: Any) -> np.ndarray:
+    try:
+        return np.atleast_1d(np.asarray(te, float))
+    except (TypeError, ValueError) as e:
+        raise QsmbenchError(f"te is {te!r}; it must be a list of echo times in seconds") from e
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as e:
+        raise QsmbenchError(f"{name} is {value!r}; it must be a number") from e
+
+
+def _size(grid: Grid) -> str:
+    """The size of a grid in words."""
+    mm = " × ".join(f"{d:.3g}" for d in grid.voxel_size)
+    return f"{' × '.join(map(str, grid.shape))} voxels of {mm} mm"
