@@ -14,7 +14,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.veins import Growth, Trunk, Veins
-from qsmbench.phantom.painting.distance import distances
+from qsmbench.phantom.painting.bounds import inside
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.veins.growth import Branch, Stage, grow, side
 from qsmbench.threads import limit_numba
@@ -141,7 +141,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
     def within(shape: g.Shape):
         program = compiler.compile(shape)
         code, parameters = np.array(program.code, np.int64), np.array(program.parameters)
-        return lambda points: distances(points, code, parameters, terrain.data) < 0
+        return lambda points: inside(points, code, parameters, terrain.data)
 
     box = compiler.compile(growth.through).bounds
     if not np.isfinite(box).all():
