@@ -176,5 +176,7 @@ def inside(points, code, parameters, data):
         if low > 0:
             continue
         for i in range(start, stop):
-            found[i] = high < 0 or distance(points[i, 0], points[i, 1], points[i, 2], code, parameters, data, room[0]) < 0
+            found[i] = (
+                high < 0 or distance(points[i, 0], points[i, 1], points[i, 2], code, parameters, data, room[0]) < 0
+            )
     return found

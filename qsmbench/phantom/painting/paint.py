@@ -14,6 +14,9 @@ from qsmbench.phantom.warp import to_template
 BRICK = 4
 """Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
 
+OUTSIDE, SURFACE, INSIDE = range(3)
+"""Where all of a box of voxels lies; what is not known lies on the surface."""
+
 
 @compiled(inline="never")
 def _mark(f, label, weight, labels, i, j, k):
@@ -97,8 +100,8 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
 
 
 @compiled(inline="never")
-def _bounds(first, stop, affine, warp, to_warp, slopes, code, parameters, data, work):
-    # of the signed distance in the box of voxels from `first` up to `stop`
+def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, parameters, data, work):
+    # where the box of voxels from `first` up to `stop` lies: none of it outside, or all of it in the deepest shell
     a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
     y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
@@ -111,7 +114,10 @@ def _bounds(first, stop, affine, warp, to_warp, slopes, code, parameters, data, 
     mx = hx + slopes[0, 0] * hx + slopes[0, 1] * hy + slopes[0, 2] * hz + SAFETY
     my = hy + slopes[1, 0] * hx + slopes[1, 1] * hy + slopes[1, 2] * hz + SAFETY
     mz = hz + slopes[2, 0] * hx + slopes[2, 1] * hy + slopes[2, 2] * hz + SAFETY
-    return bounds(x, y, z, mx, my, mz, code, parameters, data, work[0], work[1])
+    low, high = bounds(x, y, z, mx, my, mz, code, parameters, data, work[0], work[1])
+    if low + depths[0] > step / 2 + SAFETY:
+        return OUTSIDE
+    return INSIDE if high + depths[-1] < -step / 2 - SAFETY else SURFACE
 
 
 @compiled(inline="never")
@@ -182,14 +188,14 @@ def paint(
             if brick > half:
                 continue
             inside = brick < -deepest - half
-            full = False
+            where = SURFACE
             if not inside:
-                low, high = _bounds(
-                    (i0, j0, k0), (i1, j1, k1), affine, warp, to_warp, slopes, code, parameters, data, room
+                first, end = (i0, j0, k0), (i1, j1, k1)
+                where = _where(
+                    first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room
                 )  # fmt: skip
-                if low > step / 2 - depths[0] + SAFETY:
+                if where == OUTSIDE:
                     continue
-                full = high < -deepest - step / 2 - SAFETY
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
@@ -197,21 +203,27 @@ def paint(
                             for s in range(solid, depths.size):
                                 blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
-                        if parts > 1 and not full:
+                        here = where
+                        if here == SURFACE and parts > 1:
                             centre = _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work)
                             if centre > near:
                                 continue
-                        if full:
-                            share[:] = parts
-                        else:
+                            first, end = (i, j, k), (i + 1, j + 1, k + 1)
+                            here = _where(
+                                first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room
+                            )  # fmt: skip
+                        if here == OUTSIDE:
+                            continue
+                        share[:] = parts
+                        if here == SURFACE:
                             _shares(
                                 i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
                             )  # fmt: skip
-                        first = 0
+                        outer = 0
                         for s in range(depths.size):
                             if amounts[s] * share[s] >= parts:
-                                first = s
-                        for s in range(first, depths.size):
+                                outer = s
+                        for s in range(outer, depths.size):
                             if share[s] > 0:
                                 f = amounts[s] * share[s] / parts
                                 blend(f, values[s], names[s], stack, weight, labels, i, j, k)

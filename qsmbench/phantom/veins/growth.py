@@ -202,7 +202,7 @@ def _scatter(stage: Stage, random: np.random.Generator) -> _Free:
 
 
 def _ways(stage: Stage, free: _Free, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
-    """Return the cost of the way to each free node, (n,) mm, and what lies before it, (n,): sources, then free nodes."""
+    """Return the cost [mm] of the way to each free node and what is before it, both (n,): sources, then free nodes."""
     m, n, lean = len(sources), len(free), np.asarray(stage.lean, float)
     limit_numba()
     first, second = _neighbours(stage, free)
@@ -217,7 +217,8 @@ def _ways(stage: Stage, free: _Free, sources: np.ndarray, radii: np.ndarray, ran
     # sources may share a place: which of them a node drains into is decided here
     way, before, _ = dijkstra(landing, indices=np.arange(m), min_only=True, return_predecessors=True)
     way, before = way[m:], before[m:]
-    spread(way, before, *steps(free.xyz, first, second, inner if stage.wander else inner[:0], lean), stage.reach[1], m)
+    begins, stops, paid = steps(free.xyz, first, second, inner if stage.wander else inner[:0], lean)
+    spread(way, before, begins, stops, paid, float(stage.reach[1]), m)
     return way, before
 
 
@@ -267,7 +268,7 @@ def _smooth(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: in
 
 @compiled()
 def _add_up(amount, parent):
-    """Add the amount of each node, (n,), to that of its parent, (n,), the last first; in place. Below 0 is no parent."""
+    """Add the amount of each node, (n,), to that of its parent, (n,), the last first, in place; below 0: no parent."""
     for i in range(len(amount) - 1, -1, -1):
         if parent[i] >= 0:
             amount[parent[i]] += amount[i]
