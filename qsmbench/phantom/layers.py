@@ -295,7 +295,8 @@ class ShapePhantom(Phantom):
             return points
         joint = np.concatenate(points)
         joint = np.column_stack([self.warp.world(joint[:, :3]), joint[:, 3]])
-        return np.split(joint, np.cumsum([len(p) for p in points])[:-1])
+        stops = np.cumsum([len(p) for p in points]).tolist()
+        return [joint[stop - len(p) : stop] for p, stop in zip(points, stops, strict=True)]
 
     def _mask(self, grid: Grid) -> np.ndarray:
         """Return where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""

@@ -68,6 +68,14 @@ class Warp:
         slopes = [np.abs(np.diff(self.displacement, axis=a)).sum(0).max() / self.spacing for a in (1, 2, 3)]
         return 1.0 + float(max(slopes))
 
+    @property
+    def slopes(self) -> np.ndarray:
+        """(3, 3) float64, largest change of each component of the displacement [mm] over a mm along each axis."""
+        if not self.displacement.size:
+            return np.zeros((3, 3))
+        steps = (np.diff(self.displacement.astype(float), axis=a) for a in (1, 2, 3))
+        return np.stack([np.abs(s).max((1, 2, 3), initial=0) / self.spacing for s in steps], axis=1)
+
     def template(self, points: np.ndarray) -> np.ndarray:
         """Return the template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
         points = np.asarray(points, float)

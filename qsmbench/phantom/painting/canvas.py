@@ -135,6 +135,7 @@ class Canvas:
             warp.displacement,
             warp.to_index,
             warp.stretch,
+            warp.slopes,
             start,
             stop,
             fine,

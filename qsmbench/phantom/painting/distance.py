@@ -8,7 +8,6 @@ complexity needs neither temporary volumes nor a compilation of its own.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from qsmbench.compiled import compiled
 from qsmbench.phantom.lookup import trilinear
@@ -142,20 +141,3 @@ def distance(x, y, z, code, parameters, data, stack):
             for m in range(3, 3 + 4 * int(p[1]), 4):
                 stack[top] += p[0] * np.sin(p[m] * u + p[m + 1] * y + p[m + 2] * z + p[m + 3])
     return stack[0]
-
-
-@compiled(parallel=True)
-def distances(points, code, parameters, data):
-    """Return the signed distances [mm] of many points from a shape, (n,) float64.
-
-    Args:
-        points: (n, 3) float64, world mm.
-        code: (n, 2) int64, as for `distance`; so are the others.
-        parameters: (m,) float64.
-        data: (k,) float32.
-    """
-    found = np.empty(points.shape[0])
-    for i in prange(points.shape[0]):
-        work = np.empty(code.shape[0] + 1)
-        found[i] = distance(points[i, 0], points[i, 1], points[i, 2], code, parameters, data, work)
-    return found

@@ -6,12 +6,16 @@ import numpy as np
 from numba import prange
 
 from qsmbench.compiled import compiled
+from qsmbench.phantom.painting.bounds import SAFETY, bounds
 from qsmbench.phantom.painting.distance import distance
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.phantom.warp import to_template
 
 BRICK = 4
 """Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
+
+OUTSIDE, SURFACE, INSIDE = range(3)
+"""Where all of a box of voxels lies; what is not known lies on the surface."""
 
 
 @compiled(inline="never")
@@ -96,6 +100,27 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
 
 
 @compiled(inline="never")
+def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, parameters, data, work):
+    # where the box of voxels from `first` up to `stop` lies: none of it outside, or all of it in the deepest shell
+    a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
+    x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
+    y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
+    z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
+    x, y, z = to_template(x, y, z, warp, to_warp)
+    i, j, k = (stop[0] - first[0]) / 2, (stop[1] - first[1]) / 2, (stop[2] - first[2]) / 2
+    hx = abs(affine[0, 0]) * i + abs(affine[0, 1]) * j + abs(affine[0, 2]) * k
+    hy = abs(affine[1, 0]) * i + abs(affine[1, 1]) * j + abs(affine[1, 2]) * k
+    hz = abs(affine[2, 0]) * i + abs(affine[2, 1]) * j + abs(affine[2, 2]) * k
+    mx = hx + slopes[0, 0] * hx + slopes[0, 1] * hy + slopes[0, 2] * hz + SAFETY
+    my = hy + slopes[1, 0] * hx + slopes[1, 1] * hy + slopes[1, 2] * hz + SAFETY
+    mz = hz + slopes[2, 0] * hx + slopes[2, 1] * hy + slopes[2, 2] * hz + SAFETY
+    low, high = bounds(x, y, z, mx, my, mz, code, parameters, data, work[0], work[1])
+    if low + depths[0] > step / 2 + SAFETY:
+        return OUTSIDE
+    return INSIDE if high + depths[-1] < -step / 2 - SAFETY else SURFACE
+
+
+@compiled(inline="never")
 def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
     share[:] = 0.0
@@ -110,7 +135,7 @@ def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters
 
 @compiled(parallel=True)
 def paint(
-    code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
+    code, parameters, data, affine, warp, to_warp, stretch, slopes, start, stop, fine, step, slack,
     depths, amounts, values, names, stack, weight, labels,
 ):  # fmt: skip
     """Paint one shape, and the shells inside it, over the maps; in place.
@@ -125,6 +150,7 @@ def paint(
         warp: (3, nx, ny, nz) float32 mm, what leads from world to template; empty for none (see `warp.py`).
         to_warp: (3, 4) float64, world mm → index into `warp`.
         stretch: how much longer a distance in the template may be than in the world.
+        slopes: (3, 3) float64, largest change of the displacement's components over a mm along each axis.
         start: (3,) int64, first voxel of the shape's box.
         stop: (3,) int64, one past its last voxel.
         fine: (3,) int64, parts into which a voxel on the surface is cut along each axis.
@@ -150,8 +176,8 @@ def paint(
             solid = s
     near = (stretch * size + step) / 2 + slack
     for column in prange(n_x * n_y):
-        work = np.empty(code.shape[0] + 1)
-        share = np.empty(depths.size)
+        room = np.empty((2, code.shape[0] + 1))
+        work, share = room[0], np.empty(depths.size)
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         for layer in range(n_z):
@@ -162,6 +188,14 @@ def paint(
             if brick > half:
                 continue
             inside = brick < -deepest - half
+            where = SURFACE
+            if not inside:
+                first, end = (i0, j0, k0), (i1, j1, k1)
+                where = _where(
+                    first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room
+                )  # fmt: skip
+                if where == OUTSIDE:
+                    continue
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
@@ -169,18 +203,27 @@ def paint(
                             for s in range(solid, depths.size):
                                 blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
-                        if parts > 1:
+                        here = where
+                        if here == SURFACE and parts > 1:
                             centre = _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work)
                             if centre > near:
                                 continue
-                        _shares(
-                            i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
-                        )  # fmt: skip
-                        first = 0
+                            first, end = (i, j, k), (i + 1, j + 1, k + 1)
+                            here = _where(
+                                first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room
+                            )  # fmt: skip
+                        if here == OUTSIDE:
+                            continue
+                        share[:] = parts
+                        if here == SURFACE:
+                            _shares(
+                                i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
+                            )  # fmt: skip
+                        outer = 0
                         for s in range(depths.size):
                             if amounts[s] * share[s] >= parts:
-                                first = s
-                        for s in range(first, depths.size):
+                                outer = s
+                        for s in range(outer, depths.size):
                             if share[s] > 0:
                                 f = amounts[s] * share[s] / parts
                                 blend(f, values[s], names[s], stack, weight, labels, i, j, k)
@@ -188,7 +231,7 @@ def paint(
 
 @compiled(parallel=True)
 def affect(
-    code, parameters, data, affine, warp, to_warp, stretch, start, stop, fine, step, slack,
+    code, parameters, data, affine, warp, to_warp, stretch, slopes, start, stop, fine, step, slack,
     ramp, factors, amounts, relaxivity, label, stack, weight, labels,
 ):  # fmt: skip
     """Change what is in a shape, in place; arguments that `paint` has, too, are as there.

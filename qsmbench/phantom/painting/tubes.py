@@ -49,8 +49,9 @@ def paint_tubes(
     size = np.array(grid.voxel_size)
     fine = np.clip(np.ceil(size / FINEST_PART - 1e-6), 1, MOST_PARTS).astype(np.int64)
     step = float(np.prod(size / fine) ** (1 / 3))
-    segments = np.concatenate([np.hstack([t[:-1], t[1:]]) for t in tubes])
-    owner = np.repeat(np.arange(len(tubes)), [len(t) - 1 for t in tubes])
+    points, owner = np.concatenate(tubes), np.repeat(np.arange(len(tubes)), [len(t) for t in tubes])
+    joined = owner[1:] == owner[:-1]
+    segments, owner = np.hstack([points[:-1], points[1:]])[joined], owner[1:][joined]
     segments[:, 3], segments[:, 7] = tube_radius(segments[:, 3], step), tube_radius(segments[:, 7], step)
     bricks, starts, lists = _sort_into_bricks(grid, segments, step)
     _paint(

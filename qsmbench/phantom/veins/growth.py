@@ -16,7 +16,10 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
+from qsmbench.compiled import compiled
 from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.veins.ways import JITTER, costs, nearest, pairs, spread, steps
+from qsmbench.threads import limit_numba
 
 NEAR = 1.75
 """Nodes closer than this, as a share of their spacing, are joined: some twenty, enough for ways in any direction."""
@@ -149,50 +152,84 @@ def _trunk_nodes(trunks: list[Branch]) -> _Nodes:
 def _stage(stage: Stage, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
     """Return new nodes (n, 3), each after its parent, and their parents (n,): sources, then the new nodes."""
     free = _scatter(stage, random)
-    graph = _graph(stage, free, sources, radii, random)
+    way, before = _ways(stage, free, sources, radii, random)
     m = len(sources)
-    way, before, _ = dijkstra(graph, indices=np.arange(m), min_only=True, return_predecessors=True)
-    xyz = np.concatenate([sources, free])
-    used = np.zeros(len(xyz), bool)
-    at = m + _ends(stage, free, way[m:], random)
+    used = np.zeros(len(free), bool)
+    at = _ends(stage, free.xyz, way, random)
     while len(at):
         used[at] = True
-        at = np.unique(before[at])
-        at = at[(at >= m) & ~used[at]]
+        at = np.unique(before[at]) - m
+        at = at[(at >= 0) & ~used[at]]
     order = np.flatnonzero(used)
     order = order[np.argsort(way[order], kind="stable")]
     new = np.concatenate([np.arange(m), np.zeros(len(free), int)])
-    new[order] = m + np.arange(len(order))
+    new[m + order] = m + np.arange(len(order))
     parent = new[before[order]]
-    return _smooth(sources, xyz[order], parent, stage.smooth), parent
+    return _smooth(sources, free.xyz[order], parent, stage.smooth), parent
 
 
-def _scatter(stage: Stage, random: np.random.Generator) -> np.ndarray:
-    """Return nodes in the tissue, (n, 3) mm: a lattice with every node moved at random within its cell."""
+@dataclass(frozen=True)
+class _Free:
+    """Nodes that are free to become veins, on a lattice from which each is moved at random within its cell.
+
+    Attributes:
+        xyz: (n, 3) mm.
+        cells: (n, 3) int32, where they lie on the lattice, ascending.
+        number: (nx, ny, nz) int32, index of each cell's node; −1 for none.
+        low: (3,) mm, the lattice's first place.
+    """
+
+    xyz: np.ndarray
+    cells: np.ndarray
+    number: np.ndarray
+    low: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+
+def _scatter(stage: Stage, random: np.random.Generator) -> _Free:
+    """Return nodes in the tissue."""
     axes = [np.arange(a, b, stage.spacing) for a, b in stage.box.T]
     lattice = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    lattice = lattice + random.uniform(-0.45, 0.45, lattice.shape) * stage.spacing
-    nodes = lattice[stage.through(lattice)]
-    if len(nodes) < LANDINGS:
-        raise QsmbenchError(f"{stage.name}: {len(nodes)} nodes fit where it may run; it needs {LANDINGS} or more")
-    return nodes
+    lattice = lattice + random.uniform(-JITTER, JITTER, lattice.shape) * stage.spacing
+    inside = stage.through(lattice)
+    xyz = lattice[inside]
+    if len(xyz) < LANDINGS:
+        raise QsmbenchError(f"{stage.name}: {len(xyz)} nodes fit where it may run; it needs {LANDINGS} or more")
+    number = np.where(inside, np.cumsum(inside) - 1, -1).reshape([len(a) for a in axes]).astype(np.int32)
+    return _Free(xyz, np.argwhere(number >= 0).astype(np.int32), number, stage.box[0])
 
 
-def _graph(stage: Stage, free: np.ndarray, sources: np.ndarray, radii: np.ndarray, random) -> csr_matrix:
-    """Return the costs of steps against the flow between sources, then free nodes."""
-    m, tree = len(sources), cKDTree(free)
-    pairs = tree.query_pairs(NEAR * stage.spacing, output_type="ndarray").T
-    inner = pairs[:, (free[pairs[0], 0] > 0) == (free[pairs[1], 0] > 0)] + m  # veins do not cross the midline
-    gap, near = tree.query(sources, k=LANDINGS)
-    kept = gap < (radii + BRIDGE * stage.spacing)[:, None]
-    kept &= (np.abs(sources[:, :1]) < MIDLINE) | ((sources[:, :1] > 0) == (free[near, 0] > 0))
-    outer = np.stack([np.nonzero(kept)[0], near[kept] + m])
-    start, stop = np.concatenate([inner, inner[::-1], outer], axis=1)
-    xyz = np.concatenate([sources, free])
-    step = xyz[start] - xyz[stop]
-    length = np.linalg.norm(step, axis=1)
-    cost = length * (1 + stage.wander * random.random(len(length))) - step @ stage.lean
-    return csr_matrix((np.maximum(cost, 1e-3), (start, stop)), shape=(len(xyz),) * 2)
+def _ways(stage: Stage, free: _Free, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
+    """Return the cost [mm] of the way to each free node and what is before it, both (n,): sources, then free nodes."""
+    m, n, lean = len(sources), len(free), np.asarray(stage.lean, float)
+    limit_numba()
+    first, second = _neighbours(stage, free)
+    reach = radii + BRIDGE * stage.spacing
+    near = nearest(free.number, free.low, stage.spacing, free.xyz, sources, reach, LANDINGS)
+    kept = near >= 0
+    kept &= (np.abs(sources[:, :1]) < MIDLINE) | ((sources[:, :1] > 0) == (free.xyz[near, 0] > 0))
+    start, stop = np.nonzero(kept)[0], near[kept]
+    more = stage.wander * random.random(2 * len(first) + len(start))  # drawn in any case: what follows stays the same
+    inner, outer = np.split(more, [2 * len(first)])
+    landing = csr_matrix((costs(sources, start, free.xyz, stop, outer, lean), (start, stop + m)), shape=(m + n,) * 2)
+    # sources may share a place: which of them a node drains into is decided here
+    way, before, _ = dijkstra(landing, indices=np.arange(m), min_only=True, return_predecessors=True)
+    way, before = way[m:], before[m:]
+    begins, stops, paid = steps(free.xyz, first, second, inner if stage.wander else inner[:0], lean)
+    spread(way, before, begins, stops, paid, float(stage.reach[1]), m)
+    return way, before
+
+
+def _neighbours(stage: Stage, free: _Free) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of free nodes that are joined, both (pairs,) int32."""
+    if not stage.wander:
+        return pairs(free.number, free.cells, free.xyz, stage.spacing, NEAR)
+    # in the order of the k-d tree, in which the random costs have always been drawn
+    first, second = cKDTree(free.xyz).query_pairs(NEAR * stage.spacing, output_type="ndarray").T.astype(np.int32)
+    beside = (free.xyz[first, 0] > 0) == (free.xyz[second, 0] > 0)  # veins do not cross the midline
+    return first[beside], second[beside]
 
 
 def _ends(stage: Stage, free: np.ndarray, way: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -200,8 +237,11 @@ def _ends(stage: Stage, free: np.ndarray, way: np.ndarray, random: np.random.Gen
     legal = (way >= stage.reach[0]) & (way <= stage.reach[1])
     legal[legal] = stage.ends(free[legal])
     chosen = random.permutation(np.flatnonzero(legal))
+    if not len(chosen):
+        return chosen
     cubes = np.floor(free[chosen] / stage.apart).astype(int)
-    _, first = np.unique(cubes, axis=0, return_index=True)
+    cubes -= cubes.min(0)
+    _, first = np.unique(np.ravel_multi_index(tuple(cubes.T), tuple(cubes.max(0) + 1)), return_index=True)
     return chosen[first]
 
 
@@ -215,9 +255,7 @@ def _smooth(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: in
     below = parent[inner] - m
     carried = np.ones(n)
     carried[below] = 0
-    for i in range(n - 1, -1, -1):
-        if parent[i] >= m:
-            carried[parent[i] - m] += carried[i]
+    _add_up(carried, parent - m)
     total = np.bincount(below, carried[inner], n)
     moves = total > 0
     for _ in range(rounds):
@@ -228,39 +266,67 @@ def _smooth(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: in
     return xyz
 
 
+@compiled()
+def _add_up(amount, parent):
+    """Add the amount of each node, (n,), to that of its parent, (n,), the last first, in place; below 0: no parent."""
+    for i in range(len(amount) - 1, -1, -1):
+        if parent[i] >= 0:
+            amount[parent[i]] += amount[i]
+
+
+@compiled()
+def _number_branches(owner, first, trunks, parent, kind, children):
+    """Number the branches that the nodes from `first` on belong to, after the trunks, into `owner`, (n,)."""
+    count = trunks
+    for i in range(first, len(owner)):
+        p = parent[i]
+        if p >= first and children[p] == 1 and kind[p] == kind[i]:
+            owner[i] = owner[p]
+        else:
+            owner[i] = count
+            count += 1
+
+
 def _branches(nodes: _Nodes, trunks: list[Branch], kinds: list[str]) -> list[Branch]:
     """Return the tree as branches between junctions, with radii by Murray's law."""
-    first = sum(len(b.points) for b in trunks)
-    parent, n = nodes.parent.tolist(), len(nodes.parent)
+    first, n = sum(len(b.points) for b in trunks), len(nodes.parent)
     children = np.bincount(nodes.parent[first:], minlength=n)
     ends = np.where(children > 0, 0, nodes.radius**3)
-    cubes = np.concatenate([np.zeros(first), ends[first:]]).tolist()
-    for i in range(n - 1, -1, -1):
-        if parent[i] >= 0:
-            cubes[parent[i]] += cubes[i]
+    cubes = np.concatenate([np.zeros(first), ends[first:]])
+    _add_up(cubes, nodes.parent)
     wide = np.maximum(nodes.radius[:first], np.cbrt(cubes[:first]))
     edges = np.cumsum([len(b.points) for b in trunks])[:-1]
     radii = np.split(wide, edges)
-    branches: list[Branch] = []
-    members: list[list[int]] = []
-    owner = nodes.kind[:first].tolist() + [0] * (n - first)
-    for i in range(first, n):
-        p = parent[i]
-        if p >= first and children[p] == 1 and nodes.kind[p] == nodes.kind[i]:
-            owner[i] = owner[p]
-            members[owner[i] - len(trunks)].append(i)
-        else:
-            owner[i] = len(trunks) + len(members)
-            members.append([p, i])
-    for path in members:
-        points = np.empty((len(path), 4))
-        points[:, :3] = nodes.xyz[path]
-        points[:, 3] = cubes[path[1]] ** (1 / 3)
-        name = kinds[int(nodes.kind[path[1]])]
-        branches.append(Branch(name, side(points[1:]), points, owner[path[0]], False))
     return [
         *(replace(b, points=np.c_[b.points[:, :3], r]) for b, r in zip(trunks, radii, strict=True)),
-        *branches,
+        *_grown(nodes, first, len(trunks), children, cubes, kinds),
+    ]
+
+
+def _grown(
+    nodes: _Nodes, first: int, trunks: int, children: np.ndarray, cubes: np.ndarray, kinds: list[str]
+) -> list[Branch]:
+    """Return the branches of the nodes from `first` on, each with its parent's node before its own."""
+    owner = nodes.kind.copy()
+    _number_branches(owner, first, trunks, nodes.parent, nodes.kind, children)
+    order = first + np.argsort(owner[first:], kind="stable")
+    if not len(order):
+        return []
+    starts = np.flatnonzero(np.diff(owner[order], prepend=-1))  # of the branches, in `order`
+    heads = order[starts]
+    points = np.empty((len(order) + len(heads), 4))
+    points[:, :3] = nodes.xyz[np.insert(order, starts, nodes.parent[heads])]
+    begins = starts + np.arange(len(heads))
+    lengths = np.diff(begins, append=len(points))
+    points[:, 3] = np.repeat([c ** (1 / 3) for c in cubes[heads].tolist()], lengths)
+    x = nodes.xyz[order, 0]
+    middle = np.maximum.reduceat(np.abs(x), starts) < MIDLINE
+    sides = np.where(middle, "middle", np.where(np.add.reduceat(x, starts) < 0, "left", "right")).tolist()
+    names = [kinds[k] for k in nodes.kind[heads].tolist()]
+    parents = owner[nodes.parent[heads]].tolist()
+    return [
+        Branch(name, side, points[a : a + n], parent, False)
+        for name, side, a, n, parent in zip(names, sides, begins.tolist(), lengths.tolist(), parents, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.veins import Growth, Trunk, Veins
-from qsmbench.phantom.painting.distance import distances
+from qsmbench.phantom.painting.bounds import inside
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.veins.growth import Branch, Stage, grow, side
 from qsmbench.threads import limit_numba
@@ -61,9 +61,24 @@ def tree(
         known = terrain()
         trunks = _trunks(path, veins, known)
         stages = [_stage(path, growth, veins, known) for growth in veins.growths]
-        return pickle.dumps(grow(trunks, stages, seed))  # joblib itself takes seconds to read as many small arrays
+        return _packed(grow(trunks, stages, seed))
 
-    return pickle.loads(keep(grown, veins.model_dump_json(), seed, *made_from))
+    return _unpacked(keep(grown, veins.model_dump_json(), seed, *made_from))
+
+
+def _packed(branches: list[Branch]) -> bytes:
+    """Return a tree as bytes, all points in one array: tens of thousands of small ones take a second."""
+    rest = [(b.name, b.side, len(b.points), b.parent, b.trunk) for b in branches]
+    return pickle.dumps((np.concatenate([b.points for b in branches]), rest))
+
+
+def _unpacked(packed: bytes) -> list[Branch]:
+    points, rest = pickle.loads(packed)
+    stops = np.cumsum([n for _, _, n, _, _ in rest]).tolist()
+    return [
+        Branch(name, side, points[stop - n : stop], parent, trunk)
+        for (name, side, n, parent, trunk), stop in zip(rest, stops, strict=True)
+    ]
 
 
 def _trunks(path: Path, veins: Veins, terrain: Terrain) -> list[Branch]:
@@ -126,7 +141,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
     def within(shape: g.Shape):
         program = compiler.compile(shape)
         code, parameters = np.array(program.code, np.int64), np.array(program.parameters)
-        return lambda points: distances(points, code, parameters, terrain.data) < 0
+        return lambda points: inside(points, code, parameters, terrain.data)
 
     box = compiler.compile(growth.through).bounds
     if not np.isfinite(box).all():

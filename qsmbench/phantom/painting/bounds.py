@@ -1,0 +1,182 @@
+"""Bounds of a shape's signed distance in a box, by interval arithmetic: what decides for many points at one look.
+
+The bounds hold for what `distance` computes, to the last bit: where they say that all of a box lies outside or inside
+of a shape, no point in it needs to be looked at.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from qsmbench.compiled import compiled
+from qsmbench.phantom.painting import distance as op
+from qsmbench.phantom.painting.distance import distance
+
+SAFETY = 1e-6
+"""mm, far more than what rounding may add to a distance."""
+
+MOST_POINTS = 1000
+"""Points of a map that are looked at for its bounds; in a larger box they are left open."""
+
+RUN = 8
+"""Points in a row that `inside` looks at together."""
+
+
+@compiled(inline="never")
+def _map(u, v, w, hu, hv, hw, q, o, data):
+    # the values at the corners of all cells that the box touches enclose those between them
+    nx, ny, nz = int(q[o]), int(q[o + 1]), int(q[o + 2])
+    i0, i1 = int(min(max(u - hu, 0.0), nx - 1.001)), int(min(max(u + hu, 0.0), nx - 1.001)) + 2
+    j0, j1 = int(min(max(v - hv, 0.0), ny - 1.001)), int(min(max(v + hv, 0.0), ny - 1.001)) + 2
+    k0, k1 = int(min(max(w - hw, 0.0), nz - 1.001)), int(min(max(w + hw, 0.0), nz - 1.001)) + 2
+    limit = q[o + 6]
+    if (i1 - i0) * (j1 - j0) * (k1 - k0) > MOST_POINTS:
+        return -limit, limit
+    least, most = np.inf, -np.inf
+    for i in range(i0, i1):
+        for j in range(j0, j1):
+            row = int(q[o + 3]) + (i * ny + j) * nz
+            for k in range(row + k0, row + k1):
+                least, most = min(least, data[k]), max(most, data[k])
+    a, b = (q[o + 4] - least) * q[o + 5], (q[o + 4] - most) * q[o + 5]
+    return min(max(min(a, b) - SAFETY, -limit), limit), min(max(max(a, b) + SAFETY, -limit), limit)
+
+
+@compiled(inline="never")
+def _ellipsoid(u, v, w, hu, hv, hw, q, o):
+    e, shortest, longest = q[o + 3], min(q[o], q[o + 1], q[o + 2]), max(q[o], q[o + 1], q[o + 2])
+    if e < 1:
+        return -np.inf, np.inf
+    a, b, c = max(abs(u) - hu, 0.0) / q[o], max(abs(v) - hv, 0.0) / q[o + 1], max(abs(w) - hw, 0.0) / q[o + 2]
+    near = (a**e + b**e + c**e) ** (1 / e) - 1
+    a, b, c = (abs(u) + hu) / q[o], (abs(v) + hv) / q[o + 1], (abs(w) + hw) / q[o + 2]
+    far = (a**e + b**e + c**e) ** (1 / e) - 1
+    # 1/|∇f| lies between the shortest and the longest radius, but for a factor √3 where the exponent is not 2
+    rounder = 1.0 if e == 2 else np.sqrt(3.0)
+    shorter, longer = shortest / rounder, longest * rounder
+    low = max(near * (shorter if near > 0 else longer), -shortest)
+    high = max(far * (longer if far > 0 else shorter), -shortest)
+    return low - SAFETY, high + SAFETY
+
+
+@compiled(inline="never")
+def _tube(u, v, w, radius, q, o):
+    low, high = 1e9, 1e9
+    for i in range(int(q[o]) - 1):
+        p, n = o + 1 + 4 * i, o + 5 + 4 * i
+        dx, dy, dz = q[n] - q[p], q[n + 1] - q[p + 1], q[n + 2] - q[p + 2]
+        ax, ay, az = u - q[p], v - q[p + 1], w - q[p + 2]
+        square = max(dx * dx + dy * dy + dz * dz, 1e-12)
+        t = min(max((ax * dx + ay * dy + az * dz) / square, 0.0), 1.0)
+        gap = np.sqrt((ax - t * dx) ** 2 + (ay - t * dy) ** 2 + (az - t * dz) ** 2)
+        wider = q[n + 3] - q[p + 3]
+        middle, slope = gap - q[p + 3] - t * wider, 1 + abs(wider) / np.sqrt(square)
+        low, high = min(low, middle - slope * radius), min(high, middle + slope * radius)
+    return low - SAFETY, high + SAFETY
+
+
+@compiled(inline="never")
+def _primitive(kind, p, o, x, y, z, hx, hy, hz, data):
+    if p[o] > 0:
+        x = abs(x)
+    u = p[o + 1] * x + p[o + 2] * y + p[o + 3] * z + p[o + 4]
+    v = p[o + 5] * x + p[o + 6] * y + p[o + 7] * z + p[o + 8]
+    w = p[o + 9] * x + p[o + 10] * y + p[o + 11] * z + p[o + 12]
+    hu = abs(p[o + 1]) * hx + abs(p[o + 2]) * hy + abs(p[o + 3]) * hz + SAFETY
+    hv = abs(p[o + 5]) * hx + abs(p[o + 6]) * hy + abs(p[o + 7]) * hz + SAFETY
+    hw = abs(p[o + 9]) * hx + abs(p[o + 10]) * hy + abs(p[o + 11]) * hz + SAFETY
+    o += op.HEADER
+    if kind == op.MAP:
+        return _map(u, v, w, hu, hv, hw, p, o, data)
+    if kind == op.HALF_SPACE:
+        return w - hw, w + hw
+    if kind == op.ELLIPSOID:
+        return _ellipsoid(u, v, w, hu, hv, hw, p, o)
+    radius = np.sqrt(hu * hu + hv * hv + hw * hw)
+    if kind == op.TUBE:
+        return _tube(u, v, w, radius, p, o)
+    if kind == op.BOX:
+        a, b, c = abs(u) - p[o] + p[o + 3], abs(v) - p[o + 1] + p[o + 3], abs(w) - p[o + 2] + p[o + 3]
+        outside = np.sqrt(max(a, 0.0) ** 2 + max(b, 0.0) ** 2 + max(c, 0.0) ** 2)
+        d = outside + min(max(a, max(b, c)), 0.0) - p[o + 3]
+        return d - radius, d + radius
+    return -p[o + 2], p[o + 2]  # a gyroid
+
+
+@compiled(inline="never")
+def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high):
+    """Return the lowest and the highest signed distance [mm] that points in a box may have from a shape.
+
+    Args:
+        x: mm, of the box's centre; so are y and z.
+        y: mm.
+        z: mm.
+        hx: mm, half the box's width along x; so are hy and hz along y and z.
+        hy: mm.
+        hz: mm.
+        code: (n, 2) int64, as for `distance`; so are the next two.
+        parameters: (m,) float64.
+        data: (k,) float32.
+        low: (n,) float64, room to work in.
+        high: (n,) float64, the same.
+    """
+    top, least, left = -1, np.inf, False
+    for i in range(code.shape[0]):
+        kind, o = code[i, 0], code[i, 1]
+        if kind < op.UNION:
+            top += 1
+            low[top], high[top] = _primitive(kind, parameters, o, x, y, z, hx, hy, hz, data)
+        elif kind == op.UNION:
+            top -= 1
+            low[top] = min(low[top], low[top + 1]) - parameters[o] / 4 - SAFETY
+            high[top] = min(high[top], high[top + 1])
+        elif kind == op.INTERSECTION:
+            top -= 1
+            low[top], high[top] = max(low[top], low[top + 1]), max(high[top], high[top + 1])
+        elif kind == op.DIFFERENCE:
+            top -= 1
+            low[top], high[top] = max(low[top], -high[top + 1]), max(high[top], -low[top + 1])
+        elif kind == op.OFFSET:
+            low[top], high[top] = low[top] - parameters[o] - SAFETY, high[top] - parameters[o] + SAFETY
+        elif kind == op.LEAVE:
+            if low[0] > parameters[o]:
+                return low[0], high[0]
+            if high[0] > parameters[o]:  # some points may leave, with what they have here
+                least, left = min(least, parameters[o]), True
+        else:
+            height = abs(parameters[o]) * (parameters[o + 1] if kind == op.ROUGH else 1.0) + SAFETY
+            low[top], high[top] = low[top] - height, high[top] + height
+    return min(low[0], least), np.inf if left else high[0]
+
+
+@compiled(parallel=True)
+def inside(points, code, parameters, data):
+    """Return which points lie in a shape, (n,) bool; those that follow each other should lie near each other.
+
+    Args:
+        points: (n, 3) float64, world mm.
+        code: (n, 2) int64, as for `distance`; so are the others.
+        parameters: (m,) float64.
+        data: (k,) float32.
+    """
+    found = np.zeros(len(points), np.bool_)
+    for run in prange((len(points) + RUN - 1) // RUN):
+        room = np.empty((2, code.shape[0] + 1))
+        start, stop = run * RUN, min((run + 1) * RUN, len(points))
+        centre, half = np.empty(3), np.empty(3)
+        for axis in range(3):
+            least, most = np.inf, -np.inf
+            for i in range(start, stop):
+                least, most = min(least, points[i, axis]), max(most, points[i, axis])
+            centre[axis], half[axis] = (least + most) / 2, (most - least) / 2
+        low, high = bounds(
+            centre[0], centre[1], centre[2], half[0], half[1], half[2], code, parameters, data, room[0], room[1]
+        )  # fmt: skip
+        if low > 0:
+            continue
+        for i in range(start, stop):
+            found[i] = (
+                high < 0 or distance(points[i, 0], points[i, 1], points[i, 2], code, parameters, data, room[0]) < 0
+            )
+    return found
