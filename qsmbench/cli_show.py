@@ -30,9 +30,9 @@ def print_listing(listing: Listing) -> None:
     """
     from rich.table import Table
 
-    width = shutil.get_terminal_size((80, 24)).columns
+    page = Console(highlight=False, width=shutil.get_terminal_size((80, 24)).columns)
     if listing.title:
-        console.print(plain(listing.title), width=width)
+        page.print(plain(listing.title))
     if not listing.rows:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -41,7 +41,7 @@ def print_listing(listing: Listing) -> None:
         table.add_column(heading, no_wrap=i == 0, overflow="fold")
     for row in listing.rows:
         table.add_row(*map(plain, row))
-    console.print(table, width=width)
+    page.print(table)
 
 
 def show_scores(file: Path) -> None:

@@ -165,7 +165,7 @@ def test_every_key_of_a_protocol_is_listed_with_its_meaning(protocol):
 
 
 @pytest.mark.parametrize("what", [*LISTS, "settings chi_separation", "regions head", "keys head"])
-@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("width", [80, 200, 1000])
 def test_tables_fit_and_nothing_is_cut(monkeypatch, capfd, what, width):
     monkeypatch.setenv("COLUMNS", str(width))
     what, _, name = what.partition(" ")
@@ -173,6 +173,8 @@ def test_tables_fit_and_nothing_is_cut(monkeypatch, capfd, what, width):
         print_listing(table)
         out = capfd.readouterr().out
         assert max(map(cell_len, out.splitlines())) <= width
+        if width == 1000:  # wide enough for every row
+            assert len(out.splitlines()) == len(table.rows) + bool(table.columns) + bool(table.title)
         assert "…" not in out or any("…" in text for row in table.rows for text in row)
         letters = sorted(c for c in out if not c.isspace())
         wanted = sorted(c for text in (table.title, *table.columns, *sum(table.rows, ())) for c in text)

@@ -6,6 +6,7 @@ import pytest
 
 from qsmbench.choice.curve import corner, curvature, inflection
 from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.grid import Grid
 from qsmbench.method import collected
 from qsmbench.ops.solvers.solution import record_solution, report_solution
 from qsmbench.run import registry
@@ -107,7 +108,7 @@ def test_a_choice_that_wants_to_go_on_says_so(head, noisy):
 def test_discrepancy_needs_noise(head, noisy):
     method = registry.find("l2+discrepancy")
     inputs = {"local_field": noisy, "mask": head.mask, "grid": head.grid, "field_noise": np.zeros_like(noisy)}
-    with pytest.raises(NotApplicable, match="noise is zero everywhere"):
+    with pytest.raises(NotApplicable, match="noise of the field is zero everywhere"):
         method(*(inputs[n] for n in method.consumes))
 
 
@@ -142,5 +143,6 @@ def test_what_cannot_be_chosen_is_said():
         registry.find("l2+luck")
     with pytest.raises(QsmbenchError, match=r"vsharp does not make chi from local_field"):
         registry.find("vsharp+lcurve")
+    volume = np.ones((4, 4, 4), np.float32)
     with pytest.raises(QsmbenchError, match=r"choose is 'colour'; l2 has penalty, regularisation"):
-        registry.find("l2+lcurve")(None, None, None, choose="colour")
+        registry.find("l2+lcurve")(volume, volume > 0, Grid(volume.shape, (1.0, 1.0, 1.0)), choose="colour")

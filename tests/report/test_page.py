@@ -67,7 +67,7 @@ def test_name_phrase_config_versions_and_convention(html):
         "study: quick",
         "2.4.6",
         "Radiological convention",
-        "no significance test",
+        "not a significance test",
     ):
         assert expected in text
 
@@ -179,7 +179,7 @@ def test_only_the_config_may_be_missing(study, tmp_path):
 
 
 def test_missing_damaged_and_empty_scores_are_refused(tmp_path):
-    with pytest.raises(QsmbenchError, match=r"scores\.parquet: no such file; a report is made of a study that has run"):
+    with pytest.raises(QsmbenchError, match=r"scores\.parquet: no such file; run the study before its report"):
         build(tmp_path, tmp_path / "out")
     (tmp_path / "scores.parquet").write_bytes(b"PAR")
     with pytest.raises(QsmbenchError, match=r"scores\.parquet: cannot be read as Parquet"):

@@ -95,16 +95,16 @@ def test_what_it_says_of_itself(tmp_path):
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
-        ("Mine", {}, "'Mine' is no name for a method; use small letters, then also digits$"),
-        ("my-own", {}, "'my-own' is no name for a method"),
-        ("../mine", {"language": "shell"}, r"'\.\./mine' is no name for a method; .* and hyphens"),
-        ("lambda", {}, "'lambda' is no name"),
-        ("tkd", {}, "'tkd' is a method already"),
+        ("Mine", {}, "'Mine' is not a valid name for a method; use lower-case letters, then also digits$"),
+        ("my-own", {}, "'my-own' is not a valid name for a method"),
+        ("../mine", {"language": "shell"}, r"'\.\./mine' is not a valid name for a method; .* and hyphens"),
+        ("lambda", {}, "'lambda' is not a valid name"),
+        ("tkd", {}, "'tkd' is the name of an existing method"),
         ("mine", {"language": "fortran"}, "--language is 'fortran'; choose from python, shell"),
         ("mine", {"produces": "chii"}, "--produces is 'chii'; choose from phase, magnitude"),
         ("mine", {"source": "field"}, "--from is 'field'; choose from phase, magnitude"),
         ("mine", {"source": "chi"}, "--from is 'chi', which is what it produces"),
-        ("mine", {"produces": "water"}, "--produces water: say with --from what it is made of"),
+        ("mine", {"produces": "water"}, "--produces water: name the artifact that it is made from with --from"),
         ("mine", {"produces": "unwrapped", "source": "chi"}, "--from is 'chi', which has no echoes, but unwrapped has"),
         (
             "mine",
@@ -125,7 +125,7 @@ def test_nothing_is_overwritten(tmp_path, language):
     files = write_start("mine", tmp_path, produces="chi", language=language)
     files[0].unlink()
     files[1].write_text("precious")
-    with pytest.raises(QsmbenchError, match="is there already; it is not overwritten"):
+    with pytest.raises(QsmbenchError, match="exists already; it is not overwritten"):
         write_start("mine", tmp_path, produces="chi", language=language)
     assert files[1].read_text() == "precious"
     assert not files[0].exists()
@@ -143,6 +143,6 @@ def test_the_command(tmp_path):
     assert registry.find(str(tmp_path / "here" / "mine")).consumes[0] == "total_field"
     done = qsmbench("tkd", "--produces", "chi")
     assert done.returncode == 2
-    assert " ".join(done.stderr.split()).startswith("qsmbench: 'tkd' is a method already")
+    assert " ".join(done.stderr.split()).startswith("qsmbench: 'tkd' is the name of an existing method")
     done = qsmbench("--help")
     assert "Example: qsmbench new-method mine --produces chi" in " ".join(done.stdout.split())
