@@ -139,10 +139,10 @@ class Plan:
     # Jobs
 
     def own_modules(self) -> list[str]:
-        """Return the dotted names of the modules of this package that hold the study's methods."""
-        own = {s.method.source for s in self.steps.values() if registry.is_own(s.use.method)}
-        files = sorted(f.relative_to(PACKAGE.parent).with_suffix("") for f in own if f.is_relative_to(PACKAGE))
-        return [".".join(f.parts) for f in files]
+        """Return the dotted names of the modules of this package that hold the study's methods, and of the metrics."""
+        methods = {s.method.source for s in self.steps.values() if registry.is_own(s.use.method)}
+        files = [f for f in {*methods, *metrics.files()} if f.is_relative_to(PACKAGE)]
+        return sorted(".".join(f.relative_to(PACKAGE.parent).with_suffix("").parts) for f in files)
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:

@@ -27,7 +27,13 @@ from qsmbench.compiled import warm_up
 from qsmbench.study import ask
 
 JOBS = "qsmbench.study.jobs"
-NEEDED = (f"{JOBS}.__main__", f"{JOBS}.noise", f"{JOBS}.score", "qsmbench.run.step", "qsmbench.run.worker")
+NEEDED = (
+    f"{JOBS}.__main__",
+    f"{JOBS}.noise",
+    f"{JOBS}.score",
+    "qsmbench.run.step",
+    "qsmbench.run.worker",
+)
 """What most jobs import."""
 
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
