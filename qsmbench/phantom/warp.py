@@ -20,7 +20,7 @@ def to_template(x, y, z, warp, to_warp):
         x: mm.
         y: mm.
         z: mm.
-        warp: (3·nx·ny·nz,) float32, displacement [mm] that leads from world to template, x, y, z in turn; empty for none.
+        warp: (3·nx·ny·nz,) float32, what leads from world to template [mm], x, y, z in turn; empty for none.
         to_warp: (3, 5) float64, world mm → index into `warp`, and the number of its points along each axis.
     """
     if warp.size == 0:

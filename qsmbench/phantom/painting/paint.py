@@ -124,14 +124,24 @@ def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, param
     return INSIDE if high + depths[-1] < -step / 2 - SAFETY else SURFACE, length
 
 
+@compiled()
+def places_in_voxel(fine):
+    """Return where the parts of a voxel lie in it along each axis, (parts, 3) 0–1; `fine`, (3,), says how many."""
+    found = np.empty((fine[0] * fine[1] * fine[2], 3))
+    for part in range(len(found)):
+        found[part, 0] = ((part % fine[0]) + 0.5) / fine[0]
+        found[part, 1] = ((part // fine[0] % fine[1]) + 0.5) / fine[1]
+        found[part, 2] = ((part // (fine[0] * fine[1])) + 0.5) / fine[2]
+    return found
+
+
 @leaf
-def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
+def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
-    share[:] = 0.0
-    for part in range(fine[0] * fine[1] * fine[2]):
-        a = i + ((part % fine[0]) + 0.5) / fine[0] - 0.5
-        b = j + ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
-        c = k + ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
+    for s in range(depths.size):
+        share[s] = 0.0
+    for part in range(places.shape[0]):
+        a, b, c = i + places[part, 0] - 0.5, j + places[part, 1] - 0.5, k + places[part, 2] - 0.5
         d = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
         for s in range(depths.size):
             share[s] += min(max(0.5 - (d + depths[s]) / step, 0.0), 1.0)
@@ -172,7 +182,8 @@ def paint(
     n_z = -(-(stop[2] - start[2]) // BRICK)
     size = np.sqrt((affine[:3, :3] ** 2).sum())
     half = stretch * size * BRICK / 2 + slack
-    parts = fine[0] * fine[1] * fine[2]
+    places = places_in_voxel(fine)
+    parts = places.shape[0]
     deepest = depths[-1]
     solid = 0  # the innermost shell that hides those before it
     for s in range(depths.size):
@@ -236,7 +247,8 @@ def paint(
                         share[:] = parts
                         if here == SURFACE:
                             _shares(
-                                i, j, k, fine, step, depths, affine, warp, to_warp, last, parameters, data, work, share
+                                i, j, k, places, step, depths, affine, warp, to_warp, last, parameters, data, work,
+                                share,
                             )  # fmt: skip
                         outer = 0
                         for s in range(depths.size):
@@ -268,7 +280,8 @@ def affect(
     size = np.sqrt((affine[:3, :3] ** 2).sum())
     near = (stretch * size + step) / 2 + slack
     half = stretch * size * BRICK / 2 + slack
-    parts = fine[0] * fine[1] * fine[2]
+    places = places_in_voxel(fine)
+    parts = places.shape[0]
     depths = np.zeros(1)
     n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
     n_z = -(-(stop[2] - start[2]) // BRICK)
@@ -289,7 +302,7 @@ def affect(
                         if _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work) > near:
                             continue
                         _shares(
-                            i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
+                            i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, work, share
                         )  # fmt: skip
                         f = share[0] / parts
                         if f > 0:

@@ -8,7 +8,7 @@ from numba import prange
 from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
 from qsmbench.phantom.painting.bounds import SAFETY
-from qsmbench.phantom.painting.paint import blend
+from qsmbench.phantom.painting.paint import blend, places_in_voxel
 from qsmbench.threads import limit_numba
 
 BRICK = 4
@@ -116,15 +116,13 @@ def _depth(x, y, z, s):
 
 
 @leaf(error_model="numpy")
-def _place_parts(i, j, k, affine, fine, parts):
-    """Compute the centres of a voxel's parts, into `parts`, (3, n) mm."""
+def _place_parts(i, j, k, affine, places, parts):
+    """Compute the centres of a voxel's parts, into `parts`, (3, n) mm; `places` are theirs in the voxel, (n, 3) 0–1."""
     x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
     y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
     z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
     for part in range(parts.shape[1]):
-        a = ((part % fine[0]) + 0.5) / fine[0] - 0.5
-        b = ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
-        c = ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
+        a, b, c = places[part, 0] - 0.5, places[part, 1] - 0.5, places[part, 2] - 0.5
         parts[0, part] = x + affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c
         parts[1, part] = y + affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c
         parts[2, part] = z + affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c
@@ -184,7 +182,8 @@ def _paint(
     affine, bricks, starts, lists, segments, balls, owner, fine, step, values, names, stack, weight, labels
 ):  # fmt: skip
     half = np.sqrt((affine[:3, :3] ** 2).sum()) / 2
-    count = fine[0] * fine[1] * fine[2]
+    places = places_in_voxel(fine)
+    count = places.shape[0]
     for brick in prange(bricks.shape[0]):
         parts, least, owners = np.empty((3, count)), np.empty(count), np.empty(count, np.int64)
         nearby = lists[starts[brick] : starts[brick + 1]]
@@ -198,7 +197,7 @@ def _paint(
                     z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
                     n = _find(x, y, z, nearby, segments, balls, half, step, near, share)
                     if n > 0:
-                        _place_parts(i, j, k, affine, fine, parts)
+                        _place_parts(i, j, k, affine, places, parts)
                         _shares(segments, near[:n], parts, step, least, owners, share)
                     n = abs(n)
                     filled = share[:n].sum()
