@@ -102,7 +102,7 @@ compiled = partial(numba.njit, cache=True, nogil=True)
 """Decorator of a compiled loop; it takes the options of `numba.njit`."""
 
 
-leaf = partial(compiled, inline="never", _nrt=False)
+leaf = partial(numba.njit, cache=True, nogil=True, inline="never", _nrt=False)
 """Decorator of a small function that compiled loops call for every voxel, and that makes no arrays.
 
 It does not count the references to the arrays that it is given. To count them takes longer than what it computes, above

@@ -195,9 +195,9 @@ class ShapePhantom(Phantom):
         return [SourcedValue(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
-        shape = beside(lambda: self.warp)
+        warp = beside(lambda: self.warp)
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
-        shape()
+        warp()
         prepared = beside(self._prepare)
         for layer in self.description.layers:
             canvas.paint_shape(self._compiler(layer.shape), self._shells(layer, b0), self.warp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qsmbench.compiled import leaf
 
 
-@leaf
+@leaf()
 def trilinear(data, start, nx, ny, nz, u, v, w):
     """Return the value of a lattice at a place between its points; it is held constant beyond the faces.
 
@@ -23,7 +23,7 @@ def trilinear(data, start, nx, ny, nz, u, v, w):
     return between(data, start + s, ny * nz, nz, a, b, c)
 
 
-@leaf
+@leaf()
 def cell(nx, ny, nz, u, v, w):
     """Return the number of the lattice's first point in the cell of a place, and the place in the cell, 0–1 along each.
 
@@ -34,7 +34,7 @@ def cell(nx, ny, nz, u, v, w):
     return (i * ny + j) * nz + k, u - i, v - j, w - k
 
 
-@leaf
+@leaf()
 def between(data, s, plane, row, a, b, c):
     """Return the value at a place in a cell.
 

@@ -12,7 +12,7 @@ from qsmbench.compiled import leaf
 from qsmbench.phantom.lookup import between, cell
 
 
-@leaf
+@leaf()
 def to_template(x, y, z, warp, to_warp):
     """Return the template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
 

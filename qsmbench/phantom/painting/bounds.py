@@ -23,7 +23,7 @@ RUN = 8
 """Points in a row that `inside` looks at together."""
 
 
-@leaf
+@leaf()
 def _map(u, v, w, hu, hv, hw, q, o, data):
     # the values at the corners of all cells that the box touches enclose those between them
     nx, ny, nz = int(q[o]), int(q[o + 1]), int(q[o + 2])
@@ -43,7 +43,7 @@ def _map(u, v, w, hu, hv, hw, q, o, data):
     return min(max(min(a, b) - SAFETY, -limit), limit), min(max(max(a, b) + SAFETY, -limit), limit)
 
 
-@leaf
+@leaf()
 def _ellipsoid(u, v, w, hu, hv, hw, q, o):
     e, shortest, longest = q[o + 3], min(q[o], q[o + 1], q[o + 2]), max(q[o], q[o + 1], q[o + 2])
     if e < 1:
@@ -60,7 +60,7 @@ def _ellipsoid(u, v, w, hu, hv, hw, q, o):
     return low - SAFETY, high + SAFETY
 
 
-@leaf
+@leaf()
 def _tube(u, v, w, radius, q, o):
     low, high = 1e9, 1e9
     for i in range(int(q[o]) - 1):
@@ -76,7 +76,7 @@ def _tube(u, v, w, radius, q, o):
     return low - SAFETY, high + SAFETY
 
 
-@leaf
+@leaf()
 def _primitive(kind, p, o, x, y, z, hx, hy, hz, data):
     if p[o] > 0:
         x = abs(x)
@@ -104,7 +104,7 @@ def _primitive(kind, p, o, x, y, z, hx, hy, hz, data):
     return -p[o + 2], p[o + 2]  # a gyroid
 
 
-@leaf
+@leaf()
 def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high, begin, short):
     """Return the lowest and the highest signed distance [mm] of points in a box, and the length of a shorter program.
 
@@ -169,7 +169,7 @@ def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high, begin, short)
     return min(low[0], least), np.inf if left else high[0], length
 
 
-@leaf
+@leaf()
 def _counting(kind, p, o, low_a, high_a, low_b, high_b):
     # whether the first and the second of two shapes may count where they are joined
     if kind == op.UNION:

@@ -21,7 +21,7 @@ OUTSIDE, SURFACE, INSIDE = range(3)
 """Where all of a box of voxels lies; what is not known lies on the surface."""
 
 
-@leaf
+@leaf()
 def _mark(f, label, weight, labels, i, j, k):
     # the label of what fills most of the voxel
     kept = weight[i, j, k] * (1 - f)
@@ -34,7 +34,7 @@ def _mark(f, label, weight, labels, i, j, k):
         weight[i, j, k] = kept
 
 
-@leaf
+@leaf()
 def blend(f, values, label, stack, weight, labels, i, j, k):
     """Give a share of a voxel to a material; arguments that `paint` has, too, are as there.
 
@@ -54,7 +54,7 @@ def blend(f, values, label, stack, weight, labels, i, j, k):
     _mark(f, label, weight, labels, i, j, k)
 
 
-@leaf
+@leaf()
 def _change_chi(f, factors, amounts, stack, i, j, k):
     # returns by how much χ+ and χ− have grown
     grown = np.float32(0)
@@ -68,7 +68,7 @@ def _change_chi(f, factors, amounts, stack, i, j, k):
     return grown
 
 
-@leaf
+@leaf()
 def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k):
     # density and relaxation of those whose PD, T1, R2 and R2* are in `channels`; all else that they have stays
     pd, t1, r2, r2star = channels
@@ -92,7 +92,7 @@ def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k)
     stack[r2, i, j, k], stack[r2star, i, j, k] = rate * new, total * new
 
 
-@leaf
+@leaf()
 def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     # signed distance of the point at voxel index a, b, c
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
@@ -102,7 +102,7 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     return distance(x, y, z, code, parameters, data, work)
 
 
-@leaf
+@leaf()
 def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, parameters, data, work, begin, short):
     # where the box of voxels from `first` up to `stop` lies: all of it outside, or all of it in the deepest shell; and
     # the length of the program `short` that does for it
@@ -135,7 +135,7 @@ def places_in_voxel(fine):
     return found
 
 
-@leaf
+@leaf()
 def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
     for s in range(depths.size):

@@ -55,7 +55,7 @@ def paint_tubes(
     segments, owner = np.hstack([points[:-1], points[1:]])[joined], owner[1:][joined]
     segments[:, 3], segments[:, 7] = tube_radius(segments[:, 3], step), tube_radius(segments[:, 7], step)
     bricks, starts, lists = _sort_into_bricks(grid, segments, step)
-    balls = _balls(segments, (np.linalg.norm(size) + step) / 2)
+    balls = _balls(segments, (float(np.linalg.norm(size)) + step) / 2)
     _paint(
         grid.affine, bricks, starts, lists, segments, balls, owner, fine, step, values.astype(np.float32), names,
         stack, weight, labels,
@@ -104,7 +104,7 @@ def _balls(segments: np.ndarray, reach: float) -> np.ndarray:
     return np.column_stack([(start + stop) / 2, farthest**2])
 
 
-@leaf
+@leaf()
 def _depth(x, y, z, s):
     """Return the distance [mm] of a point from the surface of segment `s`, (8,), negative inside."""
     dx, dy, dz = s[4] - s[0], s[5] - s[1], s[6] - s[2]
@@ -158,7 +158,7 @@ def _shares(segments, near, parts, step, least, owners, share):
             share[owners[p]] += min(0.5 - least[p] / step, 1.0) / least.size
 
 
-@leaf
+@leaf()
 def _find(x, y, z, nearby, segments, balls, half, step, near, share):
     """Find, into `near`, the `nearby` segments that may touch a voxel; return how many, −1 if the first fills it."""
     n = 0

@@ -15,14 +15,14 @@ JITTER = 0.45
 """Largest shift of a node from its place on the lattice along an axis, as a share of the spacing."""
 
 
-@leaf
+@leaf()
 def _distance2(a, i, b, j):
     # between rows of a and b: a row by itself would be an array that is made and counted
     x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
     return x * x + y * y + z * z
 
 
-@leaf
+@leaf()
 def _later(node, number, cells, xyz, farthest, near):
     """Return how many neighbours a node has that come after it; put them into `near`, (k,), unless that is empty."""
     i, j, k = cells[node, 0], cells[node, 1], cells[node, 2]
@@ -112,7 +112,7 @@ def nearest(number, low, spacing, xyz, points, reach, most):
     return near
 
 
-@leaf
+@leaf()
 def _cost(a, i, b, j, more, lean):
     """Return the cost [mm] of a step from row i of a to row j of b, (n, 3) mm; `more` and `lean` are as for `steps`."""
     x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
@@ -170,7 +170,7 @@ def steps(xyz, first, second, more, lean):
     return begins, stops, paid
 
 
-@leaf
+@leaf()
 def _rise(heap, place, way, at):
     node = heap[at]
     while at > 0 and way[heap[(at - 1) // 2]] > way[node]:
@@ -180,7 +180,7 @@ def _rise(heap, place, way, at):
     heap[at], place[node] = node, at
 
 
-@leaf
+@leaf()
 def _sink(heap, place, way, size):
     node, at = heap[0], 0
     while 2 * at + 1 < size:
