@@ -81,6 +81,7 @@ def _show_notes() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("qsmbench: note: %(message)s"))
     logger = logging.getLogger("qsmbench")
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     logger.propagate = False
 

@@ -8,6 +8,8 @@ content has an old time.
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import numba
 from numba.core import caching
+from numba.core import event as events
 from numba.core.registry import cpu_target
 
 from qsmbench.dependencies import PACKAGE, sources
@@ -59,8 +62,52 @@ _OURS = [f"{__name__}.{place.__name__}" for place in (InGivenFolder, BesideSourc
 _THEIRS = [place.__name__ for place in caching.CacheImpl._locator_classes]
 numba.config.CACHE_LOCATOR_CLASSES = ",".join([*_OURS, *_THEIRS])  # type: ignore[attr-defined]
 
+PATIENCE = 2.0
+"""Seconds of compiling after which a note says what takes so long."""
+
+COMPILE, PASS = "numba:compile", "numba:run_pass"
+"""Events of numba: a function is compiled or loaded; a pass of the compiler runs, on what is compiled alone."""
+
+
+class _Compiling(events.Listener):
+    """Says once that loops are being compiled, if that takes longer than `PATIENCE` in all."""
+
+    def __init__(self) -> None:
+        self.depth, self.spent, self.said = 0, 0.0, False
+        self.since: float | None = None
+
+    def on_start(self, event: events.Event) -> None:
+        if event.kind == COMPILE:
+            self.depth += 1
+            return
+        now = time.perf_counter()
+        self.since = now if self.since is None else self.since
+        if not self.said and self.spent + now - self.since > PATIENCE:
+            self.said = True
+            logging.getLogger("qsmbench").info("compiling loops, kept for later runs")
+
+    def on_end(self, event: events.Event) -> None:
+        if event.kind != COMPILE:
+            return
+        self.depth -= 1
+        if self.depth == 0 and self.since is not None:
+            self.spent, self.since = self.spent + time.perf_counter() - self.since, None
+
+
+_compiling = _Compiling()
+for _kind in (COMPILE, PASS):
+    events.register(_kind, _compiling)
+
 compiled = partial(numba.njit, cache=True, nogil=True)
 """Decorator of a compiled loop; it takes the options of `numba.njit`."""
+
+
+leaf = partial(numba.njit, cache=True, nogil=True, inline="never", _nrt=False)
+"""Decorator of a small function that compiled loops call for every voxel, and that makes no arrays.
+
+It does not count the references to the arrays that it is given. To count them takes longer than what it computes, above
+all if several threads do so.
+"""
 
 
 def warm_up() -> None:

@@ -90,9 +90,15 @@ def sources(file: Path) -> list[Path]:
         current = waiting.pop()
         if current not in found:
             found.add(current)
-            names = (name.split(".") for name in _names(ast.parse(current.read_bytes()), current))
-            waiting += [f for top, *rest in names if top == PACKAGE.name for f in _within(PACKAGE, rest)]
+            waiting += _within_package(current, current.read_bytes())
     return sorted(found)
+
+
+@cache
+def _within_package(file: Path, content: bytes) -> tuple[Path, ...]:
+    """Return the files of this package that a file of some content imports directly."""
+    names = (name.split(".") for name in _names(ast.parse(content), file))
+    return tuple(f for top, *rest in names if top == PACKAGE.name for f in _within(PACKAGE, rest))
 
 
 def _label(file: Path) -> str:

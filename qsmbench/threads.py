@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 
 from qsmbench.errors import QsmbenchError
+
+T = TypeVar("T")
 
 
 def n_threads() -> int:
@@ -31,6 +33,19 @@ def n_threads() -> int:
 def limit_numba() -> None:
     """Limit the parallel loops of numba itself to `n_threads`."""
     numba.set_num_threads(min(n_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+def beside(work: Callable[[], T]) -> Callable[[], T]:
+    """Start `work` on a thread of its own, and return what waits for its result, or raises what it raised.
+
+    Where only one thread is allowed, it is done when its result is asked for.
+    """
+    if n_threads() == 1:
+        return work
+    with_one = ThreadPoolExecutor(1)
+    running = with_one.submit(work)
+    with_one.shutdown(wait=False)
+    return running.result
 
 
 PARTS = 4

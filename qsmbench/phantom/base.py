@@ -83,9 +83,14 @@ class Phantom(ABC):
     def _compiler(self, shape: g.Shape) -> Compile:
         """Return what compiles a shape, on the canvas's maps."""
 
+    @property
     @abstractmethod
-    def _labels(self) -> tuple[np.ndarray, Grid]:
-        """Return the labels of the anatomy on a coarse grid, (nx, ny, nz) uint8, and the grid."""
+    def _coarse_grid(self) -> Grid:
+        """The grid of the atlas."""
+
+    @abstractmethod
+    def _labels(self) -> np.ndarray:
+        """Return the labels of the anatomy on the coarse grid, (nx, ny, nz) uint8."""
 
     @cached_property
     def tissues(self) -> dict[str, Tissue]:
@@ -114,8 +119,9 @@ class Phantom(ABC):
     @cached_property
     def atlas(self) -> Atlas:
         """Where the regions of the anatomy lie."""
-        labels, grid = self._labels()
-        return Atlas(labels, grid, {name: i for i, name, _ in self.anatomy}, self.warp, str(self.path))
+        return Atlas(
+            self._labels(), self._coarse_grid, {name: i for i, name, _ in self.anatomy}, self.warp, str(self.path)
+        )
 
     def check(self) -> None:
         """Refuse sources in regions, or veins, that there are not.
@@ -196,7 +202,7 @@ class Phantom(ABC):
         calcified = tuple(s for s in self._painted if isinstance(s, Calcification))
         if not calcified:
             return None
-        canvas = self._outline(grid, calcified)
+        canvas = self._densities(grid, calcified)
         for source in calcified:
             if source.region is None:
                 for shape, warp in source_shapes(source, self.atlas):
@@ -204,7 +210,7 @@ class Phantom(ABC):
         return canvas.stack[0] * np.float32(constants()["calcification.hu"])
 
     @abstractmethod
-    def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
+    def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
         """Paint a canvas of one map: the density [mg/ml] of those of the `sources` that lie in regions."""
 
     def _apply_texture(self, canvas: Canvas, texture: Texture, b0: float) -> None:
@@ -220,7 +226,7 @@ class Phantom(ABC):
 
     @cached_property
     def _noise(self) -> tuple[np.ndarray, np.ndarray]:
-        return noise(self.description.texture, getattr(self.description, "subject", 0), self.atlas.grid)
+        return noise(self.description.texture, getattr(self.description, "subject", 0), self._coarse_grid)
 
     @property
     def fibres(self) -> dict[int, Course]:

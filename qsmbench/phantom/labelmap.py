@@ -150,7 +150,7 @@ class LabelPhantom(Phantom):
     def _compiler(self, shape: g.Shape) -> Compile:
         return lambda step: Compiler({}, {}, step, self.path).compile(shape)
 
-    def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
+    def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
         canvas = Canvas.blank(grid, np.zeros(1), np.zeros(1, np.float32))
         for index, name, _ in self.anatomy:
             for source in sources:
@@ -159,9 +159,13 @@ class LabelPhantom(Phantom):
                     region.paint_shape(self._of_label(source), [Shell(0, 1, np.array([source.mg_per_ml]), index)])
         return canvas
 
-    def _labels(self) -> tuple[np.ndarray, Grid]:
+    @property
+    def _coarse_grid(self) -> Grid:
         labels, affine = self._image
-        return labels, Grid.from_affine(labels.shape, affine)
+        return Grid.from_affine(labels.shape, affine)
+
+    def _labels(self) -> np.ndarray:
+        return self._image[0]
 
     def _values(self, labels: np.ndarray, b0: float) -> np.ndarray:
         """Return the properties of each label, (256, c), as they mix."""

@@ -43,6 +43,7 @@ from qsmbench.phantom.veins import blood as venous
 from qsmbench.phantom.veins import tree as vein_tree
 from qsmbench.phantom.veins.growth import Branch
 from qsmbench.phantom.warp import NO_WARP, Warp
+from qsmbench.threads import beside
 
 NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
 """What of a description does not change where its regions lie."""
@@ -194,34 +195,59 @@ class ShapePhantom(Phantom):
         return [SourcedValue(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
+        warp = beside(lambda: self.warp)
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
+        warp()
+        prepared = beside(self._prepare)
         for layer in self.description.layers:
             canvas.paint_shape(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
             for shape, name in _parts(layer):
                 for source in self._regional(name):
                     self._paint_source(canvas, source, self._compiler(half_of(shape, source.side)), self.warp, b0)
+        mask = self._mask(grid)
+        prepared()
         self._paint_vessels(canvas, b0)
-        return canvas, self._mask(grid)
+        return canvas, mask
 
-    def _labels(self) -> tuple[np.ndarray, Grid]:
+    def _prepare(self) -> None:
+        """Compute what is needed after the layers: where the veins lie and how the tissues vary."""
+        if self.description.vessels is not None:
+            self._placed_vessels  # noqa: B018
+        if self.description.texture is not None:
+            self._noise  # noqa: B018
+
+    def _labels(self) -> np.ndarray:
         described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
         files = self.files[len(self.described_in) :]
-        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files), self._coarse_grid
+        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files)
 
     @property
     def _coarse_grid(self) -> Grid:
         return self._grid(np.full(3, SPACING))
 
-    def _outline(self, grid: Grid, sources: tuple[Calcification, ...] = ()) -> Canvas:
+    def _outline(self, grid: Grid) -> Canvas:
+        """Paint a canvas of one map, which is 0, for the sake of its labels."""
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         for layer in self.description.layers:
-            shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
-            canvas.paint_shape(self._compiler(layer.shape), shells, self.warp)
-            for shape, name in _parts(layer) if sources else ():
-                for source in sources:
-                    if source.region == name:
-                        filling = Shell(0, 1, np.array([source.mg_per_ml]), shells[0].label)
-                        canvas.paint_shape(self._compiler(half_of(shape, source.side)), [filling], self.warp)
+            self._cover(canvas, layer)
+        return canvas
+
+    def _cover(self, canvas: Canvas, layer: d.Layer) -> None:
+        """Paint a layer of zeros on a canvas of one map."""
+        shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
+        canvas.paint_shape(self._compiler(layer.shape), shells, self.warp)
+
+    def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
+        canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
+        begun = False  # layers before the first calcified one would cover nothing
+        for layer in self.description.layers:
+            calcified = [(s, shape) for shape, name in _parts(layer) for s in sources if s.region == name]
+            begun = begun or bool(calcified)
+            if begun:
+                self._cover(canvas, layer)
+            for source, shape in calcified:
+                filling = Shell(0, 1, np.array([source.mg_per_ml]), 1)
+                canvas.paint_shape(self._compiler(half_of(shape, source.side)), [filling], self.warp)
         return canvas
 
     @cached_property

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
-from qsmbench.compiled import compiled
-from qsmbench.phantom.lookup import trilinear
+from qsmbench.compiled import leaf
+from qsmbench.phantom.lookup import between, cell
 
 
-@compiled(inline="never")
+@leaf()
 def to_template(x, y, z, warp, to_warp):
     """Return the template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
 
@@ -19,20 +20,21 @@ def to_template(x, y, z, warp, to_warp):
         x: mm.
         y: mm.
         z: mm.
-        warp: (3, nx, ny, nz) float32, displacement [mm] that leads from world to template; empty for none.
-        to_warp: (3, 4) float64, world mm → index into `warp`.
+        warp: (3·nx·ny·nz,) float32, what leads from world to template [mm], x, y, z in turn; empty for none.
+        to_warp: (3, 5) float64, world mm → index into `warp`, and the number of its points along each axis.
     """
     if warp.size == 0:
         return x, y, z
-    nx, ny, nz = warp.shape[1], warp.shape[2], warp.shape[3]
+    nx, ny, nz = int(to_warp[0, 4]), int(to_warp[1, 4]), int(to_warp[2, 4])
     u = to_warp[0, 0] * x + to_warp[0, 3]
     v = to_warp[1, 1] * y + to_warp[1, 3]
     w = to_warp[2, 2] * z + to_warp[2, 3]
-    data, points = warp.ravel(), nx * ny * nz
+    points = nx * ny * nz
+    s, a, b, c = cell(nx, ny, nz, u, v, w)
     return (
-        x + trilinear(data, 0, nx, ny, nz, u, v, w),
-        y + trilinear(data, points, nx, ny, nz, u, v, w),
-        z + trilinear(data, 2 * points, nx, ny, nz, u, v, w),
+        x + between(warp, s, ny * nz, nz, a, b, c),
+        y + between(warp, points + s, ny * nz, nz, a, b, c),
+        z + between(warp, 2 * points + s, ny * nz, nz, a, b, c),
     )
 
 
@@ -52,15 +54,16 @@ class Warp:
 
     @property
     def to_index(self) -> np.ndarray:
-        """(3, 4) float64, world mm → index into `displacement`."""
-        return np.column_stack([np.eye(3) / self.spacing, -np.asarray(self.origin) / self.spacing])
+        """(3, 5) float64, world mm → index into `displacement`, and the number of its points along each axis."""
+        place = np.eye(3) / self.spacing, -np.asarray(self.origin) / self.spacing
+        return np.column_stack([*place, self.displacement.shape[1:]])
 
-    @property
+    @cached_property
     def farthest(self) -> float:
         """Largest displacement along an axis, mm."""
         return float(np.abs(self.displacement).max()) if self.displacement.size else 0.0
 
-    @property
+    @cached_property
     def stretch(self) -> float:
         """How much longer a distance in the template may be than in the world: 1 + the largest slope."""
         if not self.displacement.size:
@@ -68,7 +71,7 @@ class Warp:
         slopes = [np.abs(np.diff(self.displacement, axis=a)).sum(0).max() / self.spacing for a in (1, 2, 3)]
         return 1.0 + float(max(slopes))
 
-    @property
+    @cached_property
     def slopes(self) -> np.ndarray:
         """(3, 3) float64, largest change of each component of the displacement [mm] over a mm along each axis."""
         if not self.displacement.size:

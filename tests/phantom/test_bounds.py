@@ -32,6 +32,11 @@ SHAPES = [
     {"shape": "union", "smooth": 3, "of": [TUBE, BOX, MAP]},
     {"shape": "intersection", "of": [MAP, DEPTH, BALL]},
     {"shape": "difference", "of": [{"shape": "union", "of": [BALL, TUBE]}, MAP, PLANE]},
+    {"shape": "difference", "of": [
+        {"shape": "intersection", "of": [{"shape": "union", "smooth": 2, "of": [TUBE, BOX, ELLIPSOID]}, DEPTH]},
+        {"shape": "offset", "by": 1, "of": {"shape": "intersection", "of": [PLANE, BOXY]}},
+        {"shape": "union", "smooth": 1, "of": [BALL, MAP]},
+    ]},
 ]  # fmt: skip
 
 
@@ -54,18 +59,22 @@ def names(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=names)
-def test_bounds_enclose_the_distances_in_a_box(shape):
+def test_bounds_enclose_the_distances_in_a_box_and_a_shorter_program_gives_the_same(shape):
     code, parameters, data = program(shape)
     random, work = np.random.default_rng(1), np.empty((3, len(code) + 1))
-    decided = 0
+    begin, short = np.empty(len(code), np.int64), np.empty_like(code)
+    decided = left_out = 0
     for _ in range(300):
         centre, half = random.uniform(-16, 16, 3), random.choice([0.0, 0.5, 1.5, 4]) * random.random(3)
-        low, high = bounds(*centre, *half, code, parameters, data, work[0], work[1])
+        low, high, length = bounds(*centre, *half, code, parameters, data, work[0], work[1], begin, short)
         points = centre + half * np.concatenate([random.uniform(-1, 1, (40, 3)), random.choice([-1.0, 1], (8, 3))])
         found = [distance(*p, code, parameters, data, work[2]) for p in points]
         assert low <= min(found)
         assert max(found) <= high
+        assert [distance(*p, short[:length], parameters, data, work[2]) for p in points] == found
+        left_out += length < len(code)
         decided += low > 0 or high < 0
+    assert left_out > 100 or len(code) < 5
     assert decided > 30 or shape["shape"] == "gyroid"  # bounds that are always open would hold, too
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting import distance as op
 from qsmbench.phantom.painting.distance import distance
 
@@ -23,7 +23,7 @@ RUN = 8
 """Points in a row that `inside` looks at together."""
 
 
-@compiled(inline="never")
+@leaf()
 def _map(u, v, w, hu, hv, hw, q, o, data):
     # the values at the corners of all cells that the box touches enclose those between them
     nx, ny, nz = int(q[o]), int(q[o + 1]), int(q[o + 2])
@@ -43,7 +43,7 @@ def _map(u, v, w, hu, hv, hw, q, o, data):
     return min(max(min(a, b) - SAFETY, -limit), limit), min(max(max(a, b) + SAFETY, -limit), limit)
 
 
-@compiled(inline="never")
+@leaf()
 def _ellipsoid(u, v, w, hu, hv, hw, q, o):
     e, shortest, longest = q[o + 3], min(q[o], q[o + 1], q[o + 2]), max(q[o], q[o + 1], q[o + 2])
     if e < 1:
@@ -60,7 +60,7 @@ def _ellipsoid(u, v, w, hu, hv, hw, q, o):
     return low - SAFETY, high + SAFETY
 
 
-@compiled(inline="never")
+@leaf()
 def _tube(u, v, w, radius, q, o):
     low, high = 1e9, 1e9
     for i in range(int(q[o]) - 1):
@@ -76,7 +76,7 @@ def _tube(u, v, w, radius, q, o):
     return low - SAFETY, high + SAFETY
 
 
-@compiled(inline="never")
+@leaf()
 def _primitive(kind, p, o, x, y, z, hx, hy, hz, data):
     if p[o] > 0:
         x = abs(x)
@@ -104,9 +104,12 @@ def _primitive(kind, p, o, x, y, z, hx, hy, hz, data):
     return -p[o + 2], p[o + 2]  # a gyroid
 
 
-@compiled(inline="never")
-def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high):
-    """Return the lowest and the highest signed distance [mm] that points in a box may have from a shape.
+@leaf()
+def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high, begin, short):
+    """Return the lowest and the highest signed distance [mm] of points in a box, and the length of a shorter program.
+
+    The shorter program gives the same distance to the last bit at each of these points: it leaves out the parts of the
+    shape that are too far from the box to count.
 
     Args:
         x: mm, of the box's centre; so are y and z.
@@ -120,34 +123,60 @@ def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high):
         data: (k,) float32.
         low: (n,) float64, room to work in.
         high: (n,) float64, the same.
+        begin: (n,) int64, the same.
+        short: (n, 2) int64, the shorter program, which is written there; it may be `code` itself.
     """
-    top, least, left = -1, np.inf, False
+    top, length, least, left = -1, 0, np.inf, False
     for i in range(code.shape[0]):
         kind, o = code[i, 0], code[i, 1]
+        if op.UNION <= kind <= op.DIFFERENCE:
+            top -= 1
+            a, b = top, top + 1
+            first, second = _counting(kind, parameters, o, low[a], high[a], low[b], high[b])
+            if not first and not (left and a == 0):  # what may leave is needed for that
+                size = begin[b] - begin[a]
+                for m in range(begin[b], length):
+                    short[m - size, 0], short[m - size, 1] = short[m, 0], short[m, 1]
+                low[a], high[a], length = low[b], high[b], length - size
+                continue
+            if not second:
+                length = begin[b]
+                continue
         if kind < op.UNION:
             top += 1
+            begin[top] = length
             low[top], high[top] = _primitive(kind, parameters, o, x, y, z, hx, hy, hz, data)
         elif kind == op.UNION:
-            top -= 1
             low[top] = min(low[top], low[top + 1]) - parameters[o] / 4 - SAFETY
             high[top] = min(high[top], high[top + 1])
         elif kind == op.INTERSECTION:
-            top -= 1
             low[top], high[top] = max(low[top], low[top + 1]), max(high[top], high[top + 1])
         elif kind == op.DIFFERENCE:
-            top -= 1
             low[top], high[top] = max(low[top], -high[top + 1]), max(high[top], -low[top + 1])
         elif kind == op.OFFSET:
             low[top], high[top] = low[top] - parameters[o] - SAFETY, high[top] - parameters[o] + SAFETY
         elif kind == op.LEAVE:
             if low[0] > parameters[o]:
-                return low[0], high[0]
-            if high[0] > parameters[o]:  # some points may leave, with what they have here
-                least, left = min(least, parameters[o]), True
+                return min(low[0], least), np.inf if left else high[0], length
+            if high[0] <= parameters[o]:
+                continue
+            least, left = min(least, parameters[o]), True  # some points may leave, with what they have here
         else:
             height = abs(parameters[o]) * (parameters[o + 1] if kind == op.ROUGH else 1.0) + SAFETY
             low[top], high[top] = low[top] - height, high[top] + height
-    return min(low[0], least), np.inf if left else high[0]
+        short[length, 0], short[length, 1] = kind, o
+        length += 1
+    return min(low[0], least), np.inf if left else high[0], length
+
+
+@leaf()
+def _counting(kind, p, o, low_a, high_a, low_b, high_b):
+    # whether the first and the second of two shapes may count where they are joined
+    if kind == op.UNION:
+        return low_a - high_b <= p[o] + SAFETY, low_b - high_a <= p[o] + SAFETY
+    if kind == op.INTERSECTION:
+        return high_a >= low_b, high_b >= low_a
+    return True, -low_b >= low_a
 
 
 @compiled(parallel=True)
@@ -162,7 +191,7 @@ def inside(points, code, parameters, data):
     """
     found = np.zeros(len(points), np.bool_)
     for run in prange((len(points) + RUN - 1) // RUN):
-        room = np.empty((2, code.shape[0] + 1))
+        room, begin, short = np.empty((2, len(code) + 1)), np.empty(len(code), np.int64), np.empty_like(code)
         start, stop = run * RUN, min((run + 1) * RUN, len(points))
         centre, half = np.empty(3), np.empty(3)
         for axis in range(3):
@@ -170,13 +199,15 @@ def inside(points, code, parameters, data):
             for i in range(start, stop):
                 least, most = min(least, points[i, axis]), max(most, points[i, axis])
             centre[axis], half[axis] = (least + most) / 2, (most - least) / 2
-        low, high = bounds(
-            centre[0], centre[1], centre[2], half[0], half[1], half[2], code, parameters, data, room[0], room[1]
+        low, high, length = bounds(
+            centre[0], centre[1], centre[2], half[0], half[1], half[2], code, parameters, data, room[0], room[1],
+            begin, short,
         )  # fmt: skip
         if low > 0:
             continue
         for i in range(start, stop):
             found[i] = (
-                high < 0 or distance(points[i, 0], points[i, 1], points[i, 2], code, parameters, data, room[0]) < 0
+                high < 0
+                or distance(points[i, 0], points[i, 1], points[i, 2], short[:length], parameters, data, room[0]) < 0
             )
     return found

@@ -132,7 +132,7 @@ class Canvas:
             np.array(program.parameters),
             self.data,
             self.grid.affine,
-            warp.displacement,
+            warp.displacement.ravel(),
             warp.to_index,
             warp.stretch,
             warp.slopes,

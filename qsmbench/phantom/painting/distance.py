@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import leaf
 from qsmbench.phantom.lookup import trilinear
 
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
@@ -18,7 +18,7 @@ HEADER = 13
 """Parameters before a primitive's own: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
 
-@compiled(inline="never")
+@leaf()
 def _ellipsoid(u, v, w, q):
     # first-order distance f/|∇f|, exact on the surface; the exponent makes the shape boxier than an ellipsoid
     a, b, c, e = abs(u) / q[0], abs(v) / q[1], abs(w) / q[2], q[3]
@@ -37,14 +37,14 @@ def _ellipsoid(u, v, w, q):
     return max((k0 - 1.0) / np.sqrt(max(gradient, 1e-12)), -shortest)
 
 
-@compiled(inline="never")
+@leaf()
 def _box(u, v, w, q):
     a, b, c = abs(u) - q[0] + q[3], abs(v) - q[1] + q[3], abs(w) - q[2] + q[3]
     outside = np.sqrt(max(a, 0.0) ** 2 + max(b, 0.0) ** 2 + max(c, 0.0) ** 2)
     return outside + min(max(a, max(b, c)), 0.0) - q[3]
 
 
-@compiled(inline="never")
+@leaf()
 def _tube(u, v, w, q):
     # q: count, then x, y, z, radius of each point
     best = 1e9
@@ -59,7 +59,7 @@ def _tube(u, v, w, q):
     return best
 
 
-@compiled(inline="never")
+@leaf()
 def _map(u, v, w, q, data):
     # q: shape (3), start in data, level, mm per unit, limit [mm]; u, v, w are the map's voxel indices
     value = trilinear(data, int(q[3]), int(q[0]), int(q[1]), int(q[2]), u, v, w)
@@ -67,7 +67,7 @@ def _map(u, v, w, q, data):
     return min(max(d, -q[6]), q[6])
 
 
-@compiled(inline="never")
+@leaf()
 def _gyroid(u, v, w, q):
     # q: wavelength [mm], level −1…1, limit [mm]; a sponge of communicating cells
     k = 2 * np.pi / q[0]
@@ -76,7 +76,7 @@ def _gyroid(u, v, w, q):
     return min(max((sponge - q[1]) / (1.5 * k), -q[2]), q[2])
 
 
-@compiled(inline="never")
+@leaf()
 def _primitive(op, p, x, y, z, data):
     q = p[HEADER:]
     if p[0] > 0:
@@ -97,7 +97,7 @@ def _primitive(op, p, x, y, z, data):
     return _gyroid(u, v, w, q)
 
 
-@compiled(inline="never")
+@leaf()
 def distance(x, y, z, code, parameters, data, stack):
     """Return the signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
 

@@ -10,8 +10,10 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from qsmbench.compiled import compiled
 from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description.models import Distance, MapSource
+from qsmbench.threads import beside, over_planes
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,36 @@ def _distances(image: Map, how: Distance) -> tuple[np.ndarray, np.ndarray]:
     coarse = image.values[tuple(slice(None, None, s) for s in stride)] > how.level
     scaling = np.diag([*stride, 1.0])
     pad = int(np.ceil((how.close + how.reach) / how.spacing))
-    coarse = ndimage.binary_fill_holes(np.pad(coarse, pad))
+    parts, _ = ndimage.label(~np.pad(coarse, pad))
+    coarse = parts != parts[0, 0, 0]  # with its holes filled
     shift = np.eye(4)
     shift[:3, 3] = -pad
     affine = affine @ scaling @ shift
     size = _spacing(affine)
     if how.close > 0:
-        coarse = ndimage.distance_transform_edt(~coarse, size) < how.close
-    outside = ndimage.distance_transform_edt(~coarse, size) - size.mean() / 2
-    inside = ndimage.distance_transform_edt(coarse, size) - size.mean() / 2
-    signed = np.where(coarse, -inside, outside) + how.close
+        coarse = _depth(~coarse, size) < how.close
+    inside = beside(lambda: _depth(coarse, size) - size.mean() / 2)
+    outside = _depth(~coarse, size) - size.mean() / 2
+    signed = np.where(coarse, -inside(), outside) + how.close
     return ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine
+
+
+def _depth(inside: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return the distance [mm] from the nearest voxel that is not `inside`, (nx, ny, nz), with voxels of `size`, (3,).
+
+    It is what scipy computes, which takes half of its time for five more arrays of floats.
+    """
+    nearest = ndimage.distance_transform_edt(inside, size, return_distances=False, return_indices=True)
+    found = np.empty(inside.shape)
+    over_planes(_lengths, len(found), nearest, size, found)
+    return found
+
+
+@compiled()
+def _lengths(start, stop, nearest, size, found):
+    for i in range(start, stop):
+        for j in range(found.shape[1]):
+            for k in range(found.shape[2]):
+                x, y = (nearest[0, i, j, k] - i) * size[0], (nearest[1, i, j, k] - j) * size[1]
+                z = (nearest[2, i, j, k] - k) * size[2]
+                found[i, j, k] = np.sqrt(x * x + y * y + z * z)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting.bounds import SAFETY, bounds
 from qsmbench.phantom.painting.distance import distance
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
@@ -14,11 +14,14 @@ from qsmbench.phantom.warp import to_template
 BRICK = 4
 """Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
 
+TOGETHER = 4
+"""Bricks in a row for which a program of several parts is shortened together, before it is for each."""
+
 OUTSIDE, SURFACE, INSIDE = range(3)
 """Where all of a box of voxels lies; what is not known lies on the surface."""
 
 
-@compiled(inline="never")
+@leaf()
 def _mark(f, label, weight, labels, i, j, k):
     # the label of what fills most of the voxel
     kept = weight[i, j, k] * (1 - f)
@@ -31,7 +34,7 @@ def _mark(f, label, weight, labels, i, j, k):
         weight[i, j, k] = kept
 
 
-@compiled(inline="never")
+@leaf()
 def blend(f, values, label, stack, weight, labels, i, j, k):
     """Give a share of a voxel to a material; arguments that `paint` has, too, are as there.
 
@@ -51,7 +54,7 @@ def blend(f, values, label, stack, weight, labels, i, j, k):
     _mark(f, label, weight, labels, i, j, k)
 
 
-@compiled(inline="never")
+@leaf()
 def _change_chi(f, factors, amounts, stack, i, j, k):
     # returns by how much χ+ and χ− have grown
     grown = np.float32(0)
@@ -65,7 +68,7 @@ def _change_chi(f, factors, amounts, stack, i, j, k):
     return grown
 
 
-@compiled(inline="never")
+@leaf()
 def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k):
     # density and relaxation of those whose PD, T1, R2 and R2* are in `channels`; all else that they have stays
     pd, t1, r2, r2star = channels
@@ -89,7 +92,7 @@ def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k)
     stack[r2, i, j, k], stack[r2star, i, j, k] = rate * new, total * new
 
 
-@compiled(inline="never")
+@leaf()
 def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     # signed distance of the point at voxel index a, b, c
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
@@ -99,9 +102,10 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
     return distance(x, y, z, code, parameters, data, work)
 
 
-@compiled(inline="never")
-def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, parameters, data, work):
-    # where the box of voxels from `first` up to `stop` lies: none of it outside, or all of it in the deepest shell
+@leaf()
+def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, parameters, data, work, begin, short):
+    # where the box of voxels from `first` up to `stop` lies: all of it outside, or all of it in the deepest shell; and
+    # the length of the program `short` that does for it
     a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
     y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
@@ -114,20 +118,30 @@ def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, param
     mx = hx + slopes[0, 0] * hx + slopes[0, 1] * hy + slopes[0, 2] * hz + SAFETY
     my = hy + slopes[1, 0] * hx + slopes[1, 1] * hy + slopes[1, 2] * hz + SAFETY
     mz = hz + slopes[2, 0] * hx + slopes[2, 1] * hy + slopes[2, 2] * hz + SAFETY
-    low, high = bounds(x, y, z, mx, my, mz, code, parameters, data, work[0], work[1])
+    low, high, length = bounds(x, y, z, mx, my, mz, code, parameters, data, work[0], work[1], begin, short)
     if low + depths[0] > step / 2 + SAFETY:
-        return OUTSIDE
-    return INSIDE if high + depths[-1] < -step / 2 - SAFETY else SURFACE
+        return OUTSIDE, length
+    return INSIDE if high + depths[-1] < -step / 2 - SAFETY else SURFACE, length
 
 
-@compiled(inline="never")
-def _shares(i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
+@compiled()
+def places_in_voxel(fine):
+    """Return where the parts of a voxel lie in it along each axis, (parts, 3) 0–1; `fine`, (3,), says how many."""
+    found = np.empty((fine[0] * fine[1] * fine[2], 3))
+    for part in range(len(found)):
+        found[part, 0] = ((part % fine[0]) + 0.5) / fine[0]
+        found[part, 1] = ((part // fine[0] % fine[1]) + 0.5) / fine[1]
+        found[part, 2] = ((part // (fine[0] * fine[1])) + 0.5) / fine[2]
+    return found
+
+
+@leaf()
+def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
-    share[:] = 0.0
-    for part in range(fine[0] * fine[1] * fine[2]):
-        a = i + ((part % fine[0]) + 0.5) / fine[0] - 0.5
-        b = j + ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
-        c = k + ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
+    for s in range(depths.size):
+        share[s] = 0.0
+    for part in range(places.shape[0]):
+        a, b, c = i + places[part, 0] - 0.5, j + places[part, 1] - 0.5, k + places[part, 2] - 0.5
         d = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
         for s in range(depths.size):
             share[s] += min(max(0.5 - (d + depths[s]) / step, 0.0), 1.0)
@@ -147,8 +161,8 @@ def paint(
         parameters: (m,) float64, its parameters.
         data: (k,) float32, the maps it samples.
         affine: (4, 4) float64, voxel index → world mm.
-        warp: (3, nx, ny, nz) float32 mm, what leads from world to template; empty for none (see `warp.py`).
-        to_warp: (3, 4) float64, world mm → index into `warp`.
+        warp: (3·nx·ny·nz,) float32 mm, what leads from world to template; empty for none (see `warp.py`).
+        to_warp: (3, 5) float64, world mm → index into `warp`, and the number of its points along each axis.
         stretch: how much longer a distance in the template may be than in the world.
         slopes: (3, 3) float64, largest change of the displacement's components over a mm along each axis.
         start: (3,) int64, first voxel of the shape's box.
@@ -168,34 +182,48 @@ def paint(
     n_z = -(-(stop[2] - start[2]) // BRICK)
     size = np.sqrt((affine[:3, :3] ** 2).sum())
     half = stretch * size * BRICK / 2 + slack
-    parts = fine[0] * fine[1] * fine[2]
+    places = places_in_voxel(fine)
+    parts = places.shape[0]
     deepest = depths[-1]
     solid = 0  # the innermost shell that hides those before it
     for s in range(depths.size):
         if amounts[s] == 1:
             solid = s
     near = (stretch * size + step) / 2 + slack
+    several = code.shape[0] > 1
     for column in prange(n_x * n_y):
-        room = np.empty((2, code.shape[0] + 1))
+        room, begin = np.empty((2, code.shape[0] + 1)), np.empty(code.shape[0], np.int64)
+        of_bricks, of_brick, of_voxel = np.empty_like(code), np.empty_like(code), np.empty_like(code)
         work, share = room[0], np.empty(depths.size)
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
+        program, where = code, SURFACE
         for layer in range(n_z):
             k0 = start[2] + layer * BRICK
             k1 = min(k0 + BRICK, stop[2])
+            if several and layer % TOGETHER == 0:
+                first, end = (i0, j0, k0), (i1, j1, min(k0 + TOGETHER * BRICK, stop[2]))
+                where, length = _where(
+                    first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room, begin,
+                    of_bricks,
+                )  # fmt: skip
+                program = of_bricks[:length]
+            if where == OUTSIDE:
+                continue
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
-            brick = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
+            brick = _depth(a, b, c, affine, warp, to_warp, program, parameters, data, work)
             if brick > half:
                 continue
-            inside = brick < -deepest - half
-            where = SURFACE
+            inside, of_here = brick < -deepest - half, SURFACE
             if not inside:
                 first, end = (i0, j0, k0), (i1, j1, k1)
-                where = _where(
-                    first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room
+                of_here, length = _where(
+                    first, end, step, depths, affine, warp, to_warp, slopes, program, parameters, data, room, begin,
+                    of_brick,
                 )  # fmt: skip
-                if where == OUTSIDE:
+                if of_here == OUTSIDE:
                     continue
+                near_by = of_brick[:length]
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
@@ -203,21 +231,24 @@ def paint(
                             for s in range(solid, depths.size):
                                 blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
-                        here = where
+                        here, last = of_here, near_by
                         if here == SURFACE and parts > 1:
-                            centre = _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work)
+                            centre = _depth(i, j, k, affine, warp, to_warp, near_by, parameters, data, work)
                             if centre > near:
                                 continue
                             first, end = (i, j, k), (i + 1, j + 1, k + 1)
-                            here = _where(
-                                first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room
+                            here, length = _where(
+                                first, end, step, depths, affine, warp, to_warp, slopes, near_by, parameters, data,
+                                room, begin, of_voxel,
                             )  # fmt: skip
+                            last = of_voxel[:length]
                         if here == OUTSIDE:
                             continue
                         share[:] = parts
                         if here == SURFACE:
                             _shares(
-                                i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
+                                i, j, k, places, step, depths, affine, warp, to_warp, last, parameters, data, work,
+                                share,
                             )  # fmt: skip
                         outer = 0
                         for s in range(depths.size):
@@ -249,7 +280,8 @@ def affect(
     size = np.sqrt((affine[:3, :3] ** 2).sum())
     near = (stretch * size + step) / 2 + slack
     half = stretch * size * BRICK / 2 + slack
-    parts = fine[0] * fine[1] * fine[2]
+    places = places_in_voxel(fine)
+    parts = places.shape[0]
     depths = np.zeros(1)
     n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
     n_z = -(-(stop[2] - start[2]) // BRICK)
@@ -270,7 +302,7 @@ def affect(
                         if _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work) > near:
                             continue
                         _shares(
-                            i, j, k, fine, step, depths, affine, warp, to_warp, code, parameters, data, work, share
+                            i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, work, share
                         )  # fmt: skip
                         f = share[0] / parts
                         if f > 0:

@@ -49,7 +49,7 @@ class Program:
     parameters: list[float] = field(default_factory=list)
     bounds: Bounds = field(default_factory=EVERYWHERE.copy)
     finest: float = np.inf
-    slack: float = 0
+    slack: float = 0.0
     leading: bool = True
 
     def add(self, operation: int, *parameters: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description.models import Texture
@@ -88,7 +88,7 @@ def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray
     return np.stack([np.bincount(labels, weights=s, minlength=256) / count for s in sampled], axis=1)
 
 
-@compiled(inline="never")
+@leaf()
 def _deviation(field, fields, shape, x, y, z, mean, sd, weight):
     """Return the relative change by a field at x, y, z between its points, in the share `weight` of a voxel."""
     nx, ny, nz = shape

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
-from qsmbench.phantom.painting.paint import blend
+from qsmbench.phantom.painting.bounds import SAFETY
+from qsmbench.phantom.painting.paint import blend, places_in_voxel
 from qsmbench.threads import limit_numba
 
 BRICK = 4
@@ -54,8 +55,9 @@ def paint_tubes(
     segments, owner = np.hstack([points[:-1], points[1:]])[joined], owner[1:][joined]
     segments[:, 3], segments[:, 7] = tube_radius(segments[:, 3], step), tube_radius(segments[:, 7], step)
     bricks, starts, lists = _sort_into_bricks(grid, segments, step)
+    balls = _balls(segments, (float(np.linalg.norm(size)) + step) / 2)
     _paint(
-        grid.affine, bricks, starts, lists, segments, owner, fine, step, values.astype(np.float32), names,
+        grid.affine, bricks, starts, lists, segments, balls, owner, fine, step, values.astype(np.float32), names,
         stack, weight, labels,
     )  # fmt: skip
 
@@ -95,7 +97,14 @@ def _sort_into_bricks(grid: Grid, segments: np.ndarray, step: float) -> tuple[np
     return bricks.astype(np.int64), np.append(starts, len(order)), which[order]
 
 
-@compiled()
+def _balls(segments: np.ndarray, reach: float) -> np.ndarray:
+    """Return the balls outside of which points are farther from segments than `reach` [mm]: (n, 4) centre, radius²."""
+    start, stop, radius = segments[:, :3], segments[:, 4:7], np.maximum(segments[:, 3], segments[:, 7])
+    farthest = np.linalg.norm(stop - start, axis=1) / 2 + radius + reach + SAFETY
+    return np.column_stack([(start + stop) / 2, farthest**2])
+
+
+@leaf()
 def _depth(x, y, z, s):
     """Return the distance [mm] of a point from the surface of segment `s`, (8,), negative inside."""
     dx, dy, dz = s[4] - s[0], s[5] - s[1], s[6] - s[2]
@@ -106,32 +115,58 @@ def _depth(x, y, z, s):
     return gap - s[3] - t * (s[7] - s[3])
 
 
-@compiled()
-def _shares(x, y, z, affine, segments, near, fine, step, share):
-    """Compute the share of the voxel at x, y, z of each segment of `near`, into `share`; each part has one owner."""
+@leaf(error_model="numpy")
+def _place_parts(i, j, k, affine, places, parts):
+    """Compute the centres of a voxel's parts, into `parts`, (3, n) mm; `places` are theirs in the voxel, (n, 3) 0–1."""
+    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+    for part in range(parts.shape[1]):
+        a, b, c = places[part, 0] - 0.5, places[part, 1] - 0.5, places[part, 2] - 0.5
+        parts[0, part] = x + affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c
+        parts[1, part] = y + affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c
+        parts[2, part] = z + affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c
+
+
+@leaf(error_model="numpy")
+def _own(parts, s, m, least, owners):
+    """Give those of `parts` to segment `m`, whose numbers are `s`, (8,), that lie deeper in it than their `least`.
+
+    The distance is that of `_depth`. There are no branches, so that the compiler takes several parts at once.
+    """
+    dx, dy, dz = s[4] - s[0], s[5] - s[1], s[6] - s[2]
+    square, wider = max(dx * dx + dy * dy + dz * dz, 1e-12), s[7] - s[3]
+    for p in range(parts.shape[1]):
+        ax, ay, az = parts[0, p] - s[0], parts[1, p] - s[1], parts[2, p] - s[2]
+        t = min(max((ax * dx + ay * dy + az * dz) / square, 0.0), 1.0)
+        gap = np.sqrt((ax - t * dx) ** 2 + (ay - t * dy) ** 2 + (az - t * dz) ** 2)
+        d = gap - s[3] - t * wider
+        closer = d < least[p]
+        owners[p] = m if closer else owners[p]
+        least[p] = d if closer else least[p]
+
+
+@leaf(error_model="numpy")
+def _shares(segments, near, parts, step, least, owners, share):
+    """Compute the share of a voxel of each segment of `near`, into `share`; each of its `parts` has one owner."""
     share[: near.size] = 0.0
-    parts = fine[0] * fine[1] * fine[2]
-    for part in range(parts):
-        a = ((part % fine[0]) + 0.5) / fine[0] - 0.5
-        b = ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
-        c = ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
-        xs = x + affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c
-        ys = y + affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c
-        zs = z + affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c
-        best, least = -1, step / 2
-        for m in range(near.size):
-            d = _depth(xs, ys, zs, segments[near[m]])
-            if d < least:
-                best, least = m, d
-        if best >= 0:
-            share[best] += min(0.5 - least / step, 1.0) / parts
+    least[:], owners[:] = step / 2, -1
+    for m in range(near.size):
+        _own(parts, segments[near[m]], m, least, owners)
+    for p in range(least.size):
+        if owners[p] >= 0:
+            share[owners[p]] += min(0.5 - least[p] / step, 1.0) / least.size
 
 
-@compiled()
-def _find(x, y, z, nearby, segments, half, step, near, share):
+@leaf()
+def _find(x, y, z, nearby, segments, balls, half, step, near, share):
     """Find, into `near`, the `nearby` segments that may touch a voxel; return how many, −1 if the first fills it."""
     n = 0
-    for s in nearby:
+    for at in range(nearby.size):
+        s = nearby[at]
+        a, b, c = x - balls[s, 0], y - balls[s, 1], z - balls[s, 2]
+        if a * a + b * b + c * c > balls[s, 3]:
+            continue
         d = _depth(x, y, z, segments[s])
         if d < -half - step / 2:
             near[0], share[0] = s, 1.0
@@ -144,10 +179,13 @@ def _find(x, y, z, nearby, segments, half, step, near, share):
 
 @compiled(parallel=True)
 def _paint(
-    affine, bricks, starts, lists, segments, owner, fine, step, values, names, stack, weight, labels
+    affine, bricks, starts, lists, segments, balls, owner, fine, step, values, names, stack, weight, labels
 ):  # fmt: skip
     half = np.sqrt((affine[:3, :3] ** 2).sum()) / 2
+    places = places_in_voxel(fine)
+    count = places.shape[0]
     for brick in prange(bricks.shape[0]):
+        parts, least, owners = np.empty((3, count)), np.empty(count), np.empty(count, np.int64)
         nearby = lists[starts[brick] : starts[brick + 1]]
         near, share = np.empty(nearby.size, np.int64), np.empty(nearby.size)
         mixed = np.empty(stack.shape[0])
@@ -157,9 +195,10 @@ def _paint(
                     x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
                     y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
                     z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                    n = _find(x, y, z, nearby, segments, half, step, near, share)
+                    n = _find(x, y, z, nearby, segments, balls, half, step, near, share)
                     if n > 0:
-                        _shares(x, y, z, affine, segments, near[:n], fine, step, share)
+                        _place_parts(i, j, k, affine, places, parts)
+                        _shares(segments, near[:n], parts, step, least, owners, share)
                     n = abs(n)
                     filled = share[:n].sum()
                     if filled == 0:

@@ -9,22 +9,23 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import compiled, leaf
 
 JITTER = 0.45
 """Largest shift of a node from its place on the lattice along an axis, as a share of the spacing."""
 
 
-@compiled()
-def _distance2(a, b):
-    x, y, z = a[0] - b[0], a[1] - b[1], a[2] - b[2]
+@leaf()
+def _distance2(a, i, b, j):
+    # between rows of a and b: a row by itself would be an array that is made and counted
+    x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
     return x * x + y * y + z * z
 
 
-@compiled()
+@leaf()
 def _later(node, number, cells, xyz, farthest, near):
     """Return how many neighbours a node has that come after it; put them into `near`, (k,), unless that is empty."""
-    i, j, k = cells[node]
+    i, j, k = cells[node, 0], cells[node, 1], cells[node, 2]
     r = int(farthest + 2 * JITTER)
     right, count = xyz[node, 0] > 0, 0
     for a in range(i, min(i + r + 1, number.shape[0])):
@@ -56,17 +57,17 @@ def pairs(number, cells, xyz, spacing, farthest):
     starts = np.zeros(len(cells) + 1, np.int64)
     for node in prange(len(cells)):
         near = np.empty(room, np.int32)
-        for other in near[: _later(node, number, cells, xyz, farthest, near)]:
-            starts[node + 1] += _distance2(xyz[node], xyz[other]) <= most
+        for n in range(_later(node, number, cells, xyz, farthest, near)):
+            starts[node + 1] += _distance2(xyz, node, xyz, near[n]) <= most
     for node in range(len(cells)):
         starts[node + 1] += starts[node]
     first, second = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
     for node in prange(len(cells)):
         near = np.empty(room, np.int32)
         at = starts[node]
-        for other in near[: _later(node, number, cells, xyz, farthest, near)]:
-            if _distance2(xyz[node], xyz[other]) <= most:
-                first[at], second[at] = node, other
+        for n in range(_later(node, number, cells, xyz, farthest, near)):
+            if _distance2(xyz, node, xyz, near[n]) <= most:
+                first[at], second[at] = node, near[n]
                 at += 1
     return first, second
 
@@ -100,7 +101,7 @@ def nearest(number, low, spacing, xyz, points, reach, most):
                     node = number[i, j, k]
                     if node < 0:
                         continue
-                    d = np.sqrt(_distance2(points[p], xyz[node]))
+                    d = np.sqrt(_distance2(points, p, xyz, node))
                     if d >= reach[p] or d >= gap[p, most - 1]:
                         continue
                     rank = most - 1
@@ -111,10 +112,10 @@ def nearest(number, low, spacing, xyz, points, reach, most):
     return near
 
 
-@compiled()
-def _cost(start, stop, more, lean):
-    """Return the cost [mm] of a step from `start` to `stop`, (3,) mm; `more` and `lean` are as for `steps`."""
-    x, y, z = start[0] - stop[0], start[1] - stop[1], start[2] - stop[2]
+@leaf()
+def _cost(a, i, b, j, more, lean):
+    """Return the cost [mm] of a step from row i of a to row j of b, (n, 3) mm; `more` and `lean` are as for `steps`."""
+    x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
     length = np.sqrt(x * x + y * y + z * z)
     return max(length * (1 + more) - (x * lean[0] + y * lean[1] + z * lean[2]), 1e-3)
 
@@ -133,7 +134,7 @@ def costs(sources, start, xyz, stop, more, lean):
     """
     found = np.empty(len(start))
     for s in range(len(start)):
-        found[s] = _cost(sources[start[s]], xyz[stop[s]], more[s], lean)
+        found[s] = _cost(sources, start[s], xyz, stop[s], more[s], lean)
     return found
 
 
@@ -162,14 +163,14 @@ def steps(xyz, first, second, more, lean):
     for p in range(len(first)):
         a, b = first[p], second[p]
         there, back = (more[p], more[len(first) + p]) if more.size else (0.0, 0.0)
-        stops[at[a]], paid[at[a]] = b, _cost(xyz[a], xyz[b], there, lean)
-        stops[at[b]], paid[at[b]] = a, _cost(xyz[b], xyz[a], back, lean)
+        stops[at[a]], paid[at[a]] = b, _cost(xyz, a, xyz, b, there, lean)
+        stops[at[b]], paid[at[b]] = a, _cost(xyz, b, xyz, a, back, lean)
         at[a] += 1
         at[b] += 1
     return begins, stops, paid
 
 
-@compiled()
+@leaf()
 def _rise(heap, place, way, at):
     node = heap[at]
     while at > 0 and way[heap[(at - 1) // 2]] > way[node]:
@@ -179,7 +180,7 @@ def _rise(heap, place, way, at):
     heap[at], place[node] = node, at
 
 
-@compiled()
+@leaf()
 def _sink(heap, place, way, size):
     node, at = heap[0], 0
     while 2 * at + 1 < size:

@@ -15,6 +15,7 @@ from qsmbench.phantom.load import load
 from qsmbench.run.specs import SimulationSpec
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.simulate import Simulation, simulate
+from qsmbench.threads import beside
 
 NOISEFREE = "noisefree"
 
@@ -73,12 +74,19 @@ def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, m
         mask: (nx, ny, nz) bool, of the scan; None: the true one.
     """
     grid = simulation.params.grid
-    for name in list(simulation.truth):
-        folders.write(truth, {name: simulation.truth.pop(name)}, grid)
-    folders.write(truth, {"mask": simulation.mask}, grid)
-    folders.write_params(truth, simulation.params)
+    truth_written = beside(lambda: _write_truth(simulation, truth))
     folders.write(scan, {"mask": simulation.mask if mask is None else mask}, grid)
     for name, part in (("phase", np.angle), ("magnitude", np.abs)):  # in turn, to save memory
         folders.write(scan, {name: part(simulation.signal)}, grid)
     folders.write_params(scan, simulation.params)
+    truth_written()
     write_basis(truth, Basis.of(simulation, phantom))
+
+
+def _write_truth(simulation: Simulation, truth: Path) -> None:
+    """Write the true maps, which are used up, the mask and the parameters."""
+    grid = simulation.params.grid
+    for name in list(simulation.truth):
+        folders.write(truth, {name: simulation.truth.pop(name)}, grid)
+    folders.write(truth, {"mask": simulation.mask}, grid)
+    folders.write_params(truth, simulation.params)
