@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from qsmbench.dependencies import PACKAGE
+
 LOOPS = """
 import logging, sys
 from qsmbench import compiled
@@ -39,7 +41,7 @@ def notes(tmp_path: Path):
 
     def of(patience: float) -> str:
         command = [sys.executable, str(script), str(patience)]
-        folders = {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": os.pathsep.join(sys.path)}
+        folders = {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": str(PACKAGE.parent)}
         found = subprocess.run(command, env={**os.environ, **folders}, check=True, capture_output=True, text=True)
         assert found.stdout == "12 0\n"
         return found.stderr
