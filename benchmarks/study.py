@@ -47,6 +47,7 @@ def show(what: str, value: float, unit: str, goal: float) -> None:
 def study_of(chains: list[str], methods: dict, place: Path) -> Path:
     """Write a study of the sphere; return its YAML."""
     content = {"study": "s", "datasets": [SPHERE], "chains": chains, "methods": methods, "results": str(place)}
+    place.mkdir(parents=True, exist_ok=True)
     file = place / "study.yaml"
     file.write_text(yaml.safe_dump(content))
     return file
