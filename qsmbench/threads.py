@@ -35,7 +35,7 @@ def limit_numba() -> None:
     numba.set_num_threads(min(n_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
-def beside(work: Callable[[], T]) -> Callable[[], T]:
+def in_background(work: Callable[[], T]) -> Callable[[], T]:
     """Start `work` on a thread of its own, and return what waits for its result, or raises what it raised.
 
     Where only one thread is allowed, it is done when its result is asked for.

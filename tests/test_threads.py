@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from qsmbench.threads import beside
+from qsmbench.threads import in_background
 
 
 def test_work_goes_on_beside_other_work(monkeypatch):
     monkeypatch.setenv("QSMBENCH_THREADS", "2")
     met = threading.Barrier(2, timeout=60)
-    result = beside(met.wait)
+    result = in_background(met.wait)
     met.wait()
     assert result() in (0, 1)
 
@@ -20,7 +20,7 @@ def test_work_goes_on_beside_other_work(monkeypatch):
 def test_on_one_thread_work_waits_until_it_is_asked_for(monkeypatch):
     monkeypatch.setenv("QSMBENCH_THREADS", "1")
     done = []
-    result = beside(lambda: done.append(threading.current_thread()))
+    result = in_background(lambda: done.append(threading.current_thread()))
     assert not done
     result()
     assert done == [threading.current_thread()]
@@ -29,6 +29,6 @@ def test_on_one_thread_work_waits_until_it_is_asked_for(monkeypatch):
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_what_work_raises_is_raised_where_its_result_is_asked_for(monkeypatch, threads):
     monkeypatch.setenv("QSMBENCH_THREADS", threads)
-    result = beside(lambda: 1 / 0)
+    result = in_background(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         result()

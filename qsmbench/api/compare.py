@@ -91,8 +91,8 @@ def show(
         what = _truth(what)
     true = None if truth is None else _truth(truth)
     if isinstance(what, Truth):
-        name, drawn, title = known(artifact or "chi"), _map_of(what, artifact or "chi"), "truth"
-        shown = _Map(drawn, what.mask, what.mask, None, what.params, name)
+        name = known(artifact or "chi")
+        shown = _Map(_map_of(what, name), what.mask, what.mask, None, what.params, name)
         title = f"true {name}"
     elif isinstance(what, Result):
         name = known(artifact or what.artifact)

@@ -14,7 +14,7 @@ from qsmbench.data import folders
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
 from qsmbench.data.bids import is_bids
 from qsmbench.data.folders import Params
-from qsmbench.data.masks import mask_from_magnitude
+from qsmbench.data.masks import MADE_FROM_MAGNITUDE, mask_from_magnitude
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, read_provenance
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
@@ -156,7 +156,7 @@ class Scan:
             volumes["mask"] = volume("mask", mask, shape)
         elif magnitude is not None:
             volumes["mask"] = folders.as_read("mask", mask_from_magnitude(volumes["magnitude"]))
-            notes.append("mask made from the magnitude: threshold, largest connected part, holes filled")
+            notes.append(MADE_FROM_MAGNITUDE)
         else:
             raise QsmbenchError("a scan without magnitude needs a mask; give mask=")
         self._set(volumes, params, _truth(truth, volumes["mask"], params), (), notes, name)

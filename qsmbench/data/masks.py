@@ -47,6 +47,10 @@ def brain(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
     return ndimage.binary_fill_holes(_largest(grown & tissue))
 
 
+MADE_FROM_MAGNITUDE = "mask made from the magnitude: threshold, largest connected part, holes filled"
+"""The note on a scan whose mask `mask_from_magnitude` made."""
+
+
 def mask_from_magnitude(magnitude: np.ndarray) -> np.ndarray:
     """Find the voxels with signal: threshold of the combined echoes, largest connected part, holes filled.
 

@@ -70,20 +70,17 @@ def _correlate(volume, half, axis, replicated, result):
             for n in range(reach, 0, -1):
                 if axis == 2:
                     _add(row, line[reach - n : reach - n + nz], line[reach + n : reach + n + nz], half[n])
-                elif axis == 1:
-                    before, after = j - n, j + n
-                    if replicated:
-                        before, after = max(before, 0), min(after, ny - 1)
-                    lower = volume[i, before] if before >= 0 else nothing
-                    upper = volume[i, after] if after < ny else nothing
-                    _add(row, lower, upper, half[n])
-                else:
-                    before, after = i - n, i + n
-                    if replicated:
-                        before, after = max(before, 0), min(after, nx - 1)
-                    lower = volume[before, j] if before >= 0 else nothing
-                    upper = volume[after, j] if after < nx else nothing
-                    _add(row, lower, upper, half[n])
+                    continue
+                at, last = (j, ny - 1) if axis == 1 else (i, nx - 1)
+                before, after = at - n, at + n
+                if replicated:
+                    before, after = max(before, 0), min(after, last)
+                lower = upper = nothing
+                if before >= 0:
+                    lower = volume[i, before] if axis == 1 else volume[before, j]
+                if after <= last:
+                    upper = volume[i, after] if axis == 1 else volume[after, j]
+                _add(row, lower, upper, half[n])
 
 
 @compiled()

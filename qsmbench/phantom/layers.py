@@ -43,7 +43,7 @@ from qsmbench.phantom.veins import blood as venous
 from qsmbench.phantom.veins import tree as vein_tree
 from qsmbench.phantom.veins.growth import Branch
 from qsmbench.phantom.warp import NO_WARP, Warp
-from qsmbench.threads import beside
+from qsmbench.threads import in_background
 
 NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
 """What of a description does not change where its regions lie."""
@@ -195,10 +195,10 @@ class ShapePhantom(Phantom):
         return [SourcedValue(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
-        warp = beside(lambda: self.warp)
+        warp = in_background(lambda: self.warp)
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
         warp()
-        prepared = beside(self._prepare)
+        prepared = in_background(self._prepare)
         for layer in self.description.layers:
             canvas.paint_shape(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
             for shape, name in _parts(layer):

@@ -2,7 +2,7 @@
 
 `WarmProcess` starts it for the run of a study; `ask.py` hands it one job. It has imported what jobs and the methods of
 this package need, and does nothing else: it has one thread, never opens a scan, a truth or a specification, and never
-imports others' code. All that happens in its forks. If there is none, a job runs by itself as before.
+imports third-party code. All of that happens in its forks. If there is none, a job runs in a new interpreter.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ WATCH = 0.5
 
 
 class WarmProcess:
-    """The warm process of a study's run, as a context.
+    """The warm process of a study's run. It outlives the study only until it has ended the jobs that are left.
 
     Args:
-        modules: what the study's own methods are in, dotted.
+        modules: dotted names of further modules of this package to import.
     """
 
     def __init__(self, modules: Sequence[str]) -> None:
@@ -58,7 +58,9 @@ class WarmProcess:
             listening.bind(address)
             listening.listen(128)
             command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), *NEEDED, *modules]
-            self._process = subprocess.Popen(command, stdin=listening.fileno(), env={**os.environ, **ONE_THREAD})
+            environment = {**os.environ, **ONE_THREAD}
+            # a session of its own: where the study's process group is killed, it is left to clean up
+            self._process = subprocess.Popen(command, stdin=listening.fileno(), env=environment, start_new_session=True)
             os.environ[ask.ADDRESS] = f"{os.getpid()}:{address}"
 
     @property
@@ -122,11 +124,15 @@ class _Jobs:
 def _receive(connection: socket.socket) -> tuple[list[str], list[int]]:
     """A request, and the file descriptors of its streams."""
     header, streams, _, _ = socket.recv_fds(connection, ask.LENGTH, len(ask.STREAMS))
+    if len(header) < ask.LENGTH:
+        raise ConnectionError("whoever asked has ended before the request was complete")
     length, content = int.from_bytes(header), b""
     while len(content) < length:
         part = connection.recv(length - len(content))
         if not part:
-            raise ConnectionError("the request is cut short")
+            for stream in streams:
+                os.close(stream)
+            raise ConnectionError("whoever asked has ended before the request was complete")
         content += part
     return os.fsdecode(content).split("\0"), streams
 
@@ -134,8 +140,7 @@ def _receive(connection: socket.socket) -> tuple[list[str], list[int]]:
 def _forget(connections: Sequence[socket.socket]) -> None:
     """Drop, in a fork, what is the warm process's own."""
     signal.set_wakeup_fd(-1)
-    for number, handler in ((signal.SIGCHLD, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
-        signal.signal(number, handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for connection in connections:
         connection.close()
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -144,8 +149,7 @@ def _forget(connections: Sequence[socket.socket]) -> None:
 
 
 def main(study: int, modules: Sequence[str]) -> None:
-    """Serve the process `study` until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the study decides what ends
+    """Serve the process `study` until it ends; then end the jobs that are left, and remove the socket."""
     for module in modules:
         import_module(module)
     warm_up()
@@ -169,6 +173,7 @@ def main(study: int, modules: Sequence[str]) -> None:
             except OSError:  # whoever asked has ended
                 connection.close()
     jobs.end(gone=jobs.connections)
+    shutil.rmtree(Path(listening.getsockname()).parent, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -115,11 +116,16 @@ def test_a_job_that_cannot_be_done_says_so(warm, tmp_path):
     assert "no.json: cannot be read" in said
 
 
-def test_a_job_ends_with_whoever_asked(warm, scan_folder, tmp_path):
+def ask_for_a_long_job(warm, scan_folder, tmp_path):
+    """What asks for a job that would take ten minutes, and the processes of the job."""
     (tmp_path / "mine.py").write_text(MINE.replace("return", "import time; time.sleep(600); return"))
     asked = ask_for(job_of(tmp_path, scan_folder, str(tmp_path / "mine.py"), own_code=False))
     process = psutil.Process(warm.pid)
-    family = wait_for(lambda: len(f := process.children(recursive=True)) >= 2 and f)
+    return asked, wait_for(lambda: len(f := process.children(recursive=True)) >= 2 and f)
+
+
+def test_a_job_ends_with_whoever_asked(warm, scan_folder, tmp_path):
+    asked, family = ask_for_a_long_job(warm, scan_folder, tmp_path)
     asked.kill()
     asked.wait()
     _, left = psutil.wait_procs(family, timeout=5)
@@ -132,11 +138,26 @@ def asked_again_works(scan_folder, tmp_path):
     return ask_for(job_of(tmp_path / "again", scan_folder, "tkd")).wait(60) == 0
 
 
+@pytest.mark.parametrize("sent", [b"", b"abc", (1000).to_bytes(ask.LENGTH) + b"abc"])
+def test_a_request_that_is_cut_short_does_no_harm(warm, scan_folder, tmp_path, sent):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(os.environ[ask.ADDRESS].partition(":")[2])
+        connection.send(sent)
+    assert ask_for(job_of(tmp_path, scan_folder, "tkd")).wait(60) == 0
+    assert psutil.Process(warm.pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_nothing_of_it_is_left_when_its_study_is_killed(tmp_path):
+    script = "import os, signal; from qsmbench.study.warm import WarmProcess; w = WarmProcess([]);"
+    script += "print(w.pid, os.environ['QSMBENCH_WARM'].partition(':')[2], flush=True); os.killpg(0, signal.SIGKILL)"
+    command = [sys.executable, "-c", script]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True, timeout=60)
+    pid, address = killed.stdout.split()
+    wait_for(lambda: not psutil.pid_exists(int(pid)) and not Path(address).parent.exists())
+
+
 def test_jobs_end_with_it(warm, scan_folder, tmp_path):
-    (tmp_path / "mine.py").write_text(MINE.replace("return", "import time; time.sleep(600); return"))
-    asked = ask_for(job_of(tmp_path, scan_folder, str(tmp_path / "mine.py"), own_code=False))
-    process = psutil.Process(warm.pid)
-    family = wait_for(lambda: len(f := process.children(recursive=True)) >= 2 and f)
+    asked, family = ask_for_a_long_job(warm, scan_folder, tmp_path)
     warm.stop()
     asked.kill()
     asked.wait()

@@ -13,7 +13,7 @@ from scipy import ndimage
 from qsmbench.compiled import compiled
 from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description.models import Distance, MapSource
-from qsmbench.threads import beside, over_planes
+from qsmbench.threads import in_background, over_planes
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _distances(image: Map, how: Distance) -> tuple[np.ndarray, np.ndarray]:
     size = _spacing(affine)
     if how.close > 0:
         coarse = _depth(~coarse, size) < how.close
-    inside = beside(lambda: _depth(coarse, size) - size.mean() / 2)
+    inside = in_background(lambda: _depth(coarse, size) - size.mean() / 2)
     outside = _depth(~coarse, size) - size.mean() / 2
     signed = np.where(coarse, -inside(), outside) + how.close
     return ndimage.gaussian_filter(signed.astype(np.float32), how.smooth / size), affine

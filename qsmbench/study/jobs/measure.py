@@ -8,7 +8,7 @@ import numpy as np
 
 from qsmbench.data import folders
 from qsmbench.data.bids import read_megre
-from qsmbench.data.masks import mask_from_magnitude
+from qsmbench.data.masks import MADE_FROM_MAGNITUDE, mask_from_magnitude
 from qsmbench.data.volumes import read_mask
 from qsmbench.grid import Triple
 from qsmbench.run.specs import MeasureSpec
@@ -85,5 +85,5 @@ def measured(
         voxels = read_mask(mask, params.grid)
     else:
         voxels = mask_from_magnitude(magnitude)
-        notes.append("mask made from the magnitude: threshold, largest connected part, holes filled")
+        notes.append(MADE_FROM_MAGNITUDE)
     return {"phase": phase, "magnitude": magnitude, "mask": voxels}, params, notes

@@ -15,7 +15,7 @@ from qsmbench.phantom.load import load
 from qsmbench.run.specs import SimulationSpec
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.simulate import Simulation, simulate
-from qsmbench.threads import beside
+from qsmbench.threads import in_background
 
 NOISEFREE = "noisefree"
 
@@ -74,7 +74,7 @@ def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, m
         mask: (nx, ny, nz) bool, of the scan; None: the true one.
     """
     grid = simulation.params.grid
-    truth_written = beside(lambda: _write_truth(simulation, truth))
+    truth_written = in_background(lambda: _write_truth(simulation, truth))
     folders.write(scan, {"mask": simulation.mask if mask is None else mask}, grid)
     for name, part in (("phase", np.angle), ("magnitude", np.abs)):  # in turn, to save memory
         folders.write(scan, {name: part(simulation.signal)}, grid)
