@@ -7,7 +7,6 @@ everything else (this package, editable installs, modules beside the file) by it
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import json
@@ -21,6 +20,8 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import yaml
+
+from qsmbench.source_code import Import, parse, parsed, save
 
 PACKAGE = Path(__file__).parent
 _ROOT = PACKAGE / "__init__.py"  # holds the version, which changes no number; what it loads by name, see _by_name
@@ -76,8 +77,10 @@ def _code_of(
     every = sorted({*found, *data}, key=lambda file: (_label(file), str(file)))
     digest = hashlib.sha256()
     for file in every:
-        content = _meaning_without(file, dict(tables)[file]) if file in dict(tables) else meaning(file)
+        without = dict(tables).get(file)
+        content = parse(file.read_bytes(), without=without).meaning if without else meaning(file)
         digest.update(f"{_label(file)}\0{content}\n".encode())
+    save()
     versions = {name: version(name) for name in sorted(distributions)}
     return Code(tuple(every), digest.hexdigest(), {"python": platform.python_version(), **versions})
 
@@ -97,7 +100,7 @@ def sources(file: Path) -> list[Path]:
 @cache
 def _within_package(file: Path, content: bytes) -> tuple[Path, ...]:
     """Return the files of this package that a file of some content imports directly."""
-    names = (name.split(".") for name in _names(ast.parse(content), file))
+    names = (name.split(".") for name in _names(parsed(content).imports, file))
     return tuple(f for top, *rest in names if top == PACKAGE.name for f in _within(PACKAGE, rest))
 
 
@@ -137,40 +140,10 @@ def meaning(file: Path) -> str:
 @cache
 def _meaning(content: bytes, suffix: str) -> str:
     if suffix == ".py":
-        content = _normalised_python(content)
-    elif suffix in (".yaml", ".yml", ".json"):
+        return parsed(content).meaning
+    if suffix in (".yaml", ".yml", ".json"):
         content = _normalised_yaml(content)
     return hashlib.sha256(content).hexdigest()
-
-
-def _meaning_without(file: Path, name: str) -> str:
-    """Return the digest of a Python file without what is assigned to a name at its top level."""
-    content = _normalised_python(file.read_bytes(), without=name)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _normalised_python(content: bytes, *, without: str = "") -> bytes:
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
-        return content
-    tree.body = [s for s in tree.body if not (without and _assigns(s, without))]
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [s for s in body if not _is_text(s)]  # type: ignore[attr-defined]
-    return ast.dump(tree).encode()
-
-
-def _assigns(statement: ast.stmt, name: str) -> bool:
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return any(isinstance(t, ast.Name) and t.id == name for t in targets)
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is a docstring, or a text after a constant: it computes nothing."""
-    value = statement.value if isinstance(statement, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _normalised_yaml(content: bytes) -> bytes:
@@ -185,12 +158,12 @@ def _normalised_yaml(content: bytes) -> bytes:
 def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
     """Return the files that a file imports, which count by content, and the distributions."""
     try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, OSError):
+        imports = parsed(file.read_bytes()).imports
+    except OSError:
         return (), frozenset()
     files: set[Path] = set()
     distributions: set[str] = set()
-    for name in _names(tree, file):
+    for name in _names(imports, file):
         modules, distribution = _locate(name, file)
         if not file.is_relative_to(PACKAGE):
             modules += _by_name(name)
@@ -199,22 +172,21 @@ def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
     return tuple(sorted(files - {file, _ROOT})), frozenset(distributions)
 
 
-def _names(tree: ast.Module, file: Path) -> Iterator[str]:
+def _names(imports: Iterable[Import], file: Path) -> Iterator[str]:
     """Dotted names of all that is imported; a name from a module is given with the module and alone."""
-    unread = {id(n) for b in ast.walk(tree) if _only_for_types(b) for s in getattr(b, "body", ()) for n in ast.walk(s)}
-    for node in ast.walk(tree):
-        if id(node) in unread:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+    for level, module, names, renamed in imports:
+        if level is None:
+            yield from names
             yield from (
-                PACKAGE.name for alias in node.names if alias.name.startswith(f"{PACKAGE.name}.") and not alias.asname
+                PACKAGE.name
+                for name, other in zip(names, renamed, strict=True)
+                if name.startswith(f"{PACKAGE.name}.") and not other
             )
-        elif isinstance(node, ast.ImportFrom):
-            module = _absolute(node, file)
+        else:
+            module = _absolute(module, level, file)
             if module not in (PACKAGE.name, f"{PACKAGE.name}.methods"):  # of these, the names alone; see _by_name
                 yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            yield from (f"{module}.{name}" for name in names)
 
 
 def _by_name(name: str) -> tuple[Path, ...]:
@@ -239,22 +211,18 @@ def _all_of_it() -> tuple[Path, ...]:
     return tuple(sorted(f for f in PACKAGE.rglob("*.py") if f != _ROOT))
 
 
-def _only_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
-def _absolute(node: ast.ImportFrom, file: Path) -> str:
-    """Return the absolute name of the module that a statement imports."""
-    if not node.level:
-        return node.module or ""
+def _absolute(module: str, level: int, file: Path) -> str:
+    """Return the absolute name of a module that a file imports from, with `level` dots before its name."""
+    if not level:
+        return module
     folder = file.parent
-    for _ in range(node.level - 1):
+    for _ in range(level - 1):
         folder = folder.parent
     package = []
     while (folder / "__init__.py").is_file():
         package.append(folder.name)
         folder = folder.parent
-    return ".".join([*reversed(package), *([node.module] if node.module else [])])
+    return ".".join([*reversed(package), *([module] if module else [])])
 
 
 def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:

@@ -1,5 +1,11 @@
-"""A small scan that tests write and read."""
+"""Threads of the tests, and a small scan that they write and read."""
 
+import os
+
+for _variable in ("QSMBENCH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")  # pytest -n runs a test on each processor; more threads only wait for others
+
+# ruff: noqa: E402  (numpy reads the environment when it is imported)
 import numpy as np
 import pytest
 from analytic import oblique, sphere_fraction

@@ -14,6 +14,7 @@ PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
     {"errors", "units", "paths", "probe"},
+    {"source_code"},
     {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},

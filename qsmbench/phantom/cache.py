@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -13,17 +12,12 @@ from typing import TypeVar
 from joblib import Memory
 
 from qsmbench.dependencies import code_of
+from qsmbench.paths import cache_dir
 
 T = TypeVar("T")
 
 MOST_BYTES = 2**30
 """The store is cut down to this size at the start of a process."""
-
-
-def folder() -> Path:
-    """Return the folder of results: QSMBENCH_CACHE of the environment, by default `qsmbench` in the user's caches."""
-    stated = os.environ.get("QSMBENCH_CACHE")
-    return Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qsmbench"
 
 
 def memory() -> Memory:
@@ -32,7 +26,7 @@ def memory() -> Memory:
     joblib writes each result beside its place and moves it there, so processes may share the folder. The results that
     were not used for longest are deleted when there are more than `MOST_BYTES`.
     """
-    return _store(folder())
+    return _store(cache_dir())
 
 
 @cache

@@ -57,7 +57,7 @@ SCORED_WITH = ("mask", "labels", "local_field")
 
 MACHINERY = {
     *(PACKAGE / "run" / name for name in ("specs.py", "step.py", "registry.py")),
-    *(PACKAGE / name for name in ("dependencies.py", "probe.py", "supervise.py", "child.py", "errors.py")),
+    *(PACKAGE / f"{name}.py" for name in ("dependencies", "source_code", "probe", "supervise", "child", "errors")),
 }
 """What changes no result: it passes on what a job is to do, finds the code for it, or says what is wrong."""
 
@@ -150,8 +150,21 @@ class Plan:
         return "|".join(re.escape(n) for n in names) or r"(?!)"
 
     def before(self, record: Path) -> list[str]:
-        """Return the records that a job waits for."""
-        return self._jobs[str(record)].before
+        """Return the records that a job waits for, without those that another of them waits for.
+
+        Snakemake takes as long for each of them as for a job.
+        """
+        direct = self._jobs[str(record)].before
+        implied = set().union(*(self._ancestors[r] for r in direct))
+        return [r for r in direct if r not in implied]
+
+    @cached_property
+    def _ancestors(self) -> dict[str, set[str]]:
+        """The records that the job of each record needs, directly or through others."""
+        found: dict[str, set[str]] = {}
+        for record, job in self._jobs.items():
+            found[record] = set(job.before).union(*(found[r] for r in job.before))
+        return found
 
     @cached_property
     def _jobs(self) -> dict[str, Job]:
