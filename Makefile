@@ -12,7 +12,7 @@ benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(CORES)
+	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from qsmbench.grid import Grid
@@ -36,3 +37,11 @@ def moment(phantom: Phantom, grid: Grid | None = None) -> float:
     """∫χ dV [ppm·mm³]."""
     grid = grid or phantom.grid()
     return float(phantom.render(grid, 3.0).chi.sum(dtype=float)) * grid.voxel_volume
+
+
+def box(centre: tuple[float, float, float], size: float, voxel_size: float) -> Grid:
+    """A cube of voxels around a point of an object; all in mm."""
+    n = int(size / voxel_size)
+    affine = np.diag([voxel_size, voxel_size, voxel_size, 1.0])
+    affine[:3, 3] = np.array(centre) - voxel_size * (n - 1) / 2
+    return Grid.from_affine((n, n, n), affine)

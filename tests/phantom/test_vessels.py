@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from objects import box
 from scipy.ndimage import map_coordinates
 
 from qsmbench.errors import QsmbenchError
@@ -173,13 +174,6 @@ def test_white_matter_holds_a_plausible_volume_of_veins(head, rendered):
     assert 0.005 < share < 0.02
 
 
-def box(centre, half, size):
-    n = round(2 * half / size)
-    affine = np.diag([size, size, size, 1.0])
-    affine[:3, 3] = np.array(centre) - half + size / 2
-    return Grid.from_affine((n, n, n), affine)
-
-
 def painted(grid, tubes):
     stack = np.zeros((1, *grid.shape), np.float32)
     labels = np.zeros(grid.shape, np.uint8)
@@ -193,7 +187,7 @@ def painted(grid, tubes):
 @pytest.mark.parametrize("radius", [0.1, 0.3, 1.1])
 def test_a_tube_keeps_its_volume(radius):
     tube = np.array([[-30.0, -11, -7, radius], [28, 13, 9, radius]])
-    grid = box((0, 0, 0), 8, 1)
+    grid = box((0, 0, 0), 16, 1)
     inside = 16 * np.linalg.norm(np.diff(tube[:, :3], axis=0)) / 58  # its length between the faces across x
     assert painted(grid, [tube]).sum() == pytest.approx(np.pi * radius**2 * inside, rel=0.01)
 
@@ -201,14 +195,14 @@ def test_a_tube_keeps_its_volume(radius):
 def test_coarse_and_fine_voxels_hold_the_same_blood(head):
     tubes = [b.points for b in head.vessels]
     centre = (28, -10, 36)
-    coarse, fine = painted(box(centre, 12, 1), tubes), painted(box(centre, 12, 0.25), tubes)
+    coarse, fine = painted(box(centre, 24, 1), tubes), painted(box(centre, 24, 0.25), tubes)
     assert coarse.sum() == pytest.approx(fine.sum() * 0.25**3, rel=0.01)
     assert np.abs(fine.reshape(24, 4, 24, 4, 24, 4).mean((1, 3, 5)) - coarse).max() < 0.05
 
 
 def test_painting_does_not_depend_on_threads(head, monkeypatch):
     tubes = [b.points for b in head.vessels]
-    grid = box((20, 0, 20), 16, 1)
+    grid = box((20, 0, 20), 32, 1)
     monkeypatch.setenv("QSMBENCH_THREADS", "1")
     one = painted(grid, tubes)
     monkeypatch.setenv("QSMBENCH_THREADS", "2")
@@ -231,7 +225,7 @@ def test_blood_in_a_big_vein():
 
 
 def test_hypoxia_of_a_side_stays_on_it(head):
-    grid = box((0, -20, 25), 60, 2)
+    grid = box((0, -20, 25), 120, 2)
     low = load("head", {"voxel_size": 2, "vessels.saturation.left": 0.45})
     difference = low.render(grid, 3.0).chi - head.render(grid, 3.0).chi
     x = (np.indices(grid.shape)[0] * 2.0) + grid.affine[0, 3]
