@@ -110,8 +110,8 @@ def _common(
 def run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study")],
     cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
-    results: Annotated[Path | None, typer.Option(help="folder for the results, instead of that in CONFIG")] = None,
-    device: Annotated[str | None, typer.Option(help="where methods compute, instead of that in CONFIG")] = None,
+    results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
+    device: Annotated[str | None, typer.Option(help="where methods compute; overrides CONFIG")] = None,
     force: Annotated[bool, typer.Option("--force", help="run all jobs again")] = False,
     rerun: Annotated[
         list[str] | None, typer.Option(metavar="CHAIN", help="run the steps of this chain again; repeatable")
@@ -174,11 +174,11 @@ def simulate(
         typer.Option(metavar="KEY=VALUE", help="override a key of the protocol (qsmbench list keys); repeatable"),
     ] = None,
     orientation: Annotated[
-        int | None, typer.Option(min=0, help="number of an orientation of the protocol; all by default")
+        int | None, typer.Option(min=0, help="index of an orientation of the protocol; all by default")
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="artifacts (a folder of maps) or bids")] = "artifacts",
 ) -> None:
-    """Simulate a scan of a phantom. OUT/scan holds the scan, OUT/truth the true maps.
+    """Simulate a scan of a phantom. The scan is written to OUT/scan, the true maps to OUT/truth.
 
     If the protocol has several orientations, the others are in the subfolders orientation-1, orientation-2, …
     """
@@ -210,7 +210,7 @@ def reconstruct(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=PATH", help="path of a method that CHAIN calls NAME: a file or a folder; repeatable"
+            metavar="NAME=PATH", help="file or folder to use as method NAME of CHAIN; repeatable"
         ),
     ] = None,
     set_: Annotated[
@@ -220,7 +220,7 @@ def reconstruct(
         ),
     ] = None,
 ) -> None:
-    """Run a chain of methods on a scan. OUT holds the maps of its last step, OUT/steps those of all steps."""
+    """Run a chain of methods on a scan. Maps of the last step are written to OUT, those of all steps to OUT/steps."""
     from qsmbench.run.chains import Limits
     from qsmbench.study.reconstruct import reconstruct as run_chain
 
@@ -276,14 +276,14 @@ def tune(
 @app.command(epilog=_example("qsmbench report results/quick report"))
 def report(
     results: Annotated[Path, typer.Argument(help="folder of a study")],
-    out: Annotated[Path, typer.Argument(help="folder to write index.html to, with the files that it links to")],
+    out: Annotated[Path, typer.Argument(help="output folder for index.html and its pages and pictures")],
 ) -> None:
     """Write the report of a study as HTML that works offline."""
     from qsmbench.data.folders import make_folder
     from qsmbench.report import build
 
     if not (results / "scores.parquet").is_file():
-        raise QsmbenchError(f"{results}: holds no scores.parquet; name the folder of a study, such as results/quick")
+        raise QsmbenchError(f"{results}: contains no scores.parquet; give the folder of a study, such as results/quick")
     make_folder(out)
     console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
 
@@ -291,17 +291,17 @@ def report(
 @app.command("new-method", epilog=_example("qsmbench new-method mine --produces chi"))
 def new_method(
     name: Annotated[str, typer.Argument(help="name of the method: lower-case letters and digits")],
-    produces: Annotated[str, typer.Option(help="artifact that it makes, such as chi (qsmbench list artifacts)")],
+    produces: Annotated[str, typer.Option(help="artifact that it computes, such as chi (qsmbench list artifacts)")],
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="artifact that it starts from; by default the one before it in the pipeline"),
+        typer.Option("--from", help="its input artifact; by default the previous one in the pipeline"),
     ] = None,
     language: Annotated[
         str, typer.Option(help="python: a file with a function; shell: a folder with a run.sh, for any language")
     ] = "python",
     folder: Annotated[Path, typer.Option(help="folder to write to")] = Path(),
 ) -> None:
-    """Write a new method that runs, as a start for your own, and a test that it passes."""
+    """Write a working method as a template for your own, and a test for it."""
     from qsmbench.scaffold.start import write_start
 
     files = write_start(name, folder, produces=produces, source=from_, language=language)
@@ -325,8 +325,8 @@ def conform(
 ) -> None:
     """Check that a method follows the conventions for signs, units, axes and masks.
 
-    The method runs on small simulated objects whose answer is known. OUT receives a page with pictures and
-    conform.json. The exit code is 1 if a check fails.
+    The method runs on small simulated objects with a known solution. A page with pictures and conform.json are
+    written to OUT. The exit code is 1 if a check fails.
     """
     if not supervise.is_child():
         supervise.run_in_child(sys.argv[1:], time_limit=time_limit + 60)
@@ -367,15 +367,15 @@ def list_(
     ] = None,
     set_: Setting = None,
 ) -> None:
-    """List what comes with qsmbench, or what one method, phantom or protocol has.
+    """List the contents of qsmbench, or the properties of one method, phantom or protocol.
 
     settings METHOD: its settings, with default, unit and meaning.
 
-    regions PHANTOM: its regions, which scores are reported for.
+    regions PHANTOM: the regions that scores are reported for.
 
-    sources: what a phantom can have under the key `sources`.
+    sources: the susceptibility sources that can be added to a phantom.
 
-    keys PHANTOM: what --set can override. keys PROTOCOL: what --set-protocol can.
+    keys PHANTOM: the keys that --set can override; keys PROTOCOL: those of --set-protocol.
 
     A scenario counts as a phantom; --set case=CASE chooses one of its cases.
 

@@ -84,7 +84,7 @@ class _Compiling(events.Listener):
         self.since = now if self.since is None else self.since
         if not self.said and self.spent + now - self.since > PATIENCE:
             self.said = True
-            logging.getLogger("qsmbench").info("compiling loops, kept for later runs")
+            logging.getLogger("qsmbench").info("compiling loops; they are cached for later runs")
 
     def on_end(self, event: events.Event) -> None:
         if event.kind != COMPILE:

@@ -106,7 +106,7 @@ def _artifacts() -> list[Listing]:
     from qsmbench.data.artifacts import ARTIFACTS
 
     rows = [(name, a.file, a.unit or NONE, a.meaning) for name, a in ARTIFACTS.items()]
-    title = "An artifact is a file that one step hands to another: a map, a mask or another volume."
+    title = "An artifact is a file passed between steps: a map, a mask or another volume."
     return [Listing(rows, ("artifact", "file", "unit", "meaning"), title)]
 
 
@@ -122,7 +122,7 @@ def _sources() -> list[Listing]:
         rows = [(k.name, DOSES.get(k.name) or unit_in(k.meaning), k.values, k.meaning) for k in own]
         shown.append(Listing(rows, columns, f"source: {name}. {_one_line(kind.__doc__)}"))
     rows = [(k.name, unit_in(k.meaning), k.values, k.meaning) for k in place]
-    return [*shown, Listing(rows, columns, f"The place, of all but oxygenation. {_one_line(Placed.__doc__)}")]
+    return [*shown, Listing(rows, columns, f"Location, for all sources except oxygenation. {_one_line(Placed.__doc__)}")]
 
 
 def _one_line(text: str | None) -> str:
@@ -296,7 +296,7 @@ def _shown(value: Any) -> str:
 
 def _refuse_overrides(overrides: Mapping[str, Any], what: str) -> None:
     if overrides:
-        raise QsmbenchError(f"--set {next(iter(overrides))}: qsmbench list {what} takes none")
+        raise QsmbenchError(f"--set {next(iter(overrides))}: qsmbench list {what} takes no --set")
 
 
 LISTS: dict[str, Callable[[], list[Listing]]] = {

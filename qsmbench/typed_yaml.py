@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise QsmbenchError(f"{path}: is not YAML ({' '.join(str(e).split())})") from e
     if not isinstance(content, dict):
-        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a mapping of keys to values")
+        raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a mapping of keys to values")
     return content
 
 

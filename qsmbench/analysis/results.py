@@ -165,9 +165,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{path}: cannot be read as Parquet ({' '.join(str(e).split())[:200]})") from e
     missing = [c for c in NEEDED if c not in table.column_names]
     if missing:
-        raise QsmbenchError(f"{path}: has no column {missing[0]!r}; needed are {', '.join(NEEDED)}")
+        raise QsmbenchError(f"{path}: has no column {missing[0]!r}; required: {', '.join(NEEDED)}")
     if not table.num_rows:
-        raise QsmbenchError(f"{path}: holds no scores")
+        raise QsmbenchError(f"{path}: contains no scores")
     columns = {c: table[c].cast(pa.string()).fill_null("").dictionary_encode() for c in NEEDED if c not in _NUMBERS}
     columns |= {c: table[c].cast(pa.float64()) for c in _NUMBERS}
     return pa.table(columns).select(NEEDED).to_pandas()

@@ -44,7 +44,7 @@ def score(estimate: Any, truth: Truth | Scan, *, artifact: str | None = None, ma
     true = _truth(truth)
     if isinstance(estimate, Result):
         if mask is not None:
-            raise QsmbenchError("mask is given, but the result of a chain has its own")
+            raise QsmbenchError("mask cannot be given with the result of a chain, which has its own mask")
         chosen = estimate.scored if artifact is None else (artifact,)
         return pd.concat(
             [_scored(_compared(estimate, true, a), true, estimate.chain) for a in chosen], ignore_index=True
@@ -165,7 +165,7 @@ def _truth(of: Any) -> Truth:
     if isinstance(found, Truth):
         return found
     if isinstance(of, Scan):
-        raise QsmbenchError(f"{of.name}: has no truth; it is known of simulations")
+        raise QsmbenchError(f"{of.name}: has no truth; only simulated scans have one")
     raise QsmbenchError(f"truth is {type(of).__name__}; it must be the truth of a scan, such as scan.truth")
 
 

@@ -76,7 +76,7 @@ class Result:
 
     def __getitem__(self, artifact: str) -> np.ndarray:
         if artifact not in self.maps:
-            raise KeyError(f"{self.chain} made no {artifact!r}; choose from {', '.join(self.maps)}")
+            raise KeyError(f"{self.chain} did not produce {artifact!r}; choose from {', '.join(self.maps)}")
         return self.maps[artifact]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -46,7 +46,7 @@ class Truth(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._volumes:
-            raise KeyError(f"the truth holds no {name!r}; choose from {', '.join(self._volumes)}")
+            raise KeyError(f"the truth has no {name!r}; choose from {', '.join(self._volumes)}")
         return self._volumes[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -279,7 +279,7 @@ def load_scan(
     options = {"subject": subject, "session": session, "mask": mask, "b0_dir": b0_dir}
     for option, value in {**options, "phase_sign": None if phase_sign == 1 else phase_sign}.items():
         if value is not None:
-            raise QsmbenchError(f"{place}: is no BIDS dataset; {option} is for these")
+            raise QsmbenchError(f"{place}: is not a BIDS dataset; {option} applies only to BIDS datasets")
     true = Path(truth) if truth is not None else place / "truth"
     if truth is not None and not true.is_dir():
         raise QsmbenchError(f"{true}: no such folder; name the truth of a simulation, such as scan/truth")
@@ -321,7 +321,7 @@ def _truth(given: Mapping[str, Any] | None, mask: np.ndarray, params: Params) ->
     for name in given:
         if name not in ARTIFACTS or ARTIFACTS[name].truth == "never":
             legal = ", ".join(n for n, a in ARTIFACTS.items() if a.truth != "never")
-            raise QsmbenchError(f"truth: no {name!r} is known of a scan; choose from {legal}")
+            raise QsmbenchError(f"truth: unknown artifact {name!r}; choose from {legal}")
     arrays = {name: volume(name, values, params.grid.shape) for name, values in given.items()}
     return Truth({"mask": mask, **arrays}, params)
 

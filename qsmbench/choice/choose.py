@@ -42,7 +42,7 @@ def with_parameter_choice(inner: Method, how: str) -> Method:
     if how not in CHOICES:
         raise QsmbenchError(f"method {inner.name}+{how}: unknown choice {how!r}; choose from {', '.join(CHOICES)}")
     if inner.produces[0] != "chi" or "local_field" not in inner.consumes:
-        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} does not make chi from local_field")
+        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} does not compute chi from local_field")
     strengths = [n for n in ("regularisation", "threshold") if n in inner.settings]
     if not strengths:
         raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} has no setting regularisation to choose")
@@ -91,7 +91,7 @@ class _Trial:
             result = self.inner(*arguments, **{**self.fixed, self.setting: float(strength)})
         if np.isnan(terms.misfit):
             raise NotApplicable(
-                f"{self.inner.name} does not report its solution (see ops.solvers.solution), which the choice needs"
+                f"{self.inner.name} does not report its solution, as choosing the regularisation requires (see ops.solvers.solution)"
             )
         return result, terms
 
@@ -100,7 +100,7 @@ class _Trial:
         strengths = np.geomspace(self.lowest, self.highest, self.steps)
         terms = [self.run(strength)[1] for strength in strengths]
         if not all(t.misfit > 0 and t.roughness > 0 for t in terms):
-            raise NotApplicable("the field or χ is zero: the L-curve is drawn on logarithmic axes")
+            raise NotApplicable("the field or χ is zero, so the logarithmic L-curve is undefined")
         return strengths, np.array([t.misfit for t in terms]), np.array([t.roughness for t in terms])
 
 

@@ -84,5 +84,5 @@ def _tried(check: Any, trial: Trial, time_limit: float) -> tuple[str, Verdict]:
     except (Failed, QsmbenchError) as reason:
         return FAIL, Verdict(False, str(reason))
     except OutOfTime:
-        return FAIL, Verdict(False, f"the {time_limit:g} s for all checks are used up")
+        return FAIL, Verdict(False, f"the time limit of {time_limit:g} s for all checks was reached")
     return (PASS if verdict.passed else FAIL), verdict

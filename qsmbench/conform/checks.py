@@ -67,7 +67,7 @@ def runs(trial: Trial) -> Verdict:
     there = {*render().volumes, *PARAMETERS, *trial.method.optional}
     lacking = [n for n in trial.method.consumes if n not in there]
     if lacking:
-        raise Failed(f"the scene has no {lacking[0]}")
+        raise Failed(f"the test object has no {lacking[0]}")
     try:
         products = trial.products(render())
     except NotApplicable as reason:
@@ -90,7 +90,7 @@ def units(trial: Trial) -> Verdict:
     legal = ", ".join(f"{1 / BANDS[n].slope:.2g} to {BANDS[n].slope:g}" for n in worst)
     return Verdict(
         not wrong,
-        f"{_figures('size of the slope', worst)}; accepted is {legal}",
+        f"{_figures('size of the slope', worst)}; accepted: {legal}",
         _against_truth(_base(trial), render(), wrong),
     )
 
@@ -112,7 +112,7 @@ def position(trial: Trial) -> Verdict:
         raise NotApplicable(f"{' and '.join(trial.method.produces)} has no small structure to place")
     found = {n: best_shift(n, _base(trial), render()) for n in names}
     wrong = [n for n, shift in found.items() if any(shift)]
-    summary = ", ".join(f"{n} fits best moved by {shift} voxels" for n, shift in found.items())
+    summary = ", ".join(f"{n} fits best when shifted by {shift} voxels" for n, shift in found.items())
     return Verdict(not wrong, summary, _against_truth(_base(trial), render(), wrong))
 
 
@@ -181,7 +181,7 @@ def zero_outside(trial: Trial) -> Verdict:
     products, given = _base(trial), render().mask
     masked = [n for n in products if ARTIFACTS[n].is_mask or not ARTIFACTS[n].in_scan]
     if "mask" not in (*trial.method.consumes, *trial.method.produces):
-        raise NotApplicable("it takes no mask and makes none")
+        raise NotApplicable("it neither takes nor produces a mask")
     inside = products.get("mask", given)
     found = {n: np.count_nonzero(products[n][~inside]) for n in masked}
     if "mask" in products and "mask" in trial.method.consumes:
@@ -194,7 +194,7 @@ def outside(trial: Trial) -> Verdict:
     """Values outside the mask do not matter."""
     scene = render()
     if trial.method.produces == ("mask",):
-        raise NotApplicable("it makes a mask, and may use voxels around it")
+        raise NotApplicable("it produces a mask, and may use voxels around it")
     rng = np.random.default_rng(1)
     littered = scene.changed(_measured(trial), lambda name, v: _littered(name, v, scene.mask, rng))
     return _turns(trial, scene, littered, lambda v: v, inside_only=True)
@@ -206,7 +206,7 @@ def two_parts(trial: Trial) -> Verdict:
     if "mask" not in trial.method.consumes:
         raise NotApplicable("it takes no mask")
     if trial.method.produces == ("mask",):
-        raise NotApplicable("it makes a mask, and may leave out a part")
+        raise NotApplicable("it produces a mask, and may exclude a part")
     products = trial.products(scene)
     maps = [n for n in products if n != "mask"]
     empty = [n for n in maps for part in parts(scene.mask) if not products[n][part].any()]
@@ -225,7 +225,7 @@ def nan_outside(trial: Trial) -> Verdict:
     try:
         other = scene.changed(_measured(trial), stored)
     except QsmbenchError as reason:
-        raise NotApplicable(f"no method is given such a volume: {str(reason).rpartition('/')[2]}") from reason
+        raise NotApplicable(f"methods never receive such a volume: {str(reason).rpartition('/')[2]}") from reason
     return _turns(trial, scene, other, lambda v: v, inside_only=True)
 
 
@@ -235,7 +235,7 @@ def zero_input(trial: Trial) -> Verdict:
     try:
         products = trial.products(nothing)
     except (NotApplicable, QsmbenchError) as reason:
-        return Verdict(True, f"says: {reason}")
+        return Verdict(True, f"reports: {reason}")
     except Failed as reason:
         if str(reason) != NO_MASK:
             raise
@@ -243,7 +243,7 @@ def zero_input(trial: Trial) -> Verdict:
     values = [n for n in products if n not in ("mask", "field_noise")]
     peaks = {n: float(np.abs(products[n]).max()) / max(float(np.abs(_base(trial)[n]).max()), 1e-12) for n in values}
     wrong = [n for n, peak in peaks.items() if peak > 1e-3]
-    return Verdict(not wrong, f"all finite; {_figures('largest value, of the usual one', peaks)}".rstrip("; "))
+    return Verdict(not wrong, f"all finite; {_figures('largest value relative to the usual one', peaks)}".rstrip("; "))
 
 
 def no_signal(trial: Trial) -> Verdict:
@@ -306,7 +306,7 @@ def uneven_echoes(trial: Trial) -> Verdict:
 def phase_offset(trial: Trial) -> Verdict:
     """A smooth phase offset at TE = 0, as from coils, does not enter the field."""
     if "total_field" not in trial.method.produces or not {"phase", "unwrapped"} & set(trial.method.consumes):
-        raise NotApplicable("it makes no total_field of phases")
+        raise NotApplicable("it does not compute total_field from phase")
     return _near_truth(trial, render(offset=True))
 
 
@@ -408,7 +408,7 @@ def _last_echo(volume: np.ndarray) -> np.ndarray:
 def _echoes_hold(trial: Trial, te: tuple[float, ...]) -> Verdict:
     """Check that against the truth of a scene of other echoes, the products do as well as on the plain one."""
     if not any(n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes) for n in trial.method.consumes):
-        raise NotApplicable("nothing that it takes has echoes")
+        raise NotApplicable("none of its inputs has echoes")
     return _near_truth(trial, render(te=te))
 
 

@@ -84,10 +84,10 @@ ARTIFACTS = {
     "phase": Artifact(
         "phase.nii.gz",
         "rad",
-        "wrapped phase, growing with the field",
+        "wrapped phase, increasing with the field",
         echoes=True,
         in_scan=True,
-        unscored="the phase at TE = 0 is free; a field that is fitted to it can be scored",
+        unscored="the phase at TE = 0 is arbitrary; score a field fitted to it instead",
         scale=Scale((-pi, pi), pi),
     ),
     "magnitude": Artifact(
@@ -115,7 +115,7 @@ ARTIFACTS = {
         "rad",
         "unwrapped phase",
         echoes=True,
-        unscored="whole turns and the phase at TE = 0 are free; a field that is fitted to it can be scored",
+        unscored="multiples of 2π and the phase at TE = 0 are arbitrary; score a field fitted to it instead",
         scale=Scale((-2 * pi, 2 * pi), pi),
         made_from="phase",
     ),
@@ -168,7 +168,7 @@ ARTIFACTS = {
     "chi_dia": Artifact(
         "chi-dia.nii.gz",
         "ppm",
-        "diamagnetic part of χ, as a positive magnitude",
+        "diamagnetic part of χ, as a positive number",
         truth="always",
         scale=Scale((0.0, 0.1), 0.05),
         tissue_property="chi",
@@ -215,7 +215,7 @@ ARTIFACTS = {
     "ct": Artifact(
         "ct.nii.gz",
         "HU",
-        "what calcified mineral adds to the density on CT",
+        "increase of the CT number by calcification",
         truth="sometimes",
         scale=Scale((0.0, 1000.0), 500.0),
         tissue_property="chi",
@@ -226,7 +226,7 @@ ARTIFACTS = {
         "index into dseg.tsv",
         dtype=np.uint8,
         truth="always",
-        unscored="its values are names",
+        unscored="its values are label numbers",
         tissue_property="shape",
         bids=Bids("anat/dseg", {"Manual": False}),
     ),

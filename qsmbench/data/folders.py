@@ -66,12 +66,12 @@ def read_params(folder: Path) -> Params:
     content = read_json(path)
     for key in _PARAMS:
         if key not in content:
-            raise QsmbenchError(f"{path}: {key} is missing; needed are TE [s], B0 [T] and B0_dir (unit vector)")
+            raise QsmbenchError(f"{path}: {key} is missing; required: TE [s], B0 [T] and B0_dir (unit vector)")
         if not _is_numbers(content[key]):
             raise QsmbenchError(f"{path}: {key} is {content[key]!r}; it must be {_PARAMS[key]}")
     volumes = [f for a in ARTIFACTS.values() if (f := folder / a.file).is_file()]
     if not volumes:
-        raise QsmbenchError(f"{folder}: holds no volume; expected for example phase.nii.gz, mask.nii.gz")
+        raise QsmbenchError(f"{folder}: contains no volume, such as phase.nii.gz or mask.nii.gz")
     shape, affine = open_grid(volumes[0])
     try:
         grid = Grid.from_affine(shape, affine, tuple(content["B0_dir"]))
@@ -209,7 +209,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise QsmbenchError(f"{path}: is not JSON ({e})") from e
     if not isinstance(content, dict):
-        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")
+        raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
     return content
 
 
@@ -236,7 +236,7 @@ def read_regions(path: Path) -> list[tuple[int, str, str]]:
         raise QsmbenchError(f"{path}: no such file")
     header, *rows = (line.split("\t") for line in path.read_text().splitlines() if line.strip())
     if "index" not in header or "name" not in header:
-        raise QsmbenchError(f"{path}: columns are {header}; index and name are needed")
+        raise QsmbenchError(f"{path}: columns are {header}; index and name are required")
     index, name = header.index("index"), header.index("name")
     group = header.index("group") if "group" in header else None
     return [(int(r[index]), r[name], r[group] if group is not None else "") for r in rows]

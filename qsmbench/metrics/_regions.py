@@ -56,7 +56,7 @@ def dgm_line(
     reconstructed = region_means(estimate, mask, labels, nuclei)
     true = region_means(truth, mask, labels, nuclei)
     if len(true) < 3:
-        raise NotApplicable(f"{len(true)} regions of the group dgm lie in the mask; a line needs three")
+        raise NotApplicable(f"{len(true)} regions of the group dgm are in the mask; a linear fit needs three")
     x, y = (np.array(list(means.values())) for means in (true, reconstructed))
     dx, dy = x - x.mean(), y - y.mean()
     spread = float(dx @ dx)

@@ -129,7 +129,7 @@ class Reference:
         _check_shapes(given, self.grid)
         if "common" in supports and self._volumes["common"] is None:
             raise QsmbenchError(
-                "common: the mask of the voxels that all methods reconstructed is needed to score on it"
+                "common: the mask of the voxels that all methods reconstructed is required"
             )
         fitting = (n for n in names() if find(n).can_score(self.artifact))
         chosen = [find(n) for n in (fitting if metrics is None else metrics)]

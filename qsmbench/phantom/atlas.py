@@ -105,7 +105,7 @@ class Atlas:
         within = (index >= 0).all() and (index < self.grid.shape).all()
         if not within or self.labels[tuple(index)] == 0:
             place = ", ".join(f"{c:g}" for c in np.round(point, 1))
-            raise QsmbenchError(f"{self.where}: the point {place} mm lies outside of the object")
+            raise QsmbenchError(f"{self.where}: the point {place} mm is outside the object")
 
     def ramp(self, name: str, side: str | None, direction: np.ndarray) -> np.ndarray:
         """Return the ramp n·x + o that grows from 0 to 1 across a region, at x in world mm.

@@ -53,7 +53,7 @@ class LabelPhantom(Phantom):
         path = locate(self.description.image, self.path.parent)
         values, affine = open_volume(path)
         if values.ndim != 3 or not np.array_equal(values, np.round(values)):
-            raise QsmbenchError(f"{path}: an image of labels must have 3 axes and whole numbers")
+            raise QsmbenchError(f"{path}: a label image must have 3 axes and integer values")
         if values.min() < 0 or values.max() > 255:
             raise QsmbenchError(f"{path}: labels run from {values.min():g} to {values.max():g}; they must be 0…255")
         return values.astype(np.uint8), affine
@@ -178,7 +178,7 @@ class LabelPhantom(Phantom):
                 continue
             if row is None:
                 listed = ", ".join(str(i) for i in sorted(self._rows))
-                raise QsmbenchError(f"{where}: label {index} is in the image but not listed; listed are {listed}")
+                raise QsmbenchError(f"{where}: label {index} is in the image but not in the table, which lists {listed}")
             if name := row.get("tissue"):
                 values[index] = find_tissue(self.tissues, name, where).values(b0, self.description.dr)
                 continue

@@ -229,7 +229,7 @@ def _check_inputs(chain: str, step: Step) -> None:
     if missing:
         raise QsmbenchError(
             f"chain {chain!r}: {step.name} needs {missing[0]}, which no earlier step produces; "
-            f"available are {', '.join(sorted(step.providers))}"
+            f"available: {', '.join(sorted(step.providers))}"
         )
 
 

@@ -23,7 +23,7 @@ def described(name: str) -> ExternalMethod:
     try:
         return _broken(name, str(content["error"])) if "error" in content else _method(content)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        return _broken(name, f"{name}: is described wrongly ({type(e).__name__}: {e})")
+        return _broken(name, f"{name}: has an invalid description ({type(e).__name__}: {e})")
 
 
 def _method(content: dict[str, Any]) -> ExternalMethod:
@@ -54,4 +54,4 @@ def _broken(name: str, reason: str) -> ExternalMethod:
 
 
 def _not_here(**_: Any) -> NoReturn:
-    raise RuntimeError("this is the description of a method; `registry.find` loads it")
+    raise RuntimeError("a method's description cannot be called; load the method with `registry.find`")

@@ -49,7 +49,7 @@ class Spec:
         given = dict(content)
         kind, version = given.pop("kind", None), given.pop("version", None)
         if (kind, version) != (cls.kind, VERSION):
-            raise QsmbenchError(f"{where}: is {kind} of version {version}; needed is {cls.kind} of version {VERSION}")
+            raise QsmbenchError(f"{where}: is {kind} of version {version}; required is {cls.kind} of version {VERSION}")
         known = {f.name for f in fields(cls)}
         wrong = sorted(set(given) ^ known)
         if wrong:
@@ -339,7 +339,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as e:
         raise QsmbenchError(f"{path}: cannot be read ({e})") from e
     if not isinstance(content, dict):
-        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")
+        raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
     return content
 
 

@@ -84,7 +84,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     mask = slice_mean(properties.mask, factor, weight) >= 0.5
     if not mask.any():
         raise QsmbenchError(
-            f"phantom {phantom.name}: no voxel of {grid.voxel_size} mm lies in its mask; use smaller voxels"
+            f"phantom {phantom.name}: no voxel of {grid.voxel_size} mm is in its mask; use smaller voxels"
         )
     shim = fit(slice_mean(field, factor, weight), mask, grid, protocol.shim_order)
     _subtract_shim(shim, field, fine)

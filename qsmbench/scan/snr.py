@@ -107,5 +107,5 @@ def region_mask(
         raise QsmbenchError(f"snr.region is {name!r}; choose from {', '.join(known)}")
     found = np.isin(labels, wanted) & mask
     if not found.any():
-        raise QsmbenchError(f"snr.region is {name!r}; none of it lies in the scan's mask; name another")
+        raise QsmbenchError(f"snr.region is {name!r}; it has no voxel in the scan's mask; choose another")
     return found

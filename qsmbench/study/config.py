@@ -84,7 +84,7 @@ class Study(Model):
         taken = [g for g in groups if g in RESERVED]
         if taken:
             raise ValueError(
-                f"a dataset is called {taken[0]!r}, which is the name of a folder in every study; give it another name"
+                f"a dataset is called {taken[0]!r}, which is a reserved folder name; give it another name"
             )
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:

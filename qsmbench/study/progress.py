@@ -118,7 +118,7 @@ class Bar:
             running: what runs now.
             remaining: seconds still to go; None where it is not known.
         """
-        rest = "time left not yet known ·" if remaining is None else f"about {_spoken(remaining)} left ·"
+        rest = "time left unknown ·" if remaining is None else f"about {_spoken(remaining)} left ·"
         current = ", ".join(running) or "…"
         if remaining == 0:
             current, rest = "done", ""

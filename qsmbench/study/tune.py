@@ -97,7 +97,7 @@ def _check_data(data: Sequence[Path], chain: str) -> None:
         raise QsmbenchError(f"chain {chain!r}: no development data; name folders that `qsmbench simulate` wrote")
     for folder in data:
         if not (folder / "truth").is_dir() or "mask" not in present(folder / "scan"):
-            raise QsmbenchError(f"{folder}: holds no scan and truth; name a folder that `qsmbench simulate` wrote")
+            raise QsmbenchError(f"{folder}: contains no scan and truth; name a folder that `qsmbench simulate` wrote")
 
 
 def _origin(folder: Path) -> dict[str, Any]:

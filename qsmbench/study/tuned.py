@@ -22,7 +22,7 @@ class Development(Model):
     chain: str
     metric: str
     default: float = Field(description="mean of the metric with the default")
-    tuned: float = Field(description="mean of the metric with the setting that was found")
+    tuned: float = Field(description="mean of the metric with the tuned setting")
     data: list[dict[str, Any]] = Field(description="the scans, as SOURCE_FILE tells them")
 
 

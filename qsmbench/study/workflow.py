@@ -156,14 +156,14 @@ def outcome(plan: Plan) -> Outcome:
     for dataset in plan.datasets:
         scan = records[str(plan.scan(dataset))]
         if scan is None or not scan.ok:
-            found.datasets[dataset] = "no record was left" if scan is None else scan.reason
+            found.datasets[dataset] = "the job wrote no record" if scan is None else scan.reason
             continue
         for chain in plan.study.chains:
             last = records[str(plan.step(dataset, chain))]
             scores = records[str(plan.score(dataset, chain))]
             key = (dataset, chain)
             if last is None or scores is None:
-                found.chains[key] = "missing: no record was left"
+                found.chains[key] = "missing: the job wrote no record"
             elif last.status == "skipped" and last.details.get("because", "skipped") not in BECAUSE_OF_FAILURE:
                 found.skipped[key] = last.reason
             elif not last.ok:
@@ -175,7 +175,7 @@ def outcome(plan: Plan) -> Outcome:
         record = records[str(path)]
         where = str(path.relative_to(plan.folder).with_suffix(""))
         if record is None or not record.ok:
-            found.broken[where] = "no record was left" if record is None else record.reason
+            found.broken[where] = "the job wrote no record" if record is None else record.reason
         elif failed := record.details.get(FAILED_CHAINS):
             found.broken[where] = "; ".join(f"{chain}: {why}" for chain, why in failed.items())
     return found
@@ -195,7 +195,7 @@ def _lock(folder: Path) -> Any:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as e:
         lock.close()
-        raise QsmbenchError(f"{folder}: another run is at work on this study; wait for it, or stop it") from e
+        raise QsmbenchError(f"{folder}: another run is using this study; wait for it to finish, or stop it") from e
     return lock
 
 

@@ -31,10 +31,10 @@ def run_chain(names: Sequence[str], inputs: Mapping[str, Any], caller: str) -> t
         method = find(name)
         missing = [n for n in method.consumes if n not in values]
         if missing:
-            raise QsmbenchError(f"{caller}: {name} needs {missing[0]}; available are {', '.join(values)}")
+            raise QsmbenchError(f"{caller}: {name} needs {missing[0]}; available: {', '.join(values)}")
         products = method(*(values[n] for n in method.consumes))
         products = products if isinstance(products, tuple) else (products,)
         values |= dict(zip(method.produces, products, strict=True))
     if "chi" not in values:
-        raise QsmbenchError(f"{caller}: {'.'.join(names)} gives no chi")
+        raise QsmbenchError(f"{caller}: {'.'.join(names)} does not produce chi")
     return values["chi"], values["mask"]

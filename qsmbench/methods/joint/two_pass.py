@@ -47,7 +47,7 @@ def two_pass(
         mask: (nx, ny, nz) bool, of the first pass.
 
     Raises:
-        NotApplicable: the phase is reliable nowhere in the mask.
+        NotApplicable: the phase is unreliable in the whole mask.
         QsmbenchError: a method needs an input that is missing, or none produces χ.
 
     Reference:
@@ -58,7 +58,7 @@ def two_pass(
     good[mask] = above_threshold(quality[mask], threshold, 1.0, "two_pass")
     reliable = largest_in_each(close_gaps(good, grid, closing) & mask, mask) if good.any() else good
     if not reliable.any():
-        raise NotApplicable("the phase is reliable nowhere in the mask")
+        raise NotApplicable("the phase is unreliable in the whole mask")
     shared = {
         "total_field": total_field,
         "phase": phase,

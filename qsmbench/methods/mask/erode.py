@@ -20,5 +20,5 @@ def erode(mask, grid, *, radius=2.0):
     """
     core = morphology.erode(mask, grid, radius)
     if not core.any():
-        raise NotApplicable(f"no voxel of the mask lies deeper than {radius:g} mm")
+        raise NotApplicable(f"no voxel of the mask is more than {radius:g} mm from its edge")
     return core

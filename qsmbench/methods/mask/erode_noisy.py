@@ -38,5 +38,5 @@ def erode_noisy(field_noise, mask, grid, *, threshold=0.5, depth_max=8.0):
     outside = ndimage.binary_propagation(~np.pad(mask, 1), mask=np.pad(noisy | ~mask, 1, constant_values=True))
     core = largest_in_each(~outside[1:-1, 1:-1, 1:-1], mask)
     if not core.any():
-        raise NotApplicable("all of the mask is noisy")
+        raise NotApplicable("all voxels of the mask are noisy")
     return core

@@ -82,9 +82,9 @@ class Fibres(Model):
     @model_validator(mode="after")
     def _one_way(self) -> Fibres:
         if (self.from_ is None) != (self.to is None):
-            raise ValueError("from and to go together: fibres run from some regions to others")
+            raise ValueError("from and to must be given together")
         if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
-            raise ValueError("give one of along, direction, and from with to")
+            raise ValueError("give one of along, direction, or from and to")
         if self.direction is not None and not any(self.direction):
             raise ValueError("a direction must not be 0, 0, 0")
         return self
@@ -151,22 +151,22 @@ class Texture(Model):
     change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
     """
 
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the noise that makes the texture")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the texture")
     spacing: PositiveFloat = Field(1.5, description="spacing of the lattice that holds the noise, mm")
     scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
         (1.5, 5.0), description="standard deviations of the Gaussians that smooth the noise, mm"
     )
     r1: NonNegativeFloat = Field(0.4, description="relative change of R1 per relative change of myelin")
     r1_iron: NonNegativeFloat = Field(0.1, description="relative change of R1 per relative change of iron")
-    pd: NonNegativeFloat = Field(0.15, description="relative fall of the proton density per relative change of myelin")
-    groups: dict[str, Grain] = Field({}, description="how much each group of tissues varies")
+    pd: NonNegativeFloat = Field(0.15, description="relative decrease of the proton density per relative change of myelin")
+    groups: dict[str, Grain] = Field({}, description="variation of each group of tissues")
     source: str = Field(description="reference of the numbers; assumed: neither measured nor published")
 
 
 class Common(Model):
     """The keys that all phantoms have."""
 
-    voxel_size: Sizes = Field(description="of the scan where the protocol has no grid; one number or three, mm")
+    voxel_size: Sizes = Field(description="voxel size of the scan if the protocol has no grid; one number or three, mm")
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         (2, 2, 2), description="parts of a voxel along each axis in the simulation; one number or three"
     )
@@ -175,8 +175,8 @@ class Common(Model):
     dr: Annotated[float, Field(ge=0)] = Field(
         DR_3T, description="relaxivity of susceptibility: R2* = R2 + dr·B0/(3 T)·(χ+ + χ−), 1/s/ppm"
     )
-    tissues: dict[str, TissueChange] = Field({}, description="values that replace those of phantoms/tissues.csv")
-    sources: tuple[Source, ...] = Field((), description="added on top of the tissues; see qsmbench list sources")
+    tissues: dict[str, TissueChange] = Field({}, description="values that override phantoms/tissues.csv")
+    sources: tuple[Source, ...] = Field((), description="susceptibility sources added to the tissues; see qsmbench list sources")
     texture: Texture | None = Field(None, description="variation within tissues; null: each tissue is uniform")
 
     @model_validator(mode="before")
@@ -198,7 +198,7 @@ class Vessels(Model):
     """
 
     file: str = Field(description="YAML that describes the veins")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="another seed grows another tree")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the generated tree")
     hct: Annotated[float, Field(ge=0, le=0.7)] = Field(description="haematocrit")
     saturation: dict[str, Share] = Field(description="oxygen saturation of the blood: default, and by side or vein")
     assumed: tuple[Literal["hct", "saturation"], ...] = Field((), description="which of the two values are assumed")
@@ -214,32 +214,32 @@ class ShapesDescription(Common):
     """A phantom of layers of shapes."""
 
     kind: Literal["shapes"]
-    field_of_view: FieldOfView = Field(description="box that the phantom fills")
-    parameters: dict[str, float] = Field({}, description="numbers that the description uses as $name")
-    population: str | None = Field(None, description="YAML that says how people differ")
-    subject: Annotated[int, Field(ge=0)] = Field(0, description="the person that this number draws; 0: the template")
-    age: PositiveFloat | None = Field(None, description="age of the subject; null: as drawn, years")
+    field_of_view: FieldOfView = Field(description="bounding box of the phantom")
+    parameters: dict[str, float] = Field({}, description="numbers that the description refers to as $name")
+    population: str | None = Field(None, description="YAML that describes the differences between subjects")
+    subject: Annotated[int, Field(ge=0)] = Field(0, description="number of the subject; 0: the template")
+    age: PositiveFloat | None = Field(None, description="age of the subject; null: that of the subject, years")
     background: str = Field("air", description="tissue around all layers")
-    maps: dict[str, MapSource] = Field({}, description="images that shapes are cut from")
+    maps: dict[str, MapSource] = Field({}, description="images from which shapes are derived")
     shapes: dict[str, Shape] = Field({}, description="named shapes that layers refer to")
     mask: Shape = Field(description="shape of the study mask")
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = Field(
         description="shapes filled with tissues, painted in this order"
     )
-    vessels: Vessels | None = Field(None, description="veins that grow into the phantom; null: none")
+    vessels: Vessels | None = Field(None, description="generated veins; null: none")
     anisotropy: bool = Field(False, description="whether χ and R2* depend on the angle between fibres and B0")
 
     @model_validator(mode="after")
     def _some_fibres(self) -> ShapesDescription:
         if self.anisotropy and not any(layer.fibres for layer in self.layers):
-            raise ValueError("anisotropy is true, but no layer says where its fibres run")
+            raise ValueError("anisotropy is true, but no layer has the key fibres")
         return self
 
     @model_validator(mode="after")
     def _one_blood(self) -> ShapesDescription:
         change = self.tissues.get(VENOUS)
         if self.vessels and change and change.model_fields_set & {"chi", "chi_para", "chi_dia", "r2star"}:
-            raise ValueError(f"chi and r2star of {VENOUS} follow from vessels.hct and vessels.saturation; change those")
+            raise ValueError(f"chi and r2star of {VENOUS} are computed from vessels.hct and vessels.saturation; change those")
         return self
 
 
@@ -260,7 +260,7 @@ class LabelDescription(Common):
         None, description="one number or three, mm; null: that of the image"
     )
     image: str = Field(description="NIfTI image of labels, 0 to 255")
-    table: str = Field(description="what each label is: a tissue, or its properties")
+    table: str = Field(description="tissue or properties of each label")
     mask: tuple[int, ...] | None = Field(None, description="labels of the study mask; null: all but 0")
 
 

@@ -23,12 +23,12 @@ class Scenario(Model):
 
     kind: Literal["scenario"]
     phantom: str = Field(description="name of the phantom")
-    question: str = Field(description="in a line")
+    question: str = Field(description="clinical question, in one line")
     endpoint: str = Field(description="the quantity to score")
-    regions: tuple[str, ...] = Field((), description="where it is scored")
-    source: str = Field(description="where the numbers come from")
+    regions: tuple[str, ...] = Field((), description="regions in which it is scored")
+    source: str = Field(description="source of the numbers")
     assumed: bool = Field(description="whether any of the numbers are assumed: neither measured nor published")
-    protocol: str = Field("brain-3t", description="the acquisition that suits it")
+    protocol: str = Field("brain-3t", description="recommended protocol")
     cases: dict[str, dict[str, Any]] = Field(min_length=1, description="controls first; the last is the default")
 
     def case(self, name: str | None, where: Path) -> Case:

@@ -41,7 +41,7 @@ def constant_table() -> dict[str, Constant]:
     """
     path = data_dir() / "phantoms" / "sources.csv"
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file; the strengths of the sources are needed")
+        raise QsmbenchError(f"{path}: no such file; the table of source strengths is required")
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     origins = [Origin(row["source"], row["assumed"] == "yes", "table") for row in rows]
@@ -69,22 +69,22 @@ class Placed(Model):
     )
     side: Side | None = Field(None, description="the patient's left or right only")
     gradient: Point | None = Field(
-        None, description="direction in which the dose rises across the region, from 0 to its full value"
+        None, description="direction in which the dose increases across the region, from 0 to its full value"
     )
     at: Point | None = Field(None, description="centre in the space of the template, mm")
     radii: PositiveFloat | Sizes | None = Field(None, description="one radius or three semi-axes about at, mm")
     rotate: Point = Field((0, 0, 0), description="rotation about x, then y, then z, degrees")
     in_: str | tuple[str, ...] | None = Field(None, alias="in", description="regions to scatter in")
-    count: PositiveInt = Field(1, description="number of places scattered over the regions of in")
+    count: PositiveInt = Field(1, description="number of lesions scattered in the regions of in")
     diameter: PositiveFloat | tuple[PositiveFloat, PositiveFloat] | None = Field(
-        None, description="diameter of the scattered ones; two numbers are the ends of a range, mm"
+        None, description="diameter of the scattered lesions; two numbers give a range, mm"
     )
     shape: Shape | None = Field(None, description="any shape of the phantoms, mm")
     irregular: Annotated[float, Field(ge=0, le=0.3)] = Field(
         0, description="roughness of the surface: rms height of its waves over the radius"
     )
     shell: PositiveFloat | None = Field(None, description="fill only a rim of this thickness, mm")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the places and of irregular surfaces")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the locations and of irregular surfaces")
     name: str | None = Field(
         None, description="label the source as a region of this name, which is scored; null: no region"
     )
@@ -96,11 +96,11 @@ class Placed(Model):
             raise ValueError("give one of region, at, in, shape")
         for key, needed in (("at", "radii"), ("in_", "diameter")):
             if (getattr(self, key) is None) != (getattr(self, needed) is None):
-                raise ValueError(f"{key.strip('_')} and {needed} go together")
+                raise ValueError(f"{key.strip('_')} and {needed} must be given together")
         if self.gradient is not None and (self.region is None or not any(self.gradient)):
             raise ValueError("gradient needs a region and a direction other than 0, 0, 0")
         if self.side is not None and (self.at is not None or self.shape is not None):
-            raise ValueError("side goes with region or in")
+            raise ValueError("side needs region or in")
         return self
 
     @property
@@ -164,7 +164,7 @@ class Iron(Placed):
         if sum(v is not None for v in (self.dose, self.chi, self.change)) != 1:
             raise ValueError("give one of dose [µg/g], chi [ppm], change [of χ+]")
         if abs(self._dose()) > (most := constants()["iron.most"]):
-            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; it must be at most {most:.0f} either way")
+            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; it must be from −{most:.0f} to {most:.0f}")
         return self
 
     def _dose(self) -> float:
@@ -188,7 +188,7 @@ class Calcification(Placed):
 
     source: Literal["calcification"]
     density: PositiveFloat | None = Field(None, description="hydroxyapatite per volume")
-    hu: PositiveFloat | None = Field(None, description="what CT shows of the hydroxyapatite")
+    hu: PositiveFloat | None = Field(None, description="CT number of the hydroxyapatite")
 
     @model_validator(mode="after")
     def _possible(self) -> Calcification:
@@ -266,7 +266,7 @@ class Haemorrhage(Placed):
     stage: Literal["hyperacute", "acute", "early_subacute", "late_subacute", "chronic"] = Field(
         description="state of the blood"
     )
-    amount: Annotated[float, Field(gt=0, le=1)] = Field(1, description="share of the space that the blood takes")
+    amount: Annotated[float, Field(gt=0, le=1)] = Field(1, description="volume fraction of the blood")
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
         """Return its share of the space, and its properties, (c,) in the order of `CHANNELS`.
@@ -291,7 +291,7 @@ class Fat(Placed):
     """Fat in place of tissue: its `fraction` of the space, 0–1."""
 
     source: Literal["fat"]
-    fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the space that the fat takes")
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="volume fraction of the fat")
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
         """Return its share of the space, and the properties of the tissue `fat`, (c,) in the order of `CHANNELS`.

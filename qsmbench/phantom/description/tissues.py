@@ -186,7 +186,7 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
             neither yes nor no.
     """
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file; the table of tissues is needed")
+        raise QsmbenchError(f"{path}: no such file; the table of tissues is required")
     found: dict[str, dict[str, list[tuple[float, float, Origin]]]] = {}
     groups: dict[str, str] = {}
     with path.open(newline="") as file:
@@ -205,7 +205,7 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
     for name, values in found.items():
         missing = [c for c in CHANNELS if c not in values and c != "r2star"]
         if missing:
-            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; needed are {', '.join(CHANNELS)}")
+            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; required: {', '.join(CHANNELS)}")
     return {name: _tissue(name, groups[name], values) for name, values in found.items()}
 
 
@@ -281,7 +281,7 @@ def with_factor(tissue: Tissue, names: Iterable[str], factor: float, origin: Cal
     curves, origins = dict(tissue.curves), dict(tissue.origins)
     for name in names:
         if name not in curves:
-            raise QsmbenchError(f"tissue {tissue.name!r} states no {name}; it has {', '.join(curves)}")
+            raise QsmbenchError(f"tissue {tissue.name!r} has no {name}; it has {', '.join(curves)}")
         curves[name] = tuple((b0, factor * value) for b0, value in curves[name])
         origins[name] = tuple(origin(o) for o in origins[name])
     return replace(tissue, curves=curves, origins=origins)

@@ -50,7 +50,7 @@ class Growth(Model):
     @model_validator(mode="after")
     def _possible(self) -> Growth:
         if np.linalg.norm(self.lean) >= 1:
-            raise ValueError("lean must be shorter than 1")
+            raise ValueError("lean must have a length below 1")
         if not 0 <= self.reach[0] < self.reach[1]:
             raise ValueError("reach must be the shortest and the longest distance")
         return self
@@ -81,5 +81,5 @@ def read_veins(path: Path, vessels: Vessels) -> Veins:
     for key in vessels.saturation:
         if key not in legal:
             names = ", ".join(veins.regions)
-            raise QsmbenchError(f"{path}: vein {key!r} has a saturation but is unknown; choose from {names}")
+            raise QsmbenchError(f"{path}: saturation of unknown vein {key!r}; choose from {names}")
     return veins

@@ -94,7 +94,7 @@ def courses(
         name = layer.region or layer.tissue or ""
         label, where = atlas.label(name), f"{path}: {name}"
         if any(label in own for own in ways.values()):
-            raise QsmbenchError(f"{where}: two layers state where its fibres run; give each a region of its own")
+            raise QsmbenchError(f"{where}: two layers set its fibre direction; give each layer its own region")
         ways.setdefault(layer.fibres, []).append(label)
         if layer.fibres.from_ is None:
             found[label] = _stated_course(layer.fibres, layer.shape, shapes, atlas, bounds(layer.shape), where)
@@ -189,7 +189,7 @@ def _flow_course(
     free = np.isin(atlas.labels, fibrous) & ~low & ~high
     inside = ndimage.binary_dilation(np.isin(atlas.labels, own), iterations=2)
     if not inside.any():
-        raise QsmbenchError(f"{atlas.where}: fibres from {', '.join(start)} lie in too small a region")
+        raise QsmbenchError(f"{atlas.where}: the region of the fibres from {', '.join(start)} is too small")
     potential = _harmonic(low, high, free)
     box = ndimage.find_objects(inside.astype(np.uint8))[0]
     nearest = ndimage.distance_transform_edt(~(low | high | free), return_distances=False, return_indices=True)

@@ -196,7 +196,7 @@ def _scatter(stage: Stage, random: np.random.Generator) -> _Free:
     inside = stage.through(lattice)
     xyz = lattice[inside]
     if len(xyz) < LANDINGS:
-        raise QsmbenchError(f"{stage.name}: {len(xyz)} nodes fit where it may run; it needs {LANDINGS} or more")
+        raise QsmbenchError(f"{stage.name}: only {len(xyz)} nodes are in its tissue; at least {LANDINGS} are required")
     number = np.where(inside, np.cumsum(inside) - 1, -1).reshape([len(a) for a in axes]).astype(np.int32)
     return _Free(xyz, np.argwhere(number >= 0).astype(np.int32), number, stage.box[0])
 

@@ -133,7 +133,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
     for name in growth.into:
         if name not in veins.regions:
             raise QsmbenchError(
-                f"{path}: {growth.name} drains into {name!r}, unknown; choose from {', '.join(veins.regions)}"
+                f"{path}: {growth.name} drains into unknown region {name!r}; choose from {', '.join(veins.regions)}"
             )
     compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path)
     limit_numba()

@@ -34,7 +34,7 @@ def run(spec: SimulationSpec, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Basis:
-    """What a truth rests on.
+    """The basis of a truth.
 
     Attributes:
         regions: index, name and group of the labels.

@@ -93,7 +93,7 @@ def _of_chain(steps: list[Record | None], scores: Record | None) -> list[tuple[s
     if len(done) < len(steps):
         return [("status", np.nan, "", _reason(steps[-1]))]
     peaks = [s.peak_memory for s in done]
-    memory = (np.nan, "not known of a container") if None in peaks else (max(p for p in peaks if p is not None), "")
+    memory = (np.nan, "not measured in a container") if None in peaks else (max(p for p in peaks if p is not None), "")
     rows = [
         ("time", sum(s.seconds or 0.0 for s in done), "s", ""),
         ("peak_memory", memory[0], "MiB", memory[1]),
@@ -104,8 +104,8 @@ def _of_chain(steps: list[Record | None], scores: Record | None) -> list[tuple[s
 
 
 def _reason(record: Record | None) -> str:
-    return "missing: no record was left" if record is None else f"{record.status}: {record.reason}"
+    return "missing: the job wrote no record" if record is None else f"{record.status}: {record.reason}"
 
 
 def _why(record: Record | None) -> str:
-    return "no record was left" if record is None else record.reason
+    return "the job wrote no record" if record is None else record.reason
