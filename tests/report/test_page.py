@@ -73,7 +73,7 @@ def test_name_phrase_config_versions_and_convention(html):
 
 
 def test_definitions_come_with_their_references(html):
-    assert "Norm of the error over the norm of the truth" in html
+    assert "Norm of the error divided by the norm of the truth" in html
     assert "https://doi.org/10.1002/mrm.26830" in html
 
 
