@@ -13,10 +13,10 @@ from qsmbench.method import ExternalMethod
 
 @cache
 def described(name: str) -> ExternalMethod:
-    """Return a description of the method called `name`; `broken` says why it cannot be imported.
+    """Return a description of the method called `name`; `broken` is the reason if it cannot be imported.
 
     Args:
-        name: of an entry point, or path of a Python file, perhaps with a choice of the regularisation; see
+        name: of an entry point, or path of a Python file, optionally with a choice of the regularisation; see
             `registry.find`.
     """
     content = probe.ask("qsmbench.run.describe", name)

@@ -7,7 +7,7 @@ from qsmbench.ops.masks import morphology
 
 @method(produces="mask", reference="Haralick 1987, doi:10.1109/TPAMI.1987.4767941")
 def erode(mask, grid, *, radius=2.0):
-    """Erosion by a ball: keep the voxels that are deeper than its radius.
+    """Erosion by a ball: keep the voxels that are more than its radius from the edge.
 
     Args:
         radius: of the ball, mm. Along an axis whose voxels are longer than that, nothing is removed.
