@@ -66,8 +66,8 @@ def chi(name: str, plane: Plane, pixel: float = 1, thickness: float | None = Non
 def phantom(name: str, **overrides: object) -> Phantom:
     """Load a phantom or a case of a scenario, with a shared atlas.
 
-    An atlas takes much longer than a plane. It determines where lesions are scattered, so cases of the same age share one.
-    Without scattered lesions it only places the texture, so the atlas of the head is used for all ages.
+    An atlas takes much longer than a plane. It determines where lesions are scattered, so cases of the same age share
+    one. Without scattered lesions it only places the texture, so the atlas of the head is used for all ages.
     """
     found = load(name, overrides)
     scattered = any(getattr(source, "in_", None) for source in found.description.sources)

@@ -38,7 +38,7 @@ Setting = Annotated[
 
 
 def main() -> None:
-    """Run the command line; what the user can correct is an error of one line and exit code 2."""
+    """Run the command line; errors that the user can correct are one line, with exit code 2."""
     _show_notes()
     try:
         code = app(prog_name="qsmbench", standalone_mode=False)
@@ -67,7 +67,7 @@ def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
 
 
 def _usage(error: Any) -> str:
-    """Return what is wrong with the arguments, in one line. Without any, typer has shown the help."""
+    """Return a one-line message about invalid arguments. Without arguments, typer has shown the help."""
     told = " ".join(error.format_message().split())
     given: Any = getattr(error.__cause__ or error.__context__, "errors", list)()
     told += f", not {given[0]['input']!r}" if given else ""
@@ -87,7 +87,7 @@ def _show_notes() -> None:
 
 
 def _example(*commands: str) -> str:
-    """Return the end of a help text; the commands are set apart so that none of them is broken."""
+    """Return the examples at the end of a help text, as separate paragraphs, so that no command is broken."""
     return "\n\n".join([f"Example: [bold]{commands[0]}[/bold]", *(f"[bold]{c}[/bold]" for c in commands[1:])])
 
 
@@ -144,7 +144,7 @@ def run(
 
 
 def _incomplete(study: Study, outcome: Outcome) -> str:
-    """Say what failed in a study, in one line: how many of how many, and the first reason of each kind."""
+    """Describe the failures of a study in one line: counts, and the first reason of each kind."""
     datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.datasets)  # a measured scan has no seeds
     found: list[tuple[str, int | None, dict[Any, str]]] = [
         ("dataset", datasets, outcome.datasets),
@@ -390,7 +390,7 @@ def list_(
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE pairs, the values read as YAML."""
+    """Return KEY=VALUE pairs as a mapping, with values read as YAML."""
     import yaml
 
     from qsmbench.typed_yaml import numbers
@@ -408,7 +408,7 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def _paths(pairs: list[str] | None) -> dict[str, str]:
-    """NAME=PATH pairs."""
+    """Return NAME=PATH pairs as a mapping."""
     found = {}
     for pair in pairs or []:
         name, equals, path = pair.partition("=")
@@ -419,7 +419,7 @@ def _paths(pairs: list[str] | None) -> dict[str, str]:
 
 
 def _by_method(pairs: list[str] | None) -> dict[str, dict[str, Any]]:
-    """METHOD.KEY=VALUE pairs, by method."""
+    """Return METHOD.KEY=VALUE pairs as mappings of settings by method."""
     found: dict[str, dict[str, Any]] = {}
     for key, value in _settings(pairs).items():
         name, dot, setting = key.partition(".")

@@ -1,4 +1,4 @@
-"""What the command line prints: tables and plain text."""
+"""Output of the command line: tables and plain text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plain(text: object) -> str:
 
 
 def print_listing(listing: Listing) -> None:
-    """Print a table of texts without lines, as wide as the terminal, or 80 columns where there is none.
+    """Print a table of texts without lines, as wide as the terminal, or 80 columns without a terminal.
 
     Long texts are wrapped, never cut. COLUMNS sets another width.
     """
@@ -45,7 +45,7 @@ def print_listing(listing: Listing) -> None:
 
 
 def show_scores(file: Path) -> None:
-    """Mean over the datasets of the main scores, one line a chain."""
+    """Print the main scores averaged over the datasets, one line per chain."""
     import pandas as pd
 
     scores = pd.read_parquet(file)

@@ -1,10 +1,10 @@
-"""Where the data folder lies that goes with the package."""
+"""Location of the package's data folder."""
 
 from pathlib import Path
 
 
 def data_dir() -> Path:
-    """Return the folder that holds the Snakefile, `phantoms/` and `configs/`.
+    """Return the folder that contains the Snakefile, `phantoms/` and `configs/`.
 
     In an installed wheel it is `qsmbench/share`; in a checkout it is the root of the repository.
     """

@@ -1,7 +1,7 @@
 """The checks, in the order in which they run. Each is a function of a Trial that returns or raises a Verdict.
 
-There are three kinds: comparison with the truth of a scene; comparison of the result on a changed scene with that on the
-standard scene, within a band; and changes that must not affect the result, or must transform it like the scene.
+There are three kinds: comparison with the truth of a scene; comparison of the result on a changed scene with that on
+the standard scene, within a band; and changes that must not affect the result, or must transform it like the scene.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ def many_echoes(trial: Trial) -> Verdict:
 
 
 def uneven_echoes(trial: Trial) -> Verdict:
-    """With unequal echo spacing, the result agrees equally well with the truth, or the method reports why it cannot run."""
+    """With unequal echo spacing, the result agrees equally well, or the method reports why it cannot run."""
     return _echoes_hold(trial, (0.005, 0.007, 0.012, 0.023))
 
 

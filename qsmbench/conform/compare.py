@@ -48,9 +48,9 @@ RATE = (1.2, 1.2, 0.2)
 """The same for relaxation rates, which are noisier."""
 
 INVERSE = (2.0, 2**0.5, 0.2)
-"""The same for regularised solutions, which underestimate. The smallest likely error of units or constants is a factor of
-3 (the Lorentz sphere; then 2π and 4π), so a factor of 2 detects it. Scenes differ by factors of 2 and more in properties
-that must have no effect, so √2 detects an effect."""
+"""The same for regularised solutions, which underestimate. The smallest likely error of units or constants is a factor
+of 3 (the Lorentz sphere; then 2π and 4π), so a factor of 2 detects it. Scenes differ by factors of 2 and more in
+properties that must have no effect, so √2 detects an effect."""
 
 SPREAD = (5.0, 5.0, 1.0)
 """The same for a noise map: it is estimated from a few echoes, and depends on whether the fit has an offset."""
@@ -129,7 +129,7 @@ def _wrapped(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agr
 
 
 def _overlap(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Compute the fraction of a mask inside the true one, if it has at least a tenth of its voxels, since it may be eroded."""
+    """Compute the fraction of a mask inside the true one, if it has at least a tenth of its voxels (it may be eroded)."""
     inside, size, true_size = (int(np.count_nonzero(m)) for m in (estimate & truth, estimate, truth))
     found = inside / true_size
     return Agreement(np.nan, inside / max(size, 1) if found > 0.1 else found)
@@ -164,8 +164,8 @@ def best_shift(name: str, products: Volumes, scene: Scene) -> tuple[int, int, in
 def difference(name: str, one: np.ndarray, other: np.ndarray, region: np.ndarray) -> float:
     """Compute how far two products differ over the region, as a fraction of the second.
 
-    Masks: voxels that differ. Wrapped phases: modulo 2π, as a fraction of 1 rad. Unwrapped phases: without the local mean,
-    since multiples of 2π and the harmonic part are arbitrary. All others: root mean square.
+    Masks: voxels that differ. Wrapped phases: modulo 2π, as a fraction of 1 rad. Unwrapped phases: without the local
+    mean, since multiples of 2π and the harmonic part are arbitrary. All others: root mean square.
     """
     if name == "mask":
         return int(np.count_nonzero(one != other)) / max(int(np.count_nonzero(other)), 1)

@@ -40,8 +40,8 @@ SOURCES = (
     ((6.5, 9.0, 7.0), 4.0, 0.08),
     ((-6.0, -9.0, -5.0), 4.5, -(0.12 * 5.5**3 - 0.10 * 5.0**3 + 0.08 * 4.0**3) / 4.5**3),
 )
-"""Spheres in the body: centre [mm], radius [mm], χ [ppm]. All axes and directions differ. Their moments add up to zero, so
-that the mean of χ is zero over any mask that contains them, and the local field is exactly their field."""
+"""Spheres in the body: centre [mm], radius [mm], χ [ppm]. All axes and directions differ. Their moments add up to zero,
+so that the mean of χ is zero over any mask that contains them, and the local field is exactly their field."""
 
 BACKGROUND = (((10.0, 8.0, -34.0), 5.5, 9.4), ((-30.0, -48.0, 24.0), 20.0, 9.4))
 """Spheres of air outside the body."""

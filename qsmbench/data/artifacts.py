@@ -1,7 +1,7 @@
 """The artifact table: the single definition of each artifact.
 
-Reading and writing, scoring, drawing, the provenance in the report, conformance, scaffolding and BIDS use it. A new truth
-map needs a row here and a line in `scan.simulate` that computes it.
+Reading and writing, scoring, drawing, the provenance in the report, conformance, scaffolding and BIDS use it. A new
+truth map needs a row here and a line in `scan.simulate` that computes it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Artifact:
         meaning: short description.
         echoes: whether it has a fourth axis for echoes.
         dtype: of the array; bool for masks.
-        own_zero: whether its zero is meaningful. Otherwise it is known up to a constant, like χ, and is scored and drawn
-            relative to its mean in the mask.
+        own_zero: whether its zero is meaningful. Otherwise it is known up to a constant, like χ, and is scored and
+            drawn relative to its mean in the mask.
         is_field: whether it is a field, caused by sources in the whole object. BIDS stores fields in Hz.
         in_scan: whether it is part of every scan.
         truth: whether the truth of a simulation contains it: always, sometimes (if the phantom has it), or never.

@@ -14,7 +14,7 @@ PROVENANCE_FILE = "basis.tsv"
 """File in a truth folder: one row per `SourcedValue`."""
 
 SCENARIO_FILE = "scenario.json"
-"""File in a truth folder: scenario, case, question, endpoint, regions, source and `assumed`; empty without a scenario."""
+"""File in a truth folder: scenario, case, question, endpoint, regions, source, `assumed`; empty without a scenario."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Declaration and discovery of metrics.
 
-A metric is a function in a file of the same name: `metrics/nrmse.py` contains `nrmse`. Its parameter names determine its
-inputs. Other packages add metrics through the entry-point group `qsmbench.metrics`.
+A metric is a function in a file of the same name: `metrics/nrmse.py` contains `nrmse`. Its parameter names determine
+its inputs. Other packages add metrics through the entry-point group `qsmbench.metrics`.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Metric:
         reference: source of the definition.
         label: name in tables.
         artifacts: the artifacts that it can score; empty for all.
-        centred: how `estimate` and `truth` are prepared. None: float64, 0 outside the mask, and relative to their mean in
-            it if the artifact is known up to a constant, as χ and fields are. True: relative to their mean for every
+        centred: how `estimate` and `truth` are prepared. None: float64, 0 outside the mask, and relative to their mean
+            in it if the artifact is known up to a constant, as χ and fields are. True: relative to their mean for every
             artifact. False: unchanged. A metric that takes no mask receives them unchanged.
-        local: whether its value depends neither on voxels more than `MARGIN` voxels outside the study mask along an axis,
-            nor on the position of the grid. Its volumes and grid may then be cropped to that box.
+        local: whether its value depends neither on voxels more than `MARGIN` voxels outside the study mask along an
+            axis, nor on the position of the grid. Its volumes and grid may then be cropped to that box.
     """
 
     name: str

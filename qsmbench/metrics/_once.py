@@ -15,8 +15,8 @@ T = TypeVar("T")
 def once(function: Callable[..., T]) -> Callable[..., T]:
     """Cache the result of a function of arrays for as long as these exist, if they are read-only.
 
-    For writable arrays and for views of others it is computed at each call. Cached arrays are read-only, since all callers
-    share them.
+    For writable arrays and for views of others it is computed at each call. Cached arrays are read-only, since all
+    callers share them.
 
     Args:
         function: takes only arrays; returns an array or a number.

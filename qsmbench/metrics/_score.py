@@ -38,9 +38,9 @@ def score(
     """Score a reconstruction on the study mask (`study`) and on the voxels that all methods reconstructed (`common`).
 
     On the study mask, voxels that the method did not reconstruct count as errors: the estimate is 0 there, so that the
-    error is the truth itself. If the artifact is known up to a constant, the mean over its support is subtracted before. A
-    metric that takes no mask (coverage, Dice) is scored once, as `study`. An undefined score is NaN, with the reason. An
-    artifact that is not scored has no rows; see `not_scored`.
+    error is the truth itself. If the artifact is known up to a constant, the mean over its support is subtracted
+    before. A metric that takes no mask (coverage, Dice) is scored once, as `study`. An undefined score is NaN, with the
+    reason. An artifact that is not scored has no rows; see `not_scored`.
 
     Args:
         estimate: (nx, ny, nz) float32, in the unit of `artifact`, or bool for a mask.
@@ -270,8 +270,8 @@ def _mask(volume: np.ndarray) -> np.ndarray:
 def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray, *, own_zero: bool) -> np.ndarray:
     """Return the estimate in its support, and 0 elsewhere.
 
-    If it is known up to a constant and does not cover the mask, it is taken relative to the mean of its support, since 0
-    would otherwise be arbitrary.
+    If it is known up to a constant and does not cover the mask, it is taken relative to the mean of its support, since
+    0 would otherwise be arbitrary.
     """
     have = support & mask
     if not have.any():

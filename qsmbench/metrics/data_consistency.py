@@ -25,10 +25,10 @@ from qsmbench.threads import n_threads
     local=True,
 )
 def data_consistency(estimate, support, mask, field, grid):
-    """Norm of the difference between the field of χ and the input field of the inversion, divided by that of the latter.
+    """Norm of the field of χ minus the input field of the inversion, divided by the norm of the latter.
 
-    100 · ‖D∗χ − f‖ / ‖f‖ in the mask, both relative to their mean there; χ is relative to its mean in the support, and 0
-    outside. It needs no truth, but does not measure accuracy: noise and streaks are also consistent with the data.
+    100 · ‖D∗χ − f‖ / ‖f‖ in the mask, both relative to their mean there; χ is relative to its mean in the support, and
+    0 outside. It needs no truth, but does not measure accuracy: noise and streaks are also consistent with the data.
 
     Returns:
         float, %.

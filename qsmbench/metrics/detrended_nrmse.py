@@ -15,10 +15,10 @@ from qsmbench.metrics._values import inside, norm, truth_norm
 def detrended_nrmse(estimate, truth, mask):
     """NRMSE of a·x + c, with a and c the least-squares fit of the truth on the reconstruction x.
 
-    It ignores a scale error, such as that of regularisation, which `detrended_slope` reports. It never exceeds the NRMSE,
-    which is the case a = 1, c = 0. (Fitting the reconstruction on the truth and inverting the line would divide by a slope
-    that regularisation makes small, and increase the error.) For a map with a meaningful zero, c is 0, so that an offset
-    counts as an error.
+    It ignores a scale error, such as that of regularisation, which `detrended_slope` reports. It never exceeds the
+    NRMSE, which is the case a = 1, c = 0. (Fitting the reconstruction on the truth and inverting the line would divide
+    by a slope that regularisation makes small, and increase the error.) For a map with a meaningful zero, c is 0, so
+    that an offset counts as an error.
 
     Returns:
         float, %.

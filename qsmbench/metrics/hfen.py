@@ -30,9 +30,9 @@ def hfen(estimate, truth, mask):
     """Norm of the Laplacian of Gaussian of the error divided by that of the truth, within the mask.
 
     Both volumes are taken relative to their mean in the mask and masked before they are filtered (15³ voxels, σ = 1.5
-    voxels, sum zero, zero-padded), since the kernel would otherwise include sources outside the mask, such as air. An error
-    that ends at the border of the mask counts as an edge. An offset of the whole map does not, even if its zero is
-    meaningful, since the border would outweigh all structure.
+    voxels, sum zero, zero-padded), since the kernel would otherwise include sources outside the mask, such as air. An
+    error that ends at the border of the mask counts as an edge. An offset of the whole map does not, even if its zero
+    is meaningful, since the border would outweigh all structure.
 
     Returns:
         float, %.

@@ -15,8 +15,9 @@ from qsmbench.metrics._values import inside, norm, truth_norm
 def nrmse(estimate, truth, mask):
     """Norm of the error divided by the norm of the truth.
 
-    100 · ‖x − t‖ / ‖t‖ over the mask. χ and fields, which are known up to a constant, are taken relative to their mean in
-    the mask; maps with a meaningful zero, such as R2*, are used unchanged. The truth scores 0, an empty map exactly 100.
+    100 · ‖x − t‖ / ‖t‖ over the mask. χ and fields, which are known up to a constant, are taken relative to their mean
+    in the mask; maps with a meaningful zero, such as R2*, are used unchanged. The truth scores 0, an empty map exactly
+    100.
 
     Returns:
         float, %.

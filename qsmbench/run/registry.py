@@ -1,7 +1,7 @@
 """Find methods by name or by path.
 
-`find` loads a method to run it in this process. `describe` returns its description without running any of its code here:
-third-party Python is imported in a separate process (`run.describe`), since it may do anything on import.
+`find` loads a method to run it in this process. `describe` returns its description without running any of its code
+here: third-party Python is imported in a separate process (`run.describe`), since it may do anything on import.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> No
     """Reject unknown settings of a method, and invalid values.
 
     If the default of a setting is a number, it takes numbers; if it is true or false, it takes these; if it is None, it
-    takes anything. Numbers of built-in methods must not be negative, and counts must be whole; third-party methods check
-    their own numbers.
+    takes anything. Numbers of built-in methods must not be negative, and counts must be whole; third-party methods
+    check their own numbers.
 
     Args:
         name: of the method, as given by the user.

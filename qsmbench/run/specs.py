@@ -239,8 +239,8 @@ class Job(Spec):
         record: path of the record.
         targets: files and folders that only this job writes, in addition to the record.
         before: records of the jobs whose products it uses.
-        inputs: inputs of the result: label → a digest, or `[record, what]` of an earlier job, where `what` is the path of
-            a product, or `*` (all products), `status`, `run` (with time and memory) or `details`.
+        inputs: inputs of the result: label → a digest, or `[record, what]` of an earlier job, where `what` is the path
+            of a product, or `*` (all products), `status`, `run` (with time and memory) or `details`.
         code: digest of the code, and versions of packages.
         time_limit: s, or None; for a step, it is in its own specification.
         reusable: whether the former record and its products are kept if the inputs turn out to be unchanged.

@@ -85,10 +85,10 @@ class Protocol(Model):
         return self
 
     def check_orientation(self, index: int) -> None:
-        """Refuse an orientation that the protocol does not have.
+        """Check that the protocol has an orientation.
 
         Raises:
-            QsmbenchError: there is none.
+            QsmbenchError: it does not.
         """
         last = len(self.orientations) - 1
         if not 0 <= index <= last:
@@ -104,7 +104,7 @@ def protocol_file(name_or_path: str) -> Path:
     """Return the file of a protocol.
 
     Raises:
-        QsmbenchError: there is none of that name.
+        QsmbenchError: there is no protocol of that name.
     """
     path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else protocols().get(name_or_path)
     if path is None:
@@ -113,7 +113,7 @@ def protocol_file(name_or_path: str) -> Path:
 
 
 def load_protocol(name_or_path: str, overrides: dict[str, Any] | None = None) -> Protocol:
-    """Load the protocol of a name, or in a YAML file, with some of its keys overridden (`readout.bandwidth: 200`).
+    """Load a protocol by name or from a YAML file, with overridden keys (such as `readout.bandwidth: 200`).
 
     Raises:
         QsmbenchError: no such protocol, or an invalid key or value.

@@ -1,7 +1,7 @@
 """Digests of files, cached as long as the file's metadata do not change.
 
-A file is read again if its size, times or inode differ. New content with an old modification time is also detected, since
-the inode's change time cannot be set.
+A file is read again if its size, times or inode differ. New content with an old modification time is also detected,
+since the inode's change time cannot be set.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Each job writes a record of what its result depends on: settings, code, versions
 inputs. A job is rerun if and only if one of them, or a product, has changed. Modification times and Snakemake's own
 records are ignored, so that a study can be copied, moved, and run from any working directory.
 
-Outdated records and those of all later jobs are moved aside, so that Snakemake does not find them. When a later job runs,
-it compares its inputs with its former record, and keeps its result if they are unchanged.
+Outdated records and those of all later jobs are moved aside, so that Snakemake does not find them. When a later job
+runs, it compares its inputs with its former record, and keeps its result if they are unchanged.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class Bar:
 
 
 class Lines:
-    """Plain lines for a log: one per failed job, and for finished jobs at most one per second and about `LINES` in total."""
+    """Plain lines for a log: one per failed job; for finished jobs, at most one per second and about `LINES` in all."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console

@@ -123,7 +123,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _texts(values: Sequence[str]) -> Any:
-    """Return a column of texts, built from bytes, since `pyarrow.array` imports pandas, which takes as long as scoring."""
+    """Return a column of texts, built from bytes: `pyarrow.array` imports pandas, which takes as long as scoring."""
     import pyarrow as pa
 
     packed = [v.encode() for v in values]

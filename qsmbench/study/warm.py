@@ -1,8 +1,9 @@
 """A warm process from which the jobs of a study are forked, so that no job starts a new interpreter.
 
-`WarmProcess` starts it for the run of a study; `ask.py` sends it one job at a time. It has imported the modules that jobs
-and built-in methods need, and does nothing else: it has one thread, never opens a scan, a truth or a specification, and
-never imports third-party code; only its forks do. If there is no warm process, a job runs in a new interpreter.
+`WarmProcess` starts it for the run of a study; `ask.py` sends it one job at a time. It has imported the modules that
+jobs and built-in methods need, and does nothing else: it has one thread, never opens a scan, a truth or a
+specification, and never imports third-party code; only its forks do. If there is no warm process, a job runs in a new
+interpreter.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=50, pad=20.0)
     """Projection onto dipole fields: subtract the best fit of sources outside the mask.
 
     The sources are found by least squares of their field in the mask, with conjugate gradients. They lie in the
-    bounding box of the mask and in `pad` around it, even beyond the volume. Cyclic copies of a source also lie outside the
-    mask, and their field is harmonic in it, so that the cyclic convolution causes no error.
+    bounding box of the mask and in `pad` around it, even beyond the volume. Cyclic copies of a source also lie outside
+    the mask, and their field is harmonic in it, so that the cyclic convolution causes no error.
 
     Args:
         tolerance: stop when the gradient of the least squares has fallen to this fraction of its start.

@@ -14,8 +14,8 @@ def vsharp(total_field, mask, grid, *, radius_max=12.0, radius_min=2.0, radius_s
     """V-SHARP: subtract the mean over the largest ball that fits in the mask, and deconvolve.
 
     A harmonic field equals its mean over any ball, so that the field minus its mean contains no background. This also
-    filters the local field, which is deconvolved with the kernel of the largest ball, except for frequencies at which the
-    filter is below `threshold`. Voxels around which not even the smallest ball fits are removed from the mask.
+    filters the local field, which is deconvolved with the kernel of the largest ball, except for frequencies at which
+    the filter is below `threshold`. Voxels around which not even the smallest ball fits are removed from the mask.
 
     Args:
         radius_max: radius of the largest ball, mm.

@@ -27,7 +27,7 @@ def hd_qsm(
     max_iterations=80,
     pad=20.0,
 ):
-    """HD-QSM: find inconsistent voxels by a few iterations with an L1 data term, then minimise an L2 term with less weight there.
+    """HD-QSM: find inconsistent voxels with an L1 data term, then minimise an L2 term with less weight there.
 
     The first stage approximates the minimiser of ‖w(Dχ − field)‖₁ + λ₁‖∇χ‖₁. The second one starts from there and
     minimises ½‖w(1 − d)(Dχ − field)‖² + λ‖∇χ‖₁, where d is |Dχ − field| of the first stage, divided by its maximum. w

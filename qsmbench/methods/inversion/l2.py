@@ -15,10 +15,10 @@ PENALTIES = {"identity": 0, "gradient": 1, "laplacian": 2}
 def l2(local_field, mask, grid, *, penalty="identity", regularisation=0.005, pad=30.0):
     """Closed-form L2: the minimiser of ‖Dχ − field‖² + λ‖Pχ‖², in one division in k-space.
 
-    P is the identity (Tikhonov), the gradient, or the Laplacian. The field is assumed to be zero outside the mask, which
-    causes an error at low spatial frequencies that derivatives hardly penalise. The gradient is the better penalty for a
-    field known everywhere, the identity for a masked field. λ is then about the ratio of the power of that error to the
-    power of χ. The iterative methods have the mask in the data term instead.
+    P is the identity (Tikhonov), the gradient, or the Laplacian. The field is assumed to be zero outside the mask,
+    which causes an error at low spatial frequencies that derivatives hardly penalise. The gradient is the better
+    penalty for a field known everywhere, the identity for a masked field. λ is then about the ratio of the power of
+    that error to the power of χ. The iterative methods have the mask in the data term instead.
 
     Args:
         penalty: identity, gradient or laplacian.

@@ -27,10 +27,10 @@ def ndi(
     phase of the field exceeds π, descent from zero goes in the wrong direction. So the first iterations use the linear
     misfit. Without these, as in the publication, voxels with wraps have no effect instead.
 
-    W is the relative precision of the field by the magnitude. The small number of iterations is the regularisation; λ only
-    prevents growth of components that they do not determine. Nonlinear conjugate gradients replace the fixed steps of
-    gradient descent; 15 of them are equivalent to 120 of those. Each step goes to the minimum of the parabola that bounds
-    the misfit from above, so that the misfit never increases.
+    W is the relative precision of the field by the magnitude. The small number of iterations is the regularisation; λ
+    only prevents growth of components that they do not determine. Nonlinear conjugate gradients replace the fixed steps
+    of gradient descent; 15 of them are equivalent to 120 of those. Each step goes to the minimum of the parabola that
+    bounds the misfit from above, so that the misfit never increases.
 
     Args:
         regularisation: λ, without unit (W² is 1 on average).

@@ -28,10 +28,10 @@ def nltv(
 ):
     """Nonlinear total variation (FANSI): a minimiser of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + λ‖∇χ‖₁.
 
-    Signals are compared instead of fields, so that multiples of 2π in the phase have no effect, and field errors have less;
-    κ is the phase per ppm at the effective echo time, w the relative precision of the field by the magnitude. Divided by
-    κ², the data term is that of `tv` for small differences. It has many minima, 2π apart in each voxel; starting from some
-    iterations of `l1_qsm`, which is robust to unwrapping errors, leads to the right one. By ADMM.
+    Signals are compared instead of fields, so that multiples of 2π in the phase have no effect, and field errors have
+    less; κ is the phase per ppm at the effective echo time, w the relative precision of the field by the magnitude.
+    Divided by κ², the data term is that of `tv` for small differences. It has many minima, 2π apart in each voxel;
+    starting from some iterations of `l1_qsm`, which is robust to unwrapping errors, leads to the right one. By ADMM.
 
     Args:
         data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.

@@ -46,10 +46,11 @@ def tgv_qsm(
         phase: (nx, ny, nz, n_echoes) rad, wrapped or not.
         alpha1: weight of ∇χ − w, ppm·mm.
         alpha0: weight of Ew, the symmetrised derivative of w, ppm·mm².
-        offset_radius: radius of the ball over which the coils' part of the Laplacian is averaged, mm; raised to the longest
-            voxel side if smaller.
+        offset_radius: radius of the ball over which the coils' part of the Laplacian is averaged, mm; raised to the
+            longest voxel side if smaller.
         ratio: of primal to dual steps; affects the speed, not the converged solution.
-        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the converged solution.
+        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the
+            converged solution.
         relaxation: over-relaxation, 1 (none) to below 2.
 
     Raises:

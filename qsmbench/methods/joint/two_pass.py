@@ -27,12 +27,12 @@ def two_pass(
 ):
     """Two-pass: invert with the whole mask, and with holes where the phase is unreliable, and combine the two maps.
 
-    In and around a strong source the phase is dominated by noise and wraps, which cause streaks through the map. The second
-    pass excludes these voxels from background removal and inversion: their field is part of the background, and is removed.
-    The holes are filled from the first pass, shifted to the same mean over the common voxels.
+    In and around a strong source the phase is dominated by noise and wraps, which cause streaks through the map. The
+    second pass excludes these voxels from background removal and inversion: their field is part of the background, and
+    is removed. The holes are filled from the first pass, shifted to the same mean over the common voxels.
 
-    The first pass uses the mask of the scan; the publication fills the holes of the second mask instead. Both passes run
-    the named methods with their defaults; an inversion of the total field needs no background removal.
+    The first pass uses the mask of the scan; the publication fills the holes of the second mask instead. Both passes
+    run the named methods with their defaults; an inversion of the total field needs no background removal.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped; reliable where its quality is high, see `quality_mask`.

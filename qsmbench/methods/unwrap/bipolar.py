@@ -18,9 +18,9 @@ def bipolar(phase, magnitude, mask, grid, te):
     With readout gradients of alternating polarity, eddy currents and delays add a phase to the odd echoes and subtract
     it from the even ones. The second echo is compared with the interpolation of the first and third, which have the
     same polarity: the difference is twice that phase. A plane is fitted to it modulo 2π, weighted with the magnitude,
-    so that no unwrapping is needed if the echoes are evenly spaced; otherwise the difference of the first and third echo is
-    unwrapped in space, and its multiple of 2π is found from the later echoes. A constant of π/2 (for evenly spaced echoes)
-    is equivalent to a frequency shift: the smallest constant is taken. Other phase is not changed.
+    so that no unwrapping is needed if the echoes are evenly spaced; otherwise the difference of the first and third
+    echo is unwrapped in space, and its multiple of 2π is found from the later echoes. A constant of π/2 (for evenly
+    spaced echoes) is equivalent to a frequency shift: the smallest constant is taken. Other phase is not changed.
 
     Returns:
         phase: (nx, ny, nz, n_echoes) float32, rad, within ±π.

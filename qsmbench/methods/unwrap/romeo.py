@@ -19,10 +19,10 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
     ROMEO assumes that phase is proportional to TE, so the phase at TE = 0 (that of the coils) is removed first: it is
     estimated from the first two echoes (MCPC-3D-S), smoothed, subtracted, and added again afterwards. With `echoes`
     "template", one echo is unwrapped in space, with weights that include the gradient of another echo, and the others
-    are unwrapped in time, voxel by voxel. With "individual", each echo is unwrapped in space separately, and shifted by a
-    multiple of 2π, common to a connected part, so that its median agrees with the previous echo. The result is congruent
-    with the phase modulo 2π in every voxel. Each connected part of the mask is unwrapped separately; the median multiple of
-    2π in the first echo is set to zero.
+    are unwrapped in time, voxel by voxel. With "individual", each echo is unwrapped in space separately, and shifted by
+    a multiple of 2π, common to a connected part, so that its median agrees with the previous echo. The result is
+    congruent with the phase modulo 2π in every voxel. Each connected part of the mask is unwrapped separately; the
+    median multiple of 2π in the first echo is set to zero.
 
     Args:
         echoes: "template" or "individual".

@@ -85,8 +85,8 @@ def compute(expression: Callable[..., Any], *arrays: Any, out: Any = None, **con
         expression: called as expression(xp, *blocks, **constants), xp being the namespace; it must treat each voxel
             independently, and return one array, or a tuple of as many as `out` has.
         arrays: of the same shape.
-        out: array to write to, or a tuple of arrays (which may be among `arrays`); by default a new array of the type of
-            the first of `arrays`.
+        out: array to write to, or a tuple of arrays (which may be among `arrays`); by default a new array of the type
+            of the first of `arrays`.
         constants: numbers, passed on.
 
     Returns:

@@ -17,8 +17,8 @@ _RATIO = 2**0.5  # of the widths that are interpolated between
 def smooth_by_width(volume: Any, inside: Any, width: Any, grid: Grid) -> Any:
     """Compute the mean over the mask around each voxel, weighted by a Gaussian of that voxel's width.
 
-    The whole volume is smoothed with several widths; between them the result is interpolated linearly in the square of the
-    width, which is proportional to the equivalent diffusion time.
+    The whole volume is smoothed with several widths; between them the result is interpolated linearly in the square of
+    the width, which is proportional to the equivalent diffusion time.
 
     Args:
         volume: (nx, ny, nz) float32, zero outside the mask, on a cyclic grid with room around the mask.

@@ -92,7 +92,8 @@ def smv_kernel(grid: Grid, shape: Shape, radius: float) -> np.ndarray:
 def ball_centres(mask_hat: Any, kernel: Any, shape: Shape) -> Any:
     """Find the voxels around which the ball of an SMV kernel lies within a mask.
 
-    One voxel of zeros between the mask and its cyclic copies is sufficient, since a ball that crosses it contains part of it.
+    One voxel of zeros between the mask and its cyclic copies is sufficient, since a ball that crosses it contains part
+    of it.
 
     Args:
         mask_hat: (nx, ny, nz // 2 + 1), half spectrum of the mask.

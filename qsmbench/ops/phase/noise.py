@@ -47,8 +47,8 @@ def noise_from_residuals(values: np.ndarray, magnitude: np.ndarray, te: np.ndarr
     """Estimate the standard deviation of the noise in real and imaginary part from the residuals of straight lines.
 
     In each voxel, the sum of (magnitude · residual)² over σ² is χ² distributed with n_echoes − 2 degrees of freedom.
-    The median over all voxels is compared with that of the distribution, so that it is robust to voxels that do not follow
-    a line, as in flowing blood.
+    The median over all voxels is compared with that of the distribution, so that it is robust to voxels that do not
+    follow a line, as in flowing blood.
 
     Args:
         values: (n_voxels, n_echoes) unwrapped phase, rad, or logarithm of the magnitude.

@@ -48,7 +48,7 @@ def edge_quality(
 
 
 def grow(phase: np.ndarray, mask: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Find the multiples of 2π that unwrap a phase over each connected part of a mask; their median over a part is zero.
+    """Find the multiples of 2π that unwrap a phase over each connected part of a mask, with zero median in each part.
 
     Args:
         phase: (nx, ny, nz) float32, rad, within ±π.

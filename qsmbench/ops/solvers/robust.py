@@ -1,4 +1,4 @@
-"""Least absolute differences, which are robust to outliers, and a nonlinear data term that starts from their solution."""
+"""Least absolute differences, robust to outliers, and a nonlinear data term that starts from their solution."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The terms of an inversion's solution, computed before it is masked.
 
-Many solutions have sources outside the mask, which fit the field at its rim. Choosing the regularisation by the misfit must
-include them.
+Many solutions have sources outside the mask, which fit the field at its rim. Choosing the regularisation by the misfit
+must include them.
 """
 
 from __future__ import annotations

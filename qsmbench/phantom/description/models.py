@@ -1,4 +1,4 @@
-"""The keys of a phantom's YAML; anything else is refused."""
+"""The keys of a phantom's YAML; unknown keys are rejected."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 
 VENOUS = "venous_blood"
-"""Tissue that grown veins are filled with."""
+"""Tissue of generated veins."""
 
 
 class Sharpen(Model):
-    """Unsharp masking: add `amount` times what a Gaussian of `sigma` [mm] takes away."""
+    """Unsharp masking: add `amount` times the detail that a Gaussian of `sigma` [mm] removes."""
 
     sigma: PositiveFloat
     amount: PositiveFloat
 
 
 class Distance(Model):
-    """Turn a map into the distance from where it exceeds `level`, gaps narrower than 2·`close` [mm] filled.
+    """Distance to the region where a map exceeds `level`, with gaps narrower than 2·`close` [mm] filled.
 
-    `spacing`, `smooth` and `reach` [mm]: of the voxels, of a Gaussian, and how far beyond the image.
+    `spacing` of the voxels, `smooth` of a Gaussian, and `reach` beyond the image, all in mm.
     """
 
     level: float
@@ -51,13 +51,12 @@ Line = Annotated[tuple[Point, ...], Field(min_length=2)]
 
 
 class Fibres(Model):
-    """Where fibres run; one of three ways.
+    """Direction of fibres, given in one of three ways.
 
-    `along`: as the nearest of some lines and their mirror images does, each a list of points [mm]; or, with
-    `fibres: along`, along the axes of the tubes that the layer's shape is made of.
-    `direction`, or `fibres: [x, y, z]`: the same everywhere, mirrored where x < 0.
-    `from` some regions `to` others: down the slope of a harmonic potential between them, as heat would flow through
-    all that has fibres.
+    `along`: that of the nearest of some lines and their mirror images, each a list of points [mm]; or, with
+    `fibres: along`, along the axes of the tubes in the layer's shape.
+    `direction`, or `fibres: [x, y, z]`: constant, mirrored where x < 0.
+    `from` some regions `to` others: the gradient of a harmonic potential between them, in all tissue with fibres.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -91,7 +90,7 @@ class Fibres(Model):
 
 
 class Shell(Model):
-    """What lies deeper than `depth` [mm] below the layer's surface."""
+    """The part of a layer deeper than `depth` [mm] below its surface."""
 
     depth: float
     tissue: str
@@ -100,10 +99,10 @@ class Shell(Model):
 
 
 class Layer(Model):
-    """A shape filled with a tissue of the table, or a material stated in place; painted over what is there.
+    """A shape filled with a tissue of the table or a material given in place, painted over earlier layers.
 
-    `region` names the label (default: the tissue); `amount` is the share of the shape's space that it takes; `fibres`
-    is where they run.
+    `region` is the name of the label (default: the tissue), `amount` the volume fraction in the shape, `fibres` the
+    direction of fibres.
     """
 
     shape: Shape
@@ -138,7 +137,7 @@ class FieldOfView(Model):
 
 
 class Grain(Model):
-    """How much iron and myelin vary within a tissue: standard deviations as shares of their mean."""
+    """Variation of iron and myelin within a tissue: standard deviations relative to the mean."""
 
     iron: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ+ over its mean")
     myelin: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ− over its mean")
@@ -147,8 +146,9 @@ class Grain(Model):
 class Texture(Model):
     """Variation within tissues.
 
-    `scales` [mm] are of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of relative
-    change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
+    `scales` [mm] are the widths of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of
+    relative change of myelin, R1 changes by `r1` and PD by −`pd`, in relative terms; per unit of iron, R1 changes by
+    `r1_iron`.
     """
 
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the texture")
@@ -190,11 +190,11 @@ class Common(Model):
 
 
 class Vessels(Model):
-    """Veins that grow into the phantom: `file` describes them, `seed` draws them.
+    """Generated veins: `file` describes them, `seed` selects the tree.
 
-    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its
-    side (sinuses have none: they hold what both sides drain), then `default`; sides are left, middle, right.
-    `assumed` names those of both that are assumed.
+    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its side
+    (except for sinuses, which drain both sides), then `default`; sides are left, middle, right. `assumed` lists which
+    of the two are assumed.
     """
 
     file: str = Field(description="YAML that describes the veins")

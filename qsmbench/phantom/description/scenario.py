@@ -1,4 +1,4 @@
-"""Scenarios: a clinical question put to a phantom, in several cases."""
+"""Scenarios: a clinical question about a phantom, with several cases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qsmbench.typed_yaml import Model, check
 class Scenario(Model):
     """The keys of a scenario's YAML.
 
-    A case overrides keys of the phantom; its sources come on top of the phantom's own. Paths are relative to the
+    A case overrides keys of the phantom; its sources are added to those of the phantom. Paths are relative to the
     phantom's description.
     """
 
@@ -65,7 +65,7 @@ class Case:
         return content
 
     def summary(self) -> dict[str, Any]:
-        """Return what a reader of its scores should know: case, question, endpoint, regions, source, assumed."""
+        """Return the facts shown with its scores: case, question, endpoint, regions, source, assumed."""
         shown = {"question", "endpoint", "regions", "source", "assumed"}
         return {"case": self.name, **self.scenario.model_dump(mode="json", include=shown)}
 

@@ -1,4 +1,4 @@
-"""What is painted on: the maps of one rendering, and how a shape is painted on them."""
+"""The maps of one rendering, and the painting of a shape on them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shell:
 
     Attributes:
         depth: mm below the shape's surface where it begins.
-        amount: share of the space that it takes, 0–1.
+        amount: volume fraction that it takes, 0–1.
         values: (c,), what the canvas's maps hold in it.
         label: index of its region.
     """
@@ -51,9 +51,9 @@ class Canvas:
     """Maps that are being painted.
 
     Attributes:
-        grid: where the voxels lie.
+        grid: voxel grid.
         stack: (c, nx, ny, nz) float32, the maps.
-        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        weight: (nx, ny, nz) float32, fraction of the voxel that its label fills.
         labels: (nx, ny, nz) uint8, the region that fills most of the voxel.
         data: (k,) float32, the maps that shapes sample, one after the other.
     """
@@ -69,7 +69,7 @@ class Canvas:
         """Return a canvas of one material, with label 0.
 
         Args:
-            grid: where the voxels lie.
+            grid: voxel grid.
             background: (c,), what the maps hold.
             data: (k,) float32, the maps that shapes sample, one after the other.
         """
@@ -84,9 +84,9 @@ class Canvas:
         """Paint a shape, filled with `shells` in order of depth; the first begins at the surface.
 
         Args:
-            compile_at: gives the shape's program.
+            compile_at: returns the shape's program.
             shells: its fillings.
-            warp: what leads to the space that the shape lies in.
+            warp: map to the space of the shape.
             most_parts: into which a voxel is cut along each axis; by default as the shape's features need.
         """
         if (shared := self._arguments(compile_at, warp, most_parts)) is not None:
@@ -101,11 +101,11 @@ class Canvas:
         """Change what lies in a shape.
 
         Args:
-            compile_at: gives the shape's program.
+            compile_at: returns the shape's program.
             effect: what happens where the shape fills all of the space.
-            label: of the region that it makes; 0 leaves the labels as they are.
+            label: of the region that it creates; 0: labels are not changed.
             ramp: (4,) strength n·x + o at world x [mm], cut to 0–1.
-            warp: what leads to the space that the shape lies in.
+            warp: map to the space of the shape.
         """
         if (shared := self._arguments(compile_at, warp)) is not None:
             factors = Factors(*np.array(effect.factors, np.float32))

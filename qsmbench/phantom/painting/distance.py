@@ -108,7 +108,7 @@ def distance(x, y, z, code, parameters, data, stack):
         code: (n, 2) int64, operation and start of its parameters.
         parameters: (m,) float64, of all operations in turn.
         data: (k,) float32, the maps that the shape samples, one after the other.
-        stack: (n,) float64, room to work in.
+        stack: (n,) float64, workspace.
     """
     top = -1
     for i in range(code.shape[0]):

@@ -1,4 +1,4 @@
-"""Painting: the share of each voxel that lies in a shape takes on its properties, or is changed by its effect."""
+"""Painting: the fraction of each voxel inside a shape is set to its properties, or changed by its effect."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def paint(
         parameters: (m,) float64, its parameters.
         data: (k,) float32, the maps it samples.
         affine: (4, 4) float64, voxel index → world mm.
-        warp: (3·nx·ny·nz,) float32 mm, what leads from world to template; empty for none (see `warp.py`).
+        warp: (3·nx·ny·nz,) float32 mm, map from world to template; empty for none (see `warp.py`).
         to_warp: (3, 5) float64, world mm → index into `warp`, and the number of its points along each axis.
         stretch: how much longer a distance in the template may be than in the world.
         slopes: (3, 3) float64, largest change of the displacement's components over a mm along each axis.
@@ -175,7 +175,7 @@ def paint(
         values: (s, c) float32, what the maps hold in each shell.
         names: (s,) uint8, labels of the shells.
         stack: (c, nx, ny, nz) float32, the maps.
-        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        weight: (nx, ny, nz) float32, fraction of the voxel that its label fills.
         labels: (nx, ny, nz) uint8.
     """
     n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
@@ -275,7 +275,7 @@ def affect(
         factors: `Factors` of float32.
         amounts: `Amounts` of float32.
         relaxivity: 1/s/ppm.
-        label: of the region that it makes; 0 leaves the labels as they are.
+        label: of the region that it creates; 0: labels are not changed.
     """
     size = np.sqrt((affine[:3, :3] ** 2).sum())
     near = (stretch * size + step) / 2 + slack

@@ -36,12 +36,12 @@ def paint_tubes(
     alone and looks at its tubes in order, so the result does not depend on how many threads there are.
 
     Args:
-        grid: where the voxels lie.
+        grid: voxel grid.
         tubes: of each (n, 4) float64, points x, y, z, radius [mm].
         values: (tubes, c) float32, what the maps hold in each.
         names: (tubes,) uint8, labels.
         stack: (c, nx, ny, nz) float32, the maps.
-        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        weight: (nx, ny, nz) float32, fraction of the voxel that its label fills.
         labels: (nx, ny, nz) uint8.
     """
     if not tubes:

@@ -1,8 +1,8 @@
-"""Growing a tree of veins: each point of a tissue drains along the cheapest way to a vein that is already there.
+"""Growth of a venous tree: each point of a tissue drains along the cheapest path to an existing vein.
 
-A stage scatters nodes in the tissue that it may run through, joins neighbours, and finds the shortest ways from
-existing veins to all of them (Dijkstra 1959, doi:10.1007/BF01386390). The ways to some of the nodes are its veins:
-ways that share a stretch share a vein, so that the union is a tree.
+A stage scatters nodes in its tissue, connects neighbours, and finds the shortest paths from existing veins to all nodes
+(Dijkstra 1959, doi:10.1007/BF01386390). The paths to some of the nodes become its veins: paths that share a section
+share a vein, so that the union is a tree.
 """
 
 from __future__ import annotations

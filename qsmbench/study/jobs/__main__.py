@@ -1,9 +1,9 @@
 """Run one job of a study: `python -m qsmbench.study.jobs JOB.json`.
 
-It never fails because of its task: errors are written to the record, so that one failing method or dataset does not stop
-a study. The task runs in a child process and writes into a temporary folder. If it succeeds, its products are moved into
-place, followed by the record. If the study has ended, or its description has changed in the meantime, the job writes
-nothing.
+It never fails because of its task: errors are written to the record, so that one failing method or dataset does not
+stop a study. The task runs in a child process and writes into a temporary folder. If it succeeds, its products are
+moved into place, followed by the record. If the study has ended, or its description has changed in the meantime, the
+job writes nothing.
 """
 
 from __future__ import annotations
