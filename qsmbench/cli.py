@@ -209,9 +209,7 @@ def reconstruct(
     device: Device = "numpy",
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH", help="file or folder to use as method NAME of CHAIN; repeatable"
-        ),
+        typer.Option(metavar="NAME=PATH", help="file or folder to use as method NAME of CHAIN; repeatable"),
     ] = None,
     set_: Annotated[
         list[str] | None,

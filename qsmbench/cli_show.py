@@ -55,7 +55,7 @@ def show_scores(file: Path) -> None:
         return
     units = dict(zip(whole["metric"], whole["unit"], strict=True))
     made = whole.groupby("chain")["artifact"].agg(lambda names: "chi" if "chi" in set(names) else names.iloc[0])
-    whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are separate maps, shown in the report only
+    whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are shown in the report only
     means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
     means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
     means = means.dropna(axis="columns", how="all")

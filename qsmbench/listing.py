@@ -122,7 +122,7 @@ def _sources() -> list[Listing]:
         rows = [(k.name, DOSES.get(k.name) or unit_in(k.meaning), k.values, k.meaning) for k in own]
         shown.append(Listing(rows, columns, f"source: {name}. {_one_line(kind.__doc__)}"))
     rows = [(k.name, unit_in(k.meaning), k.values, k.meaning) for k in place]
-    return [*shown, Listing(rows, columns, f"Location, for all sources except oxygenation. {_one_line(Placed.__doc__)}")]
+    return [*shown, Listing(rows, columns, f"{_one_line(Placed.__doc__)} Not for oxygenation.")]
 
 
 def _one_line(text: str | None) -> str:

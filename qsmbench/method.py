@@ -58,14 +58,14 @@ SETTINGS = {
     "curvature": "α₀/α₁, ratio of the weights of the second and the first derivative of χ, mm",
     "first_regularisation": "λ of the initial iterations with an L1 data term, mm",
     "first_iterations": "number of initial iterations with an L1 data term",
-    "penalty": "weight of the gradient splitting, in multiples of λ / |field|, mm; affects the speed, not the converged solution",
+    "penalty": "weight of the gradient splitting, in multiples of λ / |field|, mm; affects the speed, not the limit",
     "curvature_penalty": "weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; affects only the speed",
-    "data_penalty": "ρ, weight of the field splitting; affects the speed, not the converged solution",
+    "data_penalty": "ρ, weight of the field splitting; affects the speed, not the limit",
     "relaxation": "over-relaxation of the splittings, 1 (none) to 2",
     "tolerance": "stop when χ changes by less than this fraction between iterations",
     "max_iterations": "largest number of iterations",
 }
-"""Settings shared by several methods. A method's docstring describes its own settings, and these only if they differ."""
+"""Settings shared by several methods. A method's docstring describes only its other settings, and differences."""
 
 
 STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")

@@ -91,7 +91,7 @@ class _Trial:
             result = self.inner(*arguments, **{**self.fixed, self.setting: float(strength)})
         if np.isnan(terms.misfit):
             raise NotApplicable(
-                f"{self.inner.name} does not report its solution, as choosing the regularisation requires (see ops.solvers.solution)"
+                f"{self.inner.name} does not report its solution, which the choice requires (see ops.solvers.solution)"
             )
         return result, terms
 

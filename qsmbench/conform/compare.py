@@ -129,7 +129,7 @@ def _wrapped(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agr
 
 
 def _overlap(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Compute the fraction of a mask inside the true one, if it has at least a tenth of its voxels (it may be eroded)."""
+    """Compute the fraction of a mask inside the true one, if that is more than a tenth of it (it may be eroded)."""
     inside, size, true_size = (int(np.count_nonzero(m)) for m in (estimate & truth, estimate, truth))
     found = inside / true_size
     return Agreement(np.nan, inside / max(size, 1) if found > 0.1 else found)

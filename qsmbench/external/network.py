@@ -186,5 +186,7 @@ def _run(session: Any, parts: Sequence[np.ndarray], description: Description) ->
     made = [np.asarray(m, np.float32)[0] for m in session.run(None, dict(zip(names, given, strict=True)))]
     result = np.concatenate([np.moveaxis(m, -1, 0) if last else m for m in made])
     if result.shape != (len(description.outputs), *shape):
-        raise ValueError(f"the model makes {result.shape} of {shape}; the description lists {len(description.outputs)} outputs")
+        raise ValueError(
+            f"the model makes {result.shape} of {shape}; the description lists {len(description.outputs)} outputs"
+        )
     return result

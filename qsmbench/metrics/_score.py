@@ -128,9 +128,7 @@ class Reference:
         given = {"estimate": estimate, "support": _mask(support), "field": field}
         _check_shapes(given, self.grid)
         if "common" in supports and self._volumes["common"] is None:
-            raise QsmbenchError(
-                "common: the mask of the voxels that all methods reconstructed is required"
-            )
+            raise QsmbenchError("common: the mask of the voxels that all methods reconstructed is required")
         fitting = (n for n in names() if find(n).can_score(self.artifact))
         chosen = [find(n) for n in (fitting if metrics is None else metrics)]
         rows: list[dict[str, Any]] = []

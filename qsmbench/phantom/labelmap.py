@@ -178,7 +178,9 @@ class LabelPhantom(Phantom):
                 continue
             if row is None:
                 listed = ", ".join(str(i) for i in sorted(self._rows))
-                raise QsmbenchError(f"{where}: label {index} is in the image but not in the table, which lists {listed}")
+                raise QsmbenchError(
+                    f"{where}: label {index} is in the image but not in the table, which lists {listed}"
+                )
             if name := row.get("tissue"):
                 values[index] = find_tissue(self.tissues, name, where).values(b0, self.description.dr)
                 continue

@@ -83,7 +83,9 @@ def _stage(produces: str, source: str) -> str:
     ]
     if not fitting:
         pairs = [f"{NAMES[s.produces[0]]} from {NAMES[s.consumes[0]]}" for s in STAGES.values()]
-        raise QsmbenchError(f"no stage of the contract computes {produces} from {source}; choose from {', '.join(pairs)}")
+        raise QsmbenchError(
+            f"no stage of the contract computes {produces} from {source}; choose from {', '.join(pairs)}"
+        )
     return fitting[0]
 
 

@@ -17,7 +17,7 @@ BINS = 8
 
 
 class Breathing(Model):
-    """A sinusoidal variation of B0 in time; a few Hz in the head at 7 T (Van de Moortele 2002, doi:10.1002/mrm.10145)."""
+    """Sinusoidal variation of B0 in time; some Hz in the head at 7 T (Van de Moortele 2002, doi:10.1002/mrm.10145)."""
 
     field: list[float] = Field(
         min_length=1,

@@ -23,7 +23,9 @@ class GridChoice(Model):
     voxel_size: Sizes | None = Field(
         None, description="with slices, the third is their thickness; null: that of the phantom, mm"
     )
-    field_of_view: Sizes | None = Field(None, description="extent along the axes of the scan; null: that of the phantom, mm")
+    field_of_view: Sizes | None = Field(
+        None, description="extent along the axes of the scan; null: that of the phantom, mm"
+    )
     center: Point | None = Field(None, description="centre in the coordinates of the phantom, mm")
     rotate: Point = Field((0, 0, 0), description="rotation about x, then y, then z of the world, degrees")
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(

@@ -79,7 +79,9 @@ class Protocol(Model):
         if self.slices and self.readout.axis == "z":
             raise ValueError("readout.axis is z, but z is the axis of the slices; choose from x, y")
         if self.slices and (self.kspace.fraction[2] != 1 or self.kspace.partial_fourier[2] != 1):
-            raise ValueError("kspace is truncated along z, but z is the axis of the slices; its third numbers must be 1")
+            raise ValueError(
+                "kspace is truncated along z, but z is the axis of the slices; its third numbers must be 1"
+            )
         if self.coils and self.coils.combine == "mcpc" and not whole_turns(self.te):
             raise ValueError("coils.combine is mcpc, but the first echo time is not a multiple of the echo spacing")
         return self

@@ -56,7 +56,7 @@ def properties_and_field(phantom: Phantom, fine: Grid, b0: float) -> tuple[Prope
 
 @dataclass(frozen=True)
 class _Levels:
-    """`box`: the fine grid with its margin, which contains `slab`; `coarse`: the whole grid, in which `hole` is the box."""
+    """`box`: the fine grid with its margin, which contains `slab`; `coarse`: the whole, in which the box is `hole`."""
 
     box: Grid
     slab: Box

@@ -83,9 +83,7 @@ class Study(Model):
             raise ValueError(f"two scans are called {double[0]!r}; give one a name, or each its own seed")
         taken = [g for g in groups if g in RESERVED]
         if taken:
-            raise ValueError(
-                f"a dataset is called {taken[0]!r}, which is a reserved folder name; give it another name"
-            )
+            raise ValueError(f"a dataset is called {taken[0]!r}, which is a reserved folder name; give it another name")
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:
             raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")

@@ -291,7 +291,9 @@ def test_a_model_that_does_not_fit_is_said_in_its_own_words(tmp_path, volume):
     node = [helper.make_node("Identity", ["x"], ["y"])]
     mask = np.ones(volume.shape, bool)
     save(tmp_path, node, shape=(1, 1, 16, 16, 16))
-    with pytest.raises(ValueError, match=r"input x is \[1, 1, 16, 16, 16\], the description gives \[1, 1, 21, 18, 13\]"):
+    with pytest.raises(
+        ValueError, match=r"input x is \[1, 1, 16, 16, 16\], the description gives \[1, 1, 21, 18, 13\]"
+    ):
         network(tmp_path)(local_field=volume, mask=mask)
     save(tmp_path, node, shape=(1, "x", "y", "z"))
     with pytest.raises(ValueError, match=r"input x is .*; set inputs, channels, multiple or patches to fit"):

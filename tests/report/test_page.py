@@ -129,7 +129,9 @@ def test_a_study_in_which_no_data_set_could_be_made(tmp_path):
     table = scores([], failed=[("", None, "failed: the phantom has no voxel")])
     text = text_of(build(write_study(tmp_path / "s", table), tmp_path / "out").read_text())
     assert "Nothing in this study has a score." in text
-    assert "head_brain-3t, seeds 0, 1 the dataset itself, and therefore all chains failed the phantom has no voxel" in text
+    assert (
+        "head_brain-3t, seeds 0, 1 the dataset itself, and therefore all chains failed the phantom has no voxel" in text
+    )
 
 
 def test_what_could_not_be_made_has_a_section_and_all_else_is_there(tmp_path):

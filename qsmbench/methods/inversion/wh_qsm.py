@@ -33,7 +33,7 @@ def wh_qsm(
 
     Args:
         harmonic_weight: β, mm⁴; if very large, φ is harmonic; if zero, φ explains any field.
-        harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; affects the speed, not the converged solution.
+        harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; affects the speed, not the limit.
 
     Reference:
         Milovic 2019, doi:10.1002/mrm.27483 (its linear variant).

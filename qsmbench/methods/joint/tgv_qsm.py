@@ -48,7 +48,7 @@ def tgv_qsm(
         alpha0: weight of Ew, the symmetrised derivative of w, ppm·mm².
         offset_radius: radius of the ball over which the coils' part of the Laplacian is averaged, mm; raised to the
             longest voxel side if smaller.
-        ratio: of primal to dual steps; affects the speed, not the converged solution.
+        ratio: of primal to dual steps; affects the speed, not the limit.
         scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the
             converged solution.
         relaxation: over-relaxation, 1 (none) to below 2.

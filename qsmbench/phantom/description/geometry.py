@@ -72,7 +72,7 @@ class Gyroid(Solid):
 
 
 class FromMap(Model):
-    """The region where a map exceeds `level`; the map increases by 1 over `width` [mm] (absent: it is a volume fraction).
+    """The region where a map exceeds `level`; the map increases by 1 over `width` [mm] (absent: a volume fraction).
 
     For a map of distances, the region where the distance is below `level` [mm].
     """

@@ -158,7 +158,9 @@ class Texture(Model):
     )
     r1: NonNegativeFloat = Field(0.4, description="relative change of R1 per relative change of myelin")
     r1_iron: NonNegativeFloat = Field(0.1, description="relative change of R1 per relative change of iron")
-    pd: NonNegativeFloat = Field(0.15, description="relative decrease of the proton density per relative change of myelin")
+    pd: NonNegativeFloat = Field(
+        0.15, description="relative decrease of the proton density per relative change of myelin"
+    )
     groups: dict[str, Grain] = Field({}, description="variation of each group of tissues")
     source: str = Field(description="reference of the numbers; assumed: neither measured nor published")
 
@@ -176,7 +178,9 @@ class Common(Model):
         DR_3T, description="relaxivity of susceptibility: R2* = R2 + dr·B0/(3 T)·(χ+ + χ−), 1/s/ppm"
     )
     tissues: dict[str, TissueChange] = Field({}, description="values that override phantoms/tissues.csv")
-    sources: tuple[Source, ...] = Field((), description="susceptibility sources added to the tissues; see qsmbench list sources")
+    sources: tuple[Source, ...] = Field(
+        (), description="susceptibility sources added to the tissues; see qsmbench list sources"
+    )
     texture: Texture | None = Field(None, description="variation within tissues; null: each tissue is uniform")
 
     @model_validator(mode="before")
@@ -239,7 +243,9 @@ class ShapesDescription(Common):
     def _one_blood(self) -> ShapesDescription:
         change = self.tissues.get(VENOUS)
         if self.vessels and change and change.model_fields_set & {"chi", "chi_para", "chi_dia", "r2star"}:
-            raise ValueError(f"chi and r2star of {VENOUS} are computed from vessels.hct and vessels.saturation; change those")
+            raise ValueError(
+                f"chi and r2star of {VENOUS} are computed from vessels.hct and vessels.saturation; change those"
+            )
         return self
 
 

@@ -66,7 +66,9 @@ def main(file: Path, *, warm: bool = False) -> None:
         (folder / PRODUCTS).mkdir(parents=True)
         result = replace(_result(job, known, folder, warm=warm), name=job.name, made_from=made)
         if not _still_wanted(file, job):
-            sys.exit(f"qsmbench: {job.name}: the study was changed or removed while the job ran; its result is discarded")
+            sys.exit(
+                f"qsmbench: {job.name}: the study was changed or removed while the job ran; its result is discarded"
+            )
         _publish(job, folder / PRODUCTS, result)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
