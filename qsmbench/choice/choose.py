@@ -1,4 +1,4 @@
-"""A method whose regularisation is chosen by the data: `tv+lcurve`, `tv+inflection`, `tv+discrepancy`."""
+"""Methods whose regularisation is chosen from the data: `tv+lcurve`, `tv+inflection`, `tv+discrepancy`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qsmbench.ops.solvers.solution import Terms, record_solution
 _DOC = """{summary}; {how}
 
 Args:
-    choose: the setting whose value is chosen.
+    choose: the setting to choose.
     span: ratio of the largest to the smallest value that is tried, about the default.
     steps: number of values that are tried.
 """
@@ -29,15 +29,15 @@ Args:
 def with_parameter_choice(inner: Method, how: str) -> Method:
     """Wrap a method so that it runs with several strengths of regularisation and keeps one.
 
-    The settings are those of `inner`, and of the choice: `choose` (which setting), `span` (ratio of the largest to the
-    smallest strength, about the default), and for the curves `steps` (how many are tried).
+    The settings are those of `inner` and of the choice: `choose` (which setting), `span` (ratio of the largest to the
+    smallest strength, around the default), and for the curves `steps` (number of strengths tried).
 
     Args:
         inner: a method that turns a local field into χ.
         how: lcurve, inflection or discrepancy.
 
     Raises:
-        QsmbenchError: there is no such choice, or the method gives it nothing to choose.
+        QsmbenchError: there is no such choice, or the method has no setting to choose.
     """
     if how not in CHOICES:
         raise QsmbenchError(f"method {inner.name}+{how}: unknown choice {how!r}; choose from {', '.join(CHOICES)}")
