@@ -22,8 +22,8 @@ class Column:
         metric: its name.
         label: its heading.
         unit: of its values.
-        best: value of a perfect reconstruction; NaN where there is none.
-        higher_is_better: None where a value may err on either side of `best`.
+        best: value of a perfect reconstruction; NaN if there is none.
+        higher_is_better: None if a value may err on either side of `best`.
     """
 
     metric: str

@@ -88,7 +88,7 @@ class Atlas:
             if not fits.any():
                 most = 2 * radii.max()
                 raise QsmbenchError(
-                    f"{self.where}: no room for {len(radii)} balls of up to {most:g} mm in {', '.join(names)}"
+                    f"{self.where}: not enough space for {len(radii)} balls of up to {most:g} mm in {', '.join(names)}"
                 )
             centre = points[rng.choice(np.flatnonzero(fits))] + rng.uniform(-SPACING / 4, SPACING / 4, 3)
             room = np.minimum(room, np.linalg.norm(points - centre, axis=1) - radius)

@@ -63,7 +63,7 @@ class ShapePhantom(Phantom):
 
     @property
     def files(self) -> list[Path]:
-        """What the phantom is made from."""
+        """Files that the phantom depends on."""
         named = [m.file for m in self.description.maps.values()]
         named += [f for f in (self.description.population, getattr(self.description.vessels, "file", None)) if f]
         return [*self.described_in, *(locate(name, self.path.parent) for name in named)]

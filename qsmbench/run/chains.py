@@ -1,4 +1,4 @@
-"""Chains: methods joined by dots. `romeo.fit.vsharp.tkd` is composed, `truth.tkd` isolated (fed the true field)."""
+"""Chains: methods joined by dots. `romeo.fit.vsharp.tkd` is composed, `truth.tkd` isolated (uses the true field)."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_sources_in_an_image_of_labels(tmp_path):
         ({"source": "haemorrhage", "stage": "old", "at": [0, 0, 0], "radii": 3}, "stage"),
         ({"source": "rust", "region": "putamen"}, "iron"),
         ({"source": "iron", "dose": 5, "at": [40, 0, 0], "radii": 3}, "40, 0, 0 mm is outside the object"),
-        ({"source": "iron", "dose": 5, "in": "putamen", "count": 50, "diameter": 9}, "no room for 50 balls"),
+        ({"source": "iron", "dose": 5, "in": "putamen", "count": 50, "diameter": 9}, "not enough space for 50 balls"),
     ],
 )
 def test_impossible_requests(tmp_path, source, message):

@@ -70,7 +70,7 @@ def measured(
     Args:
         bids: folder of the BIDS dataset.
         subject, session, b0_dir, phase_sign: see `data.bids.read_megre`.
-        mask: NIfTI file; by default the mask is made from the magnitude.
+        mask: NIfTI file; by default the mask is computed from the magnitude.
 
     Returns:
         phase, magnitude and mask by name, the parameters, and notes about rescaling and assumptions.
