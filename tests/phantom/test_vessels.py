@@ -251,7 +251,7 @@ def test_hypoxia_of_a_side_stays_on_it(head):
             "saturation of unknown vein 'aorta'; choose from transverse_sinus",
         ),
         ({"vessels.file": "arteries.yaml"}, "arteries.yaml: no such file"),
-        ({"tissues.venous_blood.chi": 0.3}, "follow from vessels.hct and vessels.saturation"),
+        ({"tissues.venous_blood.chi": 0.3}, "are computed from vessels.hct and vessels.saturation"),
     ],
 )
 def test_illegal_vessels(overrides, message):
