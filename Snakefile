@@ -100,7 +100,7 @@ rule score:
         RUN
 
 
-# The scores on the voxels that all chains share: they rest on every chain, so they are apart.
+# The scores on the common voxels, which depend on every chain.
 rule common:
     input:
         before(lambda w: plan.common(w.dataset)),

@@ -1,10 +1,9 @@
-"""The gallery: pictures of what qsmbench makes, into docs/gallery/, and docs/gallery.md, which shows them.
+"""The gallery: example pictures in docs/gallery/, and the page docs/gallery.md that shows them.
 
     make gallery          or: python docs/gallery.py [--voxel-size 2] [PICTURE …]
 
-Each picture is a function below; its docstring is its heading and its caption. Truth is rendered in single planes;
-magnitude, phase and field need the whole head, which is simulated once, in voxels of 1 mm by default
-(then it takes 7 GB).
+Each picture is a function below; its docstring is its heading and its caption. True maps are rendered in single planes.
+Magnitude, phase and field need the whole head, which is simulated once, by default with 1 mm voxels (7 GB of memory).
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ from qsmbench.view.volumes import BLACK, Note, Panel, Row, compose, save
 DOCS = Path(__file__).parent
 CHI, R2STAR, WRAPPED = (-0.1, 0.2), (0.0, 60.0), (-np.pi, np.pi)
 TE = 0.025
-"""s, of the echo in the pictures."""
+"""Echo time of the pictures [s]."""
 
 BRAIN: Box = ((-74, 74), (-110, 76), (-54, 84))
 HEAD: Box = ((-90, 90), (-124, 102), (-76, 98))
-"""Boxes [mm] about the brain and about the head."""
+"""Bounding boxes of the brain and of the head [mm]."""
 
 REVIEW = "Harada et al. 2022, doi:10.1148/rg.210054"
 
 
-# What several pictures show
+# Shared by several pictures
 
 
 @cache
@@ -65,10 +64,10 @@ def chi(name: str, plane: Plane, pixel: float = 1, thickness: float | None = Non
 
 
 def phantom(name: str, **overrides: object) -> Phantom:
-    """Load a phantom or a case of a scenario, with an atlas that others have, too.
+    """Load a phantom or a case of a scenario, with a shared atlas.
 
-    An atlas takes much longer than a plane. It says where things are scattered, so that cases of one age may share it;
-    where nothing is, it only sets where texture lies, and the atlas of the head serves people of all ages.
+    An atlas takes much longer than a plane. It determines where lesions are scattered, so cases of the same age share
+    one. Without scattered lesions it only places the texture, so the atlas of the head is used for all ages.
     """
     found = load(name, overrides)
     scattered = any(getattr(source, "in_", None) for source in found.description.sources)
@@ -106,7 +105,7 @@ def head(voxel: float, path: Path) -> None:
     {voxel:g} mm voxels, 3 T, `brain-3t`: true χ in the brain (−0.1 to 0.2 ppm), true R2* (0 to 60 s⁻¹), and
     magnitude and wrapped phase (−π to π) of an echo of 25 ms, with noise (SNR 100). From above: basal ganglia,
     midbrain with substantia nigra and red nucleus, cerebellum with dentate, a coronal plane through the nuclei, a
-    sagittal one beside the midline. Contrast of χ in kind as in Figure 4 of {review}.
+    sagittal one beside the midline. The contrast of χ is similar to that in Figure 4 of {review}.
     """
     planes = [Plane("axial", z, HEAD) for z in (2, -9, -33)] + [Plane("coronal", -13, HEAD), Plane("sagittal", 6, HEAD)]
     s = scan(voxel)
@@ -133,9 +132,9 @@ def series(voxel: float, path: Path) -> None:
 def fields(voxel: float, path: Path) -> None:
     """Fields
 
-    {voxel:g} mm voxels, ppm of B0, after the shim: the total field (−0.5 to 0.5), what of it comes from outside of
-    the brain (total minus local), and the local field (−0.05 to 0.05), which susceptibility is computed from. In
-    kind as the steps in Figure 3 of {review}.
+    {voxel:g} mm voxels, ppm of B0, after the shim: the total field (−0.5 to 0.5), the background field from outside the
+    brain (total minus local), and the local field (−0.05 to 0.05), from which susceptibility is computed. Similar to
+    the steps in Figure 3 of {review}.
     """
     s = scan(voxel)
     total, local = (np.where(s.mask, s.truth[n], np.nan) for n in ("total_field", "local_field"))
@@ -152,7 +151,7 @@ def fields(voxel: float, path: Path) -> None:
 def anatomy(voxel: float, path: Path) -> None:
     """Anatomy in small voxels
 
-    True χ, 0.22 × 0.22 × 0.5 mm, −0.1 to 0.2 ppm: the voxels, and the structures, of Figure 8 of {review}.
+    True χ, 0.22 × 0.22 × 0.5 mm, −0.1 to 0.2 ppm, with the voxel size and the structures of Figure 8 of {review}.
     """
     nuclei: Box = ((-46, 46), (-52, 42), (-40, 42))
     back: Box = ((-46, 46), (-104, -10), (0, 0))
@@ -202,7 +201,7 @@ def anatomy(voxel: float, path: Path) -> None:
 
 
 def veins(plane: Plane, thickness: float) -> np.ndarray:
-    """Return the greatest χ of the veins (χ of the head minus that of the head without them) through `thickness` mm."""
+    """Return the maximum χ of the veins (χ of the head minus χ of the head without veins) through `thickness` mm."""
     grid = plane.grid(0.4, 0.5, round(thickness / 0.5))
     full, bare = (load("head", changes).render(grid, 3.0) for changes in ({}, {"vessels": None}))
     return radiological(np.where(full.mask, full.chi - bare.chi, 0).max(plane.normal))
@@ -211,8 +210,8 @@ def veins(plane: Plane, thickness: float) -> np.ndarray:
 def venogram(voxel: float, path: Path) -> None:
     """Venogram
 
-    Maximum of the veins' χ (0 to 0.4 ppm) through 13 mm axial, 13 mm coronal and 12 mm sagittal slabs, voxels of
-    0.4 × 0.4 × 0.5 mm: in kind as Figure 9 of {review}.
+    Maximum intensity projection of the veins' χ (0 to 0.4 ppm) through 13 mm axial, 13 mm coronal and 12 mm sagittal
+    slabs, voxels of 0.4 × 0.4 × 0.5 mm, similar to Figure 9 of {review}.
     """
     notes = (
         Note("deep medullary", (24, 20, 20), (-50, -70)),
@@ -234,7 +233,7 @@ def ageing(voxel: float, path: Path) -> None:
     """Ageing
 
     True χ of one head at six ages (scenario `ageing`), 1 mm, −0.1 to 0.2 ppm, without veins, through basal ganglia,
-    midbrain and dentate: in kind as Figure 7 of {review}. Ventricles and sulci widen, too.
+    midbrain and dentate, similar to Figure 7 of {review}. Ventricles and sulci also widen with age.
     """
     planes = [Plane("axial", z, ((-48, 48), (y - 38, y + 38), (0, 0))) for z, y in ((2, 0), (-9, -15), (-34, -50))]
     rows = []
@@ -249,11 +248,11 @@ def ageing(voxel: float, path: Path) -> None:
 AGES = (5, 10, 20, 40, 60, 85)
 
 BASAL: Box = ((-56, 56), (-58, 54), (-30, 60))
-"""A box [mm] about the deep grey matter."""
+"""Bounding box of the deep grey matter [mm]."""
 
 
 def compared(scenario: str, plane: Plane, cases: str, *, difference: float = 0, pixel: float = 1) -> Row:
-    """Return a scenario's `cases` at one scale, and the last minus the first in ± `difference` [ppm] unless 0."""
+    """Return panels of a scenario's `cases`, and of the last minus the first in ± `difference` [ppm] unless 0."""
     names = cases.split()
     images = [chi(scenario, plane, pixel, 1, case=c, vessels=None) for c in names]
     panels = [Panel(plane, i, CHI, c) for i, c in zip(images, names, strict=True)]
@@ -266,8 +265,8 @@ def compared(scenario: str, plane: Plane, cases: str, *, difference: float = 0, 
 def iron(voxel: float, path: Path) -> None:
     """Iron and minerals in nuclei
 
-    True χ, 1 mm, −0.1 to 0.2 ppm, without veins, of the cases of a scenario; at the right the last case minus the
-    first. In kind as Figures 10 (NBIA), 11 (Fahr) and 12 (MSA-P) of {review}.
+    True χ, 1 mm, −0.1 to 0.2 ppm, without veins, of the cases of a scenario; on the right the last case minus the
+    first. Similar to Figures 10 (NBIA), 11 (Fahr) and 12 (MSA-P) of {review}.
     """
     basal, midbrain, dentate = (
         Plane("axial", z, ((-48, 48), (y - 40, y + 40), (0, 0))) for z, y in ((1, 0), (-10, -15), (-34, -45))
@@ -287,16 +286,16 @@ def iron(voxel: float, path: Path) -> None:
 
 
 def beside(*rows: Row) -> Row:
-    """Join rows to one."""
+    """Join rows side by side."""
     labels = dict.fromkeys(row.label for row in rows)
     return Row(tuple(panel for row in rows for panel in row.panels), "  |  ".join(labels))
 
 
 def shifts(voxel: float, path: Path) -> None:
-    """Shifts of few parts per billion
+    """Changes of a few parts per billion
 
-    Scenarios that only groups tell: true χ of control and patient (1 mm, −0.1 to 0.2 ppm, without veins), and their
-    difference. Nobody sees these in one map.
+    Scenarios that can be detected only in groups: true χ of control and patient (1 mm, −0.1 to 0.2 ppm, without
+    veins), and their difference. The changes are not visible in a single map.
     """
     basal = Plane("axial", 2, BASAL)
     motor, temporal = brain_plane("axial", 55), brain_plane("axial", -20)
@@ -312,10 +311,9 @@ def shifts(voxel: float, path: Path) -> None:
 def lesions(voxel: float, path: Path) -> None:
     """Lesions
 
-    True χ, 1 mm, −0.1 to 0.2 ppm, without veins: a haematoma of the left putamen through its stages; plaques of
-    multiple sclerosis by age, and of neuromyelitis optica, which do not show; calcifications from faint to dense;
-    bleeds on the right against calcifications on the left; microbleeds. In kind as Figures 4, 14 and 15 of
-    {review}.
+    True χ, 1 mm, −0.1 to 0.2 ppm, without veins: a haematoma of the left putamen in its stages; plaques of multiple
+    sclerosis by age, and of neuromyelitis optica, which are not visible; calcifications from faint to dense; bleeds on
+    the right and calcifications on the left; microbleeds. Similar to Figures 4, 14 and 15 of {review}.
     """
     plane = brain_plane("axial", 4)
     rows = [
@@ -330,15 +328,15 @@ def lesions(voxel: float, path: Path) -> None:
 
 
 MS, CALCIUM, NMO, BLEEDS, MICRO = 29, 35, 19, 38.5, 27
-"""mm, axial planes in which the scattered lesions of each scenario show."""
+"""Axial planes in which the scattered lesions of each scenario are visible [mm]."""
 
 
 def tumours(voxel: float, path: Path) -> None:
     """Tumours
 
-    True χ, 1 mm, −0.1 to 0.2 ppm, without veins: a left frontal oligodendroglioma with a club of calcium, a
-    meningioma at the falx with calcium and blood, a right temporal glioblastoma before and under treatment. The
-    first two in kind as Figures 5 and 6 of {review}.
+    True χ, 1 mm, −0.1 to 0.2 ppm, without veins: a left frontal oligodendroglioma with a club-shaped calcification, a
+    meningioma at the falx with calcium and blood, a right temporal glioblastoma before and during treatment. The first
+    two are similar to Figures 5 and 6 of {review}.
     """
     planes = {"oligodendroglioma": 21, "meningioma": 50, "glioblastoma-treated": 11}
     cases = {"glioblastoma-treated": "control before treated"}
@@ -347,15 +345,14 @@ def tumours(voxel: float, path: Path) -> None:
 
 
 def acquisition(voxel: float, path: Path) -> None:
-    """Marks of the acquisition
+    """Acquisition effects
 
-    3 T, one property of the protocol at a time, exaggerated so that it shows at this size; 2 mm voxels. Upper
-    row, magnitude at 20 ms: 3D; 2D slices of 5 mm with gaps of 1 mm, dark over the sinuses and ear canals; a
-    bandwidth of 80 Hz per pixel, which moves fat forwards and bends what lies near air; half of k-space along each
-    axis, which blurs and rings; noise at an SNR of 10. Lower row: the phase at TE = 0 that the first two echoes
-    say, read forwards, and by turns forwards and backwards with eddy currents (−π to π); three poses of the head,
-    1.5 mm and 1.5° apart; the brain mask made from the magnitude; a mask eroded by 2 mm with holes where the last
-    echo is dark.
+    3 T, 2 mm voxels, one effect at a time, exaggerated to be visible at this size. Upper row, magnitude at 20 ms: 3D;
+    2D slices of 5 mm with gaps of 1 mm, dark over the sinuses and ear canals; a bandwidth of 80 Hz per pixel, which
+    shifts fat forwards and distorts the image near air; half of k-space along each axis, with blur and ringing; noise
+    at an SNR of 10. Lower row: the phase at TE = 0 extrapolated from the first two echoes, for a monopolar readout, and
+    for a bipolar readout with eddy currents (−π to π); three poses of the head, 1.5 mm and 1.5° apart; the brain mask
+    computed from the magnitude; a mask eroded by 2 mm, with holes where the last echo is dark.
     """
     plane = Plane("axial", -20, ((-92, 92), (-124, 100), (0, 0)))
     coarse = {"te": [0.020], "snr": None}
@@ -385,14 +382,14 @@ BIPOLAR = {"axis": "y", "bandwidth": 500, "polarity": "bipolar", "eddy": [0.2, 0
 
 
 def magnitude_panel(plane: Plane, title: str, s: Simulation) -> Panel:
-    """Return the panel of the first echo's magnitude, white at the brightest of the brain."""
+    """Return the panel of the first echo's magnitude, with white at the maximum of the brain."""
     magnitude = np.abs(s.signal[..., 0])
     top = float(np.quantile(magnitude[s.mask], 0.99))
     return Panel(plane, plane.cut(magnitude, s.params.grid), (0, top), title)
 
 
 def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
-    """Return the panel of twice the first echo's phase less that of the second, at twice the echo time."""
+    """Return the panel of twice the phase of the first echo minus that of the second, at twice the echo time."""
     s = acquired_as({**changes, "snr": None})
     offset = np.angle(s.signal[..., 0] ** 2 * np.conj(s.signal[..., 1]))
     shown = np.where(s.mask, offset, np.nan)
@@ -400,10 +397,10 @@ def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
 
 
 def population(voxel: float, path: Path) -> None:
-    """People
+    """Subjects
 
-    True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, without veins, axial through the basal
-    ganglia. Age, size, shape, ventricles, sulci, iron and myelin differ; so do blood and veins, left out here.
+    True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, axial through the basal ganglia. Age, size,
+    shape, ventricles, sulci, iron and myelin differ; blood and veins also differ, but are omitted here.
     """
     plane = Plane("axial", 2, ((-80, 80), (-114, 82), (0, 0)))
     panels = [person(plane, subject) for subject in range(1, 9)]
@@ -423,7 +420,7 @@ PICTURES += (population,)
 
 
 def page(voxel: float) -> str:
-    """Return the gallery's page, from the docstrings of the pictures."""
+    """Return the gallery page, built from the docstrings of the pictures."""
     lines = ["# Gallery", "", "Made by `make gallery`; do not edit. " + CONVENTION, ""]
     for picture in PICTURES:
         title, _, caption = inspect.getdoc(picture).partition("\n")  # type: ignore[union-attr]
@@ -438,7 +435,7 @@ CONVENTION = (
 
 
 def main() -> None:
-    """Draw all pictures, or those that are named, and write the page."""
+    """Draw all or the named pictures, and write the page."""
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)).split("\n")[0])  # type: ignore
     parser.add_argument("--voxel-size", type=float, default=1.0, help="mm, of what is simulated")
     parser.add_argument("pictures", nargs="*", help="by default all: " + ", ".join(p.__name__ for p in PICTURES))

@@ -7,7 +7,7 @@
     qb.score(chi, scan.truth)
     qb.show(chi, scan.truth)
 
-The names in `__all__` are loaded when they are asked for; see `qsmbench.api`.
+The names in `__all__` are loaded on first use; see `qsmbench.api`.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Child processes in sessions of their own: a program, or a function in a fork of this process, ready at once."""
+"""Child processes in their own sessions: a program, or a function in a fork of this process, which starts at once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any, NoReturn, Protocol
 
 LONGEST_PAUSE = 0.1
-"""s, between two looks at a child that does not end."""
+"""Interval of checks whether a child has ended [s]."""
 
 
 class Child(Protocol):
-    """A child process. It leads a session, so that killing its group ends what it has started, too."""
+    """A child process. It leads a session, so that killing its group also ends the processes that it started."""
 
     pid: int
 
     def wait(self, timeout: float) -> int | None:
-        """Return the exit code, negative for a signal as `subprocess` has it; None if it runs after `timeout` [s]."""
+        """Return the exit code, negative for a signal as in `subprocess`; None if it still runs after `timeout` [s]."""
 
 
 class Program:
@@ -30,7 +30,7 @@ class Program:
 
     Args:
         command: the program and its arguments.
-        output: file that receives what it prints.
+        output: file that receives its output.
         environment: its environment variables.
     """
 

@@ -38,7 +38,7 @@ Setting = Annotated[
 
 
 def main() -> None:
-    """Run the command line; what the user can correct is an error of one line and exit code 2."""
+    """Run the command line; errors that the user can correct are one line, with exit code 2."""
     _show_notes()
     try:
         code = app(prog_name="qsmbench", standalone_mode=False)
@@ -67,7 +67,7 @@ def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
 
 
 def _usage(error: Any) -> str:
-    """Return what is wrong with the arguments, in one line. Without any, typer has shown the help."""
+    """Return a one-line message about invalid arguments. Without arguments, typer has shown the help."""
     told = " ".join(error.format_message().split())
     given: Any = getattr(error.__cause__ or error.__context__, "errors", list)()
     told += f", not {given[0]['input']!r}" if given else ""
@@ -87,7 +87,7 @@ def _show_notes() -> None:
 
 
 def _example(*commands: str) -> str:
-    """Return the end of a help text; the commands are set apart so that none of them is broken."""
+    """Return the examples at the end of a help text, as separate paragraphs, so that no command is broken."""
     return "\n\n".join([f"Example: [bold]{commands[0]}[/bold]", *(f"[bold]{c}[/bold]" for c in commands[1:])])
 
 
@@ -110,8 +110,8 @@ def _common(
 def run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study")],
     cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
-    results: Annotated[Path | None, typer.Option(help="folder for the results, instead of that in CONFIG")] = None,
-    device: Annotated[str | None, typer.Option(help="where methods compute, instead of that in CONFIG")] = None,
+    results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
+    device: Annotated[str | None, typer.Option(help="where methods compute; overrides CONFIG")] = None,
     force: Annotated[bool, typer.Option("--force", help="run all jobs again")] = False,
     rerun: Annotated[
         list[str] | None, typer.Option(metavar="CHAIN", help="run the steps of this chain again; repeatable")
@@ -144,7 +144,7 @@ def run(
 
 
 def _incomplete(study: Study, outcome: Outcome) -> str:
-    """Say what failed in a study, in one line: how many of how many, and the first reason of each kind."""
+    """Describe the failures of a study in one line: counts, and the first reason of each kind."""
     datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.datasets)  # a measured scan has no seeds
     found: list[tuple[str, int | None, dict[Any, str]]] = [
         ("dataset", datasets, outcome.datasets),
@@ -174,11 +174,11 @@ def simulate(
         typer.Option(metavar="KEY=VALUE", help="override a key of the protocol (qsmbench list keys); repeatable"),
     ] = None,
     orientation: Annotated[
-        int | None, typer.Option(min=0, help="number of an orientation of the protocol; all by default")
+        int | None, typer.Option(min=0, help="index of an orientation of the protocol; all by default")
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="artifacts (a folder of maps) or bids")] = "artifacts",
 ) -> None:
-    """Simulate a scan of a phantom. OUT/scan holds the scan, OUT/truth the true maps.
+    """Simulate a scan of a phantom. The scan is written to OUT/scan, the true maps to OUT/truth.
 
     If the protocol has several orientations, the others are in the subfolders orientation-1, orientation-2, …
     """
@@ -209,9 +209,7 @@ def reconstruct(
     device: Device = "numpy",
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH", help="path of a method that CHAIN calls NAME: a file or a folder; repeatable"
-        ),
+        typer.Option(metavar="NAME=PATH", help="file or folder to use as method NAME of CHAIN; repeatable"),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -220,7 +218,7 @@ def reconstruct(
         ),
     ] = None,
 ) -> None:
-    """Run a chain of methods on a scan. OUT holds the maps of its last step, OUT/steps those of all steps."""
+    """Run a chain of methods on a scan. Maps of the last step are written to OUT, those of all steps to OUT/steps."""
     from qsmbench.run.chains import Limits
     from qsmbench.study.reconstruct import reconstruct as run_chain
 
@@ -276,14 +274,14 @@ def tune(
 @app.command(epilog=_example("qsmbench report results/quick report"))
 def report(
     results: Annotated[Path, typer.Argument(help="folder of a study")],
-    out: Annotated[Path, typer.Argument(help="folder to write index.html to, with the files that it links to")],
+    out: Annotated[Path, typer.Argument(help="output folder for index.html and its pages and pictures")],
 ) -> None:
     """Write the report of a study as HTML that works offline."""
     from qsmbench.data.folders import make_folder
     from qsmbench.report import build
 
     if not (results / "scores.parquet").is_file():
-        raise QsmbenchError(f"{results}: holds no scores.parquet; name the folder of a study, such as results/quick")
+        raise QsmbenchError(f"{results}: contains no scores.parquet; give the folder of a study, such as results/quick")
     make_folder(out)
     console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
 
@@ -291,17 +289,17 @@ def report(
 @app.command("new-method", epilog=_example("qsmbench new-method mine --produces chi"))
 def new_method(
     name: Annotated[str, typer.Argument(help="name of the method: lower-case letters and digits")],
-    produces: Annotated[str, typer.Option(help="artifact that it makes, such as chi (qsmbench list artifacts)")],
+    produces: Annotated[str, typer.Option(help="artifact that it computes, such as chi (qsmbench list artifacts)")],
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="artifact that it starts from; by default the one before it in the pipeline"),
+        typer.Option("--from", help="its input artifact; by default the previous one in the pipeline"),
     ] = None,
     language: Annotated[
         str, typer.Option(help="python: a file with a function; shell: a folder with a run.sh, for any language")
     ] = "python",
     folder: Annotated[Path, typer.Option(help="folder to write to")] = Path(),
 ) -> None:
-    """Write a new method that runs, as a start for your own, and a test that it passes."""
+    """Write a working method as a template for your own, and a test for it."""
     from qsmbench.scaffold.start import write_start
 
     files = write_start(name, folder, produces=produces, source=from_, language=language)
@@ -325,8 +323,8 @@ def conform(
 ) -> None:
     """Check that a method follows the conventions for signs, units, axes and masks.
 
-    The method runs on small simulated objects whose answer is known. OUT receives a page with pictures and
-    conform.json. The exit code is 1 if a check fails.
+    The method runs on small simulated objects with a known solution. A page with pictures and conform.json are
+    written to OUT. The exit code is 1 if a check fails.
     """
     if not supervise.is_child():
         supervise.run_in_child(sys.argv[1:], time_limit=time_limit + 60)
@@ -367,15 +365,15 @@ def list_(
     ] = None,
     set_: Setting = None,
 ) -> None:
-    """List what comes with qsmbench, or what one method, phantom or protocol has.
+    """List the contents of qsmbench, or the properties of one method, phantom or protocol.
 
     settings METHOD: its settings, with default, unit and meaning.
 
-    regions PHANTOM: its regions, which scores are reported for.
+    regions PHANTOM: the regions that scores are reported for.
 
-    sources: what a phantom can have under the key `sources`.
+    sources: the susceptibility sources that can be added to a phantom.
 
-    keys PHANTOM: what --set can override. keys PROTOCOL: what --set-protocol can.
+    keys PHANTOM: the keys that --set can override; keys PROTOCOL: those of --set-protocol.
 
     A scenario counts as a phantom; --set case=CASE chooses one of its cases.
 
@@ -390,7 +388,7 @@ def list_(
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE pairs, the values read as YAML."""
+    """Return KEY=VALUE pairs as a mapping, with values read as YAML."""
     import yaml
 
     from qsmbench.typed_yaml import numbers
@@ -408,7 +406,7 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def _paths(pairs: list[str] | None) -> dict[str, str]:
-    """NAME=PATH pairs."""
+    """Return NAME=PATH pairs as a mapping."""
     found = {}
     for pair in pairs or []:
         name, equals, path = pair.partition("=")
@@ -419,7 +417,7 @@ def _paths(pairs: list[str] | None) -> dict[str, str]:
 
 
 def _by_method(pairs: list[str] | None) -> dict[str, dict[str, Any]]:
-    """METHOD.KEY=VALUE pairs, by method."""
+    """Return METHOD.KEY=VALUE pairs as mappings of settings by method."""
     found: dict[str, dict[str, Any]] = {}
     for key, value in _settings(pairs).items():
         name, dot, setting = key.partition(".")

@@ -1,4 +1,4 @@
-"""What the command line prints: tables and plain text."""
+"""Output of the command line: tables and plain text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plain(text: object) -> str:
 
 
 def print_listing(listing: Listing) -> None:
-    """Print a table of texts without lines, as wide as the terminal, or 80 columns where there is none.
+    """Print a table of texts without lines, as wide as the terminal, or 80 columns without a terminal.
 
     Long texts are wrapped, never cut. COLUMNS sets another width.
     """
@@ -45,7 +45,7 @@ def print_listing(listing: Listing) -> None:
 
 
 def show_scores(file: Path) -> None:
-    """Mean over the datasets of the main scores, one line a chain."""
+    """Print the main scores averaged over the datasets, one line per chain."""
     import pandas as pd
 
     scores = pd.read_parquet(file)
@@ -55,7 +55,7 @@ def show_scores(file: Path) -> None:
         return
     units = dict(zip(whole["metric"], whole["unit"], strict=True))
     made = whole.groupby("chain")["artifact"].agg(lambda names: "chi" if "chi" in set(names) else names.iloc[0])
-    whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are other maps; the report has them
+    whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are shown in the report only
     means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
     means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
     means = means.dropna(axis="columns", how="all")

@@ -1,8 +1,8 @@
-"""Compiled loops, kept on disk until any of the code changes that they are made from.
+"""Compiled loops, cached on disk until any code that they depend on changes.
 
-By itself numba recompiles a kept loop only when the size or the time of the loop's own file changes. A loop that
-calls one of another file, or takes a constant from there, would go on with the old one, and so would a file whose new
-content has an old time.
+By default numba recompiles a cached loop only if the size or the modification time of its own file changes. A loop that
+calls a function or uses a constant of another file would not be updated, nor would a file with new content but an old
+modification time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _stamp(file: Path) -> str:
 
 
 class _ByCode:
-    """A place for the kept loops of the package, with a stamp of all their code."""
+    """A cache location for the package's loops, with a stamp of all their code."""
 
     _py_file: str
 
@@ -63,14 +63,14 @@ _THEIRS = [place.__name__ for place in caching.CacheImpl._locator_classes]
 numba.config.CACHE_LOCATOR_CLASSES = ",".join([*_OURS, *_THEIRS])  # type: ignore[attr-defined]
 
 PATIENCE = 2.0
-"""Seconds of compiling after which a note says what takes so long."""
+"""Time of compiling after which a note is shown [s]."""
 
 COMPILE, PASS = "numba:compile", "numba:run_pass"
-"""Events of numba: a function is compiled or loaded; a pass of the compiler runs, on what is compiled alone."""
+"""Events of numba: a function is compiled or loaded from the cache; a compiler pass runs, only when compiling."""
 
 
 class _Compiling(events.Listener):
-    """Says once that loops are being compiled, if that takes longer than `PATIENCE` in all."""
+    """Listener that notes once that loops are being compiled, if that takes longer than `PATIENCE` in total."""
 
     def __init__(self) -> None:
         self.depth, self.spent, self.said = 0, 0.0, False
@@ -84,7 +84,7 @@ class _Compiling(events.Listener):
         self.since = now if self.since is None else self.since
         if not self.said and self.spent + now - self.since > PATIENCE:
             self.said = True
-            logging.getLogger("qsmbench").info("compiling loops, kept for later runs")
+            logging.getLogger("qsmbench").info("compiling loops; they are cached for later runs")
 
     def on_end(self, event: events.Event) -> None:
         if event.kind != COMPILE:
@@ -105,12 +105,12 @@ compiled = partial(numba.njit, cache=True, nogil=True)
 leaf = partial(numba.njit, cache=True, nogil=True, inline="never", _nrt=False)
 """Decorator of a small function that compiled loops call for every voxel, and that makes no arrays.
 
-It does not count the references to the arrays that it is given. To count them takes longer than what it computes, above
-all if several threads do so.
+It does not count the references to its array arguments, which would take longer than its computation, in particular
+with several threads.
 """
 
 
 def warm_up() -> None:
-    """Load what numba needs before it can run any kept loop, so that forks of this process have it."""
+    """Load what numba needs to run cached loops, so that forks of this process have it."""
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()

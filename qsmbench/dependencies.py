@@ -1,8 +1,8 @@
-"""Which code a result rests on: files by what they mean, installed packages by their version.
+"""The code that a result depends on: files by content, installed packages by version.
 
-A file of Python rests on what it imports, directly or through others, at its top or within functions. Imports are read
-off the source, nothing is executed. A module of an installed distribution counts by the distribution's version;
-everything else (this package, editable installs, modules beside the file) by its content.
+A Python file depends on everything that it imports, directly or indirectly, at its top or inside functions. Imports are
+read from the source; nothing is executed. Modules of installed distributions are compared by the distribution's
+version, everything else (this package, editable installs, modules next to the file) by content.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _ROOT = PACKAGE / "__init__.py"  # holds the version, which changes no number; w
 
 @dataclass(frozen=True)
 class Code:
-    """The code that something rests on.
+    """The code that a result depends on.
 
     Attributes:
-        files: all files that count by their content, sorted.
+        files: all files compared by content, sorted.
         digest: of the content of the files.
         versions: of the distributions that the files import, and of Python.
     """
@@ -50,14 +50,14 @@ def code_of(
     without: Iterable[Path] = (),
     tables: Mapping[Path, str] | None = None,
 ) -> Code:
-    """Return the code that some files of Python rest on.
+    """Return the code that some Python files depend on.
 
     Args:
-        files: of Python; what they import is followed.
-        data: further files whose content counts, such as templates or a network's weights.
-        modules: dotted names of further modules; what they import is followed, too.
-        without: files that do not count, nor what they alone import.
-        tables: names that do not count, by file: tables of which each row concerns something else.
+        files: Python files; their imports are followed.
+        data: further files compared by content, such as templates or a network's weights.
+        modules: dotted names of further modules; their imports are also followed.
+        without: files to ignore, with the imports that only they have.
+        tables: names to ignore, by file: tables whose rows are compared separately.
     """
     named = tuple(sorted((tables or {}).items()))
     return _code_of(tuple(files), tuple(data), tuple(modules), frozenset(without), named)
@@ -86,7 +86,7 @@ def _code_of(
 
 
 def sources(file: Path) -> list[Path]:
-    """Return `file` and every file of this package that it imports, directly or through others, sorted."""
+    """Return `file` and every file of this package that it imports, directly or indirectly, sorted."""
     found: set[Path] = set()
     waiting = [file]
     while waiting:
@@ -99,18 +99,18 @@ def sources(file: Path) -> list[Path]:
 
 @cache
 def _within_package(file: Path, content: bytes) -> tuple[Path, ...]:
-    """Return the files of this package that a file of some content imports directly."""
+    """Return the files of this package that a file with the given content imports directly."""
     names = (name.split(".") for name in _names(parsed(content).imports, file))
     return tuple(f for top, *rest in names if top == PACKAGE.name for f in _within(PACKAGE, rest))
 
 
 def _label(file: Path) -> str:
-    """Return the name of a file in a digest, which does not depend on where the package or the study lies."""
+    """Return the name of a file in a digest, independent of the location of the package or the study."""
     return str(file.relative_to(PACKAGE.parent)) if file.is_relative_to(PACKAGE) else file.name
 
 
 def _follow(files: Iterable[Path], without: frozenset[Path] = frozenset()) -> tuple[tuple[Path, ...], set[str]]:
-    """All files by content, sorted, and the names of the distributions that they import."""
+    """Return all files to compare by content, sorted, and the names of the distributions that they import."""
     found: set[Path] = set()
     distributions: set[str] = set()
     waiting = [Path(f) for f in files]
@@ -126,7 +126,7 @@ def _follow(files: Iterable[Path], without: frozenset[Path] = frozenset()) -> tu
 
 
 def meaning(file: Path) -> str:
-    """Return a digest of what a file means: comments, docstrings and layout of code and YAML do not count.
+    """Return a digest of a file's content, ignoring comments, docstrings and layout of code and YAML.
 
     A missing file has the digest "missing".
     """
@@ -156,7 +156,7 @@ def _normalised_yaml(content: bytes) -> bytes:
 
 @cache
 def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
-    """Return the files that a file imports, which count by content, and the distributions."""
+    """Return the imported files that are compared by content, and the imported distributions."""
     try:
         imports = parsed(file.read_bytes()).imports
     except OSError:
@@ -173,7 +173,7 @@ def _imported(file: Path) -> tuple[tuple[Path, ...], frozenset[str]]:
 
 
 def _names(imports: Iterable[Import], file: Path) -> Iterator[str]:
-    """Dotted names of all that is imported; a name from a module is given with the module and alone."""
+    """Return the dotted names of all imports; `from module import name` gives the module, and the name within it."""
     for level, module, names, renamed in imports:
         if level is None:
             yield from names
@@ -190,10 +190,10 @@ def _names(imports: Iterable[Import], file: Path) -> Iterator[str]:
 
 
 def _by_name(name: str) -> tuple[Path, ...]:
-    """The files that a name reaches in a file of others, since the package loads them by name.
+    """Return the files that a third-party file can reach by a name, since the package loads them by name.
 
-    `qsmbench.methods.tv` is that method. `import qsmbench`, and what its `__init__` offers, reach every method: such a
-    file rests on all of the package.
+    `qsmbench.methods.tv` is that method. `import qsmbench`, and the names in its `__init__`, can reach every method, so
+    that such a file depends on the whole package.
     """
     top, *rest = name.split(".")
     if top != PACKAGE.name:
@@ -226,7 +226,7 @@ def _absolute(module: str, level: int, file: Path) -> str:
 
 
 def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
-    """Return the files of a module and of the packages around it, or the distribution that holds it."""
+    """Return the files of a module and of its parent packages, or the distribution that contains it."""
     top, *rest = name.split(".")
     if not top:
         return (), None
@@ -246,7 +246,7 @@ def _locate(name: str, file: Path) -> tuple[tuple[Path, ...], str | None]:
 
 
 def _beside(file: Path) -> list[Path]:
-    """Return the folder in which a file of no installed package finds others: its own, or that of its package."""
+    """Return the folder from which a file outside installed packages imports others: its own, or its package's."""
     if file.is_relative_to(PACKAGE) or any(file.is_relative_to(p) for p in _site_packages()):
         return []
     folder = file.parent
@@ -256,7 +256,7 @@ def _beside(file: Path) -> list[Path]:
 
 
 def _within(package: Path, rest: list[str]) -> tuple[Path, ...]:
-    """Return the files that an import of `package.rest…` executes: of each package on the way, and of the module."""
+    """Return the files that an import of `package.rest…` executes: those of each parent package and the module."""
     found = [package / "__init__.py"]
     for part in rest:
         if (package / f"{part}.py").is_file():
@@ -269,7 +269,7 @@ def _within(package: Path, rest: list[str]) -> tuple[Path, ...]:
 
 @cache
 def _installed(top: str, _: tuple[str, ...]) -> tuple[Path | None, str | None]:
-    """Return the path of a top-level module, and its distribution unless that is an editable install."""
+    """Return the path of a top-level module, and its distribution unless it is an editable install."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):

@@ -6,21 +6,21 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ended; the same for all commands. If several apply, the order of precedence is 2, 4, 1, 3."""
+    """Exit code of a command; the same for all commands. If several apply, the order of precedence is 2, 4, 1, 3."""
 
     OK = 0
     WORSE = 1
-    """A verdict: a method broke a check, or a result is worse than it has to be."""
+    """A method failed a check, or a result is worse than required."""
     USAGE = 2
-    """The description, an option or a file of the user's cannot be used; nothing was computed."""
+    """The user's description, option or file is invalid; nothing was computed."""
     SLOWER = 3
-    """A result is as good as before, but takes more time or memory than it may."""
+    """A result is as good as before, but takes more time or memory than allowed."""
     FAILED = 4
     """Something failed or is missing: chains or datasets of a study, a step, a method that cannot be loaded."""
 
 
 def suggest(name: object, choices: Iterable[str]) -> str:
-    """Return the choices in place of an unknown name, and the one that was probably meant."""
+    """Return the choices for an unknown name, and the one that was probably meant, as text."""
     known = list(choices)
     close = get_close_matches(str(name), known, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
@@ -28,7 +28,7 @@ def suggest(name: object, choices: Iterable[str]) -> str:
 
 
 class QsmbenchError(ValueError):
-    """Something the user gave cannot be used.
+    """The user's input is invalid.
 
     The message is one line: the file or key, the offending value, and the choices. The command line prints it and
     exits with `exit_code`.
@@ -38,7 +38,7 @@ class QsmbenchError(ValueError):
 
 
 class FailedError(QsmbenchError):
-    """What the user gave can be used, but the work on it failed or is incomplete."""
+    """The user's input is valid, but the computation failed or is incomplete."""
 
     exit_code = ExitCode.FAILED
 
@@ -46,5 +46,5 @@ class FailedError(QsmbenchError):
 class NotApplicable(Exception):
     """Raised by a method or a metric that cannot run on this input; the message is the reason.
 
-    It is no failure: the reason stands in the scores and in the report.
+    It is not a failure: the reason is shown in the scores and in the report.
     """

@@ -1,4 +1,4 @@
-"""The voxel grid: shape, voxel size, B0 direction and the axes of k-space, once for everyone."""
+"""The voxel grid: shape, voxel size, B0 direction and the axes of k-space."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Triple = tuple[float, float, float]
 
 
 def affine_voxel_size(affine: np.ndarray) -> Triple:
-    """Voxel size [mm] along the three array axes of a 4×4 `affine` (voxel index → mm)."""
+    """Return the voxel size [mm] along the three array axes of a 4×4 `affine` (voxel index → mm)."""
     x, y, z = np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)
     return float(x), float(y), float(z)
 
 
 def affine_b0_dir(affine: np.ndarray) -> Triple:
-    """Direction of B0 in voxel axes, for a main field along the scanner's (and the world's) +z.
+    """Return the direction of B0 in voxel axes, for a main field along the scanner's (and the world's) +z.
 
     b = normalise(R⁻¹ ẑ), R being the rotation in `affine`, without the voxel sizes.
     """
@@ -30,7 +30,7 @@ def affine_b0_dir(affine: np.ndarray) -> Triple:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the voxels of a volume lie.
+    """The voxel grid of a volume.
 
     Attributes:
         shape: number of voxels along x, y, z.
@@ -73,7 +73,7 @@ class Grid:
         return float(np.prod(self.voxel_size))
 
     def refine(self, factor: tuple[int, int, int]) -> Grid:
-        """Return the same box with each voxel cut into `factor` parts along x, y, z."""
+        """Return the same box with each voxel divided into `factor` parts along x, y, z."""
         fine = np.array(factor)
         affine = self.affine.copy()
         affine[:3, :3] = self.affine[:3, :3] / fine
@@ -88,7 +88,7 @@ class Grid:
         return x[:, None, None], y[None, :, None], z[None, None, :]
 
     def kspace_axes(self, shape: tuple[int, int, int] | None = None) -> tuple[np.ndarray, ...]:
-        """Spatial frequencies kx, ky, kz [1/mm] of a real-to-complex FFT, broadcastable, float32.
+        """Return the spatial frequencies kx, ky, kz [1/mm] of a real-to-complex FFT, broadcastable, float32.
 
         `shape` is the padded shape of the transform (default: that of the grid); kz is the halved axis.
         """

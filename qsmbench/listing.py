@@ -1,4 +1,4 @@
-"""What `qsmbench list` shows: what comes with the package, and what one method, phantom or protocol has."""
+"""The contents of `qsmbench list`: what the package includes, and properties of one method, phantom or protocol."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Listing:
     """A table of texts.
 
     Attributes:
-        rows: one text for each column, the name first.
-        columns: headings; empty for a list that needs none.
-        title: a line above the table; empty for none.
+        rows: one text per column, the name first.
+        columns: headings; empty for none.
+        title: line above the table; empty for none.
     """
 
     rows: Sequence[tuple[str, ...]]
@@ -30,17 +30,17 @@ class Listing:
 
 
 NONE = "–"
-"""Shown where there is no unit, group or default."""
+"""Shown if there is no unit, group or default."""
 
 UNIT = re.compile(
     r"(?:^|, )(ppm·mm²|ppm·mm|ppm/mm|ppm|mm/ppm|mm²|mm⁴|mm|1/s/ppm|1/s|s|T|a\.u\.|years|degrees)"
     r"(?=$|[;.,]| \(| along )"
 )
-"""How the description of a setting or a key states its unit: after a comma, at the end or before an addition."""
+"""Pattern of the unit in the description of a setting or key: after a comma, at the end or before an addition."""
 
 
 def unit_in(text: str) -> str:
-    """Return the unit that the description of a setting or a key states, `–` if it states none."""
+    """Return the unit in the description of a setting or a key, `–` if it has none."""
     found = UNIT.search(text)
     return found[1] if found else NONE
 
@@ -106,7 +106,7 @@ def _artifacts() -> list[Listing]:
     from qsmbench.data.artifacts import ARTIFACTS
 
     rows = [(name, a.file, a.unit or NONE, a.meaning) for name, a in ARTIFACTS.items()]
-    title = "An artifact is a file that one step hands to another: a map, a mask or another volume."
+    title = "An artifact is a file passed between steps: a map, a mask or another volume."
     return [Listing(rows, ("artifact", "file", "unit", "meaning"), title)]
 
 
@@ -122,7 +122,7 @@ def _sources() -> list[Listing]:
         rows = [(k.name, DOSES.get(k.name) or unit_in(k.meaning), k.values, k.meaning) for k in own]
         shown.append(Listing(rows, columns, f"source: {name}. {_one_line(kind.__doc__)}"))
     rows = [(k.name, unit_in(k.meaning), k.values, k.meaning) for k in place]
-    return [*shown, Listing(rows, columns, f"The place, of all but oxygenation. {_one_line(Placed.__doc__)}")]
+    return [*shown, Listing(rows, columns, f"{_one_line(Placed.__doc__)} Not for oxygenation.")]
 
 
 def _one_line(text: str | None) -> str:
@@ -172,7 +172,7 @@ def _phantom_keys(name: str, overrides: Mapping[str, Any]) -> list[Listing]:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a YAML description: its dotted name, the values that it takes, its default, and its meaning."""
+    """A key of a YAML description: its dotted name, type, default and meaning."""
 
     name: str
     values: str
@@ -187,11 +187,11 @@ def _key_listing(keys: Sequence[Key], title: str) -> Listing:
 
 
 def _keys(model: type[BaseModel], values: BaseModel | None, prefix: str = "") -> Iterator[Key]:
-    """Yield the keys of a model, and of those within it by dotted names.
+    """Yield the keys of a model, and of nested models by dotted names.
 
     Args:
         model: the model of the description.
-        values: a description, whose values are the defaults; None: those of the model.
+        values: a description whose values are the defaults; None: those of the model.
         prefix: of all names.
     """
     from pydantic_core import PydanticUndefined
@@ -209,9 +209,9 @@ def _keys(model: type[BaseModel], values: BaseModel | None, prefix: str = "") ->
 
 
 def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """Return the model whose keys lie below a key, and what stands for the name of an entry of a mapping.
+    """Return the model of the keys below a key, and the placeholder for the name of a mapping's entry.
 
-    Shapes, maps and layers have none: they are written in the YAML, not overridden key by key.
+    Shapes, maps and layers are excluded: they are written in the YAML, not overridden key by key.
     """
     choices = [c for c in (get_args(annotation) if _is_union(annotation) else (annotation,)) if c is not type(None)]
     if len(choices) != 1:
@@ -237,7 +237,7 @@ WORDS = {bool: "true | false", int: "integer", float: "number", str: "text", typ
 
 
 def _type_words(annotation: Any) -> str:
-    """Say which values a key takes, such as `number > 0 | null`."""
+    """Return the values that a key takes as text, such as `number > 0 | null`."""
     origin, inside = get_origin(annotation), get_args(annotation)
     if annotation in WORDS:
         return WORDS[annotation]
@@ -257,12 +257,12 @@ def _type_words(annotation: Any) -> str:
 
 
 def _plural(words: str) -> str:
-    """Return `numbers > 0` for `number > 0`; alternatives stay as they are."""
+    """Return `numbers > 0` for `number > 0`; alternatives are unchanged."""
     return re.sub(r"^(number|integer|text|mapping)\b", r"\1s", words)
 
 
 def _limits(constraints: Sequence[Any]) -> str:
-    """Say the limits of a number, such as ` > 0`."""
+    """Return the limits of a number as text, such as ` > 0`."""
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     parts = [part for c in constraints for part in (c, *getattr(c, "metadata", ()))]
     limits = [(sign, getattr(part, name, None)) for part in parts for name, sign in signs.items()]
@@ -271,11 +271,11 @@ def _limits(constraints: Sequence[Any]) -> str:
 
 
 MOST = 6
-"""A longer default is counted, not shown: it is in the YAML."""
+"""Longest default that is shown; for longer ones, the number of entries is shown."""
 
 
 def _shown(value: Any) -> str:
-    """Return a default as the YAML would state it, or how many entries it has."""
+    """Return a default in YAML syntax, or its number of entries."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -296,7 +296,7 @@ def _shown(value: Any) -> str:
 
 def _refuse_overrides(overrides: Mapping[str, Any], what: str) -> None:
     if overrides:
-        raise QsmbenchError(f"--set {next(iter(overrides))}: qsmbench list {what} takes none")
+        raise QsmbenchError(f"--set {next(iter(overrides))}: qsmbench list {what} takes no --set")
 
 
 LISTS: dict[str, Callable[[], list[Listing]]] = {
@@ -308,18 +308,18 @@ LISTS: dict[str, Callable[[], list[Listing]]] = {
     "artifacts": _artifacts,
     "sources": _sources,
 }
-"""What is listed as a whole."""
+"""Lists without a name."""
 
 OF_ONE: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], list[Listing]]]] = {
     "settings": ("METHOD", _settings),
     "regions": ("PHANTOM", _regions),
     "keys": ("PHANTOM or PROTOCOL", _phantom_keys),
 }
-"""What is listed of one thing, and what names it."""
+"""Lists for one method, phantom or protocol, and the kind of name that they need."""
 
 
 def listings(what: str, name: str | None, overrides: Mapping[str, Any]) -> list[Listing]:
-    """Return what `qsmbench list` shows.
+    """Return the tables of `qsmbench list`.
 
     Args:
         what: a key of `LISTS` or `OF_ONE`.
@@ -327,7 +327,7 @@ def listings(what: str, name: str | None, overrides: Mapping[str, Any]) -> list[
         overrides: dotted key → value, of the phantom or protocol.
 
     Raises:
-        QsmbenchError: `what` or `name` is unknown, missing or too much.
+        QsmbenchError: `what` or `name` is unknown, missing or not allowed.
     """
     if what in OF_ONE:
         needed, listing = OF_ONE[what]

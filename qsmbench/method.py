@@ -1,4 +1,4 @@
-"""What a method is: a function whose signature names its inputs and settings."""
+"""Definition of a method: a function whose signature names its inputs and settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Orientation:
         local_field: (nx, ny, nz) ppm.
         mask: (nx, ny, nz) bool, where the field is known.
         grid: shape and voxel size of the reference, and the direction of B0 in its voxel axes.
-        magnitude: (nx, ny, nz, n_echoes) a.u., which gives the precision of the field; None: it is uniform.
+        magnitude: (nx, ny, nz, n_echoes) a.u., which determines the precision of the field; None: uniform.
         te: (n_echoes,) echo times of the magnitude, s.
     """
 
@@ -41,31 +41,31 @@ PARAMETERS = {
     "grid": "voxel size and direction of B0",
     "te": "(n_echoes,) echo times, s",
     "b0": "field strength, T",
-    "orientations": "tuple of the `Orientation`s that show the same head, the reference first",
+    "orientations": "tuple of `Orientation`s of the same head, the reference first",
 }
-"""What a method may consume beside artifacts."""
+"""Inputs of methods other than artifacts."""
 
 
 SETTINGS = {
     "pad": "zeros around the bounding box of the mask, mm along each axis",
-    "radius": "radius of the ball, mm; not less than the longest side of a voxel is used",
-    "opening": "radius of the ball that bridges and specks are too thin for, mm",
-    "closing": "radius of the ball that gaps are too narrow for, mm",
-    "offset_smoothing": "standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0 does not smooth",
+    "radius": "radius of the ball, mm; raised to the longest voxel side if smaller",
+    "opening": "radius of the ball for opening, which removes bridges and specks, mm",
+    "closing": "radius of the ball for closing, which fills gaps, mm",
+    "offset_smoothing": "standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0: no smoothing",
     "r2star_max": "upper limit of R2*, 1/s",
     "edges": "fraction of the magnitude's differences in the mask that count as edges; 0 for plain total variation",
     "regularisation": "λ, weight of the regularisation, ppm·mm (the gradient is per mm)",
     "curvature": "α₀/α₁, ratio of the weights of the second and the first derivative of χ, mm",
-    "first_regularisation": "λ of the first iterations, which have an L1 data term, mm",
-    "first_iterations": "number of first iterations, which have an L1 data term",
+    "first_regularisation": "λ of the initial iterations with an L1 data term, mm",
+    "first_iterations": "number of initial iterations with an L1 data term",
     "penalty": "weight of the gradient splitting, in multiples of λ / |field|, mm; affects the speed, not the limit",
-    "curvature_penalty": "weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; affects the speed alone",
+    "curvature_penalty": "weight of the splitting of Ev, in multiples of α₀ / |field|, mm²; affects only the speed",
     "data_penalty": "ρ, weight of the field splitting; affects the speed, not the limit",
     "relaxation": "over-relaxation of the splittings, 1 (none) to 2",
     "tolerance": "stop when χ changes by less than this fraction between iterations",
     "max_iterations": "largest number of iterations",
 }
-"""The settings that several methods share. The docstring of a method describes its others, and these if they differ."""
+"""Settings shared by several methods. A method's docstring describes only its other settings, and differences."""
 
 
 STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
@@ -73,8 +73,8 @@ STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separa
 
 
 Container = Literal["none", "bubblewrap", "docker", "podman", "apptainer"]
-"""Where a third-party folder runs: directly on this machine; on this machine, but without access to its data and the
-network (bubblewrap); or in the container that the folder names."""
+"""Where a third-party folder runs: directly on this machine; on this machine without access to its data and the network
+(bubblewrap); or in the container that the folder names."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,15 @@ class Method:
     produces: tuple[str, ...]
     reference: str
     portable: bool = False
-    """Whether it takes arrays of any library."""
+    """Whether it accepts arrays of any library."""
     inner: Method | None = None
     """The method that it wraps."""
     optional: tuple[str, ...] = ()
-    """What it also takes where it exists."""
+    """Optional inputs."""
     files: tuple[Path, ...] = ()
-    """Files beside its source that it depends on, such as a network's weights."""
+    """Files that it depends on in addition to its source, such as a network's weights."""
     watched: bool = True
-    """Whether all processes that it starts are children of ours; docker and podman start a container elsewhere."""
+    """Whether all processes that it starts are child processes; docker and podman start a container elsewhere."""
     broken: str = ""
     """Why it cannot be loaded; empty if it can."""
 
@@ -107,7 +107,7 @@ class Method:
 
     @property
     def consumes(self) -> tuple[str, ...]:
-        """Names of the artifacts (and of `grid`, `te`, `b0`) that the method takes."""
+        """Names of the inputs: artifacts, and `grid`, `te`, `b0`."""
         parameters = inspect.signature(self.function).parameters.values()
         return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
 
@@ -126,26 +126,26 @@ class Method:
     def parameter_texts(self) -> dict[str, str]:
         """The description of each artifact, parameter and setting; empty if there is none.
 
-        It comes from the docstring, else from the method that this one wraps, else from the glossary.
+        Taken from the docstring, otherwise from the wrapped method, otherwise from the shared descriptions.
         """
         texts = self.inner.parameter_texts if self.inner else {}
         return _described((*self.consumes, *self.settings), self.function, "Args", texts)
 
     @property
     def product_texts(self) -> dict[str, str]:
-        """The description of each product, found as `parameter_texts` are."""
+        """The description of each product, as in `parameter_texts`."""
         texts = self.inner.product_texts if self.inner else {}
         return _described(self.produces, self.function, "Returns", texts)
 
     @property
     def source(self) -> Path:
-        """The file that holds the method (the innermost, of one that wraps another)."""
+        """The file of the method (of the innermost one, if it wraps another)."""
         return self.inner.source if self.inner else Path(inspect.getfile(self.function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function on arrays.
 
-        A mask may be of any type: a voxel is in it where it is not 0. Arrays may be lists.
+        Masks may have any type; non-zero voxels are inside. Arrays may be lists.
 
         Raises:
             QsmbenchError: an array does not fit the grid, or is complex.
@@ -158,16 +158,16 @@ class Method:
 
 @dataclass(frozen=True)
 class ExternalMethod(Method):
-    """A method that is described elsewhere than in the signature of a function of this process.
+    """A method that is not described by the signature of a function in this process.
 
-    Its function takes the artifacts and the settings as keywords; a setting may have any name, such as `lambda`.
+    Its function takes artifacts and settings as keywords; a setting may have any name, such as `lambda`.
 
     Attributes:
-        inputs: names of the artifacts (and of `grid`, `te`, `b0`) that it takes.
+        inputs: names of the inputs: artifacts, and `grid`, `te`, `b0`.
         defaults: its settings and their defaults.
-        description: what it is, in a line.
-        texts: what its inputs and settings are, where the glossary does not say it or says it differently.
-        file: the file that holds it; None where its function's file does.
+        description: one-line description.
+        texts: descriptions of inputs and settings that differ from the shared ones.
+        file: file of the method; None for that of its function.
     """
 
     inputs: tuple[str, ...] = ()
@@ -196,17 +196,17 @@ class ExternalMethod(Method):
 
     @property
     def parameter_texts(self) -> dict[str, str]:
-        """As described, else as in the glossary."""
+        """As described, otherwise the shared descriptions."""
         return super().parameter_texts | {name: text for name, text in self.texts.items() if text}
 
     @property
     def source(self) -> Path:
-        """The file that holds it."""
+        """The file of the method."""
         return self.file or super().source
 
 
 def _fitting(method: str, name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
-    """An argument of a method as it takes it, seen to fit its grid and its echo times."""
+    """Return an argument in the form that the method takes, and check its grid and echo times."""
     if name == "grid" and not isinstance(value, Grid):
         raise QsmbenchError(f"method {method}: grid is {type(value).__name__}; it must be a Grid, such as scan.grid")
     if isinstance(value, list | tuple) and (name == "te" or name in ARTIFACTS):
@@ -244,7 +244,7 @@ def entries(doc: str, section: str) -> dict[str, str]:
 
 
 def glossary_text(name: str) -> str:
-    """Return what an artifact, a parameter or a shared setting is, with shape and unit; empty if it is not known."""
+    """Return the description of an artifact, a parameter or a shared setting, with shape and unit; empty if unknown."""
     if name not in ARTIFACTS:
         return PARAMETERS.get(name) or SETTINGS.get(name, "")
     artifact = ARTIFACTS[name]
@@ -261,8 +261,8 @@ def method(
     Args:
         produces: the artifact that it returns, or several, in the order of the returned tuple.
         reference: source of the algorithm, as "Author year, doi:…".
-        portable: whether it takes arrays of any library that follows the array API (see `ops.arrays.array`), so that
-            it runs on a GPU; otherwise it receives NumPy's.
+        portable: whether it accepts arrays of any library that follows the array API (see `ops.arrays.array`), so that
+            it can run on a GPU; otherwise it receives NumPy arrays.
 
     Raises:
         TypeError: a parameter or a product is not an artifact, or a setting has no default.
@@ -288,7 +288,7 @@ _notes: ContextVar[dict[str, Any] | None] = ContextVar("notes", default=None)
 
 
 def note(key: str, value: Any) -> None:
-    """Add a fact to the record of the run; without effect outside of one."""
+    """Add an entry to the record of the run; no effect outside a run."""
     notes = _notes.get()
     if notes is not None:
         notes[key] = value
@@ -296,7 +296,7 @@ def note(key: str, value: Any) -> None:
 
 @contextmanager
 def collected() -> Iterator[dict[str, Any]]:
-    """Collect the facts that are noted within."""
+    """Collect the entries noted within the context."""
     notes: dict[str, Any] = {}
     token = _notes.set(notes)
     try:

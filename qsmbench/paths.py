@@ -1,11 +1,11 @@
-"""Where the data folder lies that goes with the package, and where results are kept between processes."""
+"""Location of the package's data folder and of the cache."""
 
 import os
 from pathlib import Path
 
 
 def data_dir() -> Path:
-    """Return the folder that holds the Snakefile, `phantoms/` and `configs/`.
+    """Return the folder that contains the Snakefile, `phantoms/` and `configs/`.
 
     In an installed wheel it is `qsmbench/share`; in a checkout it is the root of the repository.
     """
@@ -15,6 +15,6 @@ def data_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the cache: QSMBENCH_CACHE of the environment, by default `qsmbench` in the user's caches."""
+    """Return the cache folder: the environment variable QSMBENCH_CACHE, by default `qsmbench` in the user's cache."""
     stated = os.environ.get("QSMBENCH_CACHE")
     return Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qsmbench"

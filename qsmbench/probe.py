@@ -1,6 +1,6 @@
-"""Ask a process of its own about third-party Python, which may do anything as it is imported.
+"""Inspect third-party Python in a separate process, since its import may do anything.
 
-It may raise, exit, crash the interpreter or never return; whoever asks gets an answer, or the reason why there is none.
+It may raise, exit, crash the interpreter or never return; the caller gets an answer, or the reason why there is none.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TIME_LIMIT = 60.0
-"""s, for importing a module; assumed, PyTorch takes some ten on a cold disk."""
+"""Time limit for importing a module [s]; assumed: PyTorch takes about ten on a cold disk."""
 
 
 def how_it_ended(code: int) -> str:
-    """Return how a process ended, by its return code as `subprocess` tells it."""
+    """Describe the end of a process, by its return code as in `subprocess`."""
     if code >= 0:
         return f"exit code {code}"
     known = {s.value: s.name for s in signal.Signals}
@@ -32,11 +32,11 @@ def ask(module: str, name: str) -> dict[str, Any]:
     """Run `python -m MODULE NAME ANSWER.json` and return its answer; see `answer`.
 
     Args:
-        module: of qsmbench; ends in a call of `answer`.
-        name: what it is to import.
+        module: module of qsmbench that calls `answer`.
+        name: of the module to import.
 
     Returns:
-        what it says; or, with the key `error`, why it says nothing.
+        its answer; or the reason why there is none, as `error`.
     """
     with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "answer.json"
@@ -65,7 +65,7 @@ def ask(module: str, name: str) -> dict[str, Any]:
 
 
 def answer(find: Callable[[str], dict[str, Any]]) -> NoReturn:
-    """Answer `ask` in the process that it runs: with what `find` says of the name, or what it raises."""
+    """Answer `ask` in its process: with the result of `find` for the name, or the exception that it raises."""
     try:
         content = find(sys.argv[1])
     except BaseException as e:  # whatever it raises is the answer

@@ -1,7 +1,7 @@
-"""What a file of Python says: its meaning as a digest, and what it imports.
+"""Digests and imports of Python files, parsed once for each content.
 
-Parsing all code of the package takes longer than anything else that is done to find out whether a study is up to date.
-It is done once for each content: what was found is kept in the user's cache.
+Parsing all code of the package takes longer than all else that tells whether a study is up to date. The results are
+kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Import(NamedTuple):
 
     Attributes:
         level: number of leading dots; None for `import a, b`.
-        module: that names are imported from; empty for `import a, b`.
-        names: what is imported.
-        renamed: for each name, whether it gets another (`as`).
+        module: from which names are imported; empty for `import a, b`.
+        names: imported names.
+        renamed: whether each name is renamed by `as`.
     """
 
     level: int | None
@@ -36,11 +36,11 @@ class Import(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What a file says.
+    """What a Python file contains.
 
     Attributes:
-        meaning: digest of its code without comments, docstrings and layout.
-        imports: its import statements, but for those that only type checkers execute.
+        meaning: digest of its code, ignoring comments, docstrings and layout.
+        imports: its import statements, except those under `if TYPE_CHECKING`.
     """
 
     meaning: str
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 
 def parsed(content: bytes) -> Source:
-    """Parse the content of a Python file; return what was found when it was parsed before, in whatever process."""
+    """Parse the content of a Python file, or return the cached result."""
     known = _known(_store())
     key = hashlib.sha256(content).hexdigest()
     if key not in known:
@@ -58,11 +58,11 @@ def parsed(content: bytes) -> Source:
 
 
 def parse(content: bytes, *, without: str = "") -> Source:
-    """Parse the content of a Python file; what cannot be parsed imports nothing, and means its bytes.
+    """Parse the content of a Python file. Of invalid code, the digest is that of its bytes, and there are no imports.
 
     Args:
         content: of the file.
-        without: a name; what is assigned to it at the top level of the file does not count.
+        without: name whose assignment at the top level of the file is ignored.
     """
     try:
         tree = ast.parse(content)
@@ -78,7 +78,7 @@ def parse(content: bytes, *, without: str = "") -> Source:
 
 
 def save() -> None:
-    """Keep what was parsed by this process for others; where the cache cannot be written, nothing is kept."""
+    """Write the results of this process to the cache; if it is not writable, do nothing."""
     place = _store()
     if not _new:
         return
@@ -92,9 +92,9 @@ def save() -> None:
 
 
 _MOST = 5000
-"""Contents that are kept; there are some 300 files in the package."""
+"""Maximum number of cached files; the package has some 300."""
 
-_new: set[str] = set()  # contents that were parsed since the last `save`
+_new: set[str] = set()  # parsed since the last `save`
 
 
 def _store() -> Path:
@@ -103,7 +103,7 @@ def _store() -> Path:
 
 @cache
 def _version() -> str:
-    """Of all that a digest depends on beside the content: this module, and Python's syntax trees."""
+    """Return a digest of what results depend on besides the content: this module and the version of Python."""
     return hashlib.sha256(Path(__file__).read_bytes() + platform.python_version().encode()).hexdigest()[:16]
 
 
@@ -142,6 +142,6 @@ def _assigns(statement: ast.stmt, name: str) -> bool:
 
 
 def _is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is a docstring, or a text after a constant: it computes nothing."""
+    """Whether a statement is a docstring or a text after a constant, which computes nothing."""
     value = statement.value if isinstance(statement, ast.Expr) else None
     return isinstance(value, ast.Constant) and isinstance(value.value, str)

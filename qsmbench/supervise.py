@@ -1,7 +1,7 @@
-"""Run this command in a child process, so that nothing that happens in there can end it unnoticed.
+"""Run this command in a child process, so that it cannot end unnoticed.
 
-The parent waits, and ends the child and all that belongs to it when it is interrupted or terminated. It knows whether
-the child finished normally: third-party code may exit, crash or hang where it is imported or run.
+The parent waits, and ends the child and its processes when it is interrupted or terminated. It knows whether the child
+finished normally: third-party code may exit, crash or hang when it is imported or run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Interrupted(Exception):
 
 
 def is_child() -> bool:
-    """Whether this process is the child; it then ends if its parent does."""
+    """Whether this process is the child; if so, make it end with its parent."""
     if os.environ.get(_PARENT) != str(os.getppid()):
         return False
     end_with_parent(os.getppid())
@@ -105,7 +105,7 @@ def end_with_parent(parent: int, clean_up: Callable[[], object] = lambda: None) 
 
     Args:
         parent: process id of the parent.
-        clean_up: what to do before.
+        clean_up: called before.
     """
 
     def watch() -> None:

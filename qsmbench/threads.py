@@ -1,4 +1,4 @@
-"""The number of threads, and how compiled loops run on them."""
+"""The number of threads, and their use by compiled loops."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def limit_numba() -> None:
 
 
 def in_background(work: Callable[[], T]) -> Callable[[], T]:
-    """Start `work` on a thread of its own, and return what waits for its result, or raises what it raised.
+    """Start `work` on a separate thread, and return a function that waits for its result (or raises its exception).
 
-    Where only one thread is allowed, it is done when its result is asked for.
+    If only one thread is allowed, the work is done when its result is requested.
     """
     if n_threads() == 1:
         return work
@@ -49,7 +49,7 @@ def in_background(work: Callable[[], T]) -> Callable[[], T]:
 
 
 PARTS = 4
-"""Parts of the work for each thread, so that planes of unequal work are balanced."""
+"""Number of parts of the work per thread, to balance planes of unequal work."""
 
 
 @cache
@@ -61,8 +61,8 @@ def _pool(threads: int, pid: int) -> ThreadPoolExecutor:
 def over_planes(kernel: Callable[..., None], n_planes: int, *args: Any) -> None:
     """Call `kernel(start, stop, *args)` on threads so that each plane of the first axis is processed once.
 
-    The kernel must release the GIL, and write to its own planes only. Its results must not depend on how the planes are
-    divided: then they are the same on any number of threads.
+    The kernel must release the GIL, and write only to its own planes. Its results must not depend on the division of
+    the planes; then they are the same for any number of threads.
 
     Args:
         kernel: compiled with `numba.njit(nogil=True)`.

@@ -1,4 +1,4 @@
-"""Typed YAML: pydantic models that refuse unknown keys, with errors of one line."""
+"""Typed YAML: pydantic models that reject unknown keys, with one-line errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def numbers(content: Any) -> Any:
-    """Return YAML content with 1e-4 as a number, as in YAML 1.2; YAML 1.1 requires a point and a sign."""
+    """Return YAML content with texts such as 1e-4 as numbers, as in YAML 1.2; YAML 1.1 requires a point and a sign."""
     if isinstance(content, dict):
         return {key: numbers(value) for key, value in content.items()}
     if isinstance(content, list):
@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise QsmbenchError(f"{path}: is not YAML ({' '.join(str(e).split())})") from e
     if not isinstance(content, dict):
-        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a mapping of keys to values")
+        raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a mapping of keys to values")
     return content
 
 
@@ -55,7 +55,7 @@ def load_yaml(path: Path, model: type[M], overrides: dict[str, Any] | None = Non
     """Load a YAML file as a `model`, with some keys overridden; `a.b` is the key b within a.
 
     Raises:
-        QsmbenchError: as for `read_yaml`, or a key or value that the model refuses.
+        QsmbenchError: as for `read_yaml`, or an invalid key or value.
     """
     content = read_yaml(path)
     for key, value in (overrides or {}).items():
@@ -77,7 +77,7 @@ def check(content: dict[str, Any], model: type[M], where: str) -> M:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first error of a validation in one line: key, value, what is accepted."""
+    """Return the first error of a validation in one line: key, value and accepted values."""
     problem = error.errors(include_url=False)[0]
     innermost, path = model, []
     for part in problem["loc"]:
@@ -99,14 +99,14 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Return the model in the annotation of a field: alone, in a list or beside None; else an empty list."""
+    """Return the models in the annotation of a field: alone, in a list or optional; otherwise an empty list."""
     within = isinstance(annotation, UnionType) or get_origin(annotation) is list
     choices = get_args(annotation) if within else (annotation,)
     return [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
 
 
 def refused(key: str, value: object, message: str) -> str:
-    """Say in one line what is wrong with the value of a key."""
+    """Return a one-line message about the invalid value of a key."""
     message = message.removeprefix("Value error, ")
     shown = repr(value)
     return f"{key} is {shown if len(shown) < 80 else shown[:77] + '…'}: {message[:1].lower()}{message[1:]}"

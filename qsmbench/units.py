@@ -1,6 +1,6 @@
-"""Physical constants and unit conversions, once.
+"""Physical constants and unit conversions.
 
-Sign convention: signal ∝ exp(+i·2π·γ̄·B0·ΔB·1e-6·TE) with ΔB in ppm of B0, so phase grows with the field.
+Sign convention: signal ∝ exp(+i·2π·γ̄·B0·ΔB·1e-6·TE) with ΔB in ppm of B0, so phase increases with the field.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ DR_3T = 137.0
 
 
 def hz_per_ppm(b0: float) -> float:
-    """Frequency [Hz] of a field shift of 1 ppm at `b0` [T]."""
+    """Return the frequency [Hz] of a field shift of 1 ppm at `b0` [T]."""
     return GAMMA_BAR * b0 * 1e-6
 
 
 def rad_per_ppm(b0: float, te: float) -> float:
-    """Phase [rad] that 1 ppm of field gathers in `te` [s] at `b0` [T]."""
+    """Return the phase [rad] that a field of 1 ppm causes in `te` [s] at `b0` [T]."""
     return 2 * np.pi * hz_per_ppm(b0) * te

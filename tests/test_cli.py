@@ -171,7 +171,7 @@ def refused(result, message):
         (["simulate", "sphere", "out", "--set", "voxel_sise=1"], "voxel_sise"),
         (["simulate", "sphere", "out", "--set", "voxel_size=-1"], "voxel_size"),
         (["simulate", "sphere", "out", "--format", "dicom"], "--format is 'dicom'; choose from artifacts, bids"),
-        (["report", ".", "out"], "holds no scores.parquet"),
+        (["report", ".", "out"], "contains no scores.parquet"),
         (["score", ".", "."], "holds neither chain.json nor a map to score; choose from chimap.nii.gz"),
         (["reconstruct", "romeo.fit", "nowhere", "out"], "nowhere: no such folder"),
     ],

@@ -50,7 +50,7 @@ def notes(tmp_path: Path):
 
 
 def test_a_long_compilation_is_announced_once(notes):
-    assert notes(0) == "note: compiling loops, kept for later runs\n"
+    assert notes(0) == "note: compiling loops; they are cached for later runs\n"
 
 
 def test_kept_loops_are_not_announced(notes):

@@ -186,7 +186,7 @@ def test_tables_fit_and_nothing_is_cut(monkeypatch, capfd, what, width):
     [
         ("settings", None, {}, "list settings: name one, as in qsmbench list settings METHOD"),
         ("settings", "tvv", {}, "unknown method 'tvv'; choose from .*did you mean tv"),
-        ("settings", "tv", {"a": 1}, "--set a: qsmbench list settings takes none"),
+        ("settings", "tv", {"a": 1}, "--set a: qsmbench list settings takes no --set"),
         ("regions", "hed", {}, "phantom 'hed' is unknown; choose from"),
         ("keys", "head", {"age": 300}, "age is 300; it must be"),
         ("methods", "tv", {}, "list methods: takes no name, but 'tv' was given"),

@@ -1,1 +1,1 @@
-"""Tables of scores → means, intervals, ranks, regional values: functions of tables, without any picture or page."""
+"""Tables of scores → means, intervals, ranks, regional values: functions of tables, without pictures or pages."""

@@ -1,4 +1,4 @@
-"""The columns of a summary: which metrics it has, in which unit and order, and what their best value is."""
+"""The columns of a summary: its metrics, with unit, order and best value."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Column:
         metric: its name.
         label: its heading.
         unit: of its values.
-        best: value of a perfect reconstruction; NaN where there is none.
-        higher_is_better: None where a value may err on either side of `best`.
+        best: value of a perfect reconstruction; NaN if there is none.
+        higher_is_better: None if a value may err on either side of `best`.
     """
 
     metric: str
@@ -34,12 +34,12 @@ class Column:
 
     @property
     def is_cost(self) -> bool:
-        """Whether it tells what a chain costs, not how good its result is."""
+        """Whether it measures the cost of a chain, not the quality of its result."""
         return self.metric in COSTS
 
 
 def column(metric: str, unit: str) -> Column:
-    """Return the column of a metric: by its declaration, or by its bare name where it is not installed."""
+    """Return the column of a metric: from its declaration, or only its name if it is not installed."""
     label = metric.replace("_", " ")
     if metric in COSTS:
         return Column(metric, label, unit, 0.0, False)
@@ -50,5 +50,5 @@ def column(metric: str, unit: str) -> Column:
 
 
 def in_reading_order(names: list[str]) -> list[str]:
-    """Sort metrics as a reader wants them, unknown ones last."""
+    """Sort metrics by importance, unknown ones last."""
     return [*(m for m in _ORDER if m in names), *(m for m in names if m not in _ORDER)]

@@ -1,4 +1,4 @@
-"""What a study could not make, and what it made but does not score: by the reason."""
+"""Failed and unscored results of a study, grouped by reason."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Missing:
     """Results that are missing for one reason.
 
     Attributes:
-        datasets: on which, each as its group and the seeds in question.
-        chains: of which chains; empty where the datasets themselves could not be made.
-        kind: one of `KINDS`; empty for what is not scored.
-        reason: why.
+        datasets: affected datasets, each as its group and seeds.
+        chains: affected chains; empty if the datasets themselves failed.
+        kind: one of `KINDS`; empty for unscored results.
+        reason: the reason.
     """
 
     datasets: tuple[str, ...]
@@ -32,21 +32,21 @@ class Missing:
 
 
 def failures(study: Study) -> list[Missing]:
-    """Return what could not be made, datasets first.
+    """Return the failed results, datasets first.
 
-    The chains of a dataset that could not be made are not listed: they all miss for its reason.
+    The chains of a failed dataset are not listed, since all of them are missing for the same reason.
     """
     statuses = study.scores[(study.scores["metric"] == STATUS) & study.scores["value"].isna()]
     return _by_reason(study.unmade) + _by_reason(statuses)
 
 
 def not_scored(study: Study) -> list[Missing]:
-    """Return the results to which no metric applies."""
+    """Return the results that no metric applies to."""
     return _by_reason(study.scores[study.scores["metric"] == NOT_SCORED])
 
 
 def _by_reason(rows: pd.DataFrame) -> list[Missing]:
-    """Join rows of one reason: first the datasets of each chain, then the chains that miss on the same datasets."""
+    """Merge rows with the same reason: first the datasets of each chain, then chains with the same datasets."""
     datasets: dict[tuple[str, str], dict[tuple[str, float], None]] = {}
     for chain, reason, *place in rows[["chain", "reason", "group", "seed"]].to_numpy().tolist():
         datasets.setdefault((chain, reason), {})[tuple(place)] = None
@@ -69,6 +69,6 @@ def _seeds(numbers: Sequence[str]) -> str:
 
 
 def _parts(reason: str) -> tuple[str, str]:
-    """Split a reason into how it failed and why."""
+    """Split a reason into the kind of failure and the message."""
     kind, colon, why = reason.partition(": ")
     return (kind, why) if colon and kind in KINDS else ("", reason)

@@ -1,4 +1,4 @@
-"""Chains in order of their scores."""
+"""Ranking of chains by their scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmbench.data.score_table import CONTROLS, SUPPORTS
 
 @dataclass
 class Row:
-    """A chain: its cells by support and metric, and the reasons why it has none or only some."""
+    """A chain: its cells by support and metric, and the reasons for missing ones."""
 
     chain: str
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
@@ -22,17 +22,17 @@ class Row:
 
     @property
     def control(self) -> bool:
-        """Whether it is no method but bounds the table."""
+        """Whether it is a control, which bounds the table."""
         return self.chain in CONTROLS
 
     @property
     def isolated(self) -> bool:
-        """Whether it got a true artifact in place of the result of a method."""
+        """Whether its input is a true map instead of the result of a method."""
         return not self.control and self.chain.startswith("truth.")
 
 
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """Return the rows in order of the first rating on the study mask, those without a value last."""
+    """Return the rows ranked by the first rating on the study mask, rows without a value last."""
     first = rating(columns)
 
     def key(row: Row) -> tuple[bool, float, str]:
@@ -46,7 +46,7 @@ def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
     """Mark, for each column and support, the rows whose mean is closest to the best value.
 
-    Isolated chains compete among themselves, and so do the others.
+    Isolated chains are compared separately from the others.
     """
     for c, support, isolated in product(_judged(columns), SUPPORTS, (True, False)):
         cells = [r.cells[support][c.metric] for r in rows if r.isolated is isolated]
@@ -59,10 +59,10 @@ def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
 
 
 def rating(columns: Sequence[Column]) -> Column | None:
-    """Return the column that the chains are ranked by; None if none rates them."""
+    """Return the column that the chains are ranked by; None if there is none."""
     return next(iter(_judged(columns)), None)
 
 
 def _judged(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns that rate a chain. Coverage is the condition under which others are read, not a merit."""
+    """Return the columns that rate a chain; coverage does not, since it only qualifies the other scores."""
     return [c for c in columns if c.metric != "coverage"]

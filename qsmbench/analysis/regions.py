@@ -25,8 +25,8 @@ class Regional:
 
     Attributes:
         group: of replicates.
-        artifact: what was scored.
-        support: on which.
+        artifact: the scored artifact.
+        support: of the means.
         unit: of the means.
         relative: whether they are relative to the mean of the mask.
         truth: true means, by region.
@@ -50,7 +50,7 @@ class Regional:
 def regional(study: Study, group: str, artifact: str, support: str, chains: Sequence[str]) -> Regional:
     """Return the means of the deep grey regions, in the order of `chains`, without the controls.
 
-    The truth is the mean minus the bias, where the bias was scored.
+    The truth is the mean minus the bias, if the bias was scored.
     """
     mine = study.of(group)
     rows = mine[(mine["metric"] == "mean") & (mine["artifact"] == artifact) & (mine["support"] == support)]

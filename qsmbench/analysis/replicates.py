@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ABOUT = ("group", "artifact", "chain", "metric", "region", "support")
-"""What a score is about: the rows that agree in it are those of replicates."""
+"""Columns that identify a score: rows that agree in them are replicates."""
 
 
 @dataclass
 class Cell:
-    """Mean and standard deviation over `n` replicates; NaN with its reason where there is none.
+    """Mean and standard deviation over `n` replicates; NaN with a reason if there is none.
 
     Attributes:
         mean: over the replicates that have a value.
@@ -39,7 +39,7 @@ class Cell:
 
 
 class Replicates:
-    """The scores of a study by what they are about, sorted once, so that each is looked up rather than searched for."""
+    """The scores of a study, sorted once by the columns `ABOUT`, so that they can be looked up quickly."""
 
     def __init__(self, scores: pd.DataFrame) -> None:
         """Sort the rows of a table with the columns `ABOUT`, dataset, value and reason."""
@@ -61,9 +61,9 @@ class Replicates:
             self._reasons.setdefault(key, {})[reason] = None
 
     def values(self, group: str, artifact: str, chain: str, column: Column, support: str) -> np.ndarray:
-        """Return the values of a metric over the whole of a support, those of the first dataset first.
+        """Return the values of a metric over the whole of a support, in the order of the datasets.
 
-        What is computed once, such as coverage and time, counts for every support.
+        Metrics computed once, such as coverage and time, apply to every support.
         """
         place = self._place.get(self._whole(group, artifact, chain, column, support))
         if place is None:
@@ -87,7 +87,7 @@ class Replicates:
         return self._key(group, artifact, chain, column.metric, "", on)
 
     def _key(self, *about: str) -> int:
-        """Return the number that stands for what a score is about; −1 if there is no such name."""
+        """Return the key of a score; −1 if there is no such name."""
         key = 0
         for codes, name in zip(self._names, about, strict=True):
             code = codes.get(name)
@@ -104,7 +104,7 @@ class Replicates:
 
 
 def _costs_once(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows, with those of time and memory once a chain and dataset, and without their artifact."""
+    """Return the rows, with time and memory once per chain and dataset, without artifact."""
     import pandas as pd
 
     cost = scores["metric"].isin(COSTS)
@@ -113,7 +113,7 @@ def _costs_once(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keys(rows: pd.DataFrame) -> tuple[np.ndarray, list[dict[str, int]]]:
-    """Return a number for each row that is equal where all of `ABOUT` is, and the code of each name in each column."""
+    """Return a key for each row that depends on all columns of `ABOUT`, and the code of each name in each column."""
     import pandas as pd
 
     keys, codes = np.zeros(len(rows), np.int64), []

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ORIGINS_FILE = "origins.json"
-"""In a study folder: where the settings of its methods come from, by the methods' names in the chains."""
+"""File in a study folder: origins of the settings, by method name in the chains."""
 
 NEEDED = (*COLUMNS, "group", "seed")
-"""Columns without which there is no analysis."""
+"""Required columns."""
 
 _NUMBERS = ("value", "seed")
 
@@ -32,10 +32,10 @@ class Study:
     """A study folder in memory.
 
     Attributes:
-        name: that of the study.
-        phrase: what it is about.
-        scores: tidy table with the columns `NEEDED`, of the datasets that could be made.
-        unmade: rows of the datasets that could not be made, with the same columns.
+        name: of the study.
+        phrase: one-line description.
+        scores: tidy table with the columns `NEEDED`, of the successful datasets.
+        unmade: rows of the failed datasets, with the same columns.
         folder: path of the study.
         config: text of `config.yaml`.
         versions: content of `versions.json`.
@@ -63,12 +63,12 @@ class Study:
 
     @cached_property
     def replicates(self) -> Replicates:
-        """The scores by what they are about."""
+        """The scores grouped by replicates."""
         return Replicates(self.scores)
 
     @cached_property
     def true_means(self) -> Replicates:
-        """The true regional means, as of the chain `truth`: the mean minus the bias, where the bias was scored."""
+        """The true regional means: the mean minus the bias, if the bias was scored."""
         return Replicates(_true_means(self.scores))
 
     def of(self, group: str) -> pd.DataFrame:
@@ -80,7 +80,7 @@ class Study:
         return list(self.of(group)["dataset"].unique())
 
     def nuclei(self, group: str) -> list[str]:
-        """Return the deep grey regions, or all regions where no `dseg.tsv` says which they are."""
+        """Return the deep grey regions, or all regions if there is no `dseg.tsv`."""
         return self._nuclei[group]
 
     @cached_property
@@ -99,7 +99,7 @@ class Study:
         return [n for n in names if n in deep] or names
 
     def provenance(self, group: str) -> list[SourcedValue]:
-        """Return the values behind the truth of a group; none where there is no truth."""
+        """Return the values behind the truth of a group; none if there is no truth."""
         path = self.folder / group / "truth" / PROVENANCE_FILE
         return read_provenance(path) if path.is_file() else []
 
@@ -109,7 +109,7 @@ class Study:
 
     @property
     def notes(self) -> list[str]:
-        """What was rescaled or assumed as measured scans were read."""
+        """Notes about rescaling and assumptions in reading measured scans."""
         datasets = self.scores["dataset"].unique()
         notes = {d: _json(self.folder / d / "scan" / "notes.json") for d in datasets}
         return [f"{dataset}: {note}" for dataset, content in notes.items() for note in content.get("notes", [])]
@@ -124,8 +124,8 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
     """Read a study folder.
 
     Args:
-        folder: holds `scores.parquet`.
-        about: folder that may hold `config.yaml`, `versions.json` and `origins.json`; by default the same.
+        folder: contains `scores.parquet`.
+        about: folder that may contain `config.yaml`, `versions.json` and `origins.json`; by default the same.
 
     Returns:
         the study.
@@ -152,7 +152,7 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read the scores: text as categories, since few names fill the columns; text that is missing becomes empty."""
+    """Read the scores, with text as categories, since there are few names; missing text becomes empty."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -165,9 +165,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{path}: cannot be read as Parquet ({' '.join(str(e).split())[:200]})") from e
     missing = [c for c in NEEDED if c not in table.column_names]
     if missing:
-        raise QsmbenchError(f"{path}: has no column {missing[0]!r}; needed are {', '.join(NEEDED)}")
+        raise QsmbenchError(f"{path}: has no column {missing[0]!r}; required: {', '.join(NEEDED)}")
     if not table.num_rows:
-        raise QsmbenchError(f"{path}: holds no scores")
+        raise QsmbenchError(f"{path}: contains no scores")
     columns = {c: table[c].cast(pa.string()).fill_null("").dictionary_encode() for c in NEEDED if c not in _NUMBERS}
     columns |= {c: table[c].cast(pa.float64()) for c in _NUMBERS}
     return pa.table(columns).select(NEEDED).to_pandas()

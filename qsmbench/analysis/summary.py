@@ -21,9 +21,9 @@ class Table:
 
     Attributes:
         group: of replicates.
-        artifact: what was scored.
+        artifact: the scored artifact.
         seeds: number of replicates.
-        columns: metrics that have a value anywhere, in reading order.
+        columns: metrics with any value, in order of importance.
         methods: chains with a score, in order of rank.
         controls: the controls.
         failed: chains without a score.
@@ -51,7 +51,7 @@ class Table:
 
 
 def tables(study: Study) -> list[Table]:
-    """Return a table for each group of replicates and artifact that was scored, χ first."""
+    """Return a table for each group of replicates and scored artifact, χ first."""
     result = []
     for group in study.groups:
         artifacts = _rated(study.of(group))["artifact"].unique()
@@ -81,7 +81,7 @@ def _rated(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chains(mine: pd.DataFrame, artifact: str) -> list[str]:
-    """Return the chains that made the artifact or failed to; a failed one may not say which it was to make."""
+    """Return the chains that produced the artifact, and failed ones, which may not state their artifact."""
     here = set(mine.loc[mine["artifact"].isin([artifact, ""]), "chain"])
     rated = _rated(mine)
     elsewhere = set(rated["chain"]) | set(mine.loc[mine["metric"] == NOT_SCORED, "chain"])
@@ -90,7 +90,7 @@ def _chains(mine: pd.DataFrame, artifact: str) -> list[str]:
 
 
 def _reasons(mine: pd.DataFrame, seeds: int) -> dict[str, list[str]]:
-    """Return why chains failed, by chain, and on how many seeds where not on all."""
+    """Return the reasons of failure by chain, with the number of seeds if not all failed."""
     failures = mine.loc[(mine["metric"] == STATUS) & mine["value"].isna(), ["chain", "dataset", "reason"]]
     counts = Counter((chain, reason) for chain, _, reason in failures.drop_duplicates().itertuples(index=False))
     found: dict[str, list[str]] = {}
@@ -100,7 +100,7 @@ def _reasons(mine: pd.DataFrame, seeds: int) -> dict[str, list[str]]:
 
 
 def _columns(whole: pd.DataFrame, mine: pd.DataFrame) -> tuple[list[Column], dict[str, list[str]]]:
-    """Return the columns that have a value anywhere, and the labels of the others by the reason."""
+    """Return the columns with any value, and the labels of the others by reason."""
     shown: list[Column] = []
     undefined: dict[str, list[str]] = {}
     for metric in in_reading_order(list(whole["metric"].unique())):

@@ -1,6 +1,7 @@
-"""What `import qsmbench` offers to Python: scans, chains, scores and pictures as objects and arrays.
+"""The Python interface of `import qsmbench`: scans, chains, scores and pictures as objects and arrays.
 
-It calls what the study's jobs and the command line call, without files in between: the numbers are the same to the bit.
+It calls the same functions as the study's jobs and the command line, without intermediate files: results are
+bit-identical.
 """
 
 from qsmbench.api.compare import score, show

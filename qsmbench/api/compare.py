@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def score(estimate: Any, truth: Truth | Scan, *, artifact: str | None = None, mask: Any = None) -> pd.DataFrame:
-    """Score a map, on the mask of the truth; the same numbers as `qsmbench score`.
+    """Score a map on the mask of the truth, with the same results as `qsmbench score`.
 
     Args:
-        estimate: what `reconstruct` returned, or (nx, ny, nz) array of your own, in the unit of `artifact`.
+        estimate: result of `reconstruct`, or your own (nx, ny, nz) array, in the unit of `artifact`.
         truth: of a scan, or a scan that has one.
-        artifact: what to score; by default all products of the chain's last step, and of an array chi.
-        mask: (nx, ny, nz), not 0 where an array was reconstructed; by default where it is not 0.
+        artifact: artifact to score; by default all products of the chain's last step, or chi for an array.
+        mask: (nx, ny, nz), non-zero in reconstructed voxels of an array; by default its non-zero voxels.
 
     Returns:
         a row for each metric and region, as `metrics.score` returns them, with a column `artifact`.
@@ -44,7 +44,7 @@ def score(estimate: Any, truth: Truth | Scan, *, artifact: str | None = None, ma
     true = _truth(truth)
     if isinstance(estimate, Result):
         if mask is not None:
-            raise QsmbenchError("mask is given, but the result of a chain has its own")
+            raise QsmbenchError("mask cannot be given with the result of a chain, which has its own mask")
         chosen = estimate.scored if artifact is None else (artifact,)
         return pd.concat(
             [_scored(_compared(estimate, true, a), true, estimate.chain) for a in chosen], ignore_index=True
@@ -61,17 +61,17 @@ def show(
     echo: int = 0,
     centre: tuple[int, int, int] | None = None,
 ) -> Image.Image:
-    """Draw three planes, as the pictures of a study.
+    """Draw three planes, like the pictures of a study.
 
     Args:
-        what: what `reconstruct` returned, a scan (its magnitude and phase), a truth, or with `truth` an array.
-        truth: to compare with: the picture then has the truth and the error, too.
-        artifact: what to draw of a result or a truth; by default the result's map, and of all else chi.
-        echo: index of the echo, of a scan.
-        centre: voxel through which the planes go; by default one near the middle of the mask.
+        what: result of `reconstruct`, a scan (magnitude and phase), a truth, or an array (if `truth` is given).
+        truth: to compare with; the picture then also shows the truth and the error.
+        artifact: artifact to draw; by default the result's map, otherwise chi.
+        echo: index of a scan's echo.
+        centre: voxel that the planes pass through; by default one near the centre of the mask.
 
     Returns:
-        a picture that notebooks display; `.save("picture.png")` writes it.
+        an image that notebooks display; `.save("picture.png")` writes it.
 
     Raises:
         QsmbenchError: there is nothing to draw, an artifact has no colour scale, or a map is not on the truth's grid.
@@ -118,7 +118,7 @@ def show(
 
 @dataclass(frozen=True)
 class _Map:
-    """A map, where it was reconstructed and where it is judged, and the field that it was made from, if any."""
+    """A map, its reconstructed voxels, its study mask, and the field that it was computed from, if any."""
 
     estimate: np.ndarray
     support: np.ndarray
@@ -129,14 +129,14 @@ class _Map:
 
 
 def _scored(shown: _Map, truth: Truth, where: str) -> pd.DataFrame:
-    """The scores of a map; `where` begins an error's message."""
+    """Return the scores of a map; `where` begins error messages."""
     found = {**truth.of(shown.artifact), "study_mask": shown.study_mask, "grid": shown.params.grid}
     given = {"estimate": shown.estimate, "support": shown.support, "field": shown.field}
     return rows({**found, "artifact": shown.artifact}, given, where)
 
 
 def _compared(estimate: Any, truth: Truth | None, artifact: str, mask: Any = None) -> _Map:
-    """A map as it is scored and drawn: on the voxels that it reconstructed, judged on those of the truth."""
+    """Return a map prepared for scoring and drawing, with its own voxels and those of the truth."""
     if isinstance(estimate, Result):
         values, support, field = _map_of(estimate, artifact), estimate.mask, estimate.field
         params = estimate.params
@@ -160,12 +160,12 @@ def _map_of(maps: Result | Truth, artifact: str) -> np.ndarray:
 
 
 def _truth(of: Any) -> Truth:
-    """The truth that is meant by a truth or a scan."""
+    """Return the truth of a truth or a scan."""
     found = of.truth if isinstance(of, Scan) else of
     if isinstance(found, Truth):
         return found
     if isinstance(of, Scan):
-        raise QsmbenchError(f"{of.name}: has no truth; it is known of simulations")
+        raise QsmbenchError(f"{of.name}: has no truth; only simulated scans have one")
     raise QsmbenchError(f"truth is {type(of).__name__}; it must be the truth of a scan, such as scan.truth")
 
 

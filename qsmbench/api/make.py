@@ -1,4 +1,4 @@
-"""Phantoms and scans that are simulated, and what there is to choose from."""
+"""Simulated phantoms and scans, and the available names."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def simulate(
     set_protocol: Mapping[str, Any] | None = None,
     **keys: Any,
 ) -> Scan:
-    """Simulate a scan of a phantom; the same numbers as `qsmbench simulate`.
+    """Simulate a scan of a phantom, with the same results as `qsmbench simulate`.
 
     Args:
         phantom: name of a phantom or scenario (see `catalogue`), or path of its YAML.
         protocol: name of a protocol, or path of its YAML.
         seed: of the noise.
-        orientation: index of one of the protocol's; by default all, the further ones as `Scan.orientations`.
+        orientation: index of an orientation of the protocol; by default all, the further ones as `Scan.orientations`.
         set_protocol: keys of the protocol to override, such as `{"snr": 50, "readout.bandwidth": 200}`.
         **keys: keys of the phantom to override: `voxel_size=2` [mm], `subject=3`, `case="patient"`; a dotted key as
             `**{"tissues.caudate.chi": 0.1}`.
@@ -86,9 +86,9 @@ def _as_scan(simulation: Simulation, what: Described, source: Simulated) -> Scan
 
 
 def render(phantom: str | os.PathLike[str], *, b0: float = 3.0, **keys: Any) -> Properties:
-    """Render the properties of a phantom on its own grid, without scanning it.
+    """Render the properties of a phantom on its own grid, without a scan.
 
-    A voxel has the properties of its middle; in the truth of a scan it has the mean of its sub-voxels.
+    Each voxel is sampled at its centre; in the truth of a scan, it is the mean of its sub-voxels.
 
     Args:
         phantom: name of a phantom or scenario, or path of its YAML.
@@ -112,7 +112,7 @@ def render(phantom: str | os.PathLike[str], *, b0: float = 3.0, **keys: Any) -> 
 
 
 def catalogue(what: str, name: str | None = None) -> dict[str, str]:
-    """Return what there is to choose from, by name, with a line about each.
+    """Return the available names, with a one-line description of each.
 
     Args:
         what: phantoms, scenarios, protocols, methods, metrics, artifacts or sources; or with `name` the settings of a
@@ -120,7 +120,7 @@ def catalogue(what: str, name: str | None = None) -> dict[str, str]:
         name: of the method, phantom or protocol.
 
     Raises:
-        QsmbenchError: there is no such list, or nothing of that name.
+        QsmbenchError: there is no such list or name.
 
     Example:
         qb.catalogue("protocols")["brain-3t"]

@@ -1,4 +1,4 @@
-"""A chain of methods run on a scan in this process, and what it gives."""
+"""A chain of methods run on a scan in this process, and its result."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from qsmbench.run.step import one_line
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step of a chain gave.
+    """The result of one step of a chain.
 
     Attributes:
         chain: the chain up to this step.
-        maps: its products by artifact, of the first orientation.
-        settings: that were used, defaults included.
-        seconds: that the method took, over all orientations.
-        notes: what the method noted, such as the regularisation that `tv+lcurve` chose.
+        maps: products by artifact, of the first orientation.
+        settings: settings used, including defaults.
+        seconds: time of the method over all orientations, s.
+        notes: notes of the method, such as the regularisation chosen by `tv+lcurve`.
     """
 
     chain: str
@@ -48,19 +48,19 @@ class StepResult:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a chain makes of a scan: the first product of its last step, and all else that it made.
+    """The result of a chain: the first product of its last step, and all other products.
 
-    `np.asarray(result)` is `result.values`; `result["total_field"]` is any artifact that a step made.
+    `np.asarray(result)` is `result.values`; `result["total_field"]` is an artifact that any step produced.
 
     Attributes:
         chain: method names joined by dots.
-        artifact: what the map is, such as chi.
-        scored: the products of the last step that can be compared with a truth.
-        maps: arrays by artifact, as they are after the last step.
-        mask: (nx, ny, nz) bool, voxels that were reconstructed.
-        field: the local field that the inversion was fed, (nx, ny, nz) ppm, if any.
+        artifact: name of the map, such as chi.
+        scored: products of the last step that can be compared with a truth.
+        maps: arrays by artifact, after the last step.
+        mask: (nx, ny, nz) bool, reconstructed voxels.
+        field: input field of the inversion, (nx, ny, nz) ppm, if any.
         params: echo times, B0 and grid.
-        steps: what each step gave, by the chain up to it.
+        steps: result of each step, by the chain up to it.
         scan: name of the scan.
     """
 
@@ -76,7 +76,7 @@ class Result:
 
     def __getitem__(self, artifact: str) -> np.ndarray:
         if artifact not in self.maps:
-            raise KeyError(f"{self.chain} made no {artifact!r}; choose from {', '.join(self.maps)}")
+            raise KeyError(f"{self.chain} did not produce {artifact!r}; choose from {', '.join(self.maps)}")
         return self.maps[artifact]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -88,7 +88,7 @@ class Result:
 
     @property
     def values(self) -> np.ndarray:
-        """(nx, ny, nz) or (nx, ny, nz, n_echoes), in `unit`."""
+        """The map, (nx, ny, nz) or (nx, ny, nz, n_echoes), in `unit`."""
         return self.maps[self.artifact]
 
     @property
@@ -103,21 +103,21 @@ class Result:
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
-        """The settings that each method used, defaults included."""
+        """The settings used by each method, including defaults."""
         return {chain.rpartition(".")[2]: step.settings for chain, step in self.steps.items()}
 
     @property
     def notes(self) -> dict[str, dict[str, Any]]:
-        """What the methods noted, of those that did."""
+        """The notes of the methods, if any."""
         return {chain.rpartition(".")[2]: step.notes for chain, step in self.steps.items() if step.notes}
 
     @property
     def seconds(self) -> float:
-        """What the methods took together, s."""
+        """Total time of the methods, s."""
         return sum(step.seconds for step in self.steps.values())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the map as a NIfTI file, or into a folder what `qsmbench score` scores it by.
+        """Write the map as a NIfTI file, or a folder that `qsmbench score` can score.
 
         Args:
             path: of a file (`….nii.gz`, `….nii`), or of a folder, which receives the products of the last step, the
@@ -145,23 +145,23 @@ def reconstruct(
     device: str = "numpy",
     container: Container = "none",
 ) -> Result:
-    """Run a chain of methods on a scan, in this process; the same numbers as `qsmbench reconstruct`.
+    """Run a chain of methods on a scan in this process, with the same results as `qsmbench reconstruct`.
 
     Args:
         chain: method names joined by dots, such as `romeo.fit.vsharp.tv`; `truth.tv` runs TV on the true local field.
-        scan: what to reconstruct.
+        scan: the scan to reconstruct.
         settings: by method, such as `{"tv": {"regularisation": 3e-4}}`.
-        methods: what a name in the chain stands for: a function decorated with `@method`, another method's name, or the
+        methods: definition of names in the chain: a function decorated with `@method`, another method's name, or the
             path of a file or a folder.
         device: where portable methods compute: numpy, cupy, torch, torch:cuda ….
-        container: where folders of others' code run: none, bubblewrap, docker, podman or apptainer.
+        container: where third-party folders run: none, bubblewrap, docker, podman or apptainer.
 
     Returns:
-        the map, with all that the steps made.
+        the map, with the products of all steps.
 
     Raises:
-        QsmbenchError: the chain does not fit, or a method or setting is unknown.
-        FailedError: a step failed; the error that its method raised is the cause of this one.
+        QsmbenchError: the steps of the chain are incompatible, or a method or setting is unknown.
+        FailedError: a step failed; its cause is the exception raised by the method.
 
     Example:
         chi = qb.reconstruct("romeo.fit.vsharp.tv", scan, settings={"tv": {"regularisation": 3e-4}})
@@ -187,7 +187,7 @@ def reconstruct(
 
 
 def _named(chain: str, methods: Mapping[str, Any]) -> dict[str, Method | str]:
-    """What names in the chain stand for."""
+    """Return the definitions of names in the chain."""
     chains.check_named(chain, methods, "methods[{!r}]")
     found: dict[str, Method | str] = {}
     for name, value in methods.items():
@@ -208,7 +208,7 @@ def _settings(chain: str, settings: Mapping[str, Any]) -> dict[str, dict[str, An
 
 
 class _Run:
-    """A chain in the making: the volumes of each orientation, by what provides them."""
+    """A running chain: the volumes of each orientation, by provider."""
 
     def __init__(self, scan: Scan, turned: set[str], device: str) -> None:
         self.scan, self.turned, self.device = scan, turned, device
@@ -242,7 +242,7 @@ class _Run:
         return Inputs(self.params[i], {name: partial(np.copy, values) for name, values in found.items()})
 
     def result(self, last: Step, steps: dict[str, StepResult]) -> Result:
-        """Return what the chain gave."""
+        """Return the result of the chain."""
         there, provided = self.volumes[0], last.provided
         maps = {name: steps[p].maps[name] for name, p in provided.items() if p in steps}
         artifacts = last.artifacts

@@ -24,15 +24,15 @@ from qsmbench.study.tuned import SOURCE_FILE
 
 
 class Truth(Mapping[str, np.ndarray]):
-    """What is true of a scan: arrays by the name of their artifact, such as `truth["chi"]`.
+    """The truth of a scan: arrays by artifact name, such as `truth["chi"]`.
 
     Attributes:
-        mask: (nx, ny, nz) bool, voxels that a reconstruction is judged on.
+        mask: (nx, ny, nz) bool, the study mask.
         regions: index, name and group of the labels; empty if there are none.
         grid: of all arrays.
         params: echo times, B0 and grid.
-        basis: what the truth rests on; None where that is not known.
-        source: the phantom, protocol and seed that it was made from.
+        basis: the values that the truth depends on; None if unknown.
+        source: the phantom, protocol and seed of the simulation.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Truth(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._volumes:
-            raise KeyError(f"the truth holds no {name!r}; choose from {', '.join(self._volumes)}")
+            raise KeyError(f"the truth has no {name!r}; choose from {', '.join(self._volumes)}")
         return self._volumes[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -65,7 +65,7 @@ class Truth(Mapping[str, np.ndarray]):
 
     @property
     def mask(self) -> np.ndarray:
-        """(nx, ny, nz) bool, voxels that a reconstruction is judged on."""
+        """The study mask, (nx, ny, nz) bool."""
         return self["mask"]
 
     @property
@@ -82,7 +82,7 @@ class Truth(Mapping[str, np.ndarray]):
         }
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the truth as `qsmbench simulate` does: a NIfTI file for each array, and what it rests on.
+        """Write the truth as `qsmbench simulate` does: a NIfTI file for each array, and its basis.
 
         Raises:
             QsmbenchError: the folder cannot be written to.
@@ -100,17 +100,17 @@ class Scan:
     """A multi-echo gradient-echo scan, as arrays.
 
     Args:
-        phase: (nx, ny, nz, n_echoes) rad, growing with the field; units of scanners are recognised by their range.
-            With one echo, the last axis may be left out.
-        magnitude: (nx, ny, nz, n_echoes) a.u. Either may be left out: a chain that needs it says so.
+        phase: (nx, ny, nz, n_echoes) rad, increasing with the field; scanner units are recognised by their range. With
+            a single echo, the last axis may be omitted.
+        magnitude: (nx, ny, nz, n_echoes) a.u. Phase or magnitude may be omitted if the chain does not need it.
         te: (n_echoes,) echo times, s.
         b0: field strength, T.
-        voxel_size: mm, one number or three; or else `affine`.
-        affine: (4, 4) voxel index → mm, as of a NIfTI file.
-        b0_dir: unit vector of B0 in voxel axes; by default that of `affine` for a field along the world's z, or z.
-        mask: (nx, ny, nz), not 0 in voxels to reconstruct; by default made from the magnitude.
-        truth: (nx, ny, nz) arrays by artifact, such as `{"chi": chi}`, where it is known.
-        name: stands above pictures.
+        voxel_size: mm, one number or three; alternatively `affine`.
+        affine: (4, 4) voxel index → mm, as in a NIfTI file.
+        b0_dir: unit vector of B0 in voxel axes; by default from `affine`, for B0 along the world's z, or else z.
+        mask: (nx, ny, nz), non-zero in voxels to reconstruct; by default computed from the magnitude.
+        truth: (nx, ny, nz) arrays by artifact, such as `{"chi": chi}`, if known.
+        name: title of pictures.
 
     Attributes:
         phase, magnitude: (nx, ny, nz, n_echoes) float32, or None.
@@ -119,11 +119,11 @@ class Scan:
         b0: T.
         grid: shape, voxel size, direction of B0 and affine.
         truth: `Truth`, or None.
-        orientations: further scans of the same head, turned.
-        notes: what was rescaled or assumed.
+        orientations: further scans of the same head in other orientations.
+        notes: notes about rescaling and assumptions.
 
     Raises:
-        QsmbenchError: an array does not fit the others, or a value is none of a scan.
+        QsmbenchError: arrays do not match, or a value is invalid.
 
     Example:
         scan = qb.Scan(phase, magnitude, te=[0.004, 0.008, 0.012], b0=3, voxel_size=(1, 1, 2), mask=mask)
@@ -172,7 +172,7 @@ class Scan:
         notes: Sequence[str] = (),
         name: str = "scan",
     ) -> Scan:
-        """Return a scan of volumes that are known to fit."""
+        """Return a scan from volumes that are known to match."""
         scan = cls.__new__(cls)
         scan._set({n: folders.as_read(n, v) for n, v in volumes.items()}, params, truth, orientations, notes, name)
         return scan
@@ -196,22 +196,22 @@ class Scan:
 
     @property
     def phase(self) -> np.ndarray | None:
-        """(nx, ny, nz, n_echoes) rad, wrapped, growing with the field."""
+        """Wrapped phase, increasing with the field, (nx, ny, nz, n_echoes) rad."""
         return self.volumes.get("phase")
 
     @property
     def magnitude(self) -> np.ndarray | None:
-        """(nx, ny, nz, n_echoes) a.u."""
+        """Magnitude, (nx, ny, nz, n_echoes) a.u."""
         return self.volumes.get("magnitude")
 
     @property
     def mask(self) -> np.ndarray:
-        """(nx, ny, nz) bool, voxels to reconstruct."""
+        """Voxels to reconstruct, (nx, ny, nz) bool."""
         return self.volumes["mask"]
 
     @property
     def te(self) -> np.ndarray:
-        """(n_echoes,) echo times, s."""
+        """Echo times, (n_echoes,) s."""
         return self.params.te
 
     @property
@@ -225,7 +225,7 @@ class Scan:
         return self.params.grid
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write what `qsmbench simulate` writes: `folder`/scan, and `folder`/truth if it is known.
+        """Write the scan as `qsmbench simulate` does: `folder`/scan, and `folder`/truth if known.
 
         Raises:
             QsmbenchError: the folder cannot be written to.
@@ -251,14 +251,14 @@ def load_scan(
     """Read a scan.
 
     Args:
-        folder: what `qsmbench simulate` or `Scan.save` wrote, a folder of artifacts such as its `scan`, or the root of
-            a BIDS dataset with MEGRE images.
+        folder: folder written by `qsmbench simulate` or `Scan.save`, a folder of artifacts such as its `scan`, or the
+            root of a BIDS dataset with MEGRE images.
         truth: folder of the truth; by default `folder`/truth, if there is one.
         subject: of a BIDS dataset, label without `sub-`; by default the first.
         session: of a BIDS dataset, label without `ses-`; by default the first, if there are any.
-        mask: of a BIDS dataset, NIfTI file; by default made from the magnitude.
+        mask: of a BIDS dataset, NIfTI file; by default computed from the magnitude.
         b0_dir: of a BIDS dataset, unit vector of B0 in voxel axes; by default the affine's.
-        phase_sign: of a BIDS dataset, −1 if the phase falls with the field.
+        phase_sign: of a BIDS dataset, −1 if the phase decreases with the field.
 
     Raises:
         QsmbenchError: no such folder, or something in it is missing, damaged or on another grid.
@@ -279,7 +279,7 @@ def load_scan(
     options = {"subject": subject, "session": session, "mask": mask, "b0_dir": b0_dir}
     for option, value in {**options, "phase_sign": None if phase_sign == 1 else phase_sign}.items():
         if value is not None:
-            raise QsmbenchError(f"{place}: is no BIDS dataset; {option} is for these")
+            raise QsmbenchError(f"{place}: is not a BIDS dataset; {option} applies only to BIDS datasets")
     true = Path(truth) if truth is not None else place / "truth"
     if truth is not None and not true.is_dir():
         raise QsmbenchError(f"{true}: no such folder; name the truth of a simulation, such as scan/truth")
@@ -321,7 +321,7 @@ def _truth(given: Mapping[str, Any] | None, mask: np.ndarray, params: Params) ->
     for name in given:
         if name not in ARTIFACTS or ARTIFACTS[name].truth == "never":
             legal = ", ".join(n for n, a in ARTIFACTS.items() if a.truth != "never")
-            raise QsmbenchError(f"truth: no {name!r} is known of a scan; choose from {legal}")
+            raise QsmbenchError(f"truth: unknown artifact {name!r}; choose from {legal}")
     arrays = {name: volume(name, values, params.grid.shape) for name, values in given.items()}
     return Truth({"mask": mask, **arrays}, params)
 
@@ -365,6 +365,6 @@ def _number(name: str, value: Any) -> float:
 
 
 def _size(grid: Grid) -> str:
-    """The size of a grid in words."""
+    """Return the size of a grid as text."""
     mm = " × ".join(f"{d:.3g}" for d in grid.voxel_size)
     return f"{' × '.join(map(str, grid.shape))} voxels of {mm} mm"

@@ -1,4 +1,4 @@
-"""What a user hands over: arrays seen to be real, finite and of the right shape; numbers of NumPy as Python's."""
+"""Validation of user input: arrays must be real, finite and of the right shape; NumPy numbers become Python numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmbench.errors import QsmbenchError
 
 
 def plain(value: Any) -> Any:
-    """Return a value as a YAML gives it: numbers of NumPy as Python's, arrays and tuples as lists, paths as text."""
+    """Return a value as in YAML: NumPy numbers as Python numbers, arrays and tuples as lists, paths as text."""
     if isinstance(value, Mapping):
         return {str(key): plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
@@ -26,13 +26,13 @@ def plain(value: Any) -> Any:
 
 
 def volume(name: str, values: Any, shape: tuple[int, ...] | None = None, echoes: int | None = None) -> np.ndarray:
-    """Return an array as an artifact: of its type, seen to fit.
+    """Validate an array, and return it with the type of an artifact.
 
     Args:
         name: of the artifact.
-        values: (nx, ny, nz), with an axis of echoes if the artifact has one; without it, there is one echo.
-        shape: that the first three axes must have; by default any.
-        echoes: number of echoes that there must be; by default any.
+        values: (nx, ny, nz), with an axis of echoes if the artifact has one; without it, a single echo.
+        shape: required shape of the first three axes; by default any.
+        echoes: required number of echoes; by default any.
 
     Raises:
         QsmbenchError: it is not numeric, complex, not finite, of another shape, an empty mask, or a phase not in rad.

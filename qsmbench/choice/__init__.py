@@ -1,1 +1,1 @@
-"""The choice of the regularisation: methods that wrap a method, and choose one of its settings by the data alone."""
+"""Choice of the regularisation: methods that wrap a method, and choose one of its settings from the data alone."""

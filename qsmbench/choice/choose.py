@@ -1,4 +1,4 @@
-"""A method whose regularisation is chosen by the data: `tv+lcurve`, `tv+inflection`, `tv+discrepancy`."""
+"""Methods whose regularisation is chosen from the data: `tv+lcurve`, `tv+inflection`, `tv+discrepancy`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qsmbench.ops.solvers.solution import Terms, record_solution
 _DOC = """{summary}; {how}
 
 Args:
-    choose: the setting whose value is chosen.
+    choose: the setting to choose.
     span: ratio of the largest to the smallest value that is tried, about the default.
     steps: number of values that are tried.
 """
@@ -29,20 +29,20 @@ Args:
 def with_parameter_choice(inner: Method, how: str) -> Method:
     """Wrap a method so that it runs with several strengths of regularisation and keeps one.
 
-    The settings are those of `inner`, and of the choice: `choose` (which setting), `span` (ratio of the largest to the
-    smallest strength, about the default), and for the curves `steps` (how many are tried).
+    The settings are those of `inner` and of the choice: `choose` (which setting), `span` (ratio of the largest to the
+    smallest strength, around the default), and for the curves `steps` (number of strengths tried).
 
     Args:
         inner: a method that turns a local field into χ.
         how: lcurve, inflection or discrepancy.
 
     Raises:
-        QsmbenchError: there is no such choice, or the method gives it nothing to choose.
+        QsmbenchError: there is no such choice, or the method has no setting to choose.
     """
     if how not in CHOICES:
         raise QsmbenchError(f"method {inner.name}+{how}: unknown choice {how!r}; choose from {', '.join(CHOICES)}")
     if inner.produces[0] != "chi" or "local_field" not in inner.consumes:
-        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} does not make chi from local_field")
+        raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} does not compute chi from local_field")
     strengths = [n for n in ("regularisation", "threshold") if n in inner.settings]
     if not strengths:
         raise QsmbenchError(f"method {inner.name}+{how}: {inner.name} has no setting regularisation to choose")
@@ -91,7 +91,7 @@ class _Trial:
             result = self.inner(*arguments, **{**self.fixed, self.setting: float(strength)})
         if np.isnan(terms.misfit):
             raise NotApplicable(
-                f"{self.inner.name} does not report its solution (see ops.solvers.solution), which the choice needs"
+                f"{self.inner.name} does not report its solution, which the choice requires (see ops.solvers.solution)"
             )
         return result, terms
 
@@ -100,7 +100,7 @@ class _Trial:
         strengths = np.geomspace(self.lowest, self.highest, self.steps)
         terms = [self.run(strength)[1] for strength in strengths]
         if not all(t.misfit > 0 and t.roughness > 0 for t in terms):
-            raise NotApplicable("the field or χ is zero: the L-curve is drawn on logarithmic axes")
+            raise NotApplicable("the field or χ is zero, so the logarithmic L-curve is undefined")
         return strengths, np.array([t.misfit for t in terms]), np.array([t.roughness for t in terms])
 
 

@@ -1,4 +1,4 @@
-"""The L-curve: roughness of χ against misfit of its field, over strengths of regularisation."""
+"""The L-curve: roughness of χ against misfit of its field, for a range of regularisation strengths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _slopes(strengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]
 
 
 def curvature(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the signed curvature of the L-curve in log-log axes, positive where it bends as the corner of an L does.
+    """Compute the signed curvature of the L-curve in log-log axes, positive where it bends like the corner of an L.
 
     Args:
         strengths: (n,) of regularisation, increasing.
@@ -45,7 +45,7 @@ def corner(strengths: np.ndarray, misfits: np.ndarray, roughnesses: np.ndarray) 
         the strength there.
 
     Raises:
-        NotApplicable: it bends the other way everywhere.
+        NotApplicable: it has no corner.
 
     Reference:
         Hansen & O'Leary 1993, doi:10.1137/0914086.

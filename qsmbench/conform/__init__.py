@@ -1,4 +1,4 @@
-"""Conformance: is a method right in all that has nothing to do with how good it is?"""
+"""Conformance: whether a method follows the conventions, independently of its accuracy."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Check:
 
     Attributes:
         name: of the check.
-        question: what a right method does.
+        question: expected behaviour of the method.
         status: `pass`, `fail` or `not applicable`.
-        reason: the figures, or why not.
-        seconds: that it took.
-        pictures: what was expected and what was found, where there is something to see.
+        reason: the measured figures, or why the check does not apply.
+        seconds: duration of the check.
+        pictures: expected and actual result, if they can be drawn.
     """
 
     name: str
@@ -46,15 +46,15 @@ class Check:
 def conform(
     method: Method | str, settings: Mapping[str, Any] | None = None, *, time_limit: float = TIME_LIMIT
 ) -> list[Check]:
-    """Try a method on small scenes whose truth is known in closed form.
+    """Check a method on small objects whose truth is known in closed form.
 
     Args:
         method: the method, or what `registry.find` takes (a name, or the path of a Python file).
         settings: of the method; the others have their defaults.
-        time_limit: s for all checks together; the check that runs out of it fails, and so do those after it.
+        time_limit: s for all checks together; the check that exceeds it fails, and so do all later ones.
 
     Returns:
-        all checks, in the order in which they ran. If the method does not run at all, only the first one.
+        all checks, in the order in which they ran; only the first if the method does not run at all.
 
     Raises:
         QsmbenchError: there is no such method or setting, or its value is invalid.
@@ -84,5 +84,5 @@ def _tried(check: Any, trial: Trial, time_limit: float) -> tuple[str, Verdict]:
     except (Failed, QsmbenchError) as reason:
         return FAIL, Verdict(False, str(reason))
     except OutOfTime:
-        return FAIL, Verdict(False, f"the {time_limit:g} s for all checks are used up")
+        return FAIL, Verdict(False, f"the time limit of {time_limit:g} s for all checks was reached")
     return (PASS if verdict.passed else FAIL), verdict

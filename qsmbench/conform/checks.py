@@ -1,7 +1,7 @@
 """The checks, in the order in which they run. Each is a function of a Trial that returns or raises a Verdict.
 
-Three kinds: against the truth of a scene; the result on a changed scene against that on the plain one, within a band;
-and changes that must leave the result as it is, or turn it with the scene.
+There are three kinds: comparison with the truth of a scene; comparison of the result on a changed scene with that on
+the standard scene, within a band; and changes that must not affect the result, or must transform it like the scene.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from qsmbench.grid import Grid
 from qsmbench.method import PARAMETERS
 
 TURNED = 0.05
-"""Largest relative change where a method computes the same, but for rounding: its own tolerance of stopping."""
+"""Largest relative change if a method computes the same except for rounding: its own stopping tolerance."""
 
 MIRRORED = 0.15
-"""The same for a mirrored object: one-sided differences see its edges otherwise. A shift by half a voxel is 0.4."""
+"""The same for a mirrored object, whose edges one-sided differences treat differently. A half-voxel shift gives 0.4."""
 
 REPEATED = 1e-4
-"""Largest relative change where only the order of rounding may differ."""
+"""Largest relative change if only the order of rounding may differ."""
 
 PART = 0.2
-"""Largest loss of correlation with the truth where a part of the scene is missing."""
+"""Largest loss of correlation with the truth if a part of the scene is missing."""
 
 NO_MASK = "its mask is empty"
-"""What `checked` says of an empty mask: the right answer where there is no signal."""
+"""Message of `checked` for an empty mask, the right answer if there is no signal."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found: whether all is well, the figures, and what to look at."""
+    """Outcome of a check: whether it passed, the figures, and pictures."""
 
     passed: bool
     reason: str
@@ -63,11 +63,11 @@ class Verdict:
 
 
 def runs(trial: Trial) -> Verdict:
-    """It gives finite volumes of the right shape on a plain scan of four echoes."""
+    """The method returns finite volumes of the right shape for a standard scan with four echoes."""
     there = {*render().volumes, *PARAMETERS, *trial.method.optional}
     lacking = [n for n in trial.method.consumes if n not in there]
     if lacking:
-        raise Failed(f"the scene has no {lacking[0]}")
+        raise Failed(f"the test object has no {lacking[0]}")
     try:
         products = trial.products(render())
     except NotApplicable as reason:
@@ -76,21 +76,21 @@ def runs(trial: Trial) -> Verdict:
 
 
 def sign(trial: Trial) -> Verdict:
-    """The result has the sign of the truth: χ > 0 is paramagnetic, and phase grows with the field."""
+    """The result has the sign of the truth: χ > 0 is paramagnetic, and phase increases with the field."""
     found = {n: min(a.slope for a in agreement(n, _base(trial), render())) for n in _scaled(trial)}
     wrong = [n for n, slope in found.items() if not slope > 0]
     return Verdict(not wrong, _figures("slope", found), _against_truth(_base(trial), render(), wrong))
 
 
 def units(trial: Trial) -> Verdict:
-    """The slope against the truth is near one: fields and χ in ppm, phases in rad, rates in 1/s."""
+    """The slope against the truth is close to one: fields and χ in ppm, phases in rad, rates in 1/s."""
     slopes = {n: [abs(a.slope) for a in agreement(n, _base(trial), render())] for n in _scaled(trial)}
     worst = {n: max(s, key=lambda v: abs(np.log(max(v, 1e-9)))) for n, s in slopes.items()}
     wrong = [n for n, s in worst.items() if not 1 / BANDS[n].slope <= s <= BANDS[n].slope]
     legal = ", ".join(f"{1 / BANDS[n].slope:.2g} to {BANDS[n].slope:g}" for n in worst)
     return Verdict(
         not wrong,
-        f"{_figures('size of the slope', worst)}; accepted is {legal}",
+        f"{_figures('size of the slope', worst)}; accepted: {legal}",
         _against_truth(_base(trial), render(), wrong),
     )
 
@@ -106,18 +106,18 @@ def truth(trial: Trial) -> Verdict:
 
 
 def position(trial: Trial) -> Verdict:
-    """The result is not displaced: a shift by a voxel makes it agree less with the truth."""
+    """The result is not displaced: a shift by one voxel reduces its agreement with the truth."""
     names = [n for n in _true(trial) if BANDS[n].placed]
     if not names:
         raise NotApplicable(f"{' and '.join(trial.method.produces)} has no small structure to place")
     found = {n: best_shift(n, _base(trial), render()) for n in names}
     wrong = [n for n, shift in found.items() if any(shift)]
-    summary = ", ".join(f"{n} fits best moved by {shift} voxels" for n, shift in found.items())
+    summary = ", ".join(f"{n} fits best when shifted by {shift} voxels" for n, shift in found.items())
     return Verdict(not wrong, summary, _against_truth(_base(trial), render(), wrong))
 
 
 def echo_order(trial: Trial) -> Verdict:
-    """Each echo of the result belongs to that echo of the input."""
+    """Each echo of the result corresponds to the same echo of the input."""
     names = [n for n in _true(trial) if ARTIFACTS[n].echoes]
     if not names:
         raise NotApplicable("its products have no echoes")
@@ -137,37 +137,37 @@ def b0_strength(trial: Trial) -> Verdict:
 
 
 def b0_oblique(trial: Trial) -> Verdict:
-    """With an oblique B0, the result agrees with the truth equally well."""
+    """With oblique B0, the result agrees equally well with the truth."""
     return _near_truth(trial, render(Grid(ISOTROPIC.shape, ISOTROPIC.voxel_size, OBLIQUE)))
 
 
 def b0_turned(trial: Trial) -> Verdict:
-    """If B0 lies along another axis, and the object is turned with it, the result is turned in the same way."""
+    """If B0 and the object are rotated to another axis, the result is rotated in the same way."""
     return _together(
         _turns(trial, render(), render().permuted(order), _back(order)) for order in ((1, 2, 0), (2, 0, 1))
     )
 
 
 def anisotropic(trial: Trial) -> Verdict:
-    """With voxels of 1 × 1.5 × 3 mm, the result agrees with the truth equally well."""
+    """With voxels of 1 × 1.5 × 3 mm, the result agrees equally well with the truth."""
     return _near_truth(trial, _anisotropic())
 
 
 def axis_swap(trial: Trial) -> Verdict:
-    """If the axes are permuted, with voxel size and B0, the result is permuted in the same way."""
+    """If the axes, the voxel size and B0 are permuted, the result is permuted in the same way."""
     return _together(
         _turns(trial, _anisotropic(), _anisotropic().permuted(order), _back(order)) for order in ((2, 1, 0), (1, 2, 0))
     )
 
 
 def mirror(trial: Trial) -> Verdict:
-    """If the first axis is reversed, and B0 with it, the result is reversed."""
+    """If the first axis and B0 are reversed, the result is reversed."""
     scene = render(Grid(ISOTROPIC.shape, ISOTROPIC.voxel_size, OBLIQUE))
     return _turns(trial, scene, scene.mirrored(), lambda v: v[::-1], limit=MIRRORED)
 
 
 def odd_size(trial: Trial) -> Verdict:
-    """On volumes of odd size, the result agrees with the truth equally well."""
+    """On volumes of odd size, the result agrees equally well with the truth."""
     return _near_truth(trial, render(Grid((35, 37, 39), ISOTROPIC.voxel_size)))
 
 
@@ -177,11 +177,11 @@ def translation(trial: Trial) -> Verdict:
 
 
 def zero_outside(trial: Trial) -> Verdict:
-    """Voxels that it does not reconstruct are zero, and a mask that it makes lies within the mask that it was given."""
+    """Voxels that are not reconstructed are zero, and an output mask lies within the input mask."""
     products, given = _base(trial), render().mask
     masked = [n for n in products if ARTIFACTS[n].is_mask or not ARTIFACTS[n].in_scan]
     if "mask" not in (*trial.method.consumes, *trial.method.produces):
-        raise NotApplicable("it takes no mask and makes none")
+        raise NotApplicable("it neither takes nor produces a mask")
     inside = products.get("mask", given)
     found = {n: np.count_nonzero(products[n][~inside]) for n in masked}
     if "mask" in products and "mask" in trial.method.consumes:
@@ -191,10 +191,10 @@ def zero_outside(trial: Trial) -> Verdict:
 
 
 def outside(trial: Trial) -> Verdict:
-    """Values outside the mask do not matter."""
+    """Values outside the mask do not affect the result."""
     scene = render()
     if trial.method.produces == ("mask",):
-        raise NotApplicable("it makes a mask, and may use voxels around it")
+        raise NotApplicable("it produces a mask, and may use voxels around it")
     rng = np.random.default_rng(1)
     littered = scene.changed(_measured(trial), lambda name, v: _littered(name, v, scene.mask, rng))
     return _turns(trial, scene, littered, lambda v: v, inside_only=True)
@@ -206,7 +206,7 @@ def two_parts(trial: Trial) -> Verdict:
     if "mask" not in trial.method.consumes:
         raise NotApplicable("it takes no mask")
     if trial.method.produces == ("mask",):
-        raise NotApplicable("it makes a mask, and may leave out a part")
+        raise NotApplicable("it produces a mask, and may exclude a part")
     products = trial.products(scene)
     maps = [n for n in products if n != "mask"]
     empty = [n for n in maps for part in parts(scene.mask) if not products[n][part].any()]
@@ -216,7 +216,7 @@ def two_parts(trial: Trial) -> Verdict:
 
 
 def nan_outside(trial: Trial) -> Verdict:
-    """NaN outside the mask, in the files that a study gives it, does not matter."""
+    """NaN outside the mask in the input files does not affect the result."""
     scene = render()
 
     def stored(name: str, volume: np.ndarray) -> np.ndarray:
@@ -225,17 +225,17 @@ def nan_outside(trial: Trial) -> Verdict:
     try:
         other = scene.changed(_measured(trial), stored)
     except QsmbenchError as reason:
-        raise NotApplicable(f"no method is given such a volume: {str(reason).rpartition('/')[2]}") from reason
+        raise NotApplicable(f"methods never receive such a volume: {str(reason).rpartition('/')[2]}") from reason
     return _turns(trial, scene, other, lambda v: v, inside_only=True)
 
 
 def zero_input(trial: Trial) -> Verdict:
-    """If all inputs are zero, the result is zero, or the method states why there is none."""
+    """If all inputs are zero, the result is zero, or the method reports why there is no result."""
     nothing = render().changed(_measured(trial, masked=False), lambda _, v: np.zeros_like(v))
     try:
         products = trial.products(nothing)
     except (NotApplicable, QsmbenchError) as reason:
-        return Verdict(True, f"says: {reason}")
+        return Verdict(True, f"reports: {reason}")
     except Failed as reason:
         if str(reason) != NO_MASK:
             raise
@@ -243,11 +243,11 @@ def zero_input(trial: Trial) -> Verdict:
     values = [n for n in products if n not in ("mask", "field_noise")]
     peaks = {n: float(np.abs(products[n]).max()) / max(float(np.abs(_base(trial)[n]).max()), 1e-12) for n in values}
     wrong = [n for n, peak in peaks.items() if peak > 1e-3]
-    return Verdict(not wrong, f"all finite; {_figures('largest value, of the usual one', peaks)}".rstrip("; "))
+    return Verdict(not wrong, f"all finite; {_figures('largest value relative to the usual one', peaks)}".rstrip("; "))
 
 
 def no_signal(trial: Trial) -> Verdict:
-    """Voxels of the mask without signal: the result is finite there, and the rest correlates with the truth."""
+    """In voxels of the mask without signal the result is finite; elsewhere it correlates with the truth."""
     x, y, z = render().grid.axes()
     void = (x - 1) ** 2 + (y - 2) ** 2 + (z + 1) ** 2 < 2.5**2
     scene = render().changed(
@@ -275,13 +275,13 @@ def threads(trial: Trial) -> Verdict:
 
 
 def inputs_unchanged(trial: Trial) -> Verdict:
-    """It does not change its inputs."""
+    """The method does not change its inputs."""
     _base(trial)
     return Verdict(not trial.changed, f"changed: {', '.join(sorted(trial.changed)) or 'none'}")
 
 
 def scaled_integers(trial: Trial) -> Verdict:
-    """Volumes stored as 16-bit integers with a scale factor give the same result within the quantisation."""
+    """Volumes stored as 16-bit integers with a scale factor give the same result, except for quantisation."""
     scene = render()
     names = _measured(trial, masked=False)
     other = scene.changed(names, lambda name, v: _through_file(name, v, scene.grid, integers=True))
@@ -289,24 +289,24 @@ def scaled_integers(trial: Trial) -> Verdict:
 
 
 def one_echo(trial: Trial) -> Verdict:
-    """With a single echo, the result agrees with the truth equally well, or the method states why it cannot run."""
+    """With a single echo, the result agrees equally well with the truth, or the method reports why it cannot run."""
     return _echoes_hold(trial, (0.016,))
 
 
 def many_echoes(trial: Trial) -> Verdict:
-    """With nine echoes, the result agrees with the truth equally well."""
+    """With nine echoes, the result agrees equally well with the truth."""
     return _echoes_hold(trial, tuple(0.003 + 0.0025 * e for e in range(9)))
 
 
 def uneven_echoes(trial: Trial) -> Verdict:
-    """With unequal echo spacing, the result agrees equally well, or the method states why it cannot run."""
+    """With unequal echo spacing, the result agrees equally well, or the method reports why it cannot run."""
     return _echoes_hold(trial, (0.005, 0.007, 0.012, 0.023))
 
 
 def phase_offset(trial: Trial) -> Verdict:
-    """A smooth phase offset at TE = 0, as from coils, does not enter the field."""
+    """A smooth phase offset at TE = 0, as from coils, does not affect the field."""
     if "total_field" not in trial.method.produces or not {"phase", "unwrapped"} & set(trial.method.consumes):
-        raise NotApplicable("it makes no total_field of phases")
+        raise NotApplicable("it does not compute total_field from phase")
     return _near_truth(trial, render(offset=True))
 
 
@@ -369,7 +369,7 @@ def _measured(trial: Trial, *, masked: bool = True) -> list[str]:
     """Return the measured volumes that the method takes.
 
     Raises:
-        NotApplicable: there are none; or no mask either, if it matters that they are `masked`.
+        NotApplicable: there are none; or there is no mask, if they must be `masked`.
     """
     if masked and "mask" not in trial.method.consumes:
         raise NotApplicable("it takes no mask")
@@ -406,16 +406,16 @@ def _last_echo(volume: np.ndarray) -> np.ndarray:
 
 
 def _echoes_hold(trial: Trial, te: tuple[float, ...]) -> Verdict:
-    """Check that against the truth of a scene of other echoes, the products do as well as on the plain one."""
+    """Check that the products agree with the truth of a scene with other echoes as well as on the standard scene."""
     if not any(n == "te" or (n in ARTIFACTS and ARTIFACTS[n].echoes) for n in trial.method.consumes):
-        raise NotApplicable("nothing that it takes has echoes")
+        raise NotApplicable("none of its inputs has echoes")
     return _near_truth(trial, render(te=te))
 
 
 def _near_truth(trial: Trial, scene: Scene, *, whole: bool = True) -> Verdict:
-    """Compare slope and correlation of the products on a scene with those on the plain one.
+    """Compare slope and correlation of the products on a scene with those on the standard scene.
 
-    Where a part of the scene is missing, it is not `whole`: masks may shrink, and slopes are not compared.
+    If a part of the scene is missing, it is not `whole`: masks may shrink, and slopes are not compared.
     """
     products = trial.products(scene)
     summary, wrong = [], []
@@ -438,7 +438,7 @@ def _near_truth(trial: Trial, scene: Scene, *, whole: bool = True) -> Verdict:
 def _turns(
     trial: Trial, scene: Scene, other: Scene, back: Turn, *, inside_only: bool = False, limit: float = TURNED
 ) -> Verdict:
-    """Check that the products on `other`, turned `back`, are those on `scene`."""
+    """Check that the products on `other`, transformed by `back`, equal those on `scene`."""
     expected = trial.products(scene)
     found = {n: back(v) for n, v in trial.products(other).items()}
     region = support(expected, scene) & support(found, scene)
@@ -454,7 +454,7 @@ def _turns(
 
 
 def _together(verdicts: Iterator[Verdict]) -> Verdict:
-    """Return the first that failed, or the last."""
+    """Return the first failed verdict, or the last one."""
     for verdict in verdicts:
         if not verdict.passed:
             break
@@ -462,13 +462,13 @@ def _together(verdicts: Iterator[Verdict]) -> Verdict:
 
 
 def _back(order: tuple[int, int, int]) -> Turn:
-    """Return what undoes a renaming of the axes."""
+    """Return the inverse of a permutation of the axes."""
     inverse = tuple(int(a) for a in np.argsort(order))
     return lambda v: v.transpose((*inverse, 3)[: v.ndim])
 
 
 def _littered(name: str, volume: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add noise outside the mask, thrice as large as what is inside, or as large if it is what a scan measures."""
+    """Add noise outside the mask, three times as large as the values inside, or equally large for measured volumes."""
     peak = float(np.abs(volume[mask]).max()) * (1 if ARTIFACTS[name].in_scan else 3)
     low = 0.0 if volume.min() >= 0 else -peak
     noise = rng.uniform(low, peak, volume.shape).astype(volume.dtype)
@@ -490,7 +490,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _through_file(name: str, volume: np.ndarray, grid: Grid, *, integers: bool = False) -> np.ndarray:
-    """Return the volume as it is read from a NIfTI file, of float32 or of 16-bit integers and a scale factor."""
+    """Return the volume as read from a NIfTI file, stored as float32 or as 16-bit integers with a scale factor."""
     with tempfile.TemporaryDirectory() as folder:
         image = nib.Nifti1Image(volume, grid.affine)
         if integers:
@@ -502,7 +502,7 @@ def _through_file(name: str, volume: np.ndarray, grid: Grid, *, integers: bool =
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence notes on the units of phases, which concern the files of users."""
+    """Silence notes on phase units, which are meant for users' files."""
     logger = logging.getLogger("qsmbench")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""How near a product is to the truth, or to another product."""
+"""Agreement of a product with the truth, or with another product."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmbench.conform.scene import Scene, Volumes, parts
 
 @dataclass(frozen=True)
 class Agreement:
-    """A product against the truth: slope of the regression on it (NaN: has no scale), and correlation."""
+    """Agreement of a product with the truth: slope of the regression (NaN: no scale), and correlation."""
 
     slope: float
     correlation: float
@@ -22,15 +22,15 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Band:
-    """What a right product keeps to.
+    """Accepted range of a product.
 
     Attributes:
-        slope: largest factor that the slope may be off, either way.
-        drift: largest factor that it may change from scene to scene, either way.
-        fall: largest loss of correlation from scene to scene.
-        correlation: smallest correlation with the truth.
-        far: most of it comes from far away; where it is shows once the mean of the neighbourhood is off.
-        placed: its small structure says where it is.
+        slope: largest accepted factor between slope and 1, in either direction.
+        drift: largest accepted change of the slope between scenes, as a factor in either direction.
+        fall: largest accepted loss of correlation between scenes.
+        correlation: smallest accepted correlation with the truth.
+        far: whether it is mostly caused by distant sources, so that the local mean hides a displacement.
+        placed: whether it has small structure, which shows a displacement.
     """
 
     slope: float
@@ -42,15 +42,15 @@ class Band:
 
 
 FIT = (1.2, 1.2, 0.05)
-"""Slope, drift and fall of what is measured: a fifth off is wrong."""
+"""Slope, drift and fall of measured volumes: an error of a fifth fails."""
 
 RATE = (1.2, 1.2, 0.2)
-"""The same for rates of relaxation, which suffer more from noise."""
+"""The same for relaxation rates, which are noisier."""
 
 INVERSE = (2.0, 2**0.5, 0.2)
-"""The same for solutions of ill-posed problems, which are regularised, and shrink. The least mistake of units or
-constants is a factor of 3 (the Lorentz sphere; 2π and 4π are next), so a factor of 2 tells. Scenes differ by factors of
-2 and more in what must not matter, so √2 tells."""
+"""The same for regularised solutions, which underestimate. The smallest likely error of units or constants is a factor
+of 3 (the Lorentz sphere; then 2π and 4π), so a factor of 2 detects it. Scenes differ by factors of 2 and more in
+properties that must have no effect, so √2 detects an effect."""
 
 SPREAD = (5.0, 5.0, 1.0)
 """The same for a noise map: it is estimated from a few echoes, and depends on whether the fit has an offset."""
@@ -72,18 +72,18 @@ BANDS = {
 
 
 def support(products: Volumes, scene: Scene) -> np.ndarray:
-    """Return the voxels that the method says it reconstructed, among those that it should."""
+    """Return the voxels that the method reports as reconstructed, within the mask."""
     return products["mask"].astype(bool) & scene.mask if "mask" in products else scene.mask
 
 
 def core(region: np.ndarray) -> np.ndarray:
-    """Return the region without its outermost voxels, which are partly outside; or all of it if it is thin."""
+    """Return the region without its outermost voxels, which are partly outside; the whole region if it is thin."""
     inner = binary_erosion(region)
     return inner if inner.sum() > 0.2 * region.sum() else region
 
 
 def agreement(name: str, products: Volumes, scene: Scene) -> list[Agreement]:
-    """Compare a product with the truth of the scene, over the core of its support: one agreement for each echo."""
+    """Compare a product with the truth of the scene over the core of its support; return one agreement per echo."""
     region, measure = core(support(products, scene)), _MEASURES.get(name, _linear)
     pairs = zip(_echoes(products[name]), _echoes(scene.truth[name]), strict=True)
     return [measure(estimate, truth, region) for estimate, truth in pairs]
@@ -94,7 +94,7 @@ def _echoes(volume: np.ndarray) -> list[np.ndarray]:
 
 
 def _linear(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Regress over the region, each connected part without its mean, which is a free reference."""
+    """Regress over the region, after subtracting the mean of each connected part, which is arbitrary."""
     e, t = (_referred(v, region)[region] for v in (estimate, truth))
     norms = float(np.linalg.norm(e)), float(np.linalg.norm(t))
     product = float(e @ t)
@@ -102,7 +102,7 @@ def _linear(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agre
 
 
 def _near(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Regress without the neighbourhood's mean: unwrapping may leave out what is harmonic in the mask."""
+    """Regress after subtracting the local mean: unwrapping may omit the part that is harmonic in the mask."""
     inner = binary_erosion(region, np.ones((3, 3, 3)))
     return _linear(_without_mean(estimate), _without_mean(truth), inner if inner.any() else region)
 
@@ -129,7 +129,7 @@ def _wrapped(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agr
 
 
 def _overlap(estimate: np.ndarray, truth: np.ndarray, region: np.ndarray) -> Agreement:
-    """Compute the share of a mask in the true one, if it holds a tenth of that at least, since it may be eroded."""
+    """Compute the fraction of a mask inside the true one, if that is more than a tenth of it (it may be eroded)."""
     inside, size, true_size = (int(np.count_nonzero(m)) for m in (estimate & truth, estimate, truth))
     found = inside / true_size
     return Agreement(np.nan, inside / max(size, 1) if found > 0.1 else found)
@@ -149,7 +149,7 @@ _MEASURES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Agreement]] 
 
 
 def best_shift(name: str, products: Volumes, scene: Scene) -> tuple[int, int, int]:
-    """Find by how many voxels (−1, 0 or 1 along each axis) the truth must be moved to look most like the product."""
+    """Find the shift of the truth (−1, 0 or 1 voxels along each axis) that agrees best with the product."""
     region = binary_erosion(support(products, scene), iterations=2)
     region = region if region.any() else support(products, scene)
     estimate, truth = (v[..., -1] if v.ndim == 4 else v for v in (products[name], scene.truth[name]))
@@ -164,8 +164,8 @@ def best_shift(name: str, products: Volumes, scene: Scene) -> tuple[int, int, in
 def difference(name: str, one: np.ndarray, other: np.ndarray, region: np.ndarray) -> float:
     """Compute how far two products differ over the region, as a fraction of the second.
 
-    Masks: voxels that differ. Wrapped phases: modulo 2π, as a fraction of 1 rad. Unwrapped phases: without the
-    neighbourhood's mean, since whole turns are free, and what is harmonic in the mask. All others: root mean square.
+    Masks: voxels that differ. Wrapped phases: modulo 2π, as a fraction of 1 rad. Unwrapped phases: without the local
+    mean, since multiples of 2π and the harmonic part are arbitrary. All others: root mean square.
     """
     if name == "mask":
         return int(np.count_nonzero(one != other)) / max(int(np.count_nonzero(other)), 1)

@@ -1,4 +1,4 @@
-"""What `qsmbench conform` writes: the checks as JSON, and a page with pictures that needs no network."""
+"""Output of `qsmbench conform`: the checks as JSON, and an offline page with pictures."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from qsmbench.view.volumes import Panel, Row, compose, png
 PAGE, TABLE = "index.html", "conform.json"
 
 WIDTH = 600
-"""Pixels, of a figure."""
+"""Width of a figure [pixels]."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Three planes of one volume: what it is, in which span of grey, and the picture as a data URI."""
+    """Three planes of one volume: its label, its grey-scale range, and the picture as a data URI."""
 
     label: str
     span: str
@@ -38,10 +38,10 @@ def write(method: Method, settings: Mapping[str, Any], checks: Sequence[Check], 
     """Write `conform.json` and `index.html` into a folder.
 
     Args:
-        method: that was tried.
+        method: that was checked.
         settings: that differ from the defaults.
-        checks: what `conform` returned.
-        out: folder; made if need be.
+        checks: returned by `conform`.
+        out: folder; created if necessary.
 
     Returns:
         path of the page.
@@ -90,7 +90,7 @@ def _html(method: Method, settings: Mapping[str, Any], checks: Sequence[Check]) 
 
 
 def _figures(picture: Picture) -> list[Figure]:
-    """Return expected, found and their difference, on one scale: that of what was expected."""
+    """Return the expected volume, the actual one and their difference, on the scale of the expected one."""
     expected, found = (np.where(picture.support, v.astype(float), np.nan) for v in (picture.expected, picture.found))
     low, high = float(np.nanmin(expected)), float(np.nanmax(expected))
     low, high = (low, high) if high > low else (low - 1, low + 1)
@@ -112,6 +112,6 @@ def _figures(picture: Picture) -> list[Figure]:
 
 
 def _centre(volume: np.ndarray) -> Voxel:
-    """Return the voxel that stands out most: planes through it show something."""
+    """Return the voxel with the largest deviation, through which planes are drawn."""
     x, y, z = np.unravel_index(np.nanargmax(np.abs(volume - np.nanmean(volume))), volume.shape)
     return int(x), int(y), int(z)

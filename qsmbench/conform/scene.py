@@ -1,4 +1,4 @@
-"""The scene that methods are tried on: spheres in a body, whose fields are known in closed form.
+"""The scene that methods are checked on: spheres in a body, whose fields are known in closed form.
 
 Nothing here uses the package's dipole kernel or its simulator.
 """
@@ -26,10 +26,10 @@ Change = Callable[[str, np.ndarray], np.ndarray]
 ISOTROPIC = Grid((34, 38, 36), (1.5, 1.5, 1.5))
 OBLIQUE = (0.36, -0.48, 0.8)
 ECHOES = (0.004, 0.010, 0.016, 0.022)
-"""Evenly spaced, as some fits of R2* need; but the first is not the spacing, so the two cannot be confused [s]."""
+"""Echo times [s]: evenly spaced, as some R2* fits need; the first differs from the spacing, to detect a mix-up."""
 
 OTHERS = ((0.8, 0.0, 0.6), (0.0, 0.8, -0.6))
-"""B0 as it runs through the head in two more orientations; 30° at least from those above."""
+"""Direction of B0 in two further orientations of the head, at least 30° from those above."""
 
 BODY = (20.0, 23.0, 21.0)
 """Semi-axes of the ellipsoid of tissue, which is the mask [mm]."""
@@ -40,8 +40,8 @@ SOURCES = (
     ((6.5, 9.0, 7.0), 4.0, 0.08),
     ((-6.0, -9.0, -5.0), 4.5, -(0.12 * 5.5**3 - 0.10 * 5.0**3 + 0.08 * 4.0**3) / 4.5**3),
 )
-"""Spheres in the body: centre [mm], radius [mm], χ [ppm]. No two axes or directions are alike. Their moments add up
-to zero: the mean of χ over any mask that holds them is zero, and the local field is their field and nothing else."""
+"""Spheres in the body: centre [mm], radius [mm], χ [ppm]. All axes and directions differ. Their moments add up to zero,
+so that the mean of χ is zero over any mask that contains them, and the local field is exactly their field."""
 
 BACKGROUND = (((10.0, 8.0, -34.0), 5.5, 9.4), ((-30.0, -48.0, 24.0), 20.0, 9.4))
 """Spheres of air outside the body."""
@@ -57,14 +57,14 @@ _SUB = 3  # sub-voxels along each axis, over which truth is averaged
 
 @dataclass(frozen=True)
 class Scene:
-    """One synthetic scan: what a method may consume, and what it should produce.
+    """One synthetic scan: the inputs of a method and the expected products.
 
     Attributes:
         grid: of all volumes.
         te: (n_echoes,) echo times, s.
         b0: T.
-        volumes: what is measured, by artifact; with noise.
-        truth: what should be found, by artifact; without noise, but for phases.
+        volumes: measured volumes with noise, by artifact.
+        truth: expected volumes, by artifact; without noise, except for phases.
         others: grid and local field of the same head in other orientations.
     """
 
@@ -77,11 +77,11 @@ class Scene:
 
     @property
     def mask(self) -> np.ndarray:
-        """(nx, ny, nz) bool, the voxels to reconstruct."""
+        """Voxels to reconstruct, (nx, ny, nz) bool."""
         return self.volumes["mask"]
 
     def arguments(self, method: Method) -> dict[str, Any]:
-        """Return what `method` consumes, each array a copy; what is optional and not in the scene is left out."""
+        """Return the inputs of `method`, each array a copy; optional inputs that the scene lacks are omitted."""
         plain = {"grid": self.grid, "te": self.te.copy(), "b0": self.b0, "orientations": self._orientations()}
         volumes = {n: self.volumes[n].copy(order="K") for n in method.consumes if n in self.volumes}
         return {n: (plain | volumes)[n] for n in method.consumes if n in plain or n in volumes}
@@ -91,7 +91,7 @@ class Scene:
         return tuple(Orientation(field.copy(order="K"), self.mask.copy(), grid) for grid, field in fields)
 
     def changed(self, names: list[str], change: Change) -> Scene:
-        """Return the same scene with the volumes `names` measured otherwise, the local field in all orientations."""
+        """Return the same scene with `change` applied to the volumes `names` (the local field in all orientations)."""
         volumes = self.volumes | {n: change(n, self.volumes[n]) for n in names}
         others = self.others
         if "local_field" in names:
@@ -99,7 +99,7 @@ class Scene:
         return replace(self, volumes=volumes, others=others)
 
     def turned(self, place: Callable[[Grid], Grid], turn: Turn) -> Scene:
-        """Return the scene with `turn` applied to each volume; `place` gives the grid that goes with it."""
+        """Return the scene with `turn` applied to each volume, and `place` to each grid."""
         others = tuple((place(grid), np.ascontiguousarray(turn(field))) for grid, field in self.others)
         return replace(
             self,
@@ -128,7 +128,7 @@ class Scene:
         return self.turned(place, lambda v: v[::-1])
 
     def moved(self, shift: tuple[int, int, int]) -> Scene:
-        """Move everything by whole voxels; what leaves at one side comes in at the other."""
+        """Shift all volumes cyclically by whole voxels."""
         return self.turned(lambda g: g, lambda v: np.roll(v, shift, (0, 1, 2)))
 
 
@@ -146,11 +146,11 @@ def render(
         grid: its centre is that of the body.
         te: echo times, s.
         b0: T.
-        offset: the coils add a phase that is there at TE = 0, a smooth one.
-        gap: a slab of 3 mm in the middle is no part of the mask, which falls in two.
+        offset: add a smooth coil phase at TE = 0.
+        gap: exclude a slab of 3 mm in the middle from the mask, which splits it in two.
 
     Returns:
-        the scene; the same object for the same arguments.
+        the scene, cached by its arguments.
     """
     true = _averaged(grid)
     times = np.array(te)
@@ -205,7 +205,7 @@ def _field_noise(magnitude: np.ndarray, te: np.ndarray, b0: float) -> np.ndarray
 
 
 def _averaged(grid: Grid) -> Volumes:
-    """Compute χ, its two signs, the fields and the share of the body, averaged over sub-voxels."""
+    """Compute χ, χ+, χ−, the fields and the volume fraction of the body, averaged over sub-voxels."""
     names = ("chi_para", "chi_dia", "background", "inside")
     total = {name: np.zeros(grid.shape) for name in names}
     for x, y, z in _sub_voxels(grid):
@@ -245,12 +245,10 @@ def sphere(
     centre: tuple[float, float, float],
     radius: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the field per χ of a uniform sphere, zero inside and (a/r)³(3cos²θ − 1)/3 outside, and its inside.
+    """Compute the field per χ of a uniform sphere (0 inside, (a/r)³(3cos²θ − 1)/3 outside), and its interior.
 
     Args:
-        x: positions [mm]; likewise `y` and `z`, broadcastable.
-        y: see `x`.
-        z: see `x`.
+        x, y, z: positions [mm], broadcastable.
         b0_dir: unit vector.
         centre: mm.
         radius: a, mm.

@@ -19,15 +19,15 @@ from qsmbench.run.call import checked
 
 
 class Failed(Exception):
-    """The method gave no usable result; the message says why."""
+    """Raised if the method gave no usable result; the message is the reason."""
 
 
 class OutOfTime(BaseException):
-    """The time is used up. No method that catches every Exception can catch it."""
+    """Raised when the time limit is reached; not an Exception, so that methods do not catch it."""
 
 
 class Trial:
-    """A method with its settings, what it gave on the scenes so far, and what it did to its inputs.
+    """A method with its settings, its products on the scenes so far, and the inputs that it changed.
 
     Attributes:
         method: the method.
@@ -43,17 +43,17 @@ class Trial:
         self._known: dict[int, tuple[Scene, Volumes]] = {}
 
     def products(self, scene: Scene, *, again: bool = False) -> Volumes:
-        """Return the products by name, finite and of the right shape; those of a scene seen before are kept.
+        """Return the products by name, finite and of the right shape, cached by scene.
 
         Args:
             scene: to run on.
-            again: run again even if a result is kept.
+            again: run again even if a result is cached.
 
         Raises:
-            NotApplicable: the method says that it cannot run on this scene.
-            QsmbenchError: the method refuses the scene; the message is its reason.
+            NotApplicable: the method cannot run on this scene.
+            QsmbenchError: the method rejects the scene; the message is its reason.
             Failed: it raised anything else, or its products are not usable.
-            OutOfTime: the time limit is over.
+            OutOfTime: the time limit was reached.
         """
         if not again and id(scene) in self._known:
             return self._known[id(scene)][1]
@@ -90,7 +90,7 @@ def _arrays(arguments: Mapping[str, Any]) -> Volumes:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raise OutOfTime after `seconds`; outside the main thread, which alone gets signals, before or afterwards."""
+    """Raise OutOfTime after `seconds`; outside the main thread, which receives no signals, before or after the call."""
     end = time.monotonic() + seconds
     if seconds <= 0:
         raise OutOfTime

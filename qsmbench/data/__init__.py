@@ -1,1 +1,1 @@
-"""What lies on disk: the artifact table, volumes, folders, BIDS."""
+"""Files on disk: the artifact table, volumes, folders, BIDS."""

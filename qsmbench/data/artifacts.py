@@ -1,7 +1,7 @@
-"""The artifact table: everything that is known about an artifact stands in its row, and nowhere else.
+"""The artifact table: the single definition of each artifact.
 
-Reading and writing, scoring, drawing, the provenance in the report, conformance, scaffolding and BIDS derive from it. A
-new map of the truth is a row here and the line of `scan.simulate` that makes it.
+Reading and writing, scoring, drawing, the provenance in the report, conformance, scaffolding and BIDS use it. A new
+truth map needs a row here and a line in `scan.simulate` that computes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """Colour scale of an artifact, in its unit: the span of its values, and the largest error either way."""
+    """Colour scale of an artifact, in its unit: the range of its values, and the largest absolute error."""
 
     values: Span
     error: float
@@ -26,11 +26,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Bids:
-    """Where the truth of an artifact stands in a BIDS derivative.
+    """Location of the truth of an artifact in a BIDS derivative.
 
     Attributes:
         name: folder, entities and suffix, such as `anat/R2map`.
-        sidecar: keys of its JSON beside `Units` and `SkullStripped`.
+        sidecar: keys of its JSON in addition to `Units` and `SkullStripped`.
     """
 
     name: str
@@ -42,21 +42,21 @@ class Artifact:
     """One kind of volume.
 
     Attributes:
-        file: its name in a folder of artifacts; without `.nii.gz`, it is what the QSM-CI contract calls the artifact.
+        file: name in a folder of artifacts; without `.nii.gz`, the artifact's name in the QSM-CI contract.
         unit: of its values; empty for none.
-        meaning: what it is.
-        echoes: whether it has a fourth axis, of echoes.
-        dtype: of the array; bool makes it a mask.
-        own_zero: whether its zero means something. Else it is known up to a constant, as χ is, so that it is scored and
+        meaning: short description.
+        echoes: whether it has a fourth axis for echoes.
+        dtype: of the array; bool for masks.
+        own_zero: whether its zero is meaningful. Otherwise it is known up to a constant, like χ, and is scored and
             drawn relative to its mean in the mask.
-        is_field: whether it is a field, which the sources of the whole object make. BIDS stores fields in Hz.
+        is_field: whether it is a field, caused by sources in the whole object. BIDS stores fields in Hz.
         in_scan: whether it is part of every scan.
-        truth: whether the truth of a simulation holds it: always, sometimes (with what it is about), or never.
-        unscored: why it is not scored, whether or not a truth is known; empty if it is.
+        truth: whether the truth of a simulation contains it: always, sometimes (if the phantom has it), or never.
+        unscored: why it is not scored, even if its truth is known; empty if it is scored.
         scale: its colour scale, if it can be drawn.
-        tissue_property: the property of the tissues that its truth follows from; or shape.
-        made_from: what a new method that makes it starts from, if nobody says.
-        bids: where its truth stands in BIDS; None: nowhere.
+        tissue_property: the tissue property that its truth depends on; or shape.
+        made_from: default input of a new method that computes it.
+        bids: location of its truth in BIDS; None: not stored.
     """
 
     file: str
@@ -76,7 +76,7 @@ class Artifact:
 
     @property
     def is_mask(self) -> bool:
-        """Whether it is a set of voxels, not a map of values."""
+        """Whether it is a set of voxels rather than a map of values."""
         return self.dtype is np.bool_
 
 
@@ -84,10 +84,10 @@ ARTIFACTS = {
     "phase": Artifact(
         "phase.nii.gz",
         "rad",
-        "wrapped phase, growing with the field",
+        "wrapped phase, increasing with the field",
         echoes=True,
         in_scan=True,
-        unscored="the phase at TE = 0 is free; a field that is fitted to it can be scored",
+        unscored="the phase at TE = 0 is arbitrary; score a field fitted to it instead",
         scale=Scale((-pi, pi), pi),
     ),
     "magnitude": Artifact(
@@ -115,7 +115,7 @@ ARTIFACTS = {
         "rad",
         "unwrapped phase",
         echoes=True,
-        unscored="whole turns and the phase at TE = 0 are free; a field that is fitted to it can be scored",
+        unscored="multiples of 2π and the phase at TE = 0 are arbitrary; score a field fitted to it instead",
         scale=Scale((-2 * pi, 2 * pi), pi),
         made_from="phase",
     ),
@@ -168,7 +168,7 @@ ARTIFACTS = {
     "chi_dia": Artifact(
         "chi-dia.nii.gz",
         "ppm",
-        "diamagnetic part of χ, as a positive magnitude",
+        "diamagnetic part of χ, as a positive number",
         truth="always",
         scale=Scale((0.0, 0.1), 0.05),
         tissue_property="chi",
@@ -215,7 +215,7 @@ ARTIFACTS = {
     "ct": Artifact(
         "ct.nii.gz",
         "HU",
-        "what calcified mineral adds to the density on CT",
+        "increase of the CT number by calcification",
         truth="sometimes",
         scale=Scale((0.0, 1000.0), 500.0),
         tissue_property="chi",
@@ -226,14 +226,14 @@ ARTIFACTS = {
         "index into dseg.tsv",
         dtype=np.uint8,
         truth="always",
-        unscored="its values are names",
+        unscored="its values are label numbers",
         tissue_property="shape",
         bids=Bids("anat/dseg", {"Manual": False}),
     ),
 }
 
 SCAN_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.in_scan)
-"""What every scan holds."""
+"""Artifacts in every scan."""
 
 TRUE_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.truth == "always" and not a.in_scan)
-"""What the truth of every simulation holds, beside its mask."""
+"""Artifacts in the truth of every simulation, in addition to its mask."""

@@ -91,7 +91,7 @@ def _anat(root: Path, subject: str | None, session: str | None) -> Path:
     if session or list(folder.glob("ses-*")):
         folder = _choose(folder, "ses", session)
     if not (folder / "anat").is_dir():
-        raise QsmbenchError(f"{folder / 'anat'}: no such folder; MEGRE images are looked for there")
+        raise QsmbenchError(f"{folder / 'anat'}: no such folder; it must contain the MEGRE images")
     return folder / "anat"
 
 
@@ -110,7 +110,7 @@ def _echo_files(folder: Path, part: str) -> dict[int, Path]:
     for f in [*folder.glob(f"*_part-{part}_*MEGRE.nii.gz"), *folder.glob(f"*_part-{part}_*MEGRE.nii")]:
         echo = re.search(r"_echo-(\d+)_", f.name)
         if not echo:
-            raise QsmbenchError(f"{f}: has no echo- entity in its name; BIDS asks for it in MEGRE")
+            raise QsmbenchError(f"{f}: has no echo- entity in its name; BIDS requires it for MEGRE")
         if int(echo[1]) in found:
             raise QsmbenchError(f"{f}: a second file of echo {echo[1]} beside {found[int(echo[1])].name}; name one run")
         found[int(echo[1])] = f

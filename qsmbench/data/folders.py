@@ -1,4 +1,4 @@
-"""Folders of artifacts, and the small files beside them."""
+"""Folders of artifacts, and the small files in them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ REGIONS_FILE = "dseg.tsv"
 
 
 RECEIVER_FILE = "receiver.json"
-"""Beside a noise-free scan: σ of its noise, and where the middle of the coils is [mm]."""
+"""File next to a noise-free scan: σ of its noise, and the centre of the coils [mm]."""
 
 
 @dataclass(frozen=True)
 class Params:
-    """How a scan was acquired: echo times `te` [s], main field `b0` [T], and its grid (with the B0 direction)."""
+    """Acquisition parameters: echo times `te` [s], main field `b0` [T], and the grid (with the B0 direction)."""
 
     te: np.ndarray
     b0: float
@@ -66,12 +66,12 @@ def read_params(folder: Path) -> Params:
     content = read_json(path)
     for key in _PARAMS:
         if key not in content:
-            raise QsmbenchError(f"{path}: {key} is missing; needed are TE [s], B0 [T] and B0_dir (unit vector)")
+            raise QsmbenchError(f"{path}: {key} is missing; required: TE [s], B0 [T] and B0_dir (unit vector)")
         if not _is_numbers(content[key]):
             raise QsmbenchError(f"{path}: {key} is {content[key]!r}; it must be {_PARAMS[key]}")
     volumes = [f for a in ARTIFACTS.values() if (f := folder / a.file).is_file()]
     if not volumes:
-        raise QsmbenchError(f"{folder}: holds no volume; expected for example phase.nii.gz, mask.nii.gz")
+        raise QsmbenchError(f"{folder}: contains no volume, such as phase.nii.gz or mask.nii.gz")
     shape, affine = open_grid(volumes[0])
     try:
         grid = Grid.from_affine(shape, affine, tuple(content["B0_dir"]))
@@ -86,7 +86,7 @@ def read_params(folder: Path) -> Params:
 
 
 def as_read_params(params: Params) -> Params:
-    """Return `params` as `read_params` finds them where `write` and `write_params` wrote them.
+    """Return `params` with the rounding that `write`, `write_params` and `read_params` would cause.
 
     Echo times are rounded to ns, and NIfTI keeps affines in float32.
     """
@@ -136,7 +136,7 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
 
 
 def read_of(folder: Path, name: str, params: Params) -> np.ndarray:
-    """Read one artifact of a scan: `read`, and as many echoes as there are echo times.
+    """Read one artifact of a scan as `read` does, and check its number of echoes.
 
     Raises:
         QsmbenchError: as for `read`, or the number of echoes differs.
@@ -159,30 +159,30 @@ def write(folder: Path, values: Mapping[str, np.ndarray], grid: Grid) -> None:
 
 
 def as_read(name: str, values: np.ndarray) -> np.ndarray:
-    """Return an artifact as a new array, of the type and order that `read` finds where `write` wrote it.
+    """Return a copy of an artifact with the type and memory order that `write` and `read` would give it.
 
-    In memory the first axis runs fastest, as in NIfTI: this decides the order of sums, and so their last digit.
+    The first axis varies fastest, as in NIfTI; this determines the order of sums, and so their rounding.
     """
     return np.array(values, ARTIFACTS[name].dtype, order="F")
 
 
 def present(folder: Path) -> list[str]:
-    """Return the names of the artifacts that lie in `folder`."""
+    """Return the names of the artifacts in `folder`."""
     return [name for name, artifact in ARTIFACTS.items() if (folder / artifact.file).is_file()]
 
 
 def orientation_folder(i: int) -> str:
-    """Return where the i-th orientation of a scan lies within the folder of the first."""
+    """Return the path of the i-th orientation of a scan, relative to the folder of the first."""
     return f"orientation-{i}" if i else ""
 
 
 def further_orientations(scan: Path) -> list[str]:
-    """Return the names of the folders of a scan's further orientations, in their order."""
+    """Return the names of the folders of a scan's further orientations, in order."""
     return sorted((f.name for f in scan.glob("orientation-*")), key=lambda name: int(name.rpartition("-")[2]))
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and its parents.
+    """Create `folder` and its parents.
 
     Raises:
         QsmbenchError: it cannot be written to.
@@ -209,25 +209,25 @@ def read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise QsmbenchError(f"{path}: is not JSON ({e})") from e
     if not isinstance(content, dict):
-        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")
+        raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
     return content
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an object as JSON, in one move, so that a reader never sees half a file."""
+    """Write an object as JSON, atomically, so that a reader never sees a partial file."""
     partial = path.with_name(path.name + ".part")
     partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     partial.replace(path)
 
 
 def write_regions(path: Path, regions: Iterable[tuple[int, str, str]]) -> None:
-    """Write the key to `labels`, such as `dseg.tsv`: rows of index, name and group (`dgm`: deep grey matter)."""
+    """Write the table of `labels`, such as `dseg.tsv`: rows of index, name and group (`dgm`: deep grey matter)."""
     lines = ["index\tname\tgroup", *(f"{index}\t{name}\t{group}" for index, name, group in regions)]
     path.write_text("\n".join(lines) + "\n")
 
 
 def read_regions(path: Path) -> list[tuple[int, str, str]]:
-    """Read the key to `labels` as rows of index, name and group (empty where the table has no such column).
+    """Read the table of `labels` as rows of index, name and group (empty if the table has no such column).
 
     Raises:
         QsmbenchError: no such file, or no columns `index` and `name`.
@@ -236,7 +236,7 @@ def read_regions(path: Path) -> list[tuple[int, str, str]]:
         raise QsmbenchError(f"{path}: no such file")
     header, *rows = (line.split("\t") for line in path.read_text().splitlines() if line.strip())
     if "index" not in header or "name" not in header:
-        raise QsmbenchError(f"{path}: columns are {header}; index and name are needed")
+        raise QsmbenchError(f"{path}: columns are {header}; index and name are required")
     index, name = header.index("index"), header.index("name")
     group = header.index("group") if "group" in header else None
     return [(int(r[index]), r[name], r[group] if group is not None else "") for r in rows]

@@ -1,4 +1,4 @@
-"""The provenance of a truth: the values that the properties of each region follow from, and their sources."""
+"""The provenance of a truth: the values that the properties of each region depend on, and their sources."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 from qsmbench.errors import QsmbenchError
 
 PROVENANCE_FILE = "basis.tsv"
-"""Beside a truth: one row for each `SourcedValue`."""
+"""File in a truth folder: one row per `SourcedValue`."""
 
 SCENARIO_FILE = "scenario.json"
-"""Beside a truth: its scenario, case, question, endpoint, regions, source and `assumed`; empty if it has none."""
+"""File in a truth folder: scenario, case, question, endpoint, regions, source, `assumed`; empty without a scenario."""
 
 
 @dataclass(frozen=True)
 class SourcedValue:
-    """A value that a property of a region follows from, and where it comes from.
+    """A value that a property of a region depends on, and its source.
 
     Attributes:
-        region: its name; empty for what concerns the whole object, or a place that no region is named after.
+        region: name; empty for the whole object, or a location without a named region.
         property: chi, pd, t1, r2, r2star, fat_fraction; or shape.
         name: of the value, such as `chi_para of putamen` or `haematocrit`.
         value: a number or a word.
         unit: of the number, if it has one.
-        source: where the value comes from.
-        by: who states it: table, phantom, scenario, population or user.
-        assumed: whether it is ours, neither measured nor published, nor stated by the user.
+        source: reference of the value.
+        by: origin of the value: table, phantom, scenario, population or user.
+        assumed: whether it is neither measured, nor published, nor set by the user.
     """
 
     region: str
@@ -54,7 +54,7 @@ def write_provenance(path: Path, rows: Iterable[SourcedValue]) -> None:
 
 
 def read_provenance(path: Path) -> list[SourcedValue]:
-    """Read what `write_provenance` wrote.
+    """Read a table written by `write_provenance`.
 
     Raises:
         QsmbenchError: no such file, or it has other columns.

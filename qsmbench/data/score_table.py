@@ -1,34 +1,34 @@
-"""The table of scores of a study: its columns, and the names in it that have a meaning of their own."""
+"""The table of scores of a study: its columns and special names."""
 
 from __future__ import annotations
 
 METRIC_COLUMNS = ("metric", "region", "support", "value", "unit", "reason")
-"""Columns of the scores of one map; `region` is empty for the whole mask, `reason` where there is a value."""
+"""Columns of the scores of one map; `region` is empty for the whole mask, `reason` if there is a value."""
 
 COLUMNS = ("dataset", "chain", "artifact", *METRIC_COLUMNS)
 """Columns of the scores of a study. `support` is study, common, or run (see `RUN_ROWS`)."""
 
 FACTORS = ("dataset", "group", "phantom", "scenario", "case", "subject", "protocol", "seed", "orientation")
-"""Columns that say what a dataset is; crossed keys follow. Datasets of one `group` differ by their `seed` alone."""
+"""Columns that describe a dataset, followed by overridden keys. Datasets of one `group` differ only in their `seed`."""
 
-SUPPORTS = {"study": "the study mask", "common": "the voxels that all methods share"}
-"""Supports of the scores, and what they are called."""
+SUPPORTS = {"study": "the study mask", "common": "the voxels that all methods reconstructed"}
+"""Supports of the scores, and their names."""
 
 CONTROLS = ("truth", "zero")
-"""Chains that are no method: they bound every table."""
+"""Control chains, which are not methods: they bound every table."""
 
 COSTS = ("time", "peak_memory")
-"""Metrics of what a chain costs."""
+"""Metrics of the cost of a chain."""
 
 STATUS = "status"
-"""Metric of a chain that failed, or (where `chain` is empty) of a dataset that could not be made: NaN with its reason.
+"""Metric of a failed chain, or (if `chain` is empty) of a failed dataset: NaN with its reason.
 The reason begins with one of `KINDS` and a colon."""
 
 KINDS = ("failed", "timeout", "memory", "skipped", "missing")
-"""How a chain or a dataset can fail."""
+"""Kinds of failure of a chain or a dataset."""
 
 NOT_SCORED = "not_scored"
-"""Metric of a chain whose result no metric applies to: NaN with its reason. It is no failure."""
+"""Metric of a chain whose result cannot be scored: NaN with its reason. Not a failure."""
 
 RUN_ROWS = (*COSTS, STATUS, NOT_SCORED)
 """Metrics that describe the run of a chain, not the quality of its result."""

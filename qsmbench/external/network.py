@@ -166,7 +166,7 @@ def _check_inputs(session: Any, given: Sequence[np.ndarray]) -> None:
         fits = fits and all(w == n for w, n in zip(wanted.shape, array.shape, strict=True) if isinstance(w, int))
         if not fits:
             raise ValueError(
-                f"the model's input {wanted.name} is {wanted.shape}, what is described {list(array.shape)}; "
+                f"the model's input {wanted.name} is {wanted.shape}, the description gives {list(array.shape)}; "
                 "set inputs, channels, multiple or patches to fit"
             )
 
@@ -179,12 +179,14 @@ def _run(session: Any, parts: Sequence[np.ndarray], description: Description) ->
     names = [i.name for i in session.get_inputs()]
     given = [np.concatenate(channels)] if len(names) == 1 else channels
     if len(given) != len(names):
-        raise ValueError(f"the model has {len(names)} inputs; described are {len(given)}")
+        raise ValueError(f"the model has {len(names)} inputs; the description lists {len(given)}")
     last = description.channels == "last"
     given = [np.ascontiguousarray(np.moveaxis(g, 0, -1) if last else g)[None] for g in given]
     _check_inputs(session, given)
     made = [np.asarray(m, np.float32)[0] for m in session.run(None, dict(zip(names, given, strict=True)))]
     result = np.concatenate([np.moveaxis(m, -1, 0) if last else m for m in made])
     if result.shape != (len(description.outputs), *shape):
-        raise ValueError(f"the model makes {result.shape} of {shape}; described are {len(description.outputs)} outputs")
+        raise ValueError(
+            f"the model makes {result.shape} of {shape}; the description lists {len(description.outputs)} outputs"
+        )
     return result

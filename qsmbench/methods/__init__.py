@@ -1,7 +1,7 @@
-"""The methods: one algorithm a file, `<stage>/<name>.py`, the file's name is the method's.
+"""The methods: one algorithm per file, `<stage>/<name>.py`, named after the method.
 
-Each is an attribute here, too, loaded when it is asked for: `qsmbench.methods.tv` (see `run.registry.find`). It is
-called on arrays: `tv(local_field, mask, grid, regularisation=3e-4)`.
+Each method is also an attribute of this package, loaded on first use: `qsmbench.methods.tv` (see `run.registry.find`).
+Call it on arrays: `tv(local_field, mask, grid, regularisation=3e-4)`.
 """
 
 from __future__ import annotations

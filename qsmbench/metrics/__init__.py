@@ -1,4 +1,4 @@
-"""The metrics: declarations and pure functions, one to a file.
+"""The metrics: declarations and pure functions, one per file.
 
 To add one, put a function decorated with `@metric` into a file of its own name in this folder.
 """

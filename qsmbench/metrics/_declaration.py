@@ -1,7 +1,7 @@
-"""How a metric is declared, and how metrics are found.
+"""Declaration and discovery of metrics.
 
-A metric is a function in a file of the same name: `metrics/nrmse.py` holds `nrmse`. Its parameter names say
-what it consumes. Another package adds its own through the entry-point group `qsmbench.metrics`.
+A metric is a function in a file of the same name: `metrics/nrmse.py` contains `nrmse`. Its parameter names determine
+its inputs. Other packages add metrics through the entry-point group `qsmbench.metrics`.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ CONSUMABLE = {
     "estimate": "(nx, ny, nz), the reconstruction, 0 where the method did not reconstruct; see `Metric.centred`",
     "truth": "(nx, ny, nz), the truth, in the unit of the estimate; see `Metric.centred`",
     "mask": "(nx, ny, nz) bool, the voxels to score",
-    "study_mask": "(nx, ny, nz) bool, the voxels that the study asks for",
+    "study_mask": "(nx, ny, nz) bool, the study mask",
     "support": "(nx, ny, nz) bool, the voxels that the method reconstructed",
     "labels": "(nx, ny, nz) integer, index of the region",
     "regions": "list of (index, name, group), the key to the labels",
-    "field": "(nx, ny, nz) float32, ppm of B0, the field that the inversion was fed",
+    "field": "(nx, ny, nz) float32, ppm of B0, the input field of the inversion",
     "grid": "the Grid",
 }
-"""What a metric may consume, and what each of it is. All arrays are read-only."""
+"""The inputs that a metric may have, and their meaning. All arrays are read-only."""
 
 MARGIN = 3
-"""Voxels around the study mask that a local metric gets as well."""
+"""Margin around the study mask that a local metric receives [voxels]."""
 
 _FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A score of a reconstruction, read off its function.
+    """A score of a reconstruction, described by its function.
 
     Attributes:
-        name: that of the function and of its file.
-        function: what computes it.
-        unit: of its value; None says that of the artifact that is scored.
-        best: the value of a perfect reconstruction.
-        higher_is_better: None where the value may err on either side of `best`.
-        reference: where the definition comes from.
-        label: what a table calls it.
+        name: of the function and of its file.
+        function: computes the score.
+        unit: of its value; None: that of the scored artifact.
+        best: value of a perfect reconstruction.
+        higher_is_better: None if the value may err on either side of `best`.
+        reference: source of the definition.
+        label: name in tables.
         artifacts: the artifacts that it can score; empty for all.
-        centred: how it takes `estimate` and `truth`. None: float64, 0 outside the mask, and relative to their mean in
-            it if the artifact is known up to a constant, as χ and fields are. True: relative to their mean whatever
-            the artifact. False: as they are. A metric that takes no mask gets them as they are.
-        local: whether its value depends on no voxel that lies more than `MARGIN` voxels beyond the study mask along an
-            axis, nor on where the grid lies. The volumes and the grid that it gets may then be cut to that box.
+        centred: how `estimate` and `truth` are prepared. None: float64, 0 outside the mask, and relative to their mean
+            in it if the artifact is known up to a constant, as χ and fields are. True: relative to their mean for every
+            artifact. False: unchanged. A metric that takes no mask receives them unchanged.
+        local: whether its value depends neither on voxels more than `MARGIN` voxels outside the study mask along an
+            axis, nor on the position of the grid. Its volumes and grid may then be cropped to that box.
     """
 
     name: str
@@ -74,12 +74,12 @@ class Metric:
 
     @property
     def consumes(self) -> tuple[str, ...]:
-        """Names of what the metric takes."""
+        """Names of the metric's inputs."""
         return tuple(inspect.signature(self.function).parameters)
 
     @property
     def definition(self) -> str:
-        """The docstring without its sections `Returns` and `Raises`: what the metric computes."""
+        """The docstring without its sections `Returns` and `Raises`."""
         return re.split(r"\n(?:Args|Returns|Raises):", inspect.getdoc(self.function) or "")[0].strip()
 
     def unit_of(self, artifact: str) -> str:
@@ -87,29 +87,29 @@ class Metric:
         return ARTIFACTS[artifact].unit if self.unit is None else self.unit
 
     def can_score(self, artifact: str) -> bool:
-        """Return whether it is defined for `artifact`; a mask is no map, and needs what is declared for masks."""
+        """Return whether it is defined for `artifact`; masks are scored only by metrics declared for masks."""
         if self.artifacts:
             return artifact in self.artifacts
         return not ARTIFACTS[artifact].is_mask or "estimate" not in self.consumes
 
     def distance(self, value: float) -> float:
-        """Return how far `value` is from the best one; smaller is better for every metric."""
+        """Return the distance of `value` from the best value; smaller is better for every metric."""
         return abs(value - self.best)
 
     def centres(self, artifact: str) -> bool | None:
-        """Return whether maps of an artifact are taken relative to their mean in the mask; None: as they are."""
+        """Return whether maps of an artifact are taken relative to their mean in the mask; None: unchanged."""
         if self.centred is False or "mask" not in self.consumes:
             return None
         return self.centred or not ARTIFACTS[artifact].own_zero
 
     def __call__(self, *args: Any, artifact: str = "chi", **kwargs: Any) -> Any:
-        """Compute the metric of `artifact`; the other arguments are those of its function, the maps as they are."""
+        """Compute the metric of `artifact`; the other arguments are those of its function, with unprepared maps."""
         arguments = inspect.signature(self.function).bind(*args, **kwargs).arguments
         return self.function(**apply_centring(arguments, self.centres(artifact)))
 
 
 def apply_centring(arguments: Mapping[str, Any], centred: bool | None) -> dict[str, Any]:
-    """Return `arguments` with `estimate` and `truth` as a metric takes them, by what `Metric.centres` says.
+    """Return `arguments` with `estimate` and `truth` prepared as `Metric.centres` requires.
 
     Raises:
         NotApplicable: the mask is empty.
@@ -131,11 +131,11 @@ def metric(
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Declare a function to be a metric; the arguments are the attributes of `Metric`.
 
-    The function returns a float, or a dict from the name of a region to a float that leaves out the regions
-    without a voxel in the mask. It raises `NotApplicable` where it is undefined.
+    The function returns a float, or a dict from region name to float that omits regions without a voxel in the mask. It
+    raises `NotApplicable` where it is undefined.
 
     Raises:
-        TypeError: a parameter is nothing that a metric may consume, or an artifact is unknown.
+        TypeError: a parameter is not an input of metrics, or an artifact is unknown.
     """
 
     def declare(function: Callable[..., Any]) -> Metric:
@@ -170,18 +170,18 @@ def _plugins() -> dict[str, Any]:
 
 @cache
 def names() -> list[str]:
-    """Return the names of all metrics: the built-in ones, then those of installed packages."""
+    """Return the names of all metrics: built-in ones first, then those of installed packages."""
     own = sorted(f.stem for f in _FOLDER.glob("[a-z]*.py"))
     return [*own, *(n for n in _plugins() if n not in own)]
 
 
 def files() -> list[Path]:
-    """Return the files of the built-in metrics, and of what scores with them."""
+    """Return the files of the built-in metrics and of the scoring code."""
     return sorted(f for f in _FOLDER.glob("*.py") if f.name != "__init__.py")
 
 
 def modules() -> list[str]:
-    """Return the dotted names of the modules that hold the metrics of installed packages."""
+    """Return the dotted names of the modules that contain the metrics of installed packages."""
     return sorted({e.value.partition(":")[0] for e in _plugins().values()})
 
 
@@ -189,7 +189,7 @@ def modules() -> list[str]:
 def find(name: str) -> Metric:
     """Find the metric called `name`.
 
-    One of another package that cannot be imported is not applicable to anything, for that reason.
+    A third-party metric that cannot be imported raises NotApplicable with the reason.
 
     Raises:
         QsmbenchError: there is no such metric.
@@ -203,7 +203,7 @@ def find(name: str) -> Metric:
 
 
 def load(name: str) -> Metric:
-    """Import a metric of another package.
+    """Import a third-party metric.
 
     Raises:
         QsmbenchError: its entry point declares no metric.

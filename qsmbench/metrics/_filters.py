@@ -1,7 +1,6 @@
-"""Separable filters of volumes, compiled.
+"""Compiled separable filters of volumes.
 
-Each voxel's sum runs in the order of `scipy.ndimage.correlate1d` and `uniform_filter`, so that the results are the
-same to the last bit.
+Sums have the order of `scipy.ndimage.correlate1d` and `uniform_filter`, so that the results are bit-identical.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ def correlate(volume: np.ndarray, kernel: np.ndarray, axis: int, *, replicated: 
         volume: (nx, ny, nz) float64.
         kernel: (2·reach + 1,) float64, symmetric.
         axis: 0, 1 or 2.
-        replicated: continue the volume by its edges; by default by zeros.
+        replicated: extend the volume by its edge values; by default by zeros.
 
     Returns:
         (nx, ny, nz) float64.
@@ -47,7 +46,7 @@ def box_mean(volume: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _own(volume: np.ndarray) -> np.ndarray:
-    """Return the volume as an array of one kind, so that the loops are compiled once."""
+    """Return the volume as a contiguous float64 array, so that the loops are compiled once."""
     plain = volume.dtype == np.float64 and volume.flags.c_contiguous and volume.flags.writeable
     return volume if plain else np.array(volume, np.float64, order="C")
 

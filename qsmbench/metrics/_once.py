@@ -1,4 +1,4 @@
-"""Results that several metrics, or several reconstructions, need of the same volumes."""
+"""Cache of results that several metrics or reconstructions compute from the same volumes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 def once(function: Callable[..., T]) -> Callable[..., T]:
-    """Keep what a function of arrays returns for as long as its arrays exist, if they cannot change.
+    """Cache the result of a function of arrays for as long as these exist, if they are read-only.
 
-    Of arrays that may be written to, or that are views of others, it is computed at each call. An array that is kept is
-    read-only, since all callers share it.
+    For writable arrays and for views of others it is computed at each call. Cached arrays are read-only, since all
+    callers share them.
 
     Args:
-        function: of arrays alone; it returns an array or a number.
+        function: takes only arrays; returns an array or a number.
     """
     kept: dict[tuple[int, ...], T] = {}
 
@@ -38,7 +38,7 @@ def once(function: Callable[..., T]) -> Callable[..., T]:
 
 
 def frozen(value: Any) -> Any:
-    """Return a value that nobody can change: an array is made read-only."""
+    """Return the value; make an array read-only."""
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
     return value

@@ -1,4 +1,4 @@
-"""Regional means, and the straight line through those of the deep grey nuclei."""
+"""Regional means, and a linear fit to those of the deep grey nuclei."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Regions = Sequence[tuple[int, str, str]]
 
 
 def region_means(volume: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions) -> dict[str, float]:
-    """Compute the mean of each region; regions without a voxel in the mask are left out.
+    """Compute the mean of each region; regions without a voxel in the mask are omitted.
 
     Args:
         volume: (nx, ny, nz), any unit.
@@ -34,20 +34,20 @@ def _indices(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 @once
 def _counts(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return how many voxels of the mask each index has."""
+    """Return the number of voxels in the mask for each index."""
     return np.bincount(_indices(labels, mask))
 
 
 @once
 def _totals(volume: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the sum of the values of each index in the mask."""
+    """Return the sum of the values in the mask for each index."""
     return np.bincount(_indices(labels, mask), weights=inside(volume, mask))
 
 
 def dgm_line(
     estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray, labels: np.ndarray, regions: Regions
 ) -> tuple[float, float, float]:
-    """Fit a line to reconstructed over true means of the group `dgm`: its slope, intercept and R².
+    """Fit a line to reconstructed against true means of the group `dgm`; return slope, intercept and R².
 
     Raises:
         NotApplicable: fewer than three such regions, or their true means are equal.
@@ -56,7 +56,7 @@ def dgm_line(
     reconstructed = region_means(estimate, mask, labels, nuclei)
     true = region_means(truth, mask, labels, nuclei)
     if len(true) < 3:
-        raise NotApplicable(f"{len(true)} regions of the group dgm lie in the mask; a line needs three")
+        raise NotApplicable(f"{len(true)} regions of the group dgm are in the mask; a linear fit needs three")
     x, y = (np.array(list(means.values())) for means in (true, reconstructed))
     dx, dy = x - x.mean(), y - y.mean()
     spread = float(dx @ dx)

@@ -35,25 +35,25 @@ def score(
     artifact: str = "chi",
     supports: Sequence[str] = ("study", "common"),
 ) -> pd.DataFrame:
-    """Score a reconstruction on the study mask (`study`) and on the voxels that all methods share (`common`).
+    """Score a reconstruction on the study mask (`study`) and on the voxels that all methods reconstructed (`common`).
 
-    On the study mask, the voxels that the method did not reconstruct count as errors: the estimate holds 0 there, after
-    it was taken relative to the mean of its own support if the artifact is known up to a constant, so that the error is
-    the truth itself. A metric that takes no mask (coverage, Dice) is scored once, as `study`. A score that is undefined
-    is NaN, with its reason. An artifact that is not scored has no rows; see `not_scored`.
+    On the study mask, voxels that the method did not reconstruct count as errors: the estimate is 0 there, so that the
+    error is the truth itself. If the artifact is known up to a constant, the mean over its support is subtracted
+    before. A metric that takes no mask (coverage, Dice) is scored once, as `study`. An undefined score is NaN, with the
+    reason. An artifact that is not scored has no rows; see `not_scored`.
 
     Args:
-        estimate: (nx, ny, nz) float32, in the unit of `artifact`, or bool if that is a mask.
-        support: (nx, ny, nz) bool, voxels that the method reconstructed; of a mask, what it holds.
-        study_mask: (nx, ny, nz) bool, voxels that the study asks for.
-        common: (nx, ny, nz) bool, voxels that all methods reconstructed; needed for the support `common`.
-        truth: as `estimate`, or None where there is none (real data).
+        estimate: (nx, ny, nz) float32, in the unit of `artifact`, or bool for a mask.
+        support: (nx, ny, nz) bool, voxels that the method reconstructed; for a mask, its voxels.
+        study_mask: (nx, ny, nz) bool, the study mask.
+        common: (nx, ny, nz) bool, voxels that all methods reconstructed; required for the support `common`.
+        truth: as `estimate`, or None if unknown (real data).
         labels: (nx, ny, nz) integer, or None.
         regions: (index, name, group) of each label.
-        grid: the grid of all of them.
-        field: (nx, ny, nz) float32, ppm of B0, the field that the inversion was fed.
+        grid: of all volumes.
+        field: (nx, ny, nz) float32, ppm of B0, the input field of the inversion.
         metrics: names of the metrics; by default all that can score `artifact`.
-        artifact: what `estimate` is.
+        artifact: name of the artifact that `estimate` is.
         supports: on which to score.
 
     Returns:
@@ -74,7 +74,7 @@ def as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 class Reference:
-    """What the maps of one artifact of a scan are scored against, prepared once for all of them.
+    """Truth, masks and labels for scoring all maps of one artifact of a scan, prepared once.
 
     Args:
         study_mask, common, truth, labels, regions, grid, artifact: see `score`.
@@ -128,9 +128,7 @@ class Reference:
         given = {"estimate": estimate, "support": _mask(support), "field": field}
         _check_shapes(given, self.grid)
         if "common" in supports and self._volumes["common"] is None:
-            raise QsmbenchError(
-                "common: the mask of the voxels that all methods reconstructed is needed to score on it"
-            )
+            raise QsmbenchError("common: the mask of the voxels that all methods reconstructed is required")
         fitting = (n for n in names() if find(n).can_score(self.artifact))
         chosen = [find(n) for n in (fitting if metrics is None else metrics)]
         rows: list[dict[str, Any]] = []
@@ -144,7 +142,7 @@ class Reference:
         return rows
 
     def _cut(self, *, local: bool) -> _Cut:
-        """Return the volumes around the study mask, or all of them."""
+        """Return the volumes cropped around the study mask, or the whole volumes."""
         if local not in self._cuts:
             box: Box = (slice(None), slice(None), slice(None))
             if local and self._study_mask.any():
@@ -160,12 +158,12 @@ def _check_shapes(volumes: Mapping[str, np.ndarray | None], grid: Grid) -> None:
 
 
 class _Cut:
-    """A box of the volumes that maps are scored against.
+    """A box of the reference volumes.
 
     Attributes:
         grid: of the box.
         masks: the voxels to score, by support.
-        volumes: study_mask, labels and truth (as it is), read-only.
+        volumes: study_mask, labels and (unprepared) truth, read-only.
     """
 
     def __init__(self, reference: Reference, volumes: Mapping[str, np.ndarray | None], box: Box) -> None:
@@ -188,7 +186,7 @@ class _Cut:
         return frozen(box if box.shape == volume.shape else np.array(box, order="C"))
 
     def truth(self, where: str, centred: bool | None) -> np.ndarray | None:
-        """Return the truth as metrics take it, by what `Metric.centres` says."""
+        """Return the truth prepared as `Metric.centres` requires."""
         truth = self.volumes["truth"]
         if truth is None or centred is None:
             return truth
@@ -198,7 +196,7 @@ class _Cut:
 
 
 class _Map:
-    """A box of one map on one support, as metrics take it."""
+    """A box of one map on one support, prepared for the metrics."""
 
     def __init__(self, cut: _Cut, where: str, given: Mapping[str, Any]) -> None:
         self.cut, self.where, self.mask = cut, where, cut.masks[where]
@@ -209,10 +207,10 @@ class _Map:
         self._estimates: dict[bool | None, np.ndarray] = {None: frozen(filled)}
 
     def arguments(self, m: Metric) -> dict[str, Any]:
-        """Return what the metric consumes.
+        """Return the inputs of the metric.
 
         Raises:
-            NotApplicable: the artifact is not its, or something is missing.
+            NotApplicable: it cannot score the artifact, or an input is missing.
         """
         cut = self.cut
         if not m.can_score(cut.artifact):
@@ -256,10 +254,10 @@ def _within(grid: Grid, box: Box) -> Grid:
 
 
 def not_scored(artifact: str) -> str | None:
-    """Return why an artifact is not scored, in words; None if it is."""
+    """Return the reason why an artifact is not scored; None if it is scored."""
     row = ARTIFACTS[artifact]
     if row.truth == "never":
-        return row.unscored or "a simulation holds no truth of it"
+        return row.unscored or "a simulation has no truth for it"
     return row.unscored or None
 
 
@@ -270,8 +268,8 @@ def _mask(volume: np.ndarray) -> np.ndarray:
 def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray, *, own_zero: bool) -> np.ndarray:
     """Return the estimate in its support, and 0 elsewhere.
 
-    If it has no zero of its own and leaves voxels of the mask out, it is relative to the mean of its support: else 0
-    would mean nothing.
+    If it is known up to a constant and does not cover the mask, it is taken relative to the mean of its support, since
+    0 would otherwise be arbitrary.
     """
     have = support & mask
     if not have.any():
@@ -282,7 +280,7 @@ def _filled(estimate: np.ndarray, support: np.ndarray, mask: np.ndarray, *, own_
 
 
 def _rows(m: Metric, taken: _Map) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one metric on one support: one, or one per region."""
+    """Yield the rows of one metric on one support: a single row, or one per region."""
     unit = m.unit_of(taken.cut.artifact)
     try:
         result = m.function(**taken.arguments(m))

@@ -1,4 +1,4 @@
-"""What the metrics share: values in a mask, relative to their mean or not, their norm, and volumes cut to a mask."""
+"""Helpers of the metrics: values in a mask, with or without their mean, norms, and masked volumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def inside(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def centred_values(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the values in the mask minus their mean.
 
-    QSM knows χ up to a constant, so that every comparison is made relative to the mean of the mask
+    QSM determines χ up to a constant, so that comparisons are made relative to the mean of the mask
     (Bilgic 2024, doi:10.1002/mrm.30006). A constant volume gives exact zeros.
 
     Args:
@@ -39,7 +39,7 @@ def centred_values(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def cut_to_mask(volume: np.ndarray, mask: np.ndarray, *, centred: bool) -> np.ndarray:
-    """Return a volume that holds the values in the mask, minus their mean if `centred`, and 0 elsewhere; float64.
+    """Return a float64 volume with the values in the mask, minus their mean if `centred`, and 0 elsewhere.
 
     Raises:
         NotApplicable: the mask is empty.
@@ -50,7 +50,7 @@ def cut_to_mask(volume: np.ndarray, mask: np.ndarray, *, centred: bool) -> np.nd
 
 
 def norm(values: np.ndarray) -> float:
-    """Compute the Euclidean norm, summed in one fixed order, so that equal values give equal norms to the last bit."""
+    """Compute the Euclidean norm, summed in a fixed order, so that equal values give bit-identical norms."""
     return float(np.sqrt(np.square(values).sum()))
 
 
@@ -67,7 +67,7 @@ def truth_norm(truth: np.ndarray) -> float:
 
 
 def scatter(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return a volume that holds `values` in the mask and 0 elsewhere, float64."""
+    """Return a float64 volume with `values` in the mask and 0 elsewhere."""
     volume = np.zeros(mask.shape)
     volume[mask] = values
     return volume

@@ -1,4 +1,4 @@
-"""Error of the mean of every region."""
+"""Error of the regional means."""
 
 from qsmbench.metrics._declaration import metric
 from qsmbench.metrics._regions import region_means
@@ -15,8 +15,8 @@ from qsmbench.metrics._regions import region_means
 def bias(estimate, truth, mask, labels, regions):
     """Reconstructed minus true mean of each region.
 
-    Of χ and fields, which are known up to a constant, both are relative to their mean in the mask; a map with a zero
-    of its own, such as R2*, counts as it is.
+    χ and fields, which are known up to a constant, are taken relative to their mean in the mask; maps with a meaningful
+    zero, such as R2*, are used unchanged.
 
     Returns:
         dict from region to float, in the unit of the artifact.

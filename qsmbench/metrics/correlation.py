@@ -16,7 +16,7 @@ from qsmbench.metrics._values import inside, norm, truth_norm
 def correlation(estimate, truth, mask):
     """Pearson correlation of reconstruction and truth over the voxels of the mask.
 
-    It is blind to a wrong offset and a wrong scale of any map, by its definition.
+    By definition, it ignores errors of offset and scale.
 
     Returns:
         float, −1…1.

@@ -1,4 +1,4 @@
-"""How much of the study mask was reconstructed."""
+"""Fraction of the study mask that was reconstructed."""
 
 import numpy as np
 
@@ -14,10 +14,9 @@ from qsmbench.metrics._declaration import metric
     local=True,
 )
 def coverage(support, study_mask):
-    """Share of the voxels of the study mask that the method reconstructed, or that its mask holds.
+    """Fraction of the voxels of the study mask that the method reconstructed, or that its mask contains.
 
-    A method that erodes the mask is spared the difficult edge; its other scores are to be read beside this
-    one.
+    A method that erodes the mask avoids the difficult edge; interpret its other scores together with this one.
 
     Returns:
         float, %.

@@ -1,4 +1,4 @@
-"""How well the reconstruction explains the field."""
+"""Consistency of the reconstruction with the field."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from qsmbench.threads import n_threads
     local=True,
 )
 def data_consistency(estimate, support, mask, field, grid):
-    """Norm of the field that χ makes minus the field that χ was made from, over the norm of the latter.
+    """Norm of the field of χ minus the input field of the inversion, divided by the norm of the latter.
 
-    100 · ‖D∗χ − f‖ / ‖f‖ in the mask, both relative to their mean there; χ is relative to its mean in the
-    support and 0 outside. It needs no truth, but is no accuracy: noise and streaks are consistent with the
-    data too.
+    100 · ‖D∗χ − f‖ / ‖f‖ in the mask, both relative to their mean there; χ is relative to its mean in the support, and
+    0 outside. It needs no truth, but does not measure accuracy: noise and streaks are also consistent with the data.
 
     Returns:
         float, %.

@@ -1,4 +1,4 @@
-"""Error that is left after the best straight line from reconstruction to truth."""
+"""Error after a linear fit of the truth on the reconstruction."""
 
 from qsmbench.metrics._declaration import metric
 from qsmbench.metrics._values import inside, norm, truth_norm
@@ -15,16 +15,16 @@ from qsmbench.metrics._values import inside, norm, truth_norm
 def detrended_nrmse(estimate, truth, mask):
     """NRMSE of a·x + c, with a and c the least-squares fit of the truth on the reconstruction x.
 
-    It forgives a wrong scale, such as that of regularisation, which `detrended_slope` reports. Because a = 1,
-    c = 0 is one of the lines, it never exceeds the plain NRMSE. (Fitting the reconstruction on the truth and
-    inverting the line divides by a slope that regularisation makes small, and raises the error.) Of a map with a zero
-    of its own, c is 0: the line goes through it, and a wrong offset is not forgiven.
+    It ignores a scale error, such as that of regularisation, which `detrended_slope` reports. It never exceeds the
+    NRMSE, which is the case a = 1, c = 0. (Fitting the reconstruction on the truth and inverting the line would divide
+    by a slope that regularisation makes small, and increase the error.) For a map with a meaningful zero, c is 0, so
+    that an offset counts as an error.
 
     Returns:
         float, %.
 
     Raises:
-        NotApplicable: the truth is constant within the mask, or zero if it has a zero of its own.
+        NotApplicable: the truth is constant within the mask, or zero if its zero is meaningful.
     """
     t, x = inside(truth, mask), inside(estimate, mask)
     size, power = truth_norm(t), float((x * x).sum())

@@ -1,4 +1,4 @@
-"""Slope of the line that detrending divides out."""
+"""Slope of the linear fit of the truth on the reconstruction."""
 
 from qsmbench.errors import NotApplicable
 from qsmbench.metrics._declaration import metric
@@ -14,15 +14,16 @@ from qsmbench.metrics._values import inside
     local=True,
 )
 def detrended_slope(estimate, truth, mask):
-    """The slope a of the least-squares line t ≈ a·x + c through all voxels of the mask.
+    """Slope a of the least-squares line t ≈ a·x + c through all voxels of the mask.
 
-    Above 1 the reconstruction x is damped; below 1 it is exaggerated or noisy. Of a map with a zero of its own, c is 0.
+    Above 1, the reconstruction x is underestimated; below 1, it is overestimated or noisy. For a map with a meaningful
+    zero, c is 0.
 
     Returns:
         float, dimensionless.
 
     Raises:
-        NotApplicable: the reconstruction is constant within the mask, or zero if it has a zero of its own.
+        NotApplicable: the reconstruction is constant within the mask, or zero if its zero is meaningful.
     """
     t, x = inside(truth, mask), inside(estimate, mask)
     power = float((x * x).sum())

@@ -1,4 +1,4 @@
-"""Intercept of the line through the deep grey nuclei."""
+"""Intercept of the linear fit over the deep grey nuclei."""
 
 from qsmbench.metrics._declaration import metric
 from qsmbench.metrics._regions import dgm_line
@@ -14,10 +14,9 @@ from qsmbench.metrics._regions import dgm_line
     local=True,
 )
 def dgm_intercept(estimate, truth, mask, labels, regions):
-    """Intercept of the line of reconstructed over true regional means of the deep grey nuclei.
+    """Intercept of the linear fit of reconstructed against true regional means of the deep grey nuclei.
 
-    Both are relative to the mean of the mask, so it is the offset that the nuclei show at a true mean of
-    zero.
+    Both are relative to the mean of the mask, so it is the offset at a true mean of zero.
 
     Returns:
         float, ppm.

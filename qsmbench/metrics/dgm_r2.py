@@ -1,4 +1,4 @@
-"""Straightness of the line through the deep grey nuclei."""
+"""R² of the linear fit over the deep grey nuclei."""
 
 from qsmbench.metrics._declaration import metric
 from qsmbench.metrics._regions import dgm_line
@@ -14,9 +14,9 @@ from qsmbench.metrics._regions import dgm_line
     local=True,
 )
 def dgm_r2(estimate, truth, mask, labels, regions):
-    """R² of the line of reconstructed over true regional means of the deep grey nuclei.
+    """R² of the linear fit of reconstructed against true regional means of the deep grey nuclei.
 
-    The square of their correlation; 0 where the reconstruction does not tell the nuclei apart.
+    The square of their correlation; 0 if the reconstruction does not distinguish the nuclei.
 
     Returns:
         float, 0…1.

@@ -1,4 +1,4 @@
-"""Slope of the line through the deep grey nuclei."""
+"""Slope of the linear fit over the deep grey nuclei."""
 
 from qsmbench.metrics._declaration import metric
 from qsmbench.metrics._regions import dgm_line
@@ -14,7 +14,7 @@ from qsmbench.metrics._regions import dgm_line
     local=True,
 )
 def dgm_slope(estimate, truth, mask, labels, regions):
-    """Slope of reconstructed over true regional means of the deep grey nuclei (group `dgm`).
+    """Slope of the linear fit of reconstructed against true regional means of the deep grey nuclei (group `dgm`).
 
     Below 1, iron is underestimated.
 

@@ -15,9 +15,9 @@ from qsmbench.metrics._declaration import metric
     artifacts=("mask",),
 )
 def dice(estimate, truth):
-    """Twice the voxels that a mask has in common with the true one, over the voxels of both.
+    """Twice the number of voxels that a mask shares with the true mask, divided by the sum of their sizes.
 
-    2 |A ∩ B| / (|A| + |B|). Beside it, `coverage` tells a mask that is too small from one that is too large.
+    2 |A ∩ B| / (|A| + |B|). `coverage` distinguishes a mask that is too small from one that is too large.
 
     Returns:
         float, 0…1.

@@ -27,12 +27,12 @@ REACH = 7
     local=True,
 )
 def hfen(estimate, truth, mask):
-    """Norm of the Laplacian of Gaussian of the error over that of the truth, within the mask.
+    """Norm of the Laplacian of Gaussian of the error divided by that of the truth, within the mask.
 
-    Both volumes are relative to their mean in the mask and cut to it before they are filtered (15³ voxels, σ = 1.5
-    voxels, sum zero, zeros around): sources outside the mask, such as air, would leak through the kernel into
-    both norms. An error that ends at the border of the mask counts as an edge. An offset of the whole map does
-    not, even if the map has a zero of its own: the border would outweigh all structure.
+    Both volumes are taken relative to their mean in the mask and masked before they are filtered (15³ voxels, σ = 1.5
+    voxels, sum zero, zero-padded), since the kernel would otherwise include sources outside the mask, such as air. An
+    error that ends at the border of the mask counts as an edge. An offset of the whole map does not, even if its zero
+    is meaningful, since the border would outweigh all structure.
 
     Returns:
         float, %.

@@ -1,4 +1,4 @@
-"""Mean of every region."""
+"""Regional means."""
 
 from qsmbench.metrics._declaration import metric
 from qsmbench.metrics._regions import region_means
@@ -15,8 +15,8 @@ from qsmbench.metrics._regions import region_means
 def mean(estimate, mask, labels, regions):
     """Mean of the reconstruction in each region.
 
-    Of χ and fields, which are known up to a constant, it is relative to the mean in the mask; a map with a zero of its
-    own, such as R2*, counts as it is.
+    χ and fields, which are known up to a constant, are taken relative to their mean in the mask; maps with a meaningful
+    zero, such as R2*, are used unchanged.
 
     Returns:
         dict from region to float, in the unit of the artifact.

@@ -13,17 +13,17 @@ from qsmbench.metrics._values import inside, norm, truth_norm
     local=True,
 )
 def nrmse(estimate, truth, mask):
-    """Norm of the error over the norm of the truth.
+    """Norm of the error divided by the norm of the truth.
 
-    100 · ‖x − t‖ / ‖t‖ over the mask. Of χ and fields, which are known up to a constant, x and t are relative to their
-    mean in the mask; a map with a zero of its own, such as R2*, counts as it is. The truth scores 0, an empty map
-    exactly 100.
+    100 · ‖x − t‖ / ‖t‖ over the mask. χ and fields, which are known up to a constant, are taken relative to their mean
+    in the mask; maps with a meaningful zero, such as R2*, are used unchanged. The truth scores 0, an empty map exactly
+    100.
 
     Returns:
         float, %.
 
     Raises:
-        NotApplicable: the truth is constant within the mask, or zero if it has a zero of its own.
+        NotApplicable: the truth is constant within the mask, or zero if its zero is meaningful.
     """
     t = inside(truth, mask)
     size = truth_norm(t)

@@ -1,4 +1,4 @@
-"""Structural similarity made for susceptibility maps."""
+"""Structural similarity for susceptibility maps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def xsim(estimate, truth, mask):
     """Structural similarity in ppm (luminance × contrast × structure in a 7³ window), mean over the mask.
 
     K1 = 0.01, K2 = 0.001, L = 1 ppm; Gaussian window of σ = 1.5 voxels; edges of the volume are replicated.
-    Both maps are relative to their mean in the mask, since χ has no absolute zero, and 0 outside.
+    Both maps are taken relative to their mean in the mask, since χ has no absolute zero, and set to 0 outside.
 
     Returns:
         float, at most 1.

@@ -1,4 +1,4 @@
-"""Where the regions of an object lie: what a source's place in anatomical terms is looked up in."""
+"""Locations of the regions of an object, for placing sources in anatomical terms."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Atlas:
 
     Attributes:
         labels: (nx, ny, nz) uint8; 0 is outside.
-        grid: where they lie.
+        grid: of the labels.
         index: label of each region by name.
-        warp: what leads from the object to the template, in which left and right are told apart.
-        where: the description's file, for messages.
+        warp: map from the object to the template, in which left and right are distinguished.
+        where: file of the description, for messages.
     """
 
     labels: np.ndarray
@@ -37,7 +37,7 @@ class Atlas:
         """Return the centres of the voxels in any of the regions, (n, 3) world mm, and their depths in it, (n,) mm.
 
         Raises:
-            QsmbenchError: a region is not known, or there is nothing of it on that side.
+            QsmbenchError: a region is unknown, or has no voxel on that side.
         """
         inside = np.isin(self.labels, [self.label(n) for n in names])
         # from a voxel's centre to the next one outside; the surface is half-way
@@ -66,19 +66,19 @@ class Atlas:
     def scatter(
         self, names: tuple[str, ...], side: str | None, radii: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Draw centres for balls in regions, apart from each other.
+        """Draw centres for non-overlapping balls in regions.
 
         Args:
             names: of the regions.
             side: `left` or `right` of the template; None: both.
             radii: (n,) mm, of the balls.
-            rng: draws.
+            rng: random generator.
 
         Returns:
             (n, 3) world mm.
 
         Raises:
-            QsmbenchError: a region is not known, or there is no room.
+            QsmbenchError: a region is unknown, or there is not enough space.
         """
         points, depth = self.points(names, side)
         room = np.full(len(points), np.inf)  # mm to the nearest ball so far
@@ -88,7 +88,7 @@ class Atlas:
             if not fits.any():
                 most = 2 * radii.max()
                 raise QsmbenchError(
-                    f"{self.where}: no room for {len(radii)} balls of up to {most:g} mm in {', '.join(names)}"
+                    f"{self.where}: not enough space for {len(radii)} balls of up to {most:g} mm in {', '.join(names)}"
                 )
             centre = points[rng.choice(np.flatnonzero(fits))] + rng.uniform(-SPACING / 4, SPACING / 4, 3)
             room = np.minimum(room, np.linalg.norm(points - centre, axis=1) - radius)
@@ -96,24 +96,24 @@ class Atlas:
         return np.array(found)
 
     def require_inside(self, point: np.ndarray) -> None:
-        """Refuse a world point [mm] that does not lie in the object.
+        """Check that a world point [mm] is in the object.
 
         Raises:
-            QsmbenchError: it lies outside.
+            QsmbenchError: it is outside.
         """
         index = np.round(np.linalg.inv(self.grid.affine) @ [*point, 1])[:3].astype(int)
         within = (index >= 0).all() and (index < self.grid.shape).all()
         if not within or self.labels[tuple(index)] == 0:
             place = ", ".join(f"{c:g}" for c in np.round(point, 1))
-            raise QsmbenchError(f"{self.where}: the point {place} mm lies outside of the object")
+            raise QsmbenchError(f"{self.where}: the point {place} mm is outside the object")
 
     def ramp(self, name: str, side: str | None, direction: np.ndarray) -> np.ndarray:
-        """Return the ramp n·x + o that grows from 0 to 1 across a region, at x in world mm.
+        """Return the ramp n·x + o that increases from 0 to 1 across a region, with x in world mm.
 
         Args:
             name: of the region.
             side: `left` or `right` of the template; None: both.
-            direction: (3,) of any length, along which it grows.
+            direction: (3,) direction of increase, of any length.
 
         Returns:
             (4,) n [1/mm] and o.

@@ -1,4 +1,4 @@
-"""What all phantoms share: their description, their sources, and how they are rendered."""
+"""Base of all phantoms: description, sources, rendering."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 LESION = "lesion"
-"""Group of the regions that sources make."""
+"""Group of regions created by sources."""
 
 Region = tuple[int, str, str]
 """Index, name and group."""
@@ -42,11 +42,11 @@ class Phantom(ABC):
 
     Attributes:
         name: the file's name.
-        path: the file of the phantom, which other paths are relative to.
+        path: the file of the phantom; other paths are relative to it.
         description: the content of its file.
         described_in: the phantom's file, and that of the scenario if there is one.
-        case: that of the scenario, if there is one.
-        overridden: dotted keys of the description that the user overrode.
+        case: of the scenario, if there is one.
+        overridden: dotted keys of the description overridden by the user.
     """
 
     name: str
@@ -58,30 +58,30 @@ class Phantom(ABC):
 
     @property
     def supersampling(self) -> tuple[int, int, int]:
-        """Parts into which the scan's voxels are cut for the simulation."""
+        """Sub-voxels per scan voxel along each axis in the simulation."""
         return self.description.supersampling
 
     @property
     @abstractmethod
     def files(self) -> list[Path]:
-        """What the phantom is made from."""
+        """Files that the phantom depends on."""
 
     @abstractmethod
     def grid(self) -> Grid:
-        """Return the grid of a scan that states none."""
+        """Return the default grid of a scan."""
 
     @property
     @abstractmethod
     def anatomy(self) -> list[Region]:
-        """The regions that the object has without its sources."""
+        """The regions of the object without its sources."""
 
     @abstractmethod
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
-        """Paint the object without the sources that have a place of their own; also return its mask, (nx, ny, nz)."""
+        """Paint the object without the sources that have their own location; also return its mask, (nx, ny, nz)."""
 
     @abstractmethod
     def _compiler(self, shape: g.Shape) -> Compile:
-        """Return what compiles a shape, on the canvas's maps."""
+        """Return a function that compiles a shape, using the canvas's maps."""
 
     @property
     @abstractmethod
@@ -99,7 +99,7 @@ class Phantom(ABC):
 
     @cached_property
     def regions(self) -> list[Region]:
-        """The regions of the anatomy, and those that the sources make."""
+        """The regions of the anatomy, and those created by sources."""
         found = list(self.anatomy)
         for source in self._painted:
             name = label_name(source)
@@ -113,18 +113,18 @@ class Phantom(ABC):
 
     @property
     def warp(self) -> Warp:
-        """What leads from the object to the template that its description speaks of."""
+        """Map from the object to the template of its description."""
         return NO_WARP
 
     @cached_property
     def atlas(self) -> Atlas:
-        """Where the regions of the anatomy lie."""
+        """Locations of the regions of the anatomy."""
         return Atlas(
             self._labels(), self._coarse_grid, {name: i for i, name, _ in self.anatomy}, self.warp, str(self.path)
         )
 
     def check(self) -> None:
-        """Refuse sources in regions, or veins, that there are not.
+        """Check that the regions and veins of the sources exist.
 
         Raises:
             QsmbenchError: a source names an unknown region.
@@ -142,7 +142,7 @@ class Phantom(ABC):
         """Render the properties of the object on `grid` at `b0` [T].
 
         Raises:
-            QsmbenchError: the description names what does not exist, or a source lies outside of the object.
+            QsmbenchError: the description refers to something that does not exist, or a source is outside the object.
         """
         canvas, mask = self._canvas(grid, b0)
         for source in self._painted:
@@ -156,10 +156,10 @@ class Phantom(ABC):
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
 
     def provenance(self, b0: float) -> list[SourcedValue]:
-        """List the values from which the properties of each region follow at `b0` [T], with their sources.
+        """List the values that the properties of each region depend on at `b0` [T], with their sources.
 
-        Where a source changes what is there, its region has the values of both; what lies below a source that is placed
-        by coordinates is not looked up.
+        If a source modifies the tissue, its region has the values of both; the tissue below a source that is placed by
+        coordinates is not looked up.
         """
         rows = {name: self._region_provenance(name, b0) for _, name, _ in self.anatomy}
         rows[origins.ANYWHERE] = self._general_provenance(b0)
@@ -177,11 +177,11 @@ class Phantom(ABC):
         """List the values of a region of the anatomy, without its sources."""
 
     def _general_provenance(self, b0: float) -> list[SourcedValue]:
-        """List the values of the whole object, and of what is around its regions."""
+        """List the values of the whole object and its surroundings."""
         return [] if self.description.texture is None else origins.of_texture(self.description.texture)
 
     def _origin(self, key: str, assumed: bool = False) -> Origin:
-        """Return the origin of the value at a `key` of the description, `assumed` or not if it is the phantom's own."""
+        """Return the origin of the value at a `key` of the description; `assumed` applies if it is the phantom's."""
         if any(key == o or key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in self.overridden):
             return Origin("overridden", False, "user")
         if self.case and key.split(".")[0] in self.case.changes:
@@ -195,9 +195,9 @@ class Phantom(ABC):
         return Origin(self.path.name, False, "phantom") if source in own else self._origin("sources")
 
     def ct(self, grid: Grid) -> np.ndarray | None:
-        """Render what the mineral of the object's calcifications adds to its density on CT, (nx, ny, nz) float32, HU.
+        """Render the increase of the CT number by the object's calcifications, (nx, ny, nz) float32, HU.
 
-        None if it has none. It does not know what CT shows of soft tissue and bone.
+        None if it has none. CT numbers of soft tissue and bone are not included.
         """
         calcified = tuple(s for s in self._painted if isinstance(s, Calcification))
         if not calcified:
@@ -211,10 +211,10 @@ class Phantom(ABC):
 
     @abstractmethod
     def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
-        """Paint a canvas of one map: the density [mg/ml] of those of the `sources` that lie in regions."""
+        """Paint a canvas with one map: the density [mg/ml] of the `sources` that are in regions."""
 
     def _apply_texture(self, canvas: Canvas, texture: Texture, b0: float) -> None:
-        """Let the tissues vary, in place."""
+        """Apply the texture of the tissues, in place."""
         grains = np.zeros((256, 3), np.float32)
         for index, name, group in self.anatomy:
             grain = texture.groups.get(group)
@@ -230,11 +230,11 @@ class Phantom(ABC):
 
     @property
     def fibres(self) -> dict[int, Course]:
-        """Where fibres run, by label; empty where χ does not depend on them."""
+        """Fibre directions, by label; empty if χ does not depend on them."""
         return {}
 
     def _orientation_dependence(self, b0: float) -> np.ndarray:
-        """Return by how much each label depends on B0's direction at `b0` [T]: (256, 2) δχ ppm, δR2* 1/s."""
+        """Return the anisotropy of each label at `b0` [T]: (256, 2) δχ ppm, δR2* 1/s."""
         found = np.zeros((256, 2), np.float32)
         for index, name, _ in self.anatomy:
             if (tissue := self.tissues.get(self._tissue_of(name) or "")) is not None:
@@ -243,15 +243,15 @@ class Phantom(ABC):
 
     @property
     def has_veins(self) -> bool:
-        """Whether the object has veins that hold blood of a stated oxygenation."""
+        """Whether the object has veins with a defined oxygenation."""
         return False
 
     @abstractmethod
     def _tissue_of(self, region: str) -> str | None:
-        """Return the tissue that a region of the anatomy is made of, if it is one of the table."""
+        """Return the tissue of a region of the anatomy, if it is in the table."""
 
     def _regional(self, name: str) -> Iterator[Any]:
-        """Yield the sources that lie in all of a region, or a part of it."""
+        """Yield the sources in a region or a part of it."""
         return (s for s in self._painted if s.region == name)
 
     def _paint_source(self, canvas: Canvas, source: Any, compile_at: Compile, warp: Warp, b0: float) -> None:

@@ -1,4 +1,4 @@
-"""Results that are kept from one process to the next."""
+"""Cache of results between processes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from qsmbench.paths import cache_dir
 T = TypeVar("T")
 
 MOST_BYTES = 2**30
-"""The store is cut down to this size at the start of a process."""
+"""Maximum size of the cache [bytes], enforced at the start of a process."""
 
 
 def memory() -> Memory:
-    """Return the store of results; one that keeps nothing where the folder cannot be written.
+    """Return the cache; it stores nothing if its folder is not writable.
 
-    joblib writes each result beside its place and moves it there, so processes may share the folder. The results that
-    were not used for longest are deleted when there are more than `MOST_BYTES`.
+    joblib writes each result to a temporary file and moves it into place, so processes may share the folder. The least
+    recently used results are deleted if the cache exceeds `MOST_BYTES`.
     """
     return _store(cache_dir())
 
@@ -42,11 +42,11 @@ def _store(place: Path) -> Memory:
 
 
 def keep(compute: Callable[[], T], *key: str | int | Path) -> T:
-    """Return the result of `compute`, from the store if it was computed before.
+    """Return the result of `compute`, from the cache if it was computed before.
 
     Args:
-        compute: a function without arguments. The code of its module, and all that this imports, is part of the key.
-        key: all else that the result depends on: text, numbers, and files, whose contents count.
+        compute: a function without arguments. The code of its module and everything imported is part of the key.
+        key: everything else that the result depends on: text, numbers, and files, which are compared by content.
     """
     code = code_of([Path(compute.__code__.co_filename)]).digest
     parts = tuple(_content(part) if isinstance(part, Path) else part for part in key)

@@ -1,4 +1,4 @@
-"""A phantom from any image of labels, such as a segmentation."""
+"""A phantom from any label image, such as a segmentation."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from qsmbench.threads import over_planes
 from qsmbench.typed_yaml import check
 
 NEEDED = ("chi", "pd", "t1", "r2star", "fat_fraction")
-"""Columns of a table that does not name a tissue; `r2` may be there, too."""
+"""Columns of a table without tissues; `r2` is optional."""
 
 
 @dataclass(frozen=True)
 class LabelPhantom(Phantom):
-    """An image of labels with a table of what each label is."""
+    """A label image with a table of labels."""
 
     description: d.LabelDescription
 
     @property
     def files(self) -> list[Path]:
-        """What the phantom is made from."""
+        """Files that the phantom depends on."""
         return [
             *self.described_in,
             *(locate(f, self.path.parent) for f in (self.description.image, self.description.table)),
@@ -53,7 +53,7 @@ class LabelPhantom(Phantom):
         path = locate(self.description.image, self.path.parent)
         values, affine = open_volume(path)
         if values.ndim != 3 or not np.array_equal(values, np.round(values)):
-            raise QsmbenchError(f"{path}: an image of labels must have 3 axes and whole numbers")
+            raise QsmbenchError(f"{path}: a label image must have 3 axes and integer values")
         if values.min() < 0 or values.max() > 255:
             raise QsmbenchError(f"{path}: labels run from {values.min():g} to {values.max():g}; they must be 0…255")
         return values.astype(np.uint8), affine
@@ -75,7 +75,7 @@ class LabelPhantom(Phantom):
 
     @cached_property
     def anatomy(self) -> list[Region]:
-        """Each label but 0."""
+        """All labels except 0."""
         tissues = table()
         found = []
         for index, row in sorted(self._rows.items()):
@@ -111,13 +111,13 @@ class LabelPhantom(Phantom):
         return origins.of_material(stated, Origin(where.name, False, "phantom"))
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
-        """Paint the object; return its mask, too.
+        """Paint the object, and return the canvas and its mask.
 
-        A voxel is cut into parts no longer than the image's voxels, each part takes the label where it lies, and
-        the voxel holds the mean: labels are never interpolated, and their shares are kept.
+        A voxel is divided into sub-voxels no larger than the image's voxels. Each takes the label at its position, and
+        the voxel has their mean: labels are never interpolated, and their volume fractions are preserved.
 
         Raises:
-            QsmbenchError: a label is not in the table, or its tissue is not known.
+            QsmbenchError: a label is not in the table, or its tissue is unknown.
         """
         labels, affine = self._image
         values = self._values(labels, b0)
@@ -141,7 +141,7 @@ class LabelPhantom(Phantom):
         return canvas, share >= 0.5
 
     def _of_label(self, source: InPlace) -> Compile:
-        """Return what compiles the label that a canvas's `data` holds, or one side of it."""
+        """Return a function that compiles the label in a canvas's `data`, or one side of it."""
         labels, affine = self._image
         maps: Maps = {"label": (Map(labels, affine), 0, False)}
         shape = g.FromMap(shape="map", map="label", level=0.5, width=min(affine_voxel_size(affine)))
@@ -178,7 +178,9 @@ class LabelPhantom(Phantom):
                 continue
             if row is None:
                 listed = ", ".join(str(i) for i in sorted(self._rows))
-                raise QsmbenchError(f"{where}: label {index} is in the image but not listed; listed are {listed}")
+                raise QsmbenchError(
+                    f"{where}: label {index} is in the image but not in the table, which lists {listed}"
+                )
             if name := row.get("tissue"):
                 values[index] = find_tissue(self.tissues, name, where).values(b0, self.description.dr)
                 continue
@@ -187,7 +189,7 @@ class LabelPhantom(Phantom):
 
 
 def _material(row: dict[str, str], where: str) -> Material:
-    """Return the material that a row of the table states in numbers; an empty field is left out."""
+    """Return the material given in numbers by a row of the table; empty fields are omitted."""
     stated = {c: row[c] for c in Material.model_fields if row.get(c)}
     for channel in NEEDED:
         if channel not in stated:

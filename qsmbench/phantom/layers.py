@@ -46,13 +46,13 @@ from qsmbench.phantom.warp import NO_WARP, Warp
 from qsmbench.threads import in_background
 
 NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
-"""What of a description does not change where its regions lie."""
+"""Keys of a description that do not affect the locations of its regions."""
 
 MASK_PARTS = 2
-"""A mask is yes or no, and needs no more parts of a voxel along each axis."""
+"""Sub-voxels along each axis for a mask, which is binary and needs no more."""
 
 SEEDS = 1000
-"""Each subject has as many seeds of veins of its own."""
+"""Number of vein seeds per subject."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ShapePhantom(Phantom):
 
     @property
     def files(self) -> list[Path]:
-        """What the phantom is made from."""
+        """Files that the phantom depends on."""
         named = [m.file for m in self.description.maps.values()]
         named += [f for f in (self.description.population, getattr(self.description.vessels, "file", None)) if f]
         return [*self.described_in, *(locate(name, self.path.parent) for name in named)]
@@ -82,7 +82,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def tissues(self) -> dict[str, Tissue]:
-        """The tissues of the table as the person has them, with the description's changes."""
+        """The tissues of the table for this subject, with the description's changes."""
         tissues = table()
         if self._population is not None and self.person is not None:
             for content, law in self._population.tissues.items():
@@ -93,7 +93,7 @@ class ShapePhantom(Phantom):
         return with_changes(tissues, self.description.tissues, self.path, self._origin("tissues"))
 
     def _drawn_origin(self, origin: Origin) -> Origin:
-        """Return the origin of a value that the person's own has moved."""
+        """Return the origin of a value modified for the subject."""
         return Origin(f"{origin.source}; {self._people}", True, "population")
 
     @property
@@ -102,7 +102,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def warp(self) -> Warp:
-        """What leads from the person's head to the template."""
+        """Map from the subject's head to the template."""
         if self._population is None or self.person is None or self.person.is_template:
             return NO_WARP
         fov = self.description.field_of_view
@@ -110,7 +110,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def fibres(self) -> dict[int, Course]:
-        """Where fibres run, by label, if the description asks for anisotropy.
+        """Fibre directions by label, if the description has anisotropy.
 
         Raises:
             QsmbenchError: they run along a shape without a tube, or from or to an unknown region.
@@ -122,7 +122,7 @@ class ShapePhantom(Phantom):
         return courses(stated, shapes, self.atlas, lambda s: self._compiler(s)(SPACING).bounds, self.path)
 
     def grid(self) -> Grid:
-        """Return the field of view in voxels, axes along the world's, centred on the box."""
+        """Return the grid of the field of view, with axes along those of the world."""
         return self._grid(np.array(self.description.voxel_size))
 
     def _grid(self, size: np.ndarray) -> Grid:
@@ -150,7 +150,7 @@ class ShapePhantom(Phantom):
         return next((part.tissue for part in self._fillings_of(region)), None)
 
     def _fillings_of(self, region: str) -> Iterator[d.Layer | d.Shell]:
-        """Yield the layers and shells that make up a region."""
+        """Yield the layers and shells of a region."""
         for layer in self.description.layers:
             parts: list[d.Layer | d.Shell] = [layer, *layer.shells]
             yield from (part for part in parts if (part.region or part.tissue) == region)
@@ -168,7 +168,7 @@ class ShapePhantom(Phantom):
         return rows
 
     def _blood_provenance(self, region: str, b0: float) -> list[SourcedValue]:
-        """List the values of the veins of a region: of their blood, beside their tissue."""
+        """List the values of the veins of a region: of their blood and their tissue."""
         stated, blood = self.description.vessels, self._blood
         assert stated is not None and blood is not None
         changes = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
@@ -210,7 +210,7 @@ class ShapePhantom(Phantom):
         return canvas, mask
 
     def _prepare(self) -> None:
-        """Compute what is needed after the layers: where the veins lie and how the tissues vary."""
+        """Compute what is needed after the layers: the veins and the texture."""
         if self.description.vessels is not None:
             self._placed_vessels  # noqa: B018
         if self.description.texture is not None:
@@ -226,7 +226,7 @@ class ShapePhantom(Phantom):
         return self._grid(np.full(3, SPACING))
 
     def _outline(self, grid: Grid) -> Canvas:
-        """Paint a canvas of one map, which is 0, for the sake of its labels."""
+        """Paint a canvas with a single map of zeros, to obtain its labels."""
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         for layer in self.description.layers:
             self._cover(canvas, layer)
@@ -252,7 +252,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def vessels(self) -> list[Branch]:
-        """The person's veins, where they lie in the template; none if the description has none.
+        """The subject's veins in template space; none if the description has none.
 
         Raises:
             QsmbenchError: their description is missing or invalid.
@@ -273,7 +273,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def _blood(self) -> d.Vessels | None:
-        """The person's blood: what the description states, moved as the person's differs from the mean."""
+        """The subject's blood: the values of the description plus the subject's deviations."""
         stated = self.description.vessels
         if stated is None:
             return None
@@ -286,7 +286,7 @@ class ShapePhantom(Phantom):
 
     @property
     def has_veins(self) -> bool:
-        """Whether veins grow into the head."""
+        """Whether the phantom has generated veins."""
         return self.description.vessels is not None
 
     @property
@@ -300,7 +300,7 @@ class ShapePhantom(Phantom):
         return read_veins(self._veins_file, self._blood)
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
-        """Paint the veins, filled with blood of the description's saturation."""
+        """Paint the veins, filled with blood of the given saturation."""
         stated = self._blood
         if stated is None:
             return
@@ -315,7 +315,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def _placed_vessels(self) -> list[np.ndarray]:
-        """Points of the veins where they lie in the person, each (n, 4) x, y, z, radius [mm]."""
+        """Return the points of the veins in the subject, each (n, 4) x, y, z, radius [mm]."""
         points = [b.points for b in self.vessels]
         if self.warp is NO_WARP:
             return points
@@ -344,7 +344,7 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def _maps(self) -> tuple[Maps, np.ndarray]:
-        """The maps by name with where each starts in the joint array, and that array."""
+        """The maps by name with their offsets in the joint array, and that array."""
         maps: Maps = {}
         pieces, start = [np.zeros(1, np.float32)], 1
         for name, source in self.description.maps.items():
@@ -372,7 +372,7 @@ def _fillings(layer: d.Layer, tissues: dict[str, Tissue]) -> list[tuple[str, str
 
 
 def _parts(layer: d.Layer) -> list[tuple[g.Shape, str]]:
-    """List what a layer and each of its shells fill, with the region's name; a shell ends where the next begins."""
+    """List the parts of a layer and its shells, with the region's name; a shell ends where the next begins."""
     depths = [0.0, *(s.depth for s in layer.shells)]
     names = [layer.region or layer.tissue or "", *(s.region or s.tissue for s in layer.shells)]
     surfaces = [g.Offset(shape="offset", of=layer.shape, by=-depth) if depth else layer.shape for depth in depths]

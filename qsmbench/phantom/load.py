@@ -71,7 +71,7 @@ class PersonKeys(Model):
 
 
 def _personalise(content: dict[str, Any], path: Path) -> None:
-    """Change the parameters of a description by what the chosen person has, and add the person's sources; in place."""
+    """Modify the parameters of a description for the chosen subject, and add the subject's sources; in place."""
     if not content.get("population"):
         for key in ("subject", "age"):
             if content.get(key):

@@ -1,4 +1,4 @@
-"""The values that the properties of a region follow from: of tissues, materials, sources and texture."""
+"""The values that the properties of a region depend on: of tissues, materials, sources and texture."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ STATED = ("chi", *(name for name in CHANNELS if name not in WATER.chi))
 """The properties of a tissue, those of χ as one."""
 
 ANYWHERE = ""
-"""In place of a region: the whole object, or a place that no region is named after."""
+"""Used instead of a region: the whole object, or a location without a named region."""
 
 
 def of_tissue(tissue: Tissue, b0: float) -> list[SourcedValue]:
-    """List the values of a region that is made of `tissue`, at `b0` [T]."""
+    """List the values of a region of `tissue` at `b0` [T]."""
     behind = {"chi": WATER.chi, "r2star": ("r2", *WATER.chi) if tissue.follows_chi else ("r2star",)}
     return [
         _row(name, f"{part} of {tissue.name}", tissue.at(part, b0), UNITS[part], tissue.origin(part, b0))
@@ -32,15 +32,15 @@ def of_tissue(tissue: Tissue, b0: float) -> list[SourcedValue]:
 
 
 def of_material(values: Mapping[str, float], origin: Origin) -> list[SourcedValue]:
-    """List the values of a region whose properties are stated in place."""
+    """List the values of a region whose properties are given in place."""
     return [_row(name, name, value, UNITS[name], origin) for name, value in values.items()]
 
 
 def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0: float) -> list[SourcedValue]:
-    """List the values that a source brings to its place.
+    """List the values that a source adds to its location.
 
     Args:
-        source: what it is.
+        source: the source.
         origin: of its dose.
         tissues: by name.
         b0: T.
@@ -56,15 +56,15 @@ def of_source(source: s.InPlace, origin: Origin, tissues: dict[str, Tissue], b0:
 def of_blood(
     tissue: Tissue, values: Mapping[str, tuple[float, Origin]], constants: Iterable[str], b0: float
 ) -> list[SourcedValue]:
-    """List the values of veins: χ and R2* follow from their blood, all else from the table.
+    """List the values of veins: χ and R2* depend on their blood, all else on the table.
 
-    R2* follows from the table, too: the blood's law holds at 3 T, and goes with the table at other fields; see
+    R2* also depends on the table: the law for blood holds at 3 T, and is scaled by the table at other fields; see
     `veins.blood`.
 
     Args:
         tissue: venous blood in the table.
         values: of the blood, with their origins.
-        constants: names of those that the values follow from.
+        constants: names of the constants that the values depend on.
         b0: T.
     """
     rows = [row for row in of_tissue(tissue, b0) if row.property != "chi"]
@@ -76,7 +76,7 @@ def of_blood(
 
 
 def of_constant(name: str, constant: str) -> SourcedValue:
-    """Return the row of a `constant` of `phantoms/sources.csv` that the property `name` follows from."""
+    """Return the row of a `constant` of `phantoms/sources.csv` that the property `name` depends on."""
     known = s.constant_table()[constant]
     return _row(name, constant, known.value, known.unit, known.origin)
 
@@ -93,7 +93,7 @@ def of_texture(texture: Texture) -> list[SourcedValue]:
 
 
 def regions_of(source: s.InPlace) -> tuple[str, ...]:
-    """Return the regions that a source names as its place; `ANYWHERE` if it names none."""
+    """Return the regions in which a source is located; `ANYWHERE` if it names none."""
     inside = source.in_ if source.in_ is not None else source.region
     return (inside,) if isinstance(inside, str) else inside or (ANYWHERE,)
 

@@ -1,4 +1,4 @@
-"""What rendering a phantom gives: the maps that the scanner simulation starts from."""
+"""Property maps of a rendered phantom, the input of the scan simulation."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from qsmbench.phantom.species import CHANNELS, SPECIES, Species, unweight
 class Properties:
     """Maps of the properties of an object.
 
-    A voxel's susceptibilities and `pd` are means over what is in it; `t1`, `r2`, `r2star` and `fat_fraction` are
-    means weighted by proton density, since a voxel's signal knows only its protons.
+    A voxel's susceptibilities and `pd` are volume means; `t1`, `r2`, `r2star` and `fat_fraction` are means weighted by
+    proton density, since only protons give signal.
 
     Attributes:
-        grid: where the voxels lie.
-        chi_para: (nx, ny, nz) float32, ppm relative to water, of what is more paramagnetic than water.
-        chi_dia: (nx, ny, nz) float32, ppm, of what is more diamagnetic than water, as a positive magnitude.
+        grid: voxel grid.
+        chi_para: (nx, ny, nz) float32, ppm relative to water, paramagnetic part.
+        chi_dia: (nx, ny, nz) float32, ppm relative to water, diamagnetic part, as a positive number.
         pd: (nx, ny, nz) float32, proton density relative to CSF.
         t1: (nx, ny, nz) float32, s; 0 where there are no protons.
         r2: (nx, ny, nz) float32, 1/s; 0 where there are no protons.
-        r2star: (nx, ny, nz) float32, 1/s, of what is finer than a voxel; 0 where there are no protons.
-        fat_fraction: (nx, ny, nz) float32, share of the protons that are in fat, 0–1.
+        r2star: (nx, ny, nz) float32, 1/s, due to sub-voxel structure; 0 where there are no protons.
+        fat_fraction: (nx, ny, nz) float32, fraction of the protons in fat, 0–1.
         labels: (nx, ny, nz) uint8, index of the region that fills most of the voxel; 0 is outside.
-        mask: (nx, ny, nz) bool, what a study looks at: the brain of a head, the object of a simple phantom.
+        mask: (nx, ny, nz) bool, the study mask: the brain of a head, the object of a simple phantom.
         regions: index, name and group of each label (group `dgm`: deep grey matter).
-        ambient_chi: ppm, the medium that surrounds the volume beyond the grid.
+        ambient_chi: ppm, of the medium beyond the grid.
     """
 
     grid: Grid
@@ -71,8 +71,8 @@ class Properties:
         """Return the properties of a painted stack.
 
         Args:
-            grid: where the voxels lie.
-            stack: (c, nx, ny, nz) float32, the channels in their order, as they mix; it is taken over.
+            grid: voxel grid.
+            stack: (c, nx, ny, nz) float32, the channels in order, weighted by proton density; it is overwritten.
             labels: (nx, ny, nz) uint8.
             mask: (nx, ny, nz) bool.
             regions: index, name and group of each label.

@@ -1,7 +1,7 @@
-"""What a phantom's maps hold: its channels in their order, and the species of protons that they describe.
+"""The channels of a phantom's maps, and the species of protons that they describe.
 
-Susceptibility and proton density mix by volume. What protons have mixes by how many there are, so a stack of maps holds
-it multiplied by their density until `Properties` divides by that again.
+Susceptibility and proton density are averaged by volume, properties of protons by proton density. So a stack of maps
+contains the latter multiplied by the proton density, until `Properties` divides by it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from qsmbench.units import hz_per_ppm
 
 @dataclass(frozen=True)
 class Channel:
-    """A property of which there is a map.
+    """A property with a map.
 
     Attributes:
         name: of the property.
         unit: of its values; empty if it has none.
-        weight: name of the proton density that a stack of maps multiplies it by; None for what mixes by volume.
+        weight: name of the proton density that it is multiplied by in a stack of maps; None if averaged by volume.
     """
 
     name: str
@@ -31,16 +31,16 @@ class Channel:
 
 @dataclass(frozen=True)
 class Species:
-    """Protons of one kind: the names of the channels that hold their properties, and their spectrum.
+    """Protons of one kind: the names of the channels with their properties, and their spectrum.
 
     Attributes:
         name: of the species.
-        chi: χ+ and χ− of the medium that they lie in.
-        pd: proton density, of which `fraction` is theirs.
-        fraction: 0–1; None for what the other species leave.
+        chi: χ+ and χ− of their medium.
+        pd: total proton density, of which this species has `fraction`.
+        fraction: 0–1; None for the remainder.
         t1: longitudinal relaxation time.
         r2: irreversible transverse relaxation rate.
-        r2star: all of the transverse relaxation rate.
+        r2star: effective transverse relaxation rate.
         shift: ppm from water, of each peak of the spectrum.
         amplitude: of each peak, relative to each other.
         source: of the spectrum.
@@ -71,7 +71,7 @@ class Species:
 
 PROPERTIES = (
     Channel("chi_para", "ppm"),
-    Channel("chi_dia", "ppm"),  # as a positive magnitude
+    Channel("chi_dia", "ppm"),  # as a positive number
     Channel("pd", ""),  # CSF = 1
     Channel("t1", "s", weight="pd"),
     Channel("r2", "1/s", weight="pd"),

@@ -1,4 +1,4 @@
-"""One person's anatomy: a smooth invertible map between their head and the template."""
+"""A subject's anatomy: a smooth invertible map between their head and the template."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from qsmbench.phantom.lookup import between, cell
 
 @leaf()
 def to_template(x, y, z, warp, to_warp):
-    """Return the template's point [mm] that lies at the world point x, y, z [mm]; held constant beyond the map's edge.
+    """Return the template point [mm] of a world point x, y, z [mm]; the displacement is constant beyond the map's edge.
 
     Args:
         x: mm.
         y: mm.
         z: mm.
-        warp: (3·nx·ny·nz,) float32, what leads from world to template [mm], x, y, z in turn; empty for none.
+        warp: (3·nx·ny·nz,) float32, map from world to template [mm], x, y, z in turn; empty for none.
         to_warp: (3, 5) float64, world mm → index into `warp`, and the number of its points along each axis.
     """
     if warp.size == 0:

@@ -1,4 +1,4 @@
-"""The report: a study folder becomes HTML that needs no network, one page or a page for each group of a large study."""
+"""The report: offline HTML of a study, as one page, or with a page per group for a large study."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from qsmbench.view.planes import CONVENTION
 __all__ = ["build"]
 
 PICTURE_BUDGET = 10_000_000
-"""Bytes of pictures that one page may carry (base64 makes a third more of them); more lie beside it."""
+"""Largest size of embedded pictures [bytes] (before base64, which adds a third); otherwise they are separate files."""
 
 ROW_BUDGET = 300
-"""Rows of the tables of scores that one page may hold; more are spread over a page for each group."""
+"""Largest number of rows in the score tables of one page; otherwise each group has its own page."""
 
 
 def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
     """Write the report of a study.
 
-    It is one page, which carries its pictures. Pictures beyond `PICTURE_BUDGET` lie in a folder beside it; tables
-    beyond `ROW_BUDGET` stand on pages of their own, one for each group of replicates, to which the page links.
+    It is one page with embedded pictures. Pictures beyond `PICTURE_BUDGET` are written to a separate folder; tables
+    beyond `ROW_BUDGET` are written to separate pages, one per group of replicates, with links from the first page.
 
     Args:
-        study: the study folder; holds `scores.parquet`, and may hold `<dataset>/pictures/<chain>.webp`.
-        out: folder to write to; made if need be.
-        about: folder that may hold `config.yaml`, `versions.json` and `origins.json` (where the settings of a method
-            come from, by its name in the chains); by default the study folder.
+        study: the study folder; contains `scores.parquet`, and may contain `<dataset>/pictures/<chain>.webp`.
+        out: folder to write to; created if necessary.
+        about: folder that may contain `config.yaml`, `versions.json` and `origins.json` (origins of the settings, by
+            method name in the chains); by default the study folder.
 
     Returns:
         path of the page, `out/index.html`.
@@ -77,7 +77,7 @@ def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
 
 
 def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any], out: Path) -> dict[str, str]:
-    """Write a page for each group; return their names by group."""
+    """Write one page per group; return their names by group."""
     pages = {}
     pictures: list[Picture] = content["pictures"]
     for i, group in enumerate(study.groups):
@@ -89,7 +89,7 @@ def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any],
 
 
 def _common(study: Study) -> dict[str, Any]:
-    """Return what every page shows."""
+    """Return the content shown on every page."""
     return {
         "study": study,
         "supports": SUPPORTS,
@@ -101,7 +101,7 @@ def _common(study: Study) -> dict[str, Any]:
 
 
 def _of_study(study: Study) -> dict[str, Any]:
-    """Return what the first page shows of the whole study."""
+    """Return the content about the whole study for the first page."""
     datasets = list(study.scores["dataset"].unique())
     return {
         "datasets": datasets,
@@ -117,7 +117,7 @@ def _sections(study: Study, found: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def _section(study: Study, table: Table, name: str) -> dict[str, Any]:
-    """Return what the template shows of a table; `name` is unique in the page."""
+    """Return the content of a table for the template; `name` is unique in the page."""
     chains = [r.chain for r in table.methods]
     means = {s: regional(study, table.group, table.artifact, s, chains) for s in SUPPORTS}
     return {

@@ -15,7 +15,7 @@ from qsmbench.report._summary import direction
 from qsmbench.report._svg import Layout, Panel, fitting_ticks, names_width
 
 ROW = 20.0
-"""Height of the line of a chain [px]."""
+"""Height of a chain's line [px]."""
 
 _MANY = 25  # chains from which a panel is so tall that its scale is repeated above it
 _COLOURS = ("#3b82c4", "#e0803a", "#3fa46a", "#c9524e", "#8f6bbf", "#b08a3c", "#4fb0b5", "#d078a8", "#7d8795")
@@ -23,13 +23,13 @@ _SHAPES = ("●", "■", "▲")
 _BOX_FROM = 5  # replicates from which quartiles say more than the points alone
 
 Values = Sequence[np.ndarray]
-"""Those of each chain."""
+"""Values of each chain."""
 
 
 def scores_chart(study: Study, table: Table, support: str) -> str:
-    """Draw strip plots, one panel a metric and one line a chain: a point per seed, and a box from five seeds on.
+    """Draw strip plots, one panel per metric and one line per chain: a point per seed, and a box from five seeds on.
 
-    Points far beyond the others are drawn as arrows at the border.
+    Outliers are drawn as arrows at the border.
     """
     chains = [r.chain for r in (*table.methods, *table.controls)]
     columns = table.measured
@@ -40,7 +40,7 @@ def scores_chart(study: Study, table: Table, support: str) -> str:
 
 
 def cost_chart(study: Study, table: Table) -> str:
-    """Draw run time and peak memory of every chain: the mean as a bar, a point per seed."""
+    """Draw run time and peak memory of every chain: a bar for the mean and a point per seed."""
     chains = [r.chain for r in table.methods]
     if not chains or not table.costs:
         return ""
@@ -49,7 +49,7 @@ def cost_chart(study: Study, table: Table) -> str:
 
 
 def regional_chart(regional: Regional) -> str:
-    """Draw reconstructed over true regional means, one panel a chain, with the line of identity."""
+    """Draw reconstructed against true regional means, one panel per chain, with the line of identity."""
     true = {r: t.mean for r, t in regional.truth.items() if np.isfinite(t.mean)}
     if not regional.rows or not true:
         return ""
@@ -78,7 +78,7 @@ def regional_chart(regional: Regional) -> str:
 
 
 def regional_key(regional: Regional) -> list[tuple[str, str, str]]:
-    """Return colour, shape and name of each region; none where there are too many to tell apart."""
+    """Return colour, shape and name of each region; nothing if there are too many to distinguish."""
     if len(regional.truth) > len(_COLOURS) * len(_SHAPES):
         return []
     marks = zip(regional.truth, _marks(len(regional.truth)), strict=True)
@@ -107,7 +107,7 @@ def _values(study: Study, table: Table, chains: Sequence[str], column: Column, s
 
 
 def _of_chains(panels: Sequence[Panel], chains: Sequence[str], across: int, label: str) -> str:
-    """Return panels with a line for each chain; their names stand beside the first of each row."""
+    """Return panels with a line per chain; the first panel of each row shows the names."""
     many = len(chains) > _MANY
     first = panels[0]
     layout = Layout(first.width, first.height, across, names_width(chains), top=46 if many else 28)
@@ -119,13 +119,13 @@ def _of_chains(panels: Sequence[Panel], chains: Sequence[str], across: int, labe
 
 
 def _panel(width: float, x: tuple[float, float], chains: int, c: Column) -> Panel:
-    """Return a panel of a metric with a line for each chain, the first on top."""
+    """Return a panel of a metric with a line per chain, the first on top."""
     title = c.label + (f" [{c.unit}]" if c.unit else "")
     return Panel(width, ROW * chains + 9, x, (chains - 0.275, -0.725), title, direction(c))
 
 
 def _strips(values: Values, c: Column) -> Panel:
-    """Draw the values of each chain on a line, within a range that lone outliers do not stretch."""
+    """Draw the values of each chain on a line, within a range that single outliers do not extend."""
     low, high = _range(np.concatenate(values)) if any(v.size for v in values) else (0.0, 1.0)
     panel = _panel(298, _with_margin(low, high, 0.06), len(values), c)
     boxes = [line for y, v in enumerate(values) if v.size >= _BOX_FROM for line in _box(v, y)]
@@ -174,6 +174,6 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _with_margin(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return a range with a margin; that of a single value is of its own size."""
+    """Return a range with a margin, which is relative to the value if the range has a single one."""
     margin = share * ((high - low) or abs(low) or 1.0)
     return low - margin, high + margin

@@ -1,4 +1,4 @@
-"""What each metric of a study computes, from its declaration."""
+"""Definitions of the metrics of a study, from their declarations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Definition:
 
 
 def definitions(study: Study) -> list[Definition]:
-    """Return the definitions of the metrics that the study has scores of and that are installed."""
+    """Return the definitions of the installed metrics that the study has scores of."""
     names = [m for m in study.scores["metric"].unique() if m not in RUN_ROWS and m in metrics.names()]
     return [_definition(study, metrics.find(name)) for name in in_reading_order(names)]
 

@@ -1,4 +1,4 @@
-"""The methods of a study: their settings, where those come from, and their references."""
+"""The methods of a study: their settings, the origins of these, and their references."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Setting:
     """A setting of a method.
 
     Attributes:
-        name: its name.
-        value: its value as text; the range over the datasets where a method of parameter choice set it.
-        origin: where the value comes from; empty for a default.
+        name: of the setting.
+        value: as text; the range over the datasets if it was chosen from the data.
+        origin: of the value; empty for a default.
     """
 
     name: str
@@ -30,9 +30,9 @@ class MethodUse:
     """A method in a study.
 
     Attributes:
-        name: its name in the chains.
-        method: its own name.
-        settings: all of them.
+        name: in the chains.
+        method: original name of the method.
+        settings: all settings.
         reference: author and year.
         doi: of the reference, if it has one.
     """
@@ -53,10 +53,10 @@ def methods_used(
         folder: of the study.
         datasets: names of its datasets.
         chains: names of its chains.
-        origins: where the settings of a method come from, by its name in the chains; "set" for others.
+        origins: origins of the settings, by method name in the chains; "set" for others.
 
     Returns:
-        the methods of which there is a record.
+        the methods that have a record.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for chain in dict.fromkeys(p for c in chains for p in prefixes(c)):
@@ -80,7 +80,7 @@ def _method_use(name: str, records: Sequence[dict[str, Any]], origin: str) -> Me
 
 
 def _chosen(key: str, choices: Sequence[dict[str, Any]]) -> Setting:
-    """Return a setting that the data of each scan decided."""
+    """Return a setting that was chosen from the data of each scan."""
     ends = sum(c.get("at_end", False) for c in choices)
     values = [c["value"] for c in choices]
     low, high = _text(min(values)), _text(max(values))

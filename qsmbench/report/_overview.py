@@ -1,4 +1,4 @@
-"""What the first page of a large study shows: its groups, and the chains across them."""
+"""The first page of a large study: its groups, and the chains across them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from qsmbench.analysis.summary import Table
 
 @dataclass(frozen=True)
 class Entry:
-    """A table on the page of its group, or a group that has none.
+    """A table on the page of its group, or a group without a table.
 
     Attributes:
         group: of replicates.
-        page: its page.
+        page: of the group.
         table: the table; None if the group has no score.
-        column: what its chains are ranked by; None if nothing rates them.
-        leaders: the first isolated chain, and the first of the others; None where there is none.
+        column: metric that ranks its chains; None if there is none.
+        leaders: the best isolated chain, and the best of the others; None if there is none.
     """
 
     group: str
@@ -34,11 +34,11 @@ class Across:
     """One metric of the chains, group by group.
 
     Attributes:
-        artifact: what was scored.
-        column: the metric that ranks the chains in each of the groups.
+        artifact: the scored artifact.
+        column: the metric that ranks the chains in each group.
         entries: the tables of the groups.
-        methods: of each chain, its row in each of them; None where it has no score.
-        controls: likewise.
+        methods: for each chain, its row in each table; None if it has no score.
+        controls: the same for the controls.
     """
 
     artifact: str
@@ -49,7 +49,7 @@ class Across:
 
 
 def entries(tables: Sequence[Table], pages: Mapping[str, str]) -> list[Entry]:
-    """Return the tables of each group with its page; `pages` gives those by group."""
+    """Return the tables of each group with its page; `pages` maps groups to pages."""
     return [e for group, page in pages.items() for e in _entries(group, page, [t for t in tables if t.group == group])]
 
 
@@ -60,7 +60,7 @@ def _entries(group: str, page: str, tables: Sequence[Table]) -> list[Entry]:
 
 
 def across(found: Sequence[Entry]) -> list[Across]:
-    """Return the chains across the groups, for each artifact and the metric that ranks its chains."""
+    """Return the chains across the groups, for each artifact and its ranking metric."""
     alike: dict[tuple[str, str], list[Entry]] = {}
     for e in found:
         if e.table is not None and e.column is not None:

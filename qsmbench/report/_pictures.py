@@ -1,4 +1,4 @@
-"""The pictures of a study: within the page where they are few, else as files beside it."""
+"""The pictures of a study: embedded in the page if they are few, otherwise separate files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmbench.run.specs import read_record
 from qsmbench.view.page import data_uri
 
 FOLDER = "pictures"
-"""Beside the page."""
+"""Folder next to the page."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PictureFile:
     path: Path
 
     def embedded(self) -> Picture:
-        """Return the picture with its content."""
+        """Return the picture with its content embedded."""
         return Picture(self.dataset, self.chain, data_uri(self.path.read_bytes(), "webp"))
 
     def copied(self, report: Path) -> Picture:
@@ -55,23 +55,23 @@ def picture_files(study: Study) -> list[PictureFile]:
 
 
 def embedded(files: Sequence[PictureFile]) -> list[Picture]:
-    """Return the pictures with their content."""
+    """Return the pictures with their content embedded."""
     return [f.embedded() for f in files]
 
 
 def copied(files: Sequence[PictureFile], report: Path) -> list[Picture]:
-    """Copy the pictures into a folder in that of the report."""
+    """Copy the pictures into a subfolder of the report."""
     (report / FOLDER).mkdir(exist_ok=True)
     return [f.copied(report) for f in files]
 
 
 def size(files: Sequence[PictureFile]) -> int:
-    """Return the bytes of all files."""
+    """Return the total size of all files [bytes]."""
     return sum(f.path.stat().st_size for f in files)
 
 
 def not_drawn(study: Study) -> dict[str, str]:
-    """Return the chains whose result is not drawn, on any dataset, with the reason."""
+    """Return the chains whose result is not drawn on some dataset, with the reason."""
     found: dict[str, str] = {}
     for dataset in study.scores["dataset"].unique():
         record = read_record(study.folder / dataset / "pictures.json")
@@ -81,6 +81,6 @@ def not_drawn(study: Study) -> dict[str, str]:
 
 
 def _first_seeds_first(study: Study) -> Iterator[str]:
-    """Yield the datasets: the first replicates of all groups, then the second ones, and so on."""
+    """Yield the datasets: the first replicate of every group, then the second, and so on."""
     for replicates in zip_longest(*(study.datasets(g) for g in study.groups)):
         yield from (d for d in replicates if d is not None)

@@ -1,4 +1,4 @@
-"""What the scores of a group depend on: regions whose property is assumed, who states it, and the values behind it."""
+"""Assumptions behind the scores of a group: regions with an assumed property, the origin, and the values behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.provenance import SourcedValue
 
 NAMED = 8
-"""Regions that a line names before it only counts the rest."""
+"""Number of regions named in a line; the rest are only counted."""
 
 _PARTS = {"chi_para": "χ+", "chi_dia": "χ−"}
 _SYMBOLS = {"chi": "χ", "pd": "PD", "t1": "T1", "r2": "R2", "r2star": "R2*", "fat_fraction": "fat fraction", **_PARTS}
@@ -22,7 +22,7 @@ _WORDS = {
 
 @dataclass
 class Value:
-    """An assumed value, and the properties and regions that depend on it; no region stands for the whole object."""
+    """An assumed value, and the properties and regions that depend on it; no regions means the whole object."""
 
     name: str
     value: str
@@ -33,16 +33,16 @@ class Value:
 
 @dataclass
 class Provenance:
-    """What the scores of one artifact of a group depend on.
+    """The assumptions that the scores of one artifact of a group depend on.
 
     Attributes:
         symbol: of the property, such as χ.
         of_field: whether the artifact is a field, which depends on the property of every region.
         regions: all regions with a score, deep grey matter first.
-        assumed: those of them whose property depends on an assumed value.
-        statements: who states the assumed values, and for which of those regions.
-        beside: other assumptions, which concern no single region.
-        changed: values that the user set.
+        assumed: the regions whose property depends on an assumed value.
+        statements: the origins of the assumed values, and the regions that each affects.
+        beside: other assumptions, which do not concern single regions.
+        changed: values set by the user.
         values: every assumed value of the phantom.
     """
 
@@ -56,12 +56,12 @@ class Provenance:
     values: list[Value]
 
     def marked(self, region: str) -> bool:
-        """Whether the scores of a region depend on an assumed value of its own."""
+        """Whether the scores of a region depend on an assumed value of that region."""
         return not self.of_field and region in self.assumed
 
 
 def provenance(study: Study, group: str, artifact: str) -> Provenance | None:
-    """Return what the scores of an artifact depend on; None for a measured scan, whose truth is not known."""
+    """Return the assumptions behind the scores of an artifact; None for a measured scan, whose truth is unknown."""
     rows = study.provenance(group)
     if not rows:
         return None
@@ -92,7 +92,7 @@ def _scored(study: Study, group: str, artifact: str) -> list[str]:
 
 
 def _statements(rows: list[SourcedValue]) -> list[tuple[str, str]]:
-    """Return who states the values, and the first few of the regions."""
+    """Return the origins of the values, and the first few regions of each."""
     by: dict[str, list[SourcedValue]] = {}
     for row in rows:
         by.setdefault(row.by, []).append(row)
@@ -110,7 +110,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _values(rows: list[SourcedValue]) -> list[Value]:
-    """Return each value once, with all that depends on it."""
+    """Return each value once, with all properties and regions that depend on it."""
     found: dict[tuple[str, ...], Value] = {}
     for row in rows:
         key = (row.name, row.value, row.unit, row.source)
@@ -122,6 +122,6 @@ def _values(rows: list[SourcedValue]) -> list[Value]:
 
 
 def _with_symbol(name: str) -> str:
-    """Return a value's name with the symbol of its property, as χ+ of putamen."""
+    """Return a value's name with the symbol of its property, such as χ+ of putamen."""
     first, space, rest = name.partition(" ")
     return _SYMBOLS.get(first, first) + space + rest

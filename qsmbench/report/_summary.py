@@ -1,4 +1,4 @@
-"""How scores are written: the direction of a column, and the digits of its values."""
+"""Formatting of scores: the direction of a column, and the digits of its values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DECIMALS = {"%": 1, "": 3, "ppm": 4, "s": 2, "MiB": 0, "1/s": 2}
 
 
 def direction(column: Column) -> str:
-    """Say what is better in a column: lower, higher, or near the best value."""
+    """Return the direction of a column as text: lower or higher is better, or the best value."""
     if math.isnan(column.best):
         return ""
     if column.higher_is_better is None:
@@ -20,17 +20,17 @@ def direction(column: Column) -> str:
 
 
 def mean_text(cell: Cell, unit: str) -> str:
-    """Write the mean of a cell."""
+    """Format the mean of a cell."""
     return number(cell.mean, _DECIMALS.get(unit, 3))
 
 
 def spread_text(cell: Cell, unit: str) -> str:
-    """Write the standard deviation of a cell; empty for a single replicate."""
+    """Format the standard deviation of a cell; empty for a single replicate."""
     return "" if math.isnan(cell.sd) else number(cell.sd, _DECIMALS.get(unit, 3))
 
 
 def number(value: float, decimals: int) -> str:
-    """Write a number with a real minus sign; NaN as a dash, huge numbers with an exponent."""
+    """Format a number with a minus sign (−); NaN as a dash, large numbers with an exponent."""
     if math.isnan(value):
         return "–"
     text = f"{value:.{decimals}f}" if abs(value) < 1e5 else f"{value:.1e}"

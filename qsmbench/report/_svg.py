@@ -1,6 +1,6 @@
-"""Panels with axes, written as SVG that takes its ink from the page, so that it reads on light and dark.
+"""Panels with axes as SVG, which uses the text colour of the page, so that it is legible on light and dark backgrounds.
 
-Lengths are in pixels, 96 to an inch. Colours, widths of lines and sizes of letters stand in the style of the page.
+Lengths are in pixels, 96 per inch. Colours, line widths and font sizes are in the page's style sheet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from markupsafe import escape
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LETTER = 6.6
-"""Width of a letter of 12 px, on average of names and numbers."""
+"""Mean width of a 12 px character in names and numbers [px]."""
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -27,7 +27,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def tick_labels(values: Sequence[float]) -> list[str]:
-    """Write round numbers with the digits that distinguish them, and real minus signs."""
+    """Format round numbers with the digits that distinguish them, and minus signs (−)."""
     largest = max(map(abs, values), default=0.0)
     if largest >= 1e6 or 0 < largest < 1e-6:
         return [f"{v:.3g}".replace("-", "−") for v in values]
@@ -40,7 +40,7 @@ def _is_written(value: float, digits: int, largest: float) -> bool:
 
 
 def fitting_ticks(low: float, high: float, width: float, most: int) -> tuple[list[float], list[str]]:
-    """Return the ticks of an axis of a width, as many as their labels leave room for, and the labels."""
+    """Return the ticks of an axis of the given width, as many as their labels fit, and the labels."""
     for count in range(most, 0, -1):
         values = ticks(low, high, count)
         labels = tick_labels(values)
@@ -50,19 +50,19 @@ def fitting_ticks(low: float, high: float, width: float, most: int) -> tuple[lis
 
 
 def names_width(names: Iterable[str]) -> float:
-    """Return the width of the names beside an axis."""
+    """Return the width of the names next to an axis."""
     return 16 + 7.1 * max(map(len, names))
 
 
 @dataclass
 class Panel:
-    """A panel: its ranges, and marks, of which those that lie beyond are cut off.
+    """A panel with its ranges and marks; marks outside the ranges are clipped.
 
     Attributes:
-        width, height: of the area of the marks.
-        x, y: the values at its left and right, and at its bottom and top.
-        title: above it, to the left.
-        hint: above it, to the right.
+        width, height: of the plot area.
+        x, y: values at the left and right, and at the bottom and top.
+        title: top left.
+        hint: top right.
     """
 
     width: float
@@ -75,15 +75,15 @@ class Panel:
     outside: list[str] = field(default_factory=list)
 
     def across(self, value: float) -> float:
-        """Return the place of a value of x."""
+        """Return the horizontal position of a value of x."""
         return self.width * (value - self.x[0]) / (self.x[1] - self.x[0])
 
     def down(self, value: float) -> float:
-        """Return the place of a value of y."""
+        """Return the vertical position of a value of y."""
         return self.height * (self.y[1] - value) / (self.y[1] - self.y[0])
 
     def lines(self, segments: Iterable[Sequence[tuple[float, float]]], style: str = "", colour: str = "") -> None:
-        """Draw lines through points, in the ink of the axes or a colour."""
+        """Draw lines through points, in the colour of the axes or a given one."""
         parts = ("L".join(f"{self.across(x):.1f} {self.down(y):.1f}" for x, y in line) for line in segments)
         path = "".join(f"M{p}" for p in parts)
         ink = f' fill="none" stroke="{colour}"' if colour else ""
@@ -106,7 +106,7 @@ class Panel:
         self.inside.append(drawn[shape % len(drawn)])
 
     def bars(self, lengths: Sequence[float]) -> None:
-        """Draw horizontal bars from 0, of the heights 0, 1, …"""
+        """Draw horizontal bars from 0, at the heights 0, 1, …"""
         for y, length in enumerate(lengths):
             top, width = self.down(y) - 0.3 * self._row, self.across(length) - self.across(0)
             self.inside.append(
@@ -131,12 +131,12 @@ class Panel:
         names: bool = True,
         above: bool = False,
     ) -> str:
-        """Return the panel with its ticks, given as places and labels.
+        """Return the panel with its ticks, given as positions and labels.
 
         Args:
             x, y: the ticks.
-            names: whether the labels of y stand beside it.
-            above: whether the labels of x are repeated above it.
+            names: whether to show the labels of y.
+            above: whether to repeat the labels of x above the panel.
         """
         w, h = self.width, self.height
         columns = [f"{self.across(v):.1f}" for v in x[0]]
@@ -159,13 +159,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Layout:
-    """Panels of one size in rows, with room around each row.
+    """Panels of the same size in rows, with margins around each row.
 
     Attributes:
         width, height: of a panel.
-        across: panels in a row.
-        left, top, bottom: room beside the first panel of a row, above and below each.
-        gap: between neighbours in a row.
+        across: panels per row.
+        left, top, bottom: margins to the left of the first panel of a row, and above and below each panel.
+        gap: between panels of a row.
     """
 
     width: float
@@ -182,7 +182,7 @@ class Layout:
         Args:
             panels: their content.
             label: for screen readers.
-            beside: content of each row that stands at its left.
+            beside: content to the left of each row.
         """
         across = min(self.across, len(panels))
         row = self.top + self.height + self.bottom

@@ -149,7 +149,7 @@ def refuse_constant(method: Method, products: Mapping[str, np.ndarray], argument
 
     if any(name != "mask" for name in products) and varies(arguments) and not varies(products):
         name = next(name for name in products if name != "mask")
-        raise ValueError(f"{' and '.join(products)}: the same everywhere ({products[name][mask].flat[0]:.3g})")
+        raise ValueError(f"{' and '.join(products)}: constant within the mask ({products[name][mask].flat[0]:.3g})")
 
 
 def failure(error: Exception) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Chains: methods joined by dots. `romeo.fit.vsharp.tkd` is composed, `truth.tkd` isolated (fed the true field)."""
+"""Chains: methods joined by dots. `romeo.fit.vsharp.tkd` is composed, `truth.tkd` isolated (uses the true field)."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from qsmbench.run.settings import check_settings
 from qsmbench.run.specs import ScoreSpec, StepSpec, prefixes
 
 TRUTH = "truth"
-"""The control that opens the truth to its chain."""
+"""The control that gives its chain access to the truth."""
 
 SCAN, TRUTH_FOLDER = "<scan>", "<truth>"
-"""Providers of artifacts beside the steps of a chain; no method can have such a name."""
+"""Providers of artifacts other than the steps of a chain; method names cannot contain these characters."""
 
 ORIENTATION_ARTIFACTS = ("local_field", "mask", "magnitude")
-"""What each orientation is made of for a method that takes `orientations`."""
+"""Artifacts of each orientation for a method that takes `orientations`."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A method as a study uses it: where it comes from and with which settings."""
+    """A method as used in a study: its origin and its settings."""
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     origin: str = "set"
-    """Where the settings come from: set by hand, or a file that says what they were tuned on."""
+    """Origin of the settings: set by hand, or a file from `qsmbench tune`."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Within what each step of a chain runs.
+    """Limits and environment of each step of a chain.
 
     Attributes:
         time_limit: s.
@@ -68,10 +68,10 @@ class Step:
 
     Attributes:
         chain: names of the methods up to this one.
-        method: what runs.
+        method: the method to run.
         use: how the study uses it.
-        providers: for each artifact that is known at this step, what provides it: `scan`, `truth`, or the chain whose
-            last step produced it.
+        providers: for each artifact available at this step, its provider: `scan`, `truth`, or the chain whose last step
+            produced it.
     """
 
     chain: str
@@ -91,21 +91,21 @@ class Step:
 
     @property
     def artifacts(self) -> list[str]:
-        """What the chain is scored by: the first product of its last step, and its other maps of which a truth exists.
+        """The artifacts to score: the first product of the last step, and its other maps with a known truth.
 
-        The first is what is drawn.
+        The first one is drawn.
         """
         first, *rest = self.method.produces or ("",)
         return [first, *(name for name in rest if name in TRUE_ARTIFACTS)] if first else []
 
     @property
     def provided(self) -> dict[str, str]:
-        """What provides each artifact after the step."""
+        """Provider of each artifact after the step."""
         return {**self.providers, **dict.fromkeys(self.method.produces, self.chain)}
 
     @property
     def inputs(self) -> dict[str, str]:
-        """For each artifact that the method takes and that is known, what provides it."""
+        """Provider of each available input of the method."""
         wanted = list(self.method.consumes)
         if "orientations" in wanted:
             wanted += ORIENTATION_ARTIFACTS
@@ -115,7 +115,7 @@ class Step:
         """Return the step as `run.step.run` takes it.
 
         Args:
-            places: where scan, truth and the products of steps lie.
+            places: locations of the scan, the truth and the products of steps.
             limits: of the step.
             orientations: folders of the further orientations of the scan.
             each: whether it runs on every orientation, since a later step takes them all.
@@ -136,20 +136,20 @@ class Step:
 
     @property
     def _is_own(self) -> bool:
-        """Whether the method is this package's, and so is each that its settings name."""
+        """Whether the method, and each method named by its settings, belongs to this package."""
         named = [v for v in self.use.settings.values() if isinstance(v, str) and registry.resolves(v)]
         return all(map(registry.is_own, [self.use.method, *named]))
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a chain finds its artifacts.
+    """Locations of the artifacts of a chain.
 
     Attributes:
-        chains: folder that holds a folder for each step.
+        chains: folder with a subfolder for each step.
         scan: folder of the scan.
         truth: folder of the truth, or None.
-        absent: what scan or truth lack, as pairs of provider and artifact.
+        absent: missing artifacts of scan or truth, as pairs of provider and artifact.
     """
 
     chains: Path
@@ -158,7 +158,7 @@ class Places:
     absent: frozenset[tuple[str, str]] = frozenset()
 
     def has(self, provider: str, artifact: str) -> bool:
-        """Whether a provider has an artifact; steps have all that they produce."""
+        """Whether a provider has an artifact; steps have all of their products."""
         there = provider != TRUTH_FOLDER or self.truth is not None
         return there and (provider, artifact) not in self.absent
 
@@ -174,14 +174,14 @@ Describe = Callable[[str], Method]
 
 
 def steps(chain: str, resolve: Resolve = Use, *, describe: Describe = registry.describe) -> list[Step]:
-    """Return the steps of a chain, each checked to find what it consumes.
+    """Return the steps of a chain, and check that the inputs of each are available.
 
-    A method that cannot be loaded is a step like any other (`Method.broken` says why); what follows it is not checked.
+    A method that cannot be loaded is also a step (`Method.broken` is the reason); the steps after it are not checked.
 
     Args:
-        chain: names joined by dots.
-        resolve: the Use of a name (by default the method of that name with its default settings).
-        describe: the method that a Use names.
+        chain: method names joined by dots.
+        resolve: returns the Use of a name (by default the method of that name with its default settings).
+        describe: returns the method that a Use names.
 
     Raises:
         QsmbenchError: a method is unknown, does not know a setting, or lacks an artifact at its place in the chain.
@@ -207,15 +207,15 @@ def steps(chain: str, resolve: Resolve = Use, *, describe: Describe = registry.d
 
 
 def check_named(chain: str, names: Iterable[str], what: str) -> None:
-    """Refuse names that are no step of a chain.
+    """Reject names that are not steps of a chain.
 
     Args:
         chain: method names joined by dots.
         names: that should be steps.
-        what: how the user gave them, with braces for the name; begins the error's message.
+        what: how the user gave them, with braces for the name; begins the error message.
 
     Raises:
-        QsmbenchError: with the first that is none.
+        QsmbenchError: for the first name that is not a step.
     """
     there = chain.split(".")
     for name in names:
@@ -229,21 +229,21 @@ def _check_inputs(chain: str, step: Step) -> None:
     if missing:
         raise QsmbenchError(
             f"chain {chain!r}: {step.name} needs {missing[0]}, which no earlier step produces; "
-            f"available are {', '.join(sorted(step.providers))}"
+            f"available: {', '.join(sorted(step.providers))}"
         )
 
 
 def over_orientations(steps: Iterable[Step]) -> set[str]:
-    """Return the chains whose last step runs on every orientation, since a step after it takes them all."""
+    """Return the chains whose last step runs on every orientation, since a later step takes them all."""
     return {p for s in steps if "orientations" in s.method.consumes for p in prefixes(s.chain)[:-1]}
 
 
 def score_spec(step: Step, places: Places, dataset: str) -> ScoreSpec:
-    """Return what the result of a chain is scored by.
+    """Return the specification for scoring the result of a chain.
 
     Args:
         step: the last of the chain.
-        places: where scan, truth and the products of steps lie.
+        places: locations of the scan, the truth and the products of steps.
         dataset: name of the scan.
     """
     providers = step.provided

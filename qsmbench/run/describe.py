@@ -1,4 +1,4 @@
-"""Import a method of others and say what it is: the process that `run.described` asks."""
+"""Import a third-party method and describe it, in the separate process that `run.described` starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _describe(name: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a default as JSON can hold it: NumPy numbers as those of Python, other types as text."""
+    """Return a default value for JSON: NumPy numbers as Python numbers, other types as text."""
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     if value is None or isinstance(value, bool | int | float | str):

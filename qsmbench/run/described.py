@@ -13,17 +13,17 @@ from qsmbench.method import ExternalMethod
 
 @cache
 def described(name: str) -> ExternalMethod:
-    """Return a description of the method called `name`; `broken` says why it cannot be imported.
+    """Return a description of the method called `name`; `broken` is the reason if it cannot be imported.
 
     Args:
-        name: of an entry point, or path of a Python file, perhaps with a choice of the regularisation; see
+        name: of an entry point, or path of a Python file, optionally with a choice of the regularisation; see
             `registry.find`.
     """
     content = probe.ask("qsmbench.run.describe", name)
     try:
         return _broken(name, str(content["error"])) if "error" in content else _method(content)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        return _broken(name, f"{name}: is described wrongly ({type(e).__name__}: {e})")
+        return _broken(name, f"{name}: has an invalid description ({type(e).__name__}: {e})")
 
 
 def _method(content: dict[str, Any]) -> ExternalMethod:
@@ -54,4 +54,4 @@ def _broken(name: str, reason: str) -> ExternalMethod:
 
 
 def _not_here(**_: Any) -> NoReturn:
-    raise RuntimeError("this is the description of a method; `registry.find` loads it")
+    raise RuntimeError("a method's description cannot be called; load the method with `registry.find`")

@@ -1,6 +1,6 @@
-"""How methods are found, by name or by path.
+"""Find methods by name or by path.
 
-`find` loads a method, to run it in this process. `describe` returns its description without running any of its code
+`find` loads a method to run it in this process. `describe` returns its description without running any of its code
 here: third-party Python is imported in a separate process (`run.describe`), since it may do anything on import.
 """
 
@@ -19,7 +19,7 @@ from qsmbench.errors import FailedError, QsmbenchError, suggest
 from qsmbench.method import STAGES, Container, Method
 
 FOLDER = Path(__file__).parents[1] / "methods"
-"""Where the built-in methods are: `<stage>/<name>.py` holds the function `<name>`."""
+"""Folder of the built-in methods: `<stage>/<name>.py` contains the function `<name>`."""
 
 
 @cache
@@ -39,14 +39,14 @@ def resolves(text: str) -> bool:
 
 
 def names() -> list[str]:
-    """Return the names of all methods: the built-in ones in the order of the pipeline, then installed packages'."""
+    """Return the names of all methods: built-in ones in pipeline order, then those of installed packages."""
     return [*_files(), *(n for n in _entry_points() if n not in _files())]
 
 
 def describe(name: str, *, container: Container = "none") -> Method:
-    """Return what the method called `name` consumes, produces and can be set to, see `find`.
+    """Return the inputs, products and settings of the method called `name`; see `find`.
 
-    Others' Python is not executed in this process. If it cannot be imported, `broken` of the returned method says why.
+    Third-party Python is not executed in this process. If it cannot be imported, `broken` of the result is the reason.
 
     Raises:
         QsmbenchError: there is no such method or container.
@@ -64,7 +64,7 @@ def is_folder(name: str) -> bool:
 
 
 def is_own(name: str) -> bool:
-    """Whether a method is one of this package, or a choice of its regularisation."""
+    """Whether a method belongs to this package, or is such a method with a choice of its regularisation."""
     return _without_choice(name) in _files()
 
 
@@ -76,7 +76,7 @@ def _without_choice(name: str) -> str:
 
 
 def _is_trusted(name: str) -> bool:
-    """Whether finding a method imports no Python but our own."""
+    """Whether finding a method imports no third-party Python."""
     base = _without_choice(name)
     if is_own(name):
         return True
@@ -90,16 +90,16 @@ def _check_there(name: str) -> None:
 
 
 def find(name: str, *, container: Container = "none", memory_limit: float | None = None) -> Method:
-    """Load the method called `name`, or the one that `name` is the path of.
+    """Load a method by name or path.
 
     `tv+lcurve` is the method `tv`, wrapped by a choice of its regularisation (see `choice.choose`).
-    Only the file that holds it is imported.
+    Only its own file is imported.
 
     Args:
         name: of a method; or the path of a Python file (`….py`), of a folder with an `algorithm.yml`, or of the
             description of a network (`….yaml`).
-        container: for a folder: where it runs; see `method.Container`.
-        memory_limit: for a folder: MiB that its container may take.
+        container: where a folder runs; see `method.Container`.
+        memory_limit: of the container of a folder, MiB.
 
     Raises:
         QsmbenchError: there is no such method or container.

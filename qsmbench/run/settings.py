@@ -1,4 +1,4 @@
-"""Settings as a user gives them, checked before anything runs."""
+"""Check the settings given by a user before anything runs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _OURS = Path(__file__).parents[1] / "methods"
 
 
 def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that a method does not have, and invalid values.
+    """Reject unknown settings of a method, and invalid values.
 
-    A setting whose default is a number takes numbers, one whose default is true or false takes these. No setting of our
-    own methods is negative, and their counts are whole; what others' methods make of a number is their affair. A
-    setting whose default is None takes anything.
+    If the default of a setting is a number, it takes numbers; if it is true or false, it takes these; if it is None, it
+    takes anything. Numbers of built-in methods must not be negative, and counts must be whole; third-party methods
+    check their own numbers.
 
     Args:
-        name: of the method, as the user calls it.
-        method: what it is.
+        name: of the method, as given by the user.
+        method: the method.
         settings: by name.
 
     Raises:
-        QsmbenchError: with the first that cannot be used.
+        QsmbenchError: for the first invalid setting.
     """
     ours = method.source.is_relative_to(_OURS)
     for key, value in settings.items():
@@ -38,7 +38,7 @@ def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> No
 
 
 def _wrong(value: Any, default: Any, *, ours: bool) -> str:
-    """Return what the value of a setting must be; empty if it is valid."""
+    """Return the requirement that a value violates; empty if it is valid."""
     if isinstance(default, bool):
         return "" if isinstance(value, bool) else f"true or false (by default {str(default).lower()})"
     if isinstance(default, tuple):

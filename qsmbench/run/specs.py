@@ -1,7 +1,7 @@
-"""What is passed between processes: typed specifications of jobs, and records of how they went, as JSON files.
+"""Messages between processes: typed specifications and records of jobs, as JSON files.
 
-Each is a frozen dataclass. It is written with its kind and the version of this format, and read back by `read_spec`
-with all keys checked, so that two processes of different versions never misunderstand each other.
+Each is a frozen dataclass. It is written with its kind and the version of this format, and all keys are checked on
+reading, so that processes of different versions never misinterpret each other's files.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, ClassVar, Self
 from qsmbench.errors import QsmbenchError
 
 RUN_FILE = "run.json"
-"""The record of a step, beside its products."""
+"""File name of the record of a step, next to its products."""
 
 VERSION = 2
-"""Of the format; a record of another version is made again."""
+"""Version of the format; records of another version are recomputed."""
 
 
 @dataclass(frozen=True)
 class Spec:
     """Base of all specifications.
 
-    `kind` names it; `gathers` tells that a job does without those results before it that are missing.
+    `kind` is its name; `gathers` means that a job also runs if results of earlier jobs are missing.
     """
 
     kind: ClassVar[str]
@@ -44,12 +44,12 @@ class Spec:
         """Return the specification in the content of a file.
 
         Raises:
-            QsmbenchError: another kind or version, or keys that are unknown or missing; begins with `where`.
+            QsmbenchError: another kind or version, or unknown or missing keys; begins with `where`.
         """
         given = dict(content)
         kind, version = given.pop("kind", None), given.pop("version", None)
         if (kind, version) != (cls.kind, VERSION):
-            raise QsmbenchError(f"{where}: is {kind} of version {version}; needed is {cls.kind} of version {VERSION}")
+            raise QsmbenchError(f"{where}: is {kind} of version {version}; required is {cls.kind} of version {VERSION}")
         known = {f.name for f in fields(cls)}
         wrong = sorted(set(given) ^ known)
         if wrong:
@@ -65,17 +65,17 @@ class StepSpec(Spec):
         chain: the chain that ends in this step.
         method: name of the method, or path of its file or folder.
         settings: by name; the others have their defaults.
-        inputs: for each artifact that the method takes, the folder that holds it.
+        inputs: for each input of the method, the folder that contains it.
         scan: folder with the acquisition parameters.
         out: folder for the products.
         orientations: names of the folders of the further orientations, within each folder.
-        each_orientation: whether the method runs on every orientation of its own, or on the first alone.
+        each_orientation: whether the method runs separately on every orientation, or only on the first.
         time_limit: s.
         memory_limit: MiB, or None.
         container: where a third-party folder runs; see `method.Container`.
         device: where a portable method computes.
         broken: why the method cannot be loaded; empty if it can.
-        own_code: whether no code runs but this package's.
+        own_code: whether only code of this package runs.
     """
 
     kind: ClassVar[str] = "step"
@@ -102,10 +102,10 @@ class ScoreSpec(Spec):
     Attributes:
         dataset: name of the dataset.
         chain: name of the chain.
-        artifacts: what is scored; the first is drawn.
+        artifacts: artifacts to score; the first is drawn.
         result: folder of the chain's products.
-        support: folder of the mask that the chain worked on.
-        field: folder of the local field that the chain's inversion was given; None if there is none.
+        support: folder of the chain's final mask.
+        field: folder of the input field of the chain's inversion; None if there is none.
         scan: folder of the scan.
         truth: folder of the truth; None for a measured scan.
     """
@@ -123,7 +123,7 @@ class ScoreSpec(Spec):
 
 @dataclass(frozen=True)
 class CommonSpec(Spec):
-    """The results of all chains on one dataset, scored on the voxels that they share."""
+    """The results of all chains on one dataset, scored on their common voxels."""
 
     kind: ClassVar[str] = "common"
     gathers: ClassVar[bool] = True
@@ -145,10 +145,10 @@ class SimulationSpec(Spec):
 
     Attributes:
         phantom: name of a phantom or scenario, or path of its YAML.
-        set: keys of the phantom that are overridden.
+        set: overridden keys of the phantom.
         protocol: name of a protocol, or path of its YAML.
-        set_protocol: keys of the protocol that are overridden.
-        orientations: indices of the protocol's orientations that are simulated.
+        set_protocol: overridden keys of the protocol.
+        orientations: indices of the orientations to simulate.
     """
 
     kind: ClassVar[str] = "simulate"
@@ -193,9 +193,9 @@ class TablesSpec(Spec):
         study: folder of the study.
         datasets: one row each, with the name, the group and all factors.
         chains: names of the chains.
-        steps: of each chain, the chain after each of its steps.
-        artifacts: what each chain is scored by.
-        not_scored: of the artifacts that are not scored, why.
+        steps: for each chain, the chain after each of its steps.
+        artifacts: scored artifacts of each chain.
+        not_scored: artifacts that are not scored, with the reason.
     """
 
     kind: ClassVar[str] = "tables"
@@ -215,7 +215,7 @@ class ReportSpec(Spec):
     Attributes:
         study: folder of the study.
         config: its configuration as YAML text, defaults included.
-        origins: where the settings of each name in the chains come from.
+        origins: origins of the settings, by method name in the chains.
     """
 
     kind: ClassVar[str] = "report"
@@ -234,16 +234,16 @@ class Job(Spec):
 
     Attributes:
         name: of the job, such as `step head_brain-3t_seed-0 truth.tkd`.
-        spec: what to do, as of `Spec.to_json`.
-        settings: what of `spec` the result depends on; not where files lie.
-        record: the file that says how it went.
-        targets: files and folders that the job alone writes, beside the record.
+        spec: specification, as returned by `Spec.to_json`.
+        settings: the part of `spec` that the result depends on, without file paths.
+        record: path of the record.
+        targets: files and folders that only this job writes, in addition to the record.
         before: records of the jobs whose products it uses.
-        inputs: what the result is made from: label → a digest, or `[record, what]` of a job before it, where `what`
-            is the path of a product, or `*` (all products), `status`, `run` (with time and memory) or `details`.
+        inputs: inputs of the result: label → a digest, or `[record, what]` of an earlier job, where `what` is the path
+            of a product, or `*` (all products), `status`, `run` (with time and memory) or `details`.
         code: digest of the code, and versions of packages.
-        time_limit: s, or None; of a step, its own specification tells.
-        reusable: whether the former record and its products may stand if the inputs turn out to be the same.
+        time_limit: s, or None; for a step, it is in its own specification.
+        reusable: whether the former record and its products are kept if the inputs turn out to be unchanged.
     """
 
     kind: ClassVar[str] = "job"
@@ -265,18 +265,18 @@ class Job(Spec):
 
 @dataclass(frozen=True)
 class Record(Spec):
-    """How a job went, and what its result was made from.
+    """The outcome of a job, and what its result was computed from.
 
     Attributes:
         name: of the job.
-        status: ok; skipped (for a stated reason); failed, timeout or memory; missing (what it needs failed).
+        status: ok; skipped (for a stated reason); failed, timeout or memory; missing (an earlier job failed).
         reason: why it is not ok, in one line.
         products: path of each product, relative to the record's folder → digest of its content.
-        made_from: what the result was made from: settings, code, versions of packages, and inputs by their digest.
-        seconds: what it took.
-        peak_memory: MiB; None where it is not known.
+        made_from: what the result depends on: settings, code, versions of packages, and inputs by their digest.
+        seconds: duration.
+        peak_memory: MiB; None if unknown.
         transient: whether the failure may be due to the machine, so that the next run tries again.
-        details: what else is known, such as the settings that were used.
+        details: further facts, such as the settings used.
     """
 
     kind: ClassVar[str] = "record"
@@ -297,7 +297,7 @@ class Record(Spec):
 
 
 def write_spec(path: Path, spec: Spec) -> None:
-    """Write a specification or a record, in one move, so that a reader never sees half a file."""
+    """Write a specification or a record atomically, so that a reader never sees a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_text(spec.text())
@@ -314,7 +314,7 @@ def read_job(path: Path) -> Job:
 
 
 def read_record(path: Path) -> Record | None:
-    """Read a record; None if there is none, or none that can be used."""
+    """Read a record; None if there is none or it is invalid."""
     try:
         return Record.from_json(_read(path), str(path))
     except (QsmbenchError, TypeError):
@@ -325,7 +325,7 @@ def to_spec(content: Mapping[str, Any], where: str) -> Spec:
     """Return the specification in a job.
 
     Raises:
-        QsmbenchError: it is of no known kind, or damaged.
+        QsmbenchError: its kind is unknown, or it is damaged.
     """
     kind = KINDS.get(str(content.get("kind")))
     if kind is None:
@@ -339,7 +339,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as e:
         raise QsmbenchError(f"{path}: cannot be read ({e})") from e
     if not isinstance(content, dict):
-        raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")
+        raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
     return content
 
 

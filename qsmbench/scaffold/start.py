@@ -41,9 +41,9 @@ def write_start(name: str, folder: Path, *, produces: str, source: str | None = 
             raise QsmbenchError(f"{option} is {artifact!r}; choose from {', '.join(ARTIFACTS)}")
     source = source or ARTIFACTS[produces].made_from
     if source is None:
-        raise QsmbenchError(f"--produces {produces}: name the artifact that it is made from with --from")
+        raise QsmbenchError(f"--produces {produces}: give its input artifact with --from")
     if source == produces:
-        raise QsmbenchError(f"--from is {source!r}, which is what it produces")
+        raise QsmbenchError(f"--from is {source!r}, the same as --produces")
     if ARTIFACTS[produces].echoes and not ARTIFACTS[source].echoes:
         raise QsmbenchError(f"--from is {source!r}, which has no echoes, but {produces} has")
     context = {
@@ -83,7 +83,9 @@ def _stage(produces: str, source: str) -> str:
     ]
     if not fitting:
         pairs = [f"{NAMES[s.produces[0]]} from {NAMES[s.consumes[0]]}" for s in STAGES.values()]
-        raise QsmbenchError(f"no stage of the contract makes {produces} from {source}; choose from {', '.join(pairs)}")
+        raise QsmbenchError(
+            f"no stage of the contract computes {produces} from {source}; choose from {', '.join(pairs)}"
+        )
     return fitting[0]
 
 
@@ -92,7 +94,7 @@ def _write(folder: Path, templates: dict[str, str], context: dict[str, object]) 
     files = [folder / name for name in templates]
     for file in files:
         if file.exists():
-            raise QsmbenchError(f"{file}: exists already; it is not overwritten")
+            raise QsmbenchError(f"{file}: already exists and is not overwritten")
     make_folder(folder)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

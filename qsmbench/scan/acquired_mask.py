@@ -1,4 +1,4 @@
-"""The mask that reconstructions read: the true one, or one made from the scan as a user would."""
+"""The mask given to the methods: the true mask, or one computed from the scan as a user would."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ WORDS: dict[str, dict[str, Any]] = {
     "eroded": {"erode": 2.0},
     "holes": {"holes": True},
 }
-"""What a single word in place of the keys stands for."""
+"""Keys that each word is an abbreviation of."""
 
 
 HOLE = 0.5
-"""Of the median magnitude of the last echo in the mask: below it a voxel is left out; assumed."""
+"""Fraction of the median magnitude of the last echo in the mask, below which voxels are excluded; assumed."""
 
 
 class AcquiredMask(Model):
-    """How the mask is made. The truth, and its local field, keep the true one.
+    """The mask of a scan. The truth and its local field use the true mask.
 
-    One word may stand for it all: true, magnitude, eroded (by 2 mm), holes.
+    A single word can be used instead of the keys: true, magnitude, eroded (by 2 mm), holes.
     """
 
     of: Literal["truth", "magnitude"] = Field(
@@ -49,19 +49,19 @@ class AcquiredMask(Model):
 
 
 def acquired(choice: AcquiredMask, truth: np.ndarray, magnitude: np.ndarray, grid: Grid) -> np.ndarray:
-    """Make the mask of a scan.
+    """Compute the mask of a scan.
 
     Args:
-        choice: how it is made.
-        truth: (nx, ny, nz) bool, the true one.
-        magnitude: (nx, ny, nz, n_echoes), with its noise.
+        choice: kind of mask.
+        truth: (nx, ny, nz) bool, the true mask.
+        magnitude: (nx, ny, nz, n_echoes), with noise.
         grid: of both.
 
     Returns:
         (nx, ny, nz) bool.
 
     Raises:
-        QsmbenchError: nothing is left of it.
+        QsmbenchError: it is empty.
     """
     mask = truth if choice.of == "truth" else brain(magnitude, grid)
     if choice.erode:

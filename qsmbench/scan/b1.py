@@ -1,4 +1,4 @@
-"""B1: what the transmitter's and the receiver's fields do to flip angle and signal."""
+"""B1: effect of the transmit and receive fields on flip angle and signal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from qsmbench.typed_yaml import Model
 
 
 class Dome(Model):
-    """A Gaussian bell about the isocentre, by two of its values."""
+    """A Gaussian about the isocentre, given by two of its values."""
 
     center: PositiveFloat = Field(1, description="value at the isocentre")
     edge: PositiveFloat = Field(description="value 100 mm from the isocentre")
 
 
 class B1(Model):
-    """Profiles of the radio-frequency fields, relative to the nominal."""
+    """Profiles of the radio-frequency fields, relative to the nominal value."""
 
     transmit: Dome | None = Field(None, description="transmit profile, which multiplies the flip angle")
     receive: Dome | None = Field(None, description="receive profile, which multiplies the signal but not the noise")
@@ -41,8 +41,8 @@ def evaluate(dome: Dome, grid: Grid, isocentre: Point) -> np.ndarray:
 
     Args:
         dome: the profile.
-        grid: where.
-        isocentre: mm, in the world.
+        grid: voxels to evaluate it at.
+        isocentre: mm, in world coordinates.
     """
     r2 = squared_distance(grid, isocentre) / np.float32(SCALE_MM**2)
     return np.float32(dome.center) * np.exp(r2 * np.float32(np.log(dome.edge / dome.center)))

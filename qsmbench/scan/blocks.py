@@ -1,4 +1,4 @@
-"""From the fine grid to the scan's, and back: blocks of sub-voxels."""
+"""Conversion between the fine grid and the scan's grid, by blocks of sub-voxels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Factor = tuple[int, int, int]
 
 
 def block_mean(volume: np.ndarray, factor: Factor) -> np.ndarray:
-    """Return the mean of each block of `factor` voxels, float32; `volume` itself where a block is one voxel."""
+    """Return the mean of each block of `factor` voxels, float32; `volume` itself if a block is one voxel."""
     mean = volume.astype(np.float32, copy=False)
     # one axis after another: adding strided volumes is several times faster than a mean over three axes
     for axis, f in reversed(list(enumerate(factor))):

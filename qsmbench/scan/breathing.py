@@ -1,4 +1,4 @@
-"""Breathing: the chest moves, and with it B0 in the head, from line to line of k-space."""
+"""Breathing: the motion of the chest changes B0 in the head between lines of k-space."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qsmbench.typed_yaml import Model
 from qsmbench.units import rad_per_ppm
 
 BINS = 8
-"""Breathing's depth is cut into so many states."""
+"""Number of states of the breathing cycle."""
 
 
 class Breathing(Model):
-    """A sine of B0 in time; at 7 T some Hz in the head (Van de Moortele 2002, doi:10.1002/mrm.10145)."""
+    """Sinusoidal variation of B0 in time; some Hz in the head at 7 T (Van de Moortele 2002, doi:10.1002/mrm.10145)."""
 
     field: list[float] = Field(
         min_length=1,
@@ -29,19 +29,19 @@ class Breathing(Model):
 
 
 def depth(breathing: Breathing, time: np.ndarray) -> np.ndarray:
-    """Return the depth of the breath at `time` [s]: which of `BINS` states, 0 the lowest field."""
+    """Return the breathing state at `time` [s]: one of `BINS` states, 0 has the lowest field."""
     start = np.random.default_rng(breathing.seed).uniform(0, 2 * np.pi)
     wave = np.sin(2 * np.pi * time / breathing.period + start)
     return np.clip(((wave + 1) / 2 * BINS).astype(int), 0, BINS - 1)
 
 
 def state(image: np.ndarray, breathing: Breathing, b: int, grid: Grid, te: np.ndarray, b0: float) -> np.ndarray:
-    """Return an image as it would be if the breath were held.
+    """Return the image with the breath held in one state.
 
     Args:
         image: (nx, ny, nz, n_echoes) complex64.
         breathing: amplitude of the field.
-        b: state of the breath, 0 … `BINS` − 1.
+        b: breathing state, 0 … `BINS` − 1.
         grid: of the image.
         te: (n_echoes,) s.
         b0: T.

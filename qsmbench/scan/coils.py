@@ -1,4 +1,4 @@
-"""Several receive coils, and how their images are made into one."""
+"""Receive coils, and the combination of their images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from qsmbench.scan.geometry import Point
 from qsmbench.typed_yaml import Model
 
 SMOOTH_MM = 5.0
-"""Standard deviation of the Gaussian that smooths a coil's phase offset; assumed."""
+"""Standard deviation of the Gaussian that smooths a coil's phase offset [mm]; assumed."""
 
 Coil = tuple[np.ndarray, np.ndarray]
 
 
 class Coils(Model):
-    """Small loops on a ring about the isocentre, in the plane across the world's z, that face its axis."""
+    """Small loops on a ring about the isocentre, in the plane perpendicular to the world's z, facing its axis."""
 
     count: Annotated[int, Field(ge=1, le=64)] = Field(description="number of coils")
     radius: PositiveFloat = Field(200, description="distance of the coils from the isocentre (assumed), mm")
@@ -62,7 +62,7 @@ def sensitivities(coils: Coils, grid: Grid, isocentre: Point) -> Iterator[np.nda
 
 
 def root_sum_of_squares(coils: Coils, grid: Grid, isocentre: Point) -> np.ndarray:
-    """Return the root of the sum of squares of all sensitivities: the signal after ideal combination.
+    """Return the root sum of squares of all sensitivities: the signal after ideal combination.
 
     Args:
         coils: number and radius of the ring.
@@ -79,7 +79,7 @@ def root_sum_of_squares(coils: Coils, grid: Grid, isocentre: Point) -> np.ndarra
 
 
 def combine(coils: Coils, images: Callable[[], Iterator[Coil]], te: list[float], grid: Grid) -> np.ndarray:
-    """Combine the images of all coils to one.
+    """Combine the images of all coils.
 
     `ideal` is Σ s*·y / √Σ|s|² (Roemer 1990, doi:10.1002/mrm.1910160203): noise of σ in each coil stays σ. `mcpc` takes
     from each coil's phase its offset at TE = 0, extrapolated from the first two echoes and smoothed (MCPC-3D-S;
@@ -87,8 +87,8 @@ def combine(coils: Coils, images: Callable[[], Iterator[Coil]], te: list[float],
 
     Args:
         coils: how to combine.
-        images: called, gives image (nx, ny, nz, n_echoes) and sensitivity (nx, ny, nz) coil by coil, complex64; the
-            same each time, so that not all need be held at once.
+        images: function that yields image (nx, ny, nz, n_echoes) and sensitivity (nx, ny, nz) coil by coil, complex64;
+            the same on each call, so that not all need to be in memory.
         te: s.
         grid: of the images.
 
@@ -120,9 +120,9 @@ def _offset(image: np.ndarray, apart: np.ndarray, turns: int, grid: Grid) -> np.
 
 
 def whole_turns(te: list[float]) -> int:
-    """Return TE1 over the spacing of the first two echoes; 0 where it is not a whole number.
+    """Return TE1 divided by the spacing of the first two echoes; 0 if it is not a whole number.
 
-    Where it is one, extrapolation to TE = 0 takes whole multiples of a phase, and wraps do not matter.
+    If it is, extrapolation to TE = 0 uses integer multiples of a phase, and wraps have no effect.
     """
     ratio = te[0] / (te[1] - te[0]) if len(te) > 1 else 0
     return round(ratio) if abs(ratio - round(ratio)) < 0.01 else 0

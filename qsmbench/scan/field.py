@@ -14,18 +14,18 @@ PLANES = 4  # planes transformed at a time: enough to fill the threads, few enou
 
 
 def field_of(chi: np.ndarray, grid: Grid, *, ambient: float = 0.0) -> np.ndarray:
-    """Compute the relative field of a susceptibility distribution, in free space: without images beyond the grid.
+    """Compute the relative field of a susceptibility distribution in free space, without wrap-around.
 
-    The source is χ − `ambient` on the grid and nothing beyond. The transform is padded to twice the grid, axis by
-    axis, so that at most about three volumes are held besides the kernel (one volume; four if B0 is oblique).
+    The source is χ − `ambient` on the grid, and zero beyond. The transform is padded to twice the grid, axis by axis,
+    so that about three volumes are needed in addition to the kernel (one volume; four if B0 is oblique).
 
     Args:
         chi: (nx, ny, nz) float, ppm.
         grid: voxel size and B0 direction.
-        ambient: ppm, χ of the medium that fills the rest of the world.
+        ambient: ppm, χ of the medium beyond the grid.
 
     Returns:
-        (nx, ny, nz) float32, ppm of B0, at the voxel centres; the uniform field of the ambient medium left out.
+        (nx, ny, nz) float32, ppm of B0, at the voxel centres, without the uniform field of the ambient medium.
     """
     half = tuple(scipy.fft.next_fast_len(n, real=True) for n in grid.shape)
     kernel = spectra(half, grid.voxel_size, grid.b0_dir)

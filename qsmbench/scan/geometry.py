@@ -1,4 +1,4 @@
-"""Where a scan's voxels lie: the phantom's own grid, or one that the protocol chooses."""
+"""The voxel grid of a scan: the phantom's default grid, or that of the protocol."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 class GridChoice(Model):
-    """The grid of a scan; what is left out is the phantom's."""
+    """The grid of a scan; omitted keys are the phantom's."""
 
     voxel_size: Sizes | None = Field(
         None, description="with slices, the third is their thickness; null: that of the phantom, mm"
     )
-    field_of_view: Sizes | None = Field(None, description="along the axes of the scan; null: that of the phantom, mm")
+    field_of_view: Sizes | None = Field(
+        None, description="extent along the axes of the scan; null: that of the phantom, mm"
+    )
     center: Point | None = Field(None, description="centre in the coordinates of the phantom, mm")
     rotate: Point = Field((0, 0, 0), description="rotation about x, then y, then z of the world, degrees")
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
@@ -38,13 +40,13 @@ class GridChoice(Model):
 
 @dataclass(frozen=True)
 class ScanGeometry:
-    """Where a scan lies, and how its voxels are cut.
+    """The grid of a scan, and its subdivision.
 
     Attributes:
-        grid: its voxels; with a gap between slices, the spacing along z holds both.
+        grid: voxel grid; with a gap between slices, the spacing along z includes the gap.
         factor: sub-voxels per voxel.
-        thickness: mm, along z, of what a voxel holds.
-        isocentre: mm, in the world: the middle of coils, of B1, and of the head's turns.
+        thickness: of a voxel along z without the gap, mm.
+        isocentre: mm, in world coordinates: the centre of coils, B1 and head rotations.
     """
 
     grid: Grid
@@ -77,16 +79,16 @@ def scan_geometry(
     head: Point = (0, 0, 0),
     isocentre: Point | None = None,
 ) -> ScanGeometry:
-    """Return where a protocol's scan of a phantom lies.
+    """Return the geometry of a protocol's scan of a phantom.
 
     Args:
-        own: the phantom's grid, which gives all that `choice` leaves out, and the direction of B0 in the world.
-        supersampling: of the phantom; parts into which voxels are cut along x, y, z.
+        own: the phantom's grid, for omitted keys of `choice` and the direction of B0 in the world.
+        supersampling: of the phantom; sub-voxels along x, y, z.
         choice: the protocol's grid.
-        gap: mm, between slices, along z.
-        head: degrees, how the head is turned in the scanner. The grid turns with it, so that only the direction
-            of B0 in its axes differs.
-        isocentre: mm; by default the middle of the phantom's own grid.
+        gap: between slices along z, mm.
+        head: rotation of the head in the scanner, degrees. The grid rotates with it, so that only the direction of B0
+            in its axes differs.
+        isocentre: mm; by default the centre of the phantom's grid.
     """
     x, y, z = (float(c) for c in centre_of(own))
     isocentre = isocentre or (x, y, z)

@@ -1,4 +1,4 @@
-"""Smooth fields that a scanner adds: solid harmonics up to second order, used by the shim and the phase offset."""
+"""Smooth fields of the scanner: solid harmonics up to second order, used by the shim and the phase offset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COUNT = (1, 4, 9)
 """Number of harmonics up to order 0, 1 and 2."""
 
 SCALE_MM = 100.0
-"""Lengths are divided by this, so that a coefficient is about the amplitude at the edge of a head."""
+"""Unit of length [mm], so that a coefficient is about the amplitude at the edge of a head."""
 
 
 def harmonics(grid: Grid, planes: slice = slice(None)) -> list[np.ndarray]:
@@ -47,7 +47,7 @@ def fit(values: np.ndarray, mask: np.ndarray, grid: Grid, order: int) -> np.ndar
 
     Args:
         values: (nx, ny, nz).
-        mask: (nx, ny, nz) bool, where they count.
+        mask: (nx, ny, nz) bool, the voxels to fit.
         grid: of both.
         order: highest of the harmonics, 0, 1 or 2.
     """

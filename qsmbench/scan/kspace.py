@@ -1,4 +1,4 @@
-"""Which part of k-space is measured: a smaller matrix than the image's, and partial Fourier, both zero-filled."""
+"""The measured part of k-space: reduced matrix and partial Fourier, both zero-filled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Partial = Annotated[float, Field(ge=0.5, le=1)]
 
 
 class KSpace(Model):
-    """The measured part of k-space along x, y, z; the rest is zero, which makes Gibbs ringing."""
+    """The measured part of k-space along x, y, z; the rest is zero, which causes Gibbs ringing."""
 
     fraction: tuple[Fraction, Fraction, Fraction] = Field(
         (1, 1, 1), description="acquired matrix over image matrix, along x, y, z"
@@ -27,7 +27,7 @@ class KSpace(Model):
 
     @property
     def sampled(self) -> np.ndarray:
-        """(3,) measured over reconstructed samples along each axis, as stated."""
+        """Nominal ratio of measured to reconstructed samples along each axis, (3,)."""
         return np.array(self.fraction) * np.array(self.partial_fourier)
 
 
@@ -35,7 +35,7 @@ WHOLE = KSpace()
 
 
 def count(n: int, fraction: float, partial: float) -> tuple[int, int]:
-    """Return how many frequencies are acquired, and how many of these, the lowest, partial Fourier leaves out.
+    """Return the number of acquired frequencies, and how many of the most negative ones partial Fourier omits.
 
     Args:
         n: frequencies of the image along an axis.
@@ -47,9 +47,9 @@ def count(n: int, fraction: float, partial: float) -> tuple[int, int]:
 
 
 def measured_frequencies(n: int, fraction: float = 1, partial: float = 1) -> np.ndarray:
-    """Return which frequencies are measured, (n,) bool in the order of an FFT.
+    """Return the measured frequencies, (n,) bool in FFT order.
 
-    The acquired ones are the lowest round(n·fraction); for an even number the one without a partner is negative.
+    The acquired ones are the lowest round(n·fraction); for an even number, the unpaired frequency is negative.
 
     Args:
         n: frequencies of the image along an axis.
@@ -62,22 +62,22 @@ def measured_frequencies(n: int, fraction: float = 1, partial: float = 1) -> np.
 
 
 def windows(kspace: KSpace, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """Return what is measured along x, y, z of an image of `shape`; see `measured_frequencies`."""
+    """Return the measured frequencies along x, y, z of an image of `shape`; see `measured_frequencies`."""
     axes = zip(shape[:3], kspace.fraction, kspace.partial_fourier, strict=True)
     return [measured_frequencies(*axis) for axis in axes]
 
 
 def sampled_fraction(kspace: KSpace, shape: tuple[int, ...]) -> float:
-    """Return measured over reconstructed samples of an image of `shape`."""
+    """Return the ratio of measured to reconstructed samples of an image of `shape`."""
     return float(np.prod([w.mean() for w in windows(kspace, shape)]))
 
 
 def keep_measured(image: np.ndarray, kspace: KSpace) -> np.ndarray:
-    """Return the image that the measured part of k-space gives.
+    """Return the image reconstructed from the measured part of k-space.
 
     Args:
         image: (nx, ny, nz, …) complex64.
-        kspace: what is measured; all of it leaves the image as it is, to the bit.
+        kspace: measured part; if complete, the image is returned unchanged.
     """
     for axis, window in enumerate(windows(kspace, image.shape)):
         if not window.all():

@@ -1,4 +1,4 @@
-"""Motion of the head: between parts of the scan it lies differently."""
+"""Motion of the head between parts of the scan."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from qsmbench.typed_yaml import Model
 
 
 class Motion(Model):
-    """The scan falls into equal parts, in each of which the head lies still in a random pose.
+    """Motion between equal parts of the scan; in each part, the head is at rest in a random pose.
 
-    The part that measures the middle of k-space has the pose that the truth has.
+    The part that measures the centre of k-space has the pose of the truth.
     """
 
     poses: Annotated[int, Field(ge=2, le=16)] = Field(description="number of poses during the scan")
@@ -27,7 +27,7 @@ class Motion(Model):
 
 
 def poses(motion: Motion, about: Point) -> list[np.ndarray]:
-    """Draw (4, 4) rigid motions in the world [mm], turning about the point `about`; the middle one is none at all."""
+    """Draw (4, 4) rigid motions in the world [mm], rotating about the point `about`; the middle one is the identity."""
     rng = np.random.default_rng(motion.seed)
     found = []
     for p in range(motion.poses):
@@ -42,16 +42,16 @@ def poses(motion: Motion, about: Point) -> list[np.ndarray]:
 
 
 def grid_in_pose(grid: Grid, pose: np.ndarray) -> Grid:
-    """Return the grid in the axes of the moved head: the voxels stay with the scanner, and so does B0 in them."""
+    """Return the grid in the coordinates of the moved head: voxels and B0 are fixed to the scanner."""
     return Grid(grid.shape, grid.voxel_size, grid.b0_dir, np.linalg.solve(pose, grid.affine))
 
 
 def pose_at(time: np.ndarray, total: float, n: int) -> np.ndarray:
-    """Return which pose the head has.
+    """Return the index of the head's pose.
 
     Args:
         time: s, of any shape.
-        total: s, that the scan takes.
+        total: duration of the scan, s.
         n: number of poses.
     """
     return np.clip((time / total * n).astype(int), 0, n - 1)

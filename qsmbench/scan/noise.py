@@ -1,4 +1,4 @@
-"""Receiver noise: complex Gaussian, one σ for the whole acquisition."""
+"""Receiver noise: complex Gaussian, with the same σ for the whole acquisition."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from qsmbench.scan.kspace import KSpace, keep_measured, sampled_fraction
 
 
 def sigma_for(snr: float, magnitude: np.ndarray, mask: np.ndarray) -> float:
-    """Return σ of each of the real and imaginary parts for a stated SNR.
+    """Return σ of the real and imaginary parts for a given SNR.
 
     Args:
-        snr: mean magnitude of the first echo in the mask, over σ.
+        snr: mean magnitude of the first echo in the mask divided by σ.
         magnitude: (nx, ny, nz, n_echoes), noise-free.
         mask: (nx, ny, nz) bool.
     """
@@ -23,9 +23,9 @@ def add_noise(signal: np.ndarray, sigma: float, rng: np.random.Generator, kspace
 
     Args:
         signal: complex64, of two axes or more; (nx, ny, nz, …) with `kspace`.
-        sigma: of the image, however much of k-space is measured.
-        rng: gives the noise.
-        kspace: what is measured; none of the rest has noise, so that neighbouring voxels share some of theirs.
+        sigma: of the image, independently of the measured part of k-space.
+        rng: random generator.
+        kspace: measured part; the rest has no noise, so that noise is correlated between neighbouring voxels.
 
     Returns:
         `signal`.

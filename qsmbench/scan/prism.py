@@ -1,7 +1,7 @@
 """The field of a uniformly magnetised cuboid, in closed form: the kernel of the forward model.
 
-Reconstructions invert the dipole in k-space; the simulator must not, or it would flatter them. Here each voxel is
-a cuboid of uniform χ, whose demagnetising tensor N is known exactly (Joseph & Schlömann 1965,
+Reconstructions invert the dipole in k-space; if the simulator used it too, it would favour them. Here each voxel is a
+cuboid of uniform χ, whose demagnetising tensor N is known exactly (Joseph & Schlömann 1965,
 doi:10.1063/1.1703091). With the Lorentz sphere, the relative field at the centre of another voxel is
 
     ΔB/B0 = χ·(δ/3 − bᵀ N b),    δ = 1 in the voxel itself and 0 elsewhere.

@@ -34,13 +34,13 @@ class Protocol(Model):
     te: list[Positive] = Field(min_length=1, description="echo times, s, increasing")
     tr: Positive = Field(description="repetition time, s")
     flip_angle: Annotated[float, Field(gt=0, le=180)] = Field(description="flip angle, degrees")
-    snr: Snr | None = Field(description="SNR of the first echo; a number is that in the mask; null: no noise")
+    snr: Snr | None = Field(description="SNR of the first echo; a number applies to the mask; null: no noise")
     shim_order: Annotated[int, Field(ge=0, le=2)] = Field(description="order of the shim fitted over the mask")
     phase_offset: list[float] = Field(
         max_length=9,
         description="phase at TE = 0, rad: coefficients of 1, x, y, z, xy, xz, yz, x²−y², 2z²−x²−y²",
     )
-    grid: GridChoice | None = Field(None, description="voxels of the scan; null: those of the phantom")
+    grid: GridChoice | None = Field(None, description="voxel grid of the scan; null: that of the phantom")
     slices: Slices | None = Field(None, description="2D imaging; null: 3D")
     readout: Readout = Field(Readout(), description="axis, bandwidth, polarity, phase between odd and even echoes")
     kspace: KSpace = Field(KSpace(), description="part of k-space that is measured")
@@ -55,7 +55,7 @@ class Protocol(Model):
     orientations: list[Point] = Field(
         [(0, 0, 0)], min_length=1, description="rotation of the head about x, y, z in each scan, degrees"
     )
-    mask: AcquiredMask = Field(AcquiredMask(), description="mask that is given to the reconstructions")
+    mask: AcquiredMask = Field(AcquiredMask(), description="mask that is given to the methods")
 
     @field_validator("snr", mode="before")
     @classmethod
@@ -73,22 +73,24 @@ class Protocol(Model):
     def _fits(self) -> Protocol:
         stated = self.snr.at.bandwidth if self.snr and self.snr.at else None
         if stated and self.readout.bandwidth is None:
-            raise ValueError(f"snr.at.bandwidth is {stated:g}, but readout.bandwidth is null; state both or neither")
+            raise ValueError(f"snr.at.bandwidth is {stated:g}, but readout.bandwidth is null; set both or neither")
         if self.readout.distortion and self.readout.bandwidth is None:
-            raise ValueError("readout.distortion is true, but readout.bandwidth is null; state it")
+            raise ValueError("readout.distortion is true, but readout.bandwidth is null; set it")
         if self.slices and self.readout.axis == "z":
             raise ValueError("readout.axis is z, but z is the axis of the slices; choose from x, y")
         if self.slices and (self.kspace.fraction[2] != 1 or self.kspace.partial_fourier[2] != 1):
-            raise ValueError("kspace is cut along z, but z is the axis of the slices; its third numbers must be 1")
+            raise ValueError(
+                "kspace is truncated along z, but z is the axis of the slices; its third numbers must be 1"
+            )
         if self.coils and self.coils.combine == "mcpc" and not whole_turns(self.te):
-            raise ValueError("coils.combine is mcpc, but the first echo time is no multiple of the echo spacing")
+            raise ValueError("coils.combine is mcpc, but the first echo time is not a multiple of the echo spacing")
         return self
 
     def check_orientation(self, index: int) -> None:
-        """Refuse an orientation that the protocol does not have.
+        """Check that the protocol has an orientation.
 
         Raises:
-            QsmbenchError: there is none.
+            QsmbenchError: it does not.
         """
         last = len(self.orientations) - 1
         if not 0 <= index <= last:
@@ -104,7 +106,7 @@ def protocol_file(name_or_path: str) -> Path:
     """Return the file of a protocol.
 
     Raises:
-        QsmbenchError: there is none of that name.
+        QsmbenchError: there is no protocol of that name.
     """
     path = Path(name_or_path) if name_or_path.endswith((".yaml", ".yml")) else protocols().get(name_or_path)
     if path is None:
@@ -113,7 +115,7 @@ def protocol_file(name_or_path: str) -> Path:
 
 
 def load_protocol(name_or_path: str, overrides: dict[str, Any] | None = None) -> Protocol:
-    """Load the protocol of a name, or in a YAML file, with some of its keys overridden (`readout.bandwidth: 200`).
+    """Load a protocol by name or from a YAML file, with overridden keys (such as `readout.bandwidth: 200`).
 
     Raises:
         QsmbenchError: no such protocol, or an invalid key or value.

@@ -1,4 +1,4 @@
-"""The readout: along which axis, how fast, which way; and what fat and eddy currents do along it."""
+"""The readout: axis, bandwidth and polarity; and the effects of fat, B0 and eddy currents along it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AXES = ("x", "y", "z")
 
 
 class Readout(Model):
-    """How a line of k-space is read."""
+    """Readout of a line of k-space."""
 
     axis: Literal["x", "y", "z"] = Field("x", description="readout axis; the others are phase-encoded")
     bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat is not displaced")
@@ -39,7 +39,7 @@ class Readout(Model):
 
 
 def direction(readout: Readout, n_echoes: int) -> np.ndarray:
-    """Return 1 where an echo is read forwards, −1 where backwards, (n_echoes,)."""
+    """Return the readout direction of each echo: 1 forwards, −1 backwards, (n_echoes,)."""
     forwards = np.ones(n_echoes)
     if readout.polarity == "bipolar":
         forwards[1::2] = -1
@@ -47,10 +47,11 @@ def direction(readout: Readout, n_echoes: int) -> np.ndarray:
 
 
 def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndarray:
-    """Return what the spectrum of fat, imaged as water, is multiplied by along the readout.
+    """Return the factor of the fat spectrum along the readout, relative to water.
 
-    A sample is read some time before or after TE, in which each peak of fat gathers phase: that moves the peak by
-    its shift [Hz] over the bandwidth [Hz per pixel], against the readout's direction since fat lies below water.
+    Each sample is read some time before or after TE, during which each fat peak accumulates phase. This displaces the
+    peak by its shift [Hz] divided by the bandwidth [Hz per pixel], opposite to the readout direction, since fat
+    resonates below water.
 
     Args:
         n: pixels along the readout.
@@ -68,9 +69,10 @@ def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndar
 
 
 def distort(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float) -> np.ndarray:
-    """Move the signal along the readout as B0 does, by its offset [Hz] over the bandwidth [Hz per pixel].
+    """Displace the signal along the readout by the B0 offset [Hz] divided by the bandwidth [Hz per pixel].
 
-    Each sample of a line is the sum over its voxels with the phase that their field has made by then: no interpolation.
+    Each sample of a line is the sum over its voxels with the phase that their field has caused so far: no
+        interpolation.
 
     Args:
         image: (nx, ny, nz, n_echoes) complex64.
@@ -113,7 +115,7 @@ def _read(start, stop, samples, lines, pixels, forwards):
 
 
 def eddy_phase(readout: Readout, n_echoes: int, grid: Grid) -> np.ndarray:
-    """Return the phase that eddy currents leave: its sign alternates with the echoes, the first is positive.
+    """Return the phase caused by eddy currents; its sign alternates between echoes, the first is positive.
 
     Mostly linear along the readout, and opposite for gradients of opposite polarity (Li 2015,
     doi:10.1007/s10334-014-0470-3).

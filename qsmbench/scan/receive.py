@@ -1,4 +1,4 @@
-"""From a noise-free image to what the scanner delivers: receive coils, noise, and the mask."""
+"""From a noise-free image to the measured image: receive coils and noise."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from qsmbench.scan.protocol import Protocol
 def received(
     signal: np.ndarray, protocol: Protocol, grid: Grid, isocentre: Point, sigma: float, seed: int, orientation: int = 0
 ) -> np.ndarray:
-    """Add noise to an image; where there are several coils, to each one's, and combine them.
+    """Add noise to an image; with several coils, to the image of each, and combine them.
 
     Args:
-        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike would see it; used up.
+        signal: (nx, ny, nz, n_echoes) complex64, for a coil of uniform sensitivity; overwritten.
         protocol: coils and k-space.
         grid: of the signal.
         isocentre: mm, in the world.
         sigma: of the noise in each part, in each coil; 0: none.
         seed: of the noise.
-        orientation: index; each has noise of its own.
+        orientation: index; each has different noise.
 
     Returns:
         (nx, ny, nz, n_echoes) complex64.

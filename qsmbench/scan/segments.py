@@ -1,4 +1,4 @@
-"""A scan during which something changes: each line of k-space is taken from the state that it was measured in."""
+"""Scans with changing states: each line of k-space is taken from the state in which it is measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qsmbench.threads import n_threads
 
 
 def _rank(n: int, fraction: float, partial: float) -> tuple[np.ndarray, int]:
-    """Return when each of `n` frequencies, in an FFT's order, is measured, the lowest first; and how many are."""
+    """Return the order in which `n` frequencies (in FFT order) are measured, lowest first, and their number."""
     acquired, left_out = count(n, fraction, partial)
     frequency = np.rint(np.fft.fftfreq(n) * n).astype(int)
     lines = acquired - left_out
@@ -22,7 +22,7 @@ def _rank(n: int, fraction: float, partial: float) -> tuple[np.ndarray, int]:
 def times(
     shape: tuple[int, int, int], readout: int, kspace: KSpace, tr: float, slices: bool
 ) -> tuple[np.ndarray, tuple[int, ...], float]:
-    """Return when each line is measured.
+    """Return the time at which each line is measured.
 
     In 3D the first phase-encoded axis is the slow one; both run from the lowest frequency to the highest. In 2D each
     line is measured for all slices within a TR, in their order.
@@ -30,12 +30,12 @@ def times(
     Args:
         shape: of the image.
         readout: index of its axis.
-        kspace: which lines there are.
+        kspace: measured part of k-space.
         tr: s.
         slices: whether z is an axis of slices rather than of frequencies.
 
     Returns:
-        time [s] of each line (shape, with 1 along the readout); the axes that are frequencies; how long it all takes.
+        time [s] of each line (shape, with 1 along the readout); the axes that are frequencies; the total duration [s].
     """
     encoded = [a for a in range(3) if a != readout and not (slices and a == 2)]
     time, inner = np.zeros((1, 1, 1)), tr
@@ -54,7 +54,7 @@ def assemble(states: Iterable[np.ndarray], of_line: np.ndarray, axes: tuple[int,
     """Return the image whose lines of k-space come from different states.
 
     Args:
-        states: (nx, ny, nz, n_echoes) complex64 each, the image if state 0, 1, … lasted for ever.
+        states: (nx, ny, nz, n_echoes) complex64 each, the complete image in state 0, 1, ….
         of_line: state of each line, broadcastable to (nx, ny, nz), in the order of an FFT along `axes`.
         axes: which are frequencies.
 

@@ -25,25 +25,25 @@ def spoiled_gre(
     profile: tuple[np.ndarray, np.ndarray] | None = None,
     transmit: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute the signal of a spoiled gradient echo, each voxel the complex mean of its sub-voxels.
+    """Compute the signal of a spoiled gradient echo, averaged over the sub-voxels of each voxel.
 
     S(TE) = ⟨PD·sin α·(1 − E1)/(1 − E1·cos α)·[(1 − f) + f·c(TE)]·exp(−R2*·TE + i·2π·γ̄·B0·ΔB·TE)⟩, E1 = exp(−TR/T1),
-    f the fat fraction and c the dephasing of the fat spectrum. Dephasing within the voxel is what the mean makes.
+    f the fat fraction and c the dephasing of the fat spectrum. The complex mean includes dephasing within the voxel.
 
     Args:
-        field: (nx·fx, ny·fy, nz·fz) float32, ppm of B0; the maps that follow lie on the same fine grid.
+        field: (nx·fx, ny·fy, nz·fz) float32, ppm of B0; the following maps are on the same fine grid.
         pd: proton density, a.u.
         t1: s.
-        r2star: 1/s, of what is finer than a sub-voxel.
+        r2star: 1/s, due to structure below the sub-voxel size.
         fat_fraction: 0–1.
         factor: sub-voxels per voxel (fx, fy, fz).
         te: (n_echoes,) s.
         tr: s.
         flip_angle: degrees.
         b0: T.
-        profile: along z, over the sub-voxels of a voxel: flip angle (fz,) relative to `flip_angle`, and the share
-            (fz,) of each sub-voxel that counts; None: all alike.
-        transmit: (nx, ny, nz) float32, multiplies the flip angle; None: 1.
+        profile: along z, over the sub-voxels of a voxel: flip angle (fz,) relative to `flip_angle`, and excited
+            fraction (fz,) of each sub-voxel; None: uniform.
+        transmit: (nx, ny, nz) float32, factor of the flip angle; None: 1.
 
     Returns:
         (nx, ny, nz, n_echoes) complex64.

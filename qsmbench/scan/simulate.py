@@ -30,17 +30,17 @@ from qsmbench.scan.snr import region_mask, snr_of
 
 @dataclass
 class Simulation:
-    """What one acquisition would measure without noise, and what is true.
+    """The noise-free signal of an acquisition, and its truth.
 
     Attributes:
-        signal: (nx, ny, nz, n_echoes) complex64, as one coil everywhere alike receives it.
-        mask: (nx, ny, nz) bool, the voxels at least half of which belong to the phantom's object of study.
+        signal: (nx, ny, nz, n_echoes) complex64, for a coil of uniform sensitivity.
+        mask: (nx, ny, nz) bool, voxels of which at least half is in the phantom's study mask.
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
             r2prime, labels, and ct if there are calcifications.
         regions: index, name and group of the labels.
         geometry: of the scan.
-        sigma: of the noise in each of the real and imaginary parts, in each coil; 0: none.
+        sigma: of the noise in the real and imaginary parts of each coil; 0: no noise.
     """
 
     signal: np.ndarray
@@ -55,19 +55,19 @@ class Simulation:
 def local_source(chi: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return χ − mean of χ over the mask, inside the mask, and zero outside: the source of the local field.
 
-    A uniform χ in the mask makes a field that is harmonic there, so that no background removal can tell it from
-    the field of outside sources: without this reference "local" would not be defined.
+    A uniform χ in the mask causes a field that is harmonic there, which no background removal can distinguish from the
+    field of outside sources: without this reference, the local field would not be defined.
     """
     return np.where(mask, chi - np.float32(chi[mask].mean(dtype=float)), np.float32(0))
 
 
 def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simulation:
-    """Simulate a scan, each voxel cut into sub-voxels.
+    """Simulate a scan on sub-voxels.
 
     Args:
         phantom: the object.
         protocol: the acquisition.
-        orientation: which of the protocol's orientations the head has.
+        orientation: index of the orientation of the head.
 
     Raises:
         QsmbenchError: the phantom's mask is empty on this grid, or the protocol has no such orientation.
@@ -84,7 +84,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     mask = slice_mean(properties.mask, factor, weight) >= 0.5
     if not mask.any():
         raise QsmbenchError(
-            f"phantom {phantom.name}: no voxel of {grid.voxel_size} mm lies in its mask; use smaller voxels"
+            f"phantom {phantom.name}: no voxel of {grid.voxel_size} mm is in its mask; use smaller voxels"
         )
     shim = fit(slice_mean(field, factor, weight), mask, grid, protocol.shim_order)
     _subtract_shim(shim, field, fine)
@@ -103,7 +103,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
 
 
 def _slice_weight(protocol: Protocol, geometry: ScanGeometry) -> np.ndarray | None:
-    """Return how much each sub-slice counts in the truth of a slice; None: all alike."""
+    """Return the weight of each sub-slice in the truth of a slice; None: uniform."""
     if protocol.slices is None:
         return None
     flip, share = profile(protocol.slices, geometry.thickness, geometry.factor[2])
@@ -143,9 +143,9 @@ def _truth(
 
 
 def _image_at_rest(field: np.ndarray, properties: Properties, geometry: ScanGeometry, protocol: Protocol) -> np.ndarray:
-    """Return the image of an object at rest, all of k-space measured; (nx, ny, nz, n_echoes) complex64.
+    """Return the image of an object at rest with complete k-space; (nx, ny, nz, n_echoes) complex64.
 
-    Fat that moves along the readout is imaged apart, and then added.
+    Fat that is displaced along the readout is imaged separately and added.
     """
     readout, te = protocol.readout, np.array(protocol.te)
     fat, moves = properties.fat_fraction, readout.bandwidth is not None
@@ -194,7 +194,7 @@ def _acquire(
 
 
 def _apply_receive_phase(signal: np.ndarray, geometry: ScanGeometry, protocol: Protocol) -> np.ndarray:
-    """Return the signal with the phase and the receive profile that the scanner adds, in place."""
+    """Apply the scanner's phase and receive profile to the signal, in place, and return it."""
     grid = geometry.grid
     if protocol.phase_offset:
         offset = evaluate(np.array(protocol.phase_offset), grid)
@@ -209,7 +209,7 @@ def _apply_receive_phase(signal: np.ndarray, geometry: ScanGeometry, protocol: P
 def _image_in_motion(
     still: np.ndarray, phantom: Phantom, protocol: Protocol, geometry: ScanGeometry, shim: np.ndarray
 ) -> np.ndarray:
-    """Return the image of a head that moves: each pose has its own field, and gives its lines of k-space."""
+    """Return the image of a moving head: each pose has its own field, and contributes its lines of k-space."""
     assert protocol.motion
     poses = motion.poses(protocol.motion, geometry.isocentre)
     fine = geometry.grid.refine(geometry.factor)
@@ -249,7 +249,7 @@ def _sigma(
     protocol: Protocol,
     geometry: ScanGeometry,
 ) -> float:
-    """Return σ of the noise in each part, in each coil: the one for all echoes that gives the protocol's SNR."""
+    """Return σ of the real and imaginary parts of each coil that gives the protocol's SNR, the same for all echoes."""
     if protocol.snr is None:
         return 0.0
     magnitude = np.abs(signal[..., :1])

@@ -1,4 +1,4 @@
-"""The field in a slab that holds only part of the phantom: near sources on fine voxels, far ones on coarse."""
+"""The field in a slab that covers part of the phantom: near sources on fine voxels, distant ones on coarse voxels."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from qsmbench.phantom.properties import Properties
 from qsmbench.scan.field import field_of
 
 COARSE_MM = 1.0
-"""Coarse voxels are whole multiples of the fine ones, up to this size: the error grows as its third power."""
+"""Largest size of coarse voxels [mm], which are multiples of the fine ones; the error scales with its third power."""
 
 MARGIN = 6
-"""Coarse voxels by which the fine box is larger than the slab: no coarse source comes nearer."""
+"""Margin of the fine box around the slab [coarse voxels]: no coarse source is closer."""
 
 Box = tuple[slice, slice, slice]
 
 
 def properties_and_field(phantom: Phantom, fine: Grid, b0: float) -> tuple[Properties, np.ndarray]:
-    """Render the phantom on `fine`, and compute the field of all of it, in and out of `fine`.
+    """Render the phantom on `fine`, and compute the field of the whole phantom.
 
-    A grid that holds the phantom's own box needs one convolution. Else there are two levels, added: the exact field of
-    the fine χ in a box somewhat larger than the grid, and the field of the coarse χ of the rest, without that box,
-    interpolated by cubics. It is smooth there, since no source of it is near.
+    A grid that contains the phantom's box needs one convolution. Otherwise two levels are added: the exact field of the
+    fine χ in a box somewhat larger than the grid, and the field of the coarse χ outside that box, with cubic
+    interpolation, since it is smooth there.
 
     Args:
-        phantom: what is rendered.
-        fine: of the sub-voxels.
+        phantom: the object.
+        fine: grid of the sub-voxels.
         b0: T.
 
     Returns:
@@ -56,7 +56,7 @@ def properties_and_field(phantom: Phantom, fine: Grid, b0: float) -> tuple[Prope
 
 @dataclass(frozen=True)
 class _Levels:
-    """`box`: the fine grid with its margin, in which `slab` lies; `coarse`: around all, in which the box is `hole`."""
+    """`box`: the fine grid with its margin, which contains `slab`; `coarse`: the whole, in which the box is `hole`."""
 
     box: Grid
     slab: Box

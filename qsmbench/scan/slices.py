@@ -19,9 +19,9 @@ class Slices(Model):
 
 
 def profile(slices: Slices, thickness: float, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the profile on `n` sub-slices between two slices' middles: a box is exact, a Gaussian taken at centres.
+    """Return the profile on `n` sub-slices between the centres of two slices: exact for a box, sampled for a Gaussian.
 
-    A Gaussian has its half height at the faces of the slice and ends half-way to the next one.
+    A Gaussian has half height at the faces of the slice and ends half-way to the next slice.
 
     Args:
         slices: gap and kind of profile.
@@ -29,7 +29,7 @@ def profile(slices: Slices, thickness: float, n: int) -> tuple[np.ndarray, np.nd
         n: sub-slices over thickness and gap.
 
     Returns:
-        flip angle (n,) relative to that in the slice's middle, and the share (n,) of each sub-slice that is excited.
+        flip angle (n,) relative to the centre of the slice, and excited fraction (n,) of each sub-slice.
     """
     spacing = thickness + slices.gap
     middles = ((np.arange(n) + 0.5) / n - 0.5) * spacing
@@ -47,7 +47,7 @@ def slice_mean(volume: np.ndarray, factor: Factor, weight: np.ndarray | None) ->
     Args:
         volume: on the fine grid.
         factor: sub-voxels per voxel (fx, fy, fz).
-        weight: (fz,) of the sub-voxels along z; None: all alike.
+        weight: (fz,) of the sub-voxels along z; None: uniform.
     """
     if weight is None:
         return block_mean(volume, factor)

@@ -1,4 +1,4 @@
-"""Signal-to-noise ratio: a plain number, or what a scanner of known SNR would have with other voxels and field."""
+"""Signal-to-noise ratio: a number, or scaled from a reference scan with other voxels and field strength."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmbench.typed_yaml import Model
 
 
 class At(Model):
-    """The scan, of the same kind and field of view, that a stated SNR belongs to; what is left out is this scan's."""
+    """The reference scan of an SNR, of the same kind and field of view; omitted keys are those of this scan."""
 
     b0: PositiveFloat | None = Field(None, description="field strength, T")
     voxel_size: Sizes | None = Field(None, description="acquired voxel size, mm")
@@ -28,7 +28,7 @@ class At(Model):
 
 
 class Snr(Model):
-    """SNR of the first echo: mean magnitude in a region over σ of each of the real and imaginary parts."""
+    """SNR of the first echo: mean magnitude in a region divided by σ of the real and imaginary parts."""
 
     value: PositiveFloat = Field(
         description="mean magnitude of the first echo over the standard deviation σ of the noise"
@@ -38,10 +38,10 @@ class Snr(Model):
 
 
 def relative(b0: float, voxel: np.ndarray, box: np.ndarray, encoded: list[int], bandwidth: float) -> float:
-    """Return the SNR up to a constant: B0 × voxel volume × √(time in which samples are read).
+    """Return the SNR up to a constant: B0 × voxel volume × √(total readout time).
 
-    The law of noise that comes from the body (Edelstein 1986, doi:10.1002/mrm.1910030413); a line of k-space is read
-    for 1/bandwidth, and there are as many as voxels along the phase-encoded axes.
+    For noise from the body (Edelstein 1986, doi:10.1002/mrm.1910030413); each line of k-space is read for 1/bandwidth,
+    and the number of lines is that of the voxels along the phase-encoded axes.
 
     Args:
         b0: T.
@@ -55,14 +55,14 @@ def relative(b0: float, voxel: np.ndarray, box: np.ndarray, encoded: list[int], 
 
 
 def snr_of(snr: Snr, geometry: ScanGeometry, b0: float, readout: Readout, kspace: KSpace, slices: bool) -> float:
-    """Return the SNR of this scan from that of the one it is stated for; equal if it is stated for this one.
+    """Return the SNR of this scan, scaled from the reference scan if there is one.
 
     Args:
-        snr: as stated.
+        snr: as given in the protocol.
         geometry: grid and thickness of the scan.
         b0: T.
         readout: axis and bandwidth.
-        kspace: what is measured: fewer lines, larger voxels.
+        kspace: measured part, which reduces lines and enlarges voxels.
         slices: whether z is an axis of slices rather than of frequencies.
     """
     if snr.at is None:
@@ -88,7 +88,7 @@ def snr_of(snr: Snr, geometry: ScanGeometry, b0: float, readout: Readout, kspace
 def region_mask(
     name: str | None, labels: np.ndarray, regions: list[tuple[int, str, str]], mask: np.ndarray
 ) -> np.ndarray:
-    """Return where the voxels of a region, or of a group of them, lie within the mask; (nx, ny, nz) bool.
+    """Return the voxels of a region or a group of regions within the mask; (nx, ny, nz) bool.
 
     Args:
         name: of the region or group; None: all of the mask.
@@ -97,7 +97,7 @@ def region_mask(
         mask: (nx, ny, nz) bool.
 
     Raises:
-        QsmbenchError: no such region, or none of it in the mask.
+        QsmbenchError: there is no such region, or it has no voxel in the mask.
     """
     if name is None:
         return mask
@@ -107,5 +107,5 @@ def region_mask(
         raise QsmbenchError(f"snr.region is {name!r}; choose from {', '.join(known)}")
     found = np.isin(labels, wanted) & mask
     if not found.any():
-        raise QsmbenchError(f"snr.region is {name!r}; none of it lies in the scan's mask; name another")
+        raise QsmbenchError(f"snr.region is {name!r}; it has no voxel in the scan's mask; choose another")
     return found

@@ -1,7 +1,7 @@
-"""Have the job done that writes a record of a study: `python -I -S ask.py STUDY RECORD`.
+"""Run the job that writes a record of a study: `python -I -S ask.py STUDY RECORD`.
 
-It asks the warm process of the study (`warm.py`), and waits for the job to end. Where there is none, as on another
-machine of a cluster, it becomes the job itself. It runs once per job, so it imports nothing of this package.
+It sends the job to the warm process of the study (`warm.py`), and waits for its end. If there is none, as on another
+machine of a cluster, it runs the job itself. It runs once per job, so it imports nothing of this package.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import socket
 import sys
 
 ADDRESS = "QSMBENCH_WARM"
-"""Environment variable with the process that runs the study, and the address of its warm process."""
+"""Environment variable with the id of the process that runs the study, and the address of its warm process."""
 
 JOBS = ".jobs"
-"""Folder of a study with the jobs' specifications, each at the place of the record that the job writes."""
+"""Folder of a study with the jobs' specifications, with the same relative paths as their records."""
 
 LENGTH = 8
-"""Bytes of the length that precedes a request."""
+"""Size of the length field that precedes a request [bytes]."""
 
 STREAMS = (1, 2)
-"""The streams that a job takes over."""
+"""Standard streams passed to the job."""
 
 
 def job_file(study: str, record: str) -> str:
@@ -30,7 +30,7 @@ def job_file(study: str, record: str) -> str:
 
 
 def main(job: str) -> int:
-    """Return the exit code of a job."""
+    """Run a job and return its exit code."""
     connection = _connect()
     if connection is not None:
         code = _ask(connection, job)
@@ -40,7 +40,7 @@ def main(job: str) -> int:
 
 
 def _connect() -> socket.socket | None:
-    """A connection to the warm process of the study that this process is a job of; None if there is none."""
+    """Return a connection to the warm process of this study; None if there is none."""
     study, _, address = os.environ.get(ADDRESS, "").partition(":")
     if study != str(os.getppid()):  # a cluster may hand the variable to a job of its own
         return None
@@ -53,7 +53,7 @@ def _connect() -> socket.socket | None:
 
 
 def _ask(connection: socket.socket, job: str) -> int | None:
-    """The exit code; None if the warm process ended first.
+    """Return the exit code of the job; None if the warm process ended first.
 
     The request is the job, the working directory and the environment.
     """

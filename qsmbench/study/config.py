@@ -1,4 +1,4 @@
-"""A study's configuration: one YAML → datasets × chains. Unknown keys are refused."""
+"""A study's configuration: one YAML → datasets × chains. Unknown keys are rejected."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from qsmbench.study.tuned import check_apart, read_tuned
 from qsmbench.typed_yaml import Model, check, numbers, read_yaml
 
 RESERVED = ("logs", "report")
-"""Folders of a study that hold no dataset."""
+"""Folders of a study that are not datasets."""
 
 StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
 
 
 class Variant(Model):
-    """How a name in the chains is run: another method, a file, or other settings."""
+    """Definition of a name in the chains: another method, a file, or other settings."""
 
     use: str | None = Field(
         None,
@@ -41,7 +41,7 @@ class Variant(Model):
 
 
 class Study(Model):
-    """A study: which datasets, which chains."""
+    """A study: its datasets and chains."""
 
     study: Name = Field(description="name of the study; it is written to results/<study>")
     description: str = Field("", description="one line, shown in the report")
@@ -83,9 +83,7 @@ class Study(Model):
             raise ValueError(f"two scans are called {double[0]!r}; give one a name, or each its own seed")
         taken = [g for g in groups if g in RESERVED]
         if taken:
-            raise ValueError(
-                f"a dataset is called {taken[0]!r}, which is the name of a folder in every study; give it another name"
-            )
+            raise ValueError(f"a dataset is called {taken[0]!r}, which is a reserved folder name; give it another name")
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:
             raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")
@@ -107,12 +105,12 @@ class Study(Model):
 
     @property
     def limits(self) -> Limits:
-        """Within what each step runs."""
+        """Limits of each step."""
         return Limits(self.time_limit, self.memory_limit, self.container, self.device)
 
     @property
     def folder(self) -> Path:
-        """Where the study is written."""
+        """Folder of the study."""
         return self.results / self.study
 
 
@@ -120,7 +118,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
     """Build a study from its mapping, and check every phantom, protocol and chain.
 
     Raises:
-        QsmbenchError: an unknown key, an invalid value, or a chain whose steps do not fit; begins with `where`.
+        QsmbenchError: an unknown key, an invalid value, or a chain with incompatible steps; begins with `where`.
     """
     study = check(numbers(content), Study, where)
     try:

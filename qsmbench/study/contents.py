@@ -1,7 +1,7 @@
-"""Digests of files, remembered as long as the file is the same by all that the file system tells of it.
+"""Digests of files, cached as long as the file's metadata do not change.
 
-A file is read again if its size, times or inode differ: a new content with an old modification time is seen, since
-nobody can set the time of the last change of the inode.
+A file is read again if its size, times or inode differ. New content with an old modification time is also detected,
+since the inode's change time cannot be set.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from qsmbench.dependencies import meaning
 from qsmbench.run.step import digest
 
 MISSING = "missing"
-"""Digest of a file that is not there."""
+"""Digest of a missing file."""
 
 _SETTLED = 2.0  # s: a file that was changed less than this ago may change again without a change of its times
 
 
 class Contents:
-    """Digests of files, kept in a file between runs.
+    """Digests of files, cached in a file between runs.
 
     Args:
-        memory: the file that they are kept in; a damaged one is ignored.
+        memory: path of the cache file; a damaged one is ignored.
     """
 
     def __init__(self, memory: Path) -> None:
@@ -41,7 +41,7 @@ class Contents:
         return self._of(file, "")
 
     def meaning(self, file: Path) -> str:
-        """Return the digest of what a file means (see `dependencies.meaning`), or MISSING."""
+        """Return the digest of a file's code without comments and layout (see `dependencies.meaning`), or MISSING."""
         return self._of(file, "meaning ")
 
     def _of(self, file: Path, how: str) -> str:
@@ -62,7 +62,7 @@ class Contents:
         return str(known[-1])
 
     def save(self) -> None:
-        """Write the digests that were used since the start, and no others."""
+        """Write only the digests that were used since the start."""
         partial = self.memory.with_name(self.memory.name + ".part")
         partial.write_text(json.dumps(self._used))
         partial.replace(self.memory)

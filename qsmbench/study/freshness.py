@@ -1,12 +1,11 @@
-"""Which results of a study are up to date, decided from the study's folder alone.
+"""Determine which results of a study are up to date, from the study's folder alone.
 
-Each job leaves a record of what its result was made from: settings, code, versions of packages, and the content of its
-inputs. A job is run again if and only if one of them has changed, or a product has. Neither modification times nor
-Snakemake's own memory count, so that a study can be copied, moved, and run from any working directory.
+Each job writes a record of what its result depends on: settings, code, versions of packages, and the content of its
+inputs. A job is rerun if and only if one of them, or a product, has changed. Modification times and Snakemake's own
+records are ignored, so that a study can be copied, moved, and run from any working directory.
 
-A record that is out of date is moved aside, where Snakemake does not look for it. So are those of all jobs that come
-after; as they run, they compare what their inputs have become with their former record, and keep their result if it is
-the same.
+Outdated records and those of all later jobs are moved aside, so that Snakemake does not find them. When a later job
+runs, it compares its inputs with its former record, and keeps its result if they are unchanged.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from qsmbench.run.specs import Job, Record, read_record, write_spec
 from qsmbench.study.contents import Contents
 
 MAKING = ".making-"
-"""Begins the name of a folder that a job writes into before its products are moved to their places."""
+"""Prefix of the temporary folder that a job writes into before its products are moved into place."""
 
 
 def former(record: Path) -> Path:
-    """Return the place of a record that is, or may be, out of date."""
+    """Return the path of a record that is, or may be, out of date."""
     return record.with_name(f"{record.stem}.former.json")
 
 
 def made_from(job: Job, records: Mapping[str, Record]) -> dict[str, Any]:
-    """Return what the result of a job is made from, in the form that its record keeps.
+    """Return what the result of a job depends on, in the form of its record.
 
     Args:
         job: the job.
-        records: those of the jobs before it, by path.
+        records: of the earlier jobs, by path.
     """
     inputs = {label: _input(value, records) for label, value in job.inputs.items()}
     return {"settings": job.settings, **job.code, "inputs": inputs}
@@ -75,17 +74,17 @@ def prepare(
     limited: Callable[[Job, Record], bool],
     place: Callable[[Job], Path],
 ) -> list[Job]:
-    """Move aside the records that are out of date, and write down each job for the process that does it.
+    """Move aside the outdated records, and write the specification of each job.
 
     Args:
-        jobs: in an order in which each comes after those that it needs.
+        jobs: each after the jobs that it depends on.
         contents: digests of files.
-        rerun: whether the user wants a job run again.
-        limited: whether a record's outcome depends on limits that have changed since.
-        place: the file of a job's specification.
+        rerun: returns whether the user requested to rerun a job.
+        limited: returns whether a record's outcome depends on limits that have changed since.
+        place: returns the path of a job's specification.
 
     Returns:
-        the jobs that are to be run, unless their inputs turn out to be the same.
+        the jobs to run, unless their inputs turn out to be unchanged.
     """
     waiting: dict[str, Job] = {}
     records: dict[str, Record] = {}
@@ -112,7 +111,7 @@ def prepare(
 
 
 def write_job(path: Path, job: Job) -> None:
-    """Write a job's specification unless the file holds it already."""
+    """Write a job's specification unless the file already contains it."""
     with contextlib.suppress(OSError):
         if path.read_text() == job.text():
             return
@@ -120,12 +119,12 @@ def write_job(path: Path, job: Job) -> None:
 
 
 def _intact(folder: Path, record: Record, contents: Contents) -> bool:
-    """Whether all products of a record are there and have the content that it knows."""
+    """Whether all products of a record exist with the recorded content."""
     return all(contents.digest(folder / name) == digest for name, digest in record.products.items())
 
 
 def _set_aside(record: Path, usable: Mapping[Path, Record]) -> None:
-    """Keep the newest record that may still turn out to be true, and remove the others."""
+    """Keep the newest record that may still be valid, and remove the others."""
     aside = former(record)
     if record in usable:
         record.replace(aside)

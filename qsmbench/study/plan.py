@@ -1,6 +1,6 @@
-"""What a study consists of: its datasets, its jobs, and the files that each reads and writes.
+"""The plan of a study: its datasets, its jobs, and the files that each reads and writes.
 
-Every path below a study's folder stands here. The Snakefile asks for the records of jobs and does the rest.
+All paths below a study's folder are defined here. The Snakefile requests the records of jobs.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ from qsmbench.study.datasets import Measured, Simulated
 from qsmbench.study.versions import reported_versions
 
 SCORED_WITH = ("mask", "labels", "local_field")
-"""Artifacts that every score is made with."""
+"""Artifacts that every score depends on."""
 
 MACHINERY = {
     *(PACKAGE / "run" / name for name in ("specs.py", "step.py", "registry.py")),
     *(PACKAGE / f"{name}.py" for name in ("dependencies", "source_code", "probe", "supervise", "child", "errors")),
 }
-"""What changes no result: it passes on what a job is to do, finds the code for it, or says what is wrong."""
+"""Code that does not affect results: it passes on specifications, finds code, or formats error messages."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One scan of a study; scans of one group differ by the seed of their noise alone."""
+    """One scan of a study; scans of a group differ only in the seed of their noise."""
 
     name: str
     group: str
@@ -89,7 +89,7 @@ class Plan:
 
     @property
     def groups(self) -> dict[str, Dataset]:
-        """One of the datasets of each group that is simulated."""
+        """One dataset of each simulated group."""
         return {d.group: d for d in self.datasets.values() if d.has_truth}
 
     # Records: what each job leaves, and what others wait for.
@@ -111,7 +111,7 @@ class Plan:
         return self.folder / dataset / "scores" / f"{chain}.json"
 
     def common(self, dataset: str) -> Path:
-        """Return the record of the scores on the voxels that all chains share."""
+        """Return the record of the scores on the common voxels."""
         return self.folder / dataset / "common.json"
 
     def pictures(self, dataset: str) -> Path:
@@ -131,7 +131,7 @@ class Plan:
     # Folders
 
     def places(self, dataset: str) -> Places:
-        """Return where the chains on a dataset find their artifacts."""
+        """Return the locations of the artifacts of the chains on a dataset."""
         d = self.datasets[dataset]
         folder = self.folder / dataset
         return Places(folder / "chains", folder / "scan", self.folder / d.group / "truth" if d.has_truth else None)
@@ -139,18 +139,18 @@ class Plan:
     # Jobs
 
     def own_modules(self) -> list[str]:
-        """Return the dotted names of the modules of this package that hold the study's methods, and of the metrics."""
+        """Return the dotted names of this package's modules with the study's methods and the metrics."""
         methods = {s.method.source for s in self.steps.values() if registry.is_own(s.use.method)}
         files = [f for f in {*methods, *metrics.files()} if f.is_relative_to(PACKAGE)]
         return sorted(".".join(f.relative_to(PACKAGE.parent).with_suffix("").parts) for f in files)
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
-        """Return a regular expression of some names; of none, one that no name matches."""
+        """Return a regular expression that matches the given names only."""
         return "|".join(re.escape(n) for n in names) or r"(?!)"
 
     def before(self, record: Path) -> list[str]:
-        """Return the records that a job waits for, without those that another of them waits for.
+        """Return the records that a job depends on directly, without those that another of them depends on.
 
         Snakemake takes as long for each of them as for a job.
         """
@@ -160,7 +160,7 @@ class Plan:
 
     @cached_property
     def _ancestors(self) -> dict[str, set[str]]:
-        """The records that the job of each record needs, directly or through others."""
+        """All records that each job depends on, by its own record."""
         found: dict[str, set[str]] = {}
         for record, job in self._jobs.items():
             found[record] = set(job.before).union(*(found[r] for r in job.before))
@@ -171,7 +171,7 @@ class Plan:
         return {job.record: job for job in self.jobs()}
 
     def jobs(self) -> Iterator[Job]:
-        """Yield all jobs of the study, each after those that it needs."""
+        """Yield all jobs of the study, each after the jobs that it depends on."""
         for group in self.groups:
             yield self._simulate_job(group)
         for dataset in self.datasets.values():
@@ -186,15 +186,15 @@ class Plan:
         yield self._report_job()
 
     def job_file(self, job: Job) -> Path:
-        """Return the file of a job's specification."""
+        """Return the path of a job's specification."""
         return Path(job_file(str(self.folder), job.record))
 
     def prepare(self, *, force: bool = False, rerun: Sequence[str] = ()) -> list[Job]:
-        """Find out what is out of date, and write down each job; return those that are to be run.
+        """Determine the outdated jobs, and write the specification of each job; return the jobs to run.
 
         Args:
-            force: run everything again.
-            rerun: chains whose steps are run again.
+            force: rerun everything.
+            rerun: chains whose steps are rerun.
         """
         freshness.remove_leftovers(self.folder)
         again = {str(self.step(d, p)) for d in self.datasets for c in rerun for p in prefixes(c)}
@@ -209,7 +209,7 @@ class Plan:
         return waiting
 
     def records(self) -> dict[str, Record | None]:
-        """Return the record of each job, by its path; None for one that has none."""
+        """Return the record of each job, by path; None if it is missing."""
         return {path: read_record(Path(path)) for path in self._jobs}
 
     def config_text(self) -> str:
@@ -233,7 +233,7 @@ class Plan:
         drawn: bool = False,
         time_limit: float | None = None,
     ) -> Job:
-        """A job; of the artifact table, the rows of `artifacts` count (by default all that the table says)."""
+        """Return a job; it depends on the rows `artifacts` of the artifact table (by default on the whole table)."""
         tables = {} if artifacts is None else {PACKAGE / "data" / "artifacts.py": "ARTIFACTS"}
         found = code_of(code, data, modules=modules, without=MACHINERY, tables=tables)
         rows = {a: _row(a, drawn=drawn) for a in artifacts or ()}
@@ -352,7 +352,7 @@ class Plan:
         )
 
     def _step_inputs(self, dataset: Dataset, step: Step, spec: StepSpec) -> dict[str, Any]:
-        """The products of earlier jobs that a step reads, by label; those of the step before it in any case."""
+        """Return the products of earlier jobs that a step reads, by label; always those of the preceding step."""
         scan = self.scan(dataset.name)
         every = ["", *self._further_orientations(dataset)] if spec.each_orientation or spec.orientations else [""]
         inputs: dict[str, Any] = {f"params {p}": [str(scan), str(Path("scan", p, PARAMS_FILE))] for p in every}
@@ -367,7 +367,7 @@ class Plan:
         return inputs
 
     def _product(self, dataset: Dataset, provider: str, file: str) -> list[str] | None:
-        """The record of the job that made a file, and the file's path within the record's products."""
+        """Return the record of the job that writes a file, and the file's path within the record's products."""
         if provider == chains.SCAN:
             return [str(self.scan(dataset.name)), f"scan/{file}"]
         if provider == chains.TRUTH_FOLDER:
@@ -378,7 +378,7 @@ class Plan:
         return chains.score_spec(self.steps[chain], self.places(dataset.name), dataset.name)
 
     def _score_inputs(self, dataset: Dataset, chain: str) -> dict[str, Any]:
-        """The products of earlier jobs that the scores of a chain are made from, by label."""
+        """Return the products of earlier jobs that the scores of a chain depend on, by label."""
         step, scan = self.steps[chain], str(self.scan(dataset.name))
         mask = ARTIFACTS["mask"].file
         providers = {**step.providers, **dict.fromkeys(step.method.produces, chain)}
@@ -496,7 +496,7 @@ class Plan:
 
     @cached_property
     def _orientations(self) -> dict[str, list[int]]:
-        """Indices of the protocol's orientations that are scanned, by group; a measured scan has one."""
+        """Return the indices of the scanned orientations, by group; a measured scan has one."""
         found = {}
         for d in self.datasets.values():
             if d.group not in found:
@@ -509,11 +509,11 @@ class Plan:
 
     @cached_property
     def _factors(self) -> dict[str, dict[str, Any]]:
-        """What distinguishes the scans of each group from others, but for the seed."""
+        """Return the factors that distinguish the groups."""
         return {d.group: _factors(d.source) for d in {d.group: d for d in self.datasets.values()}.values()}
 
     def _row_of(self, dataset: Dataset) -> dict[str, Any]:
-        """The row of a dataset in `datasets.csv`."""
+        """Return the row of a dataset in `datasets.csv`."""
         empty = dict.fromkeys(FACTORS, "")
         return {**empty, "dataset": dataset.name, "group": dataset.group, "seed": dataset.seed} | self._factors[
             dataset.group
@@ -530,7 +530,7 @@ def _scanned_orientations(source: Simulated | Measured) -> list[int]:
 
 
 def _factors(source: Simulated | Measured) -> dict[str, Any]:
-    """A column each; texts are left out where they say nothing."""
+    """Return the factors of a source, by column; empty texts are omitted."""
     if isinstance(source, Measured):
         return {"subject": source.subject or ""}
     phantom = load(source.phantom, source.set)
@@ -547,12 +547,12 @@ def _scans(source: Simulated | Measured) -> list[Dataset]:
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether a file is code of the package, so that what it imports counts, too."""
+    """Whether a file is code of the package, so that its imports are also compared."""
     return file.is_relative_to(PACKAGE) and file.suffix == ".py"
 
 
 def _row(artifact: str, *, drawn: bool) -> dict[str, Any]:
-    """What the artifact table says of an artifact that a result can depend on."""
+    """Return the entries of the artifact table that a result can depend on."""
     row = ARTIFACTS[artifact]
     fields = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "truth", "unscored")}
     return {**fields, "scale": str(row.scale)} if drawn else fields
@@ -563,13 +563,13 @@ def _scan_files() -> list[str]:
 
 
 def _in_all(files: list[str], orientations: list[int]) -> list[str]:
-    """The files of a scan, and of each further orientation within its folder."""
+    """Return the files of a scan and of each further orientation in its folder."""
     places = [orientation_folder(i) for i in range(len(orientations))]
     return [str(Path(f).parent / place / Path(f).name) for place in places for f in files]
 
 
 def _limited(job: Job, record: Record) -> bool:
-    """Whether a step ended as it did because of limits other than those of now."""
+    """Whether the outcome of a step may change because its limits have changed."""
     spec, limits = job.spec, record.details.get("limits")
     if spec["kind"] != StepSpec.kind or not limits:
         return False

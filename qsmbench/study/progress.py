@@ -1,4 +1,4 @@
-"""The progress of a running study: Snakemake tells what it does, this shows it.
+"""Display of the progress of a running study, from the events of Snakemake.
 
 A logger plugin of Snakemake, registered by `qsmbench.study.workflow`. On a terminal it draws a bar; elsewhere, as
 in the log of a continuous-integration service, it prints plain lines.
@@ -24,16 +24,16 @@ from qsmbench.data.folders import read_json, write_json
 
 GOALS = ("all",)  # rules that do nothing
 NAMED = ("chain", "dataset", "group", "simulated", "measured")
-"""Wildcards of the Snakefile that say what a job works on."""
+"""Wildcards of the Snakefile that describe the target of a job."""
 
 FAILED = ("failed", "timeout", "memory")
-"""Statuses of jobs that failed by themselves; jobs after them that are skipped are not named again."""
+"""Statuses of jobs that failed themselves; later jobs skipped because of them are not reported."""
 
 LINES = 200
-"""About as many plain lines are printed for a run, beside those of failures."""
+"""Approximate number of plain lines per run, in addition to failures."""
 
 LONGEST_PAUSE = 30.0
-"""After this long without a plain line the next finished job is printed [s]."""
+"""Time without a plain line after which the next finished job is printed [s]."""
 
 WIDTH = 80
 """Columns of a plain line."""
@@ -42,12 +42,12 @@ SAID_BY_JOB = ("RuleException", "Exiting because a job", "WorkflowError:\nAt lea
 
 
 class Forecast:
-    """How long the rest of a run will take: for each kind of job, what the finished ones took on average.
+    """Forecast of the remaining time of a run, from the mean time of finished jobs of each kind.
 
     Args:
-        counts: jobs of each kind that are to be done.
-        parallel: how many run at a time.
-        before: what a job of each kind took in an earlier run [s]; counts like one job of this run.
+        counts: number of jobs to run, by kind.
+        parallel: number of jobs that run at the same time.
+        before: time of a job of each kind in an earlier run [s]; weighted like one job of this run.
     """
 
     def __init__(self, counts: dict[str, int], parallel: int, before: dict[str, float]) -> None:
@@ -58,7 +58,7 @@ class Forecast:
         self.running: dict[int, tuple[str, float]] = {}
 
     def started(self, job: int, rule: str) -> None:
-        """Take note that a job has started."""
+        """Register that a job has started."""
         self.running[job] = (rule, time.monotonic())
 
     def finished(self, job: int) -> None:
@@ -68,17 +68,17 @@ class Forecast:
         self.waiting[rule] = self.waiting.get(rule, 1) - 1
 
     def means(self) -> dict[str, float]:
-        """Return the mean time of a job of each kind, as far as it is known [s]."""
+        """Return the mean time of a job of each kind, if known [s]."""
         seen = {rule: [self.before[rule]] for rule in self.before}
         for rule, times in self.taken.items():
             seen[rule] = seen.get(rule, []) + times
         return {rule: sum(times) / len(times) for rule, times in seen.items()}
 
     def remaining(self) -> float | None:
-        """Estimate the remaining time [s]; None as long as too few jobs have finished.
+        """Estimate the remaining time [s]; None if too few jobs have finished.
 
-        Kinds of which no job has finished count as the mean of the others; nothing is said before half of the
-        waiting jobs are of a kind that has been seen.
+        Kinds without a finished job are assumed to take the mean of the others. There is no estimate until half of the
+        waiting jobs are of a kind with a known time.
         """
         seen = self.means()
         waiting = {rule: n for rule, n in self.waiting.items() if n > 0}
@@ -94,7 +94,7 @@ class Forecast:
 
 
 class Bar:
-    """A bar on a terminal: how many jobs are done, the time taken and left, and what runs now."""
+    """A progress bar on a terminal: number of finished jobs, elapsed and remaining time, and running jobs."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
@@ -111,33 +111,33 @@ class Bar:
         self.bar.start()
 
     def show(self, done: int, running: list[str], remaining: float | None) -> None:
-        """Show how far the study is.
+        """Show the progress of the study.
 
         Args:
-            done: jobs that have finished.
-            running: what runs now.
-            remaining: seconds still to go; None where it is not known.
+            done: number of finished jobs.
+            running: names of the running jobs.
+            remaining: estimated remaining time, s; None if unknown.
         """
-        rest = "time left not yet known ·" if remaining is None else f"about {_spoken(remaining)} left ·"
+        rest = "time left unknown ·" if remaining is None else f"about {_spoken(remaining)} left ·"
         current = ", ".join(running) or "…"
         if remaining == 0:
             current, rest = "done", ""
         self.bar.update(self.task, completed=done, description=current, rest=rest)
 
     def finished(self, done: int, what: str) -> None:
-        """Take note that a job has finished; `show` moves the bar."""
+        """Do nothing; `show` advances the bar."""
 
     def failed(self, done: int, what: str, reason: str) -> None:
         """Print above the bar that a job failed."""
         self.console.print(f"[red]{escape(what)} failed:[/red] {escape(reason)}", highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.bar.stop()
 
 
 class Lines:
-    """Plain lines for a log: one for each failed job, and for finished jobs at most one a second and about `LINES`."""
+    """Plain lines for a log: one per failed job; for finished jobs, at most one per second and about `LINES` in all."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
@@ -146,7 +146,7 @@ class Lines:
         self.last = -LONGEST_PAUSE, 0  # when the last line on a finished job was printed, and how many were done
 
     def show(self, done: int, running: list[str], remaining: float | None) -> None:
-        """Show nothing: a log has lines on finished and failed jobs only."""
+        """Do nothing: a log has only lines on finished and failed jobs."""
 
     def finished(self, done: int, what: str) -> None:
         """Print that a job has finished, unless the last such line is too recent."""
@@ -162,7 +162,7 @@ class Lines:
         self._print(done, f"{what} failed: {reason}")
 
     def stop(self) -> None:
-        """Leave the lines as they are."""
+        """Do nothing."""
 
     def _print(self, done: int, text: str) -> None:
         count = f"[{done:>{len(str(self.total))}}/{self.total}] {_clock(time.monotonic() - self.start)} "
@@ -174,7 +174,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Running:
-    """A job that was started: its rule, what it works on, and the record that it leaves."""
+    """A running job: its rule, its target, and the record that it writes."""
 
     rule: str
     what: str
@@ -182,7 +182,7 @@ class Running:
 
 
 class LogHandler(LogHandlerBase):
-    """Follows the events of a run and shows how far it is, how long it will still take, and what failed."""
+    """Handler of the events of a run, which shows progress, remaining time and failures."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -200,7 +200,7 @@ class LogHandler(LogHandlerBase):
         self.forecast = Forecast({}, self.parallel, {})
 
     def emit(self, record: LogRecord) -> None:
-        """Take note of one event."""
+        """Handle one event."""
         event = getattr(record, "event", None)
         fields = vars(record)
         if event == LogEvent.RUN_INFO:
@@ -266,7 +266,7 @@ class LogHandler(LogHandlerBase):
             self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """End the display, and keep the times for the forecast of the next run."""
+        """End the display, and store the times for the forecast of the next run."""
         if self.display is not None:
             self.display.stop()
             if self.history is not None and self.forecast.taken:
@@ -275,7 +275,7 @@ class LogHandler(LogHandlerBase):
 
 
 def _failure(record: Path | None) -> str | None:
-    """Return why a finished job gave no result, from its record; None if it did, or if an earlier job is the reason."""
+    """Return why a finished job has no result, from its record; None if it has one, or if an earlier job failed."""
     if record is None or not record.is_file():
         return None
     content = read_json(record)

@@ -1,4 +1,4 @@
-"""From the folders of a finished chain to rows of the scores table."""
+"""Scoring: from the folders of a finished chain to rows of the scores table."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from qsmbench.data.score_table import COLUMNS
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 
 FAILED_CHAINS = "failed_chains"
-"""In the record of a job for all chains: those that it failed on, and why; it is done for the others."""
+"""Key in the record of a job for all chains: the chains that failed, with the reason."""
 
 
 class Scan:
-    """What all chains of a scan are judged on; each volume is read when it is first asked for, and once.
+    """The reference volumes for all chains of a scan; each is read once, on first use.
 
     Args:
-        spec: of the result of one of the chains.
+        spec: of the result of any of the chains.
     """
 
     def __init__(self, spec: ScoreSpec) -> None:
@@ -33,14 +33,14 @@ class Scan:
 
     @cached_property
     def params(self) -> Params:
-        """How the scan was acquired."""
+        """Acquisition parameters of the scan."""
         return read_params(self.folder)
 
     @cached_property
     def study_mask(self) -> np.ndarray:
-        """The voxels that chains are judged on, (nx, ny, nz) bool: the truth's mask, or the scan's if there is none.
+        """The study mask, (nx, ny, nz) bool: that of the truth, or of the scan if there is no truth.
 
-        The scan's may be another (see `scan.acquired_mask`): what that leaves out was not reconstructed.
+        The scan's mask may differ (see `scan.acquired_mask`); voxels outside it count as not reconstructed.
         """
         folder = self.truth_folder or self.folder
         return self._mask(folder if (folder / ARTIFACTS["mask"].file).is_file() else self.folder)
@@ -50,7 +50,7 @@ class Scan:
         return self._mask(self.folder) & self._mask(Path(spec.support)) & self.study_mask
 
     def field(self, spec: ScoreSpec) -> np.ndarray | None:
-        """Return the local field that a chain's inversion was fed, ppm, if any; that of the chain before is kept."""
+        """Return the input field of a chain's inversion, ppm, if any; the last one read is cached."""
         if spec.field is None:
             return None
         if self._field is None or self._field[0] != spec.field:
@@ -65,7 +65,7 @@ class Scan:
         return {"labels": read(self.truth_folder, "labels", self.params.grid), "regions": regions}
 
     def truth(self, artifact: str) -> np.ndarray | None:
-        """Return the truth of an artifact, if it is known."""
+        """Return the truth of an artifact, if known."""
         if self.truth_folder is None or not (self.truth_folder / ARTIFACTS[artifact].file).is_file():
             return None
         if artifact not in self._truths:
@@ -77,7 +77,7 @@ class Scan:
         return read(Path(spec.result), artifact, self.params.grid)
 
     def reference(self, artifact: str) -> dict[str, Any]:
-        """Return what the chains that end in an artifact are scored against, as keywords of `metrics.Reference`.
+        """Return the reference for chains that end in an artifact, as keywords of `metrics.Reference`.
 
         Raises:
             QsmbenchError: a volume is missing or damaged.
@@ -100,14 +100,14 @@ class Scan:
 
 
 def finished(scores: Sequence[Mapping[str, Any]]) -> list[ScoreSpec]:
-    """Return the specifications of those chains that have a result."""
+    """Return the specifications of the chains that have a result."""
     specs = [ScoreSpec.from_json(s, "score") for s in scores]
     records = {s.chain: read_record(Path(s.result) / RUN_FILE) for s in specs}
     return [s for s in specs if (r := records[s.chain]) is not None and r.ok]
 
 
 def named(spec: ScoreSpec, artifact: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of scores with the dataset, chain and artifact that they are about."""
+    """Return rows of scores with their dataset, chain and artifact."""
     return [{"dataset": spec.dataset, "chain": spec.chain, "artifact": artifact, **row} for row in rows]
 
 
@@ -123,7 +123,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _texts(values: Sequence[str]) -> Any:
-    """Return a column of texts, from its bytes: `pyarrow.array` imports pandas, which takes as long as the scores."""
+    """Return a column of texts, built from bytes: `pyarrow.array` imports pandas, which takes as long as scoring."""
     import pyarrow as pa
 
     packed = [v.encode() for v in values]

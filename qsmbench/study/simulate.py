@@ -26,8 +26,8 @@ from qsmbench.study.tuned import SOURCE_FILE
 def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
     """Simulate a scan, with noise of the first seed, as `out`/scan and `out`/truth, or as a BIDS dataset.
 
-    Where the protocol has several orientations and `source` names none, all are written: the further ones to
-    orientation-<index> within either folder, or as BIDS datasets `out`/orientation-<index>.
+    If the protocol has several orientations and `source` selects none, all are written: the further ones to
+    orientation-<index> in both folders, or as BIDS datasets `out`/orientation-<index>.
     """
     folders.make_folder(out)
     what = described(source)
@@ -45,7 +45,7 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
 
 @dataclass(frozen=True)
 class Described:
-    """What is scanned and how: a phantom, a protocol, indices of the protocol's orientations, the seed of the noise."""
+    """A scan to simulate: a phantom, a protocol, indices of the protocol's orientations, and the seed of the noise."""
 
     phantom: Phantom
     protocol: Protocol
@@ -54,7 +54,7 @@ class Described:
 
 
 def described(source: Simulated) -> Described:
-    """Load what `source` names; all orientations of the protocol, unless it names one.
+    """Load the phantom and the protocol of `source`, with all orientations unless it selects one.
 
     Raises:
         QsmbenchError: no such phantom, protocol or key, or an invalid value.
@@ -65,7 +65,7 @@ def described(source: Simulated) -> Described:
 
 
 def scans(what: Described) -> Iterator[Simulation]:
-    """Simulate each orientation; the signal is what the receiver delivers, with noise.
+    """Simulate each orientation, including the receiver and the noise.
 
     Raises:
         QsmbenchError: see `scan.simulate.simulate`.
@@ -82,7 +82,7 @@ def scan_mask(simulation: Simulation, protocol: Protocol) -> np.ndarray:
     """Return the mask of a scan with noise, (nx, ny, nz) bool.
 
     Raises:
-        QsmbenchError: nothing is left of it.
+        QsmbenchError: it is empty.
     """
     choice = protocol.mask
     if choice.of == "truth" and not choice.erode and not choice.holes:
@@ -91,7 +91,7 @@ def scan_mask(simulation: Simulation, protocol: Protocol) -> np.ndarray:
 
 
 def _remove_old(out: Path) -> None:
-    """Remove what an earlier simulation left: it may have had more orientations, or other truth maps."""
+    """Remove the files of an earlier simulation, which may have had more orientations or other truth maps."""
     for folder in (out / "scan", out / "truth"):
         for turned in folder.glob("orientation-*"):
             shutil.rmtree(turned)

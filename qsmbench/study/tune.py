@@ -1,4 +1,4 @@
-"""A setting tuned on development data, which is then left alone: `qsmbench tune`."""
+"""Tuning of a setting on development data: `qsmbench tune`."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def tune(
     limits: Limits,
     note: Callable[[str], object],
 ) -> Tuned:
-    """Find the value of a setting with which a chain scores best, on average over some simulated scans.
+    """Find the value of a setting that optimises the mean score of a chain over simulated scans.
 
-    The logarithm of the setting is searched by Brent's method. Steps before the one that is tuned run once.
+    The logarithm of the setting is optimised by Brent's method. Steps before the tuned one run once.
 
     Args:
         chain: method names joined by dots.
-        setting: METHOD.KEY, of a positive number.
-        data: folders that `qsmbench simulate` wrote.
-        metric: what to bring as near as possible to its best value.
-        span: ratio of the largest to the smallest value that is tried; the default is in the middle.
-        trials: how many values are tried, the default included.
+        setting: METHOD.KEY, whose default is a positive number.
+        data: folders written by `qsmbench simulate`.
+        metric: metric to optimise.
+        span: ratio of the largest to the smallest value tried; the default is in the middle.
+        trials: number of values tried, including the default.
         limits: of each step.
         note: receives a line about each trial.
 
     Raises:
-        QsmbenchError: there is no such setting or metric, a folder is not a simulated scan, or a step gave nothing.
+        QsmbenchError: there is no such setting or metric, a folder is not a simulated scan, or a step has no result.
     """
     name, _, key = setting.partition(".")
     steps = chains.steps(chain)
@@ -88,7 +88,7 @@ def tune(
 
 
 def _like(default: float, value: float) -> float:
-    """A value of a setting: a whole number where the default is one."""
+    """Return a value of a setting, rounded to a whole number if the default is one."""
     return max(round(value), 1) if isinstance(default, int) else value
 
 
@@ -97,7 +97,7 @@ def _check_data(data: Sequence[Path], chain: str) -> None:
         raise QsmbenchError(f"chain {chain!r}: no development data; name folders that `qsmbench simulate` wrote")
     for folder in data:
         if not (folder / "truth").is_dir() or "mask" not in present(folder / "scan"):
-            raise QsmbenchError(f"{folder}: holds no scan and truth; name a folder that `qsmbench simulate` wrote")
+            raise QsmbenchError(f"{folder}: contains no scan and truth; name a folder that `qsmbench simulate` wrote")
 
 
 def _origin(folder: Path) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _origin(folder: Path) -> dict[str, Any]:
 
 
 class _Development:
-    """One scan that a chain is run on, again and again."""
+    """One scan on which the chain is run repeatedly."""
 
     def __init__(self, work: Path, folder: Path, steps: Sequence[Step], limits: Limits) -> None:
         self.places = Places(work, folder / "scan", folder / "truth")
@@ -123,7 +123,7 @@ class _Development:
                 raise FailedError(f"{s.chain}: {record.status}: {record.reason}")
 
     def score(self, steps: Sequence[Step], settings: Mapping[str, Mapping[str, Any]], metric: str) -> float:
-        """The metric over the whole mask after these steps."""
+        """Run the steps, and return the metric over the whole mask."""
         from qsmbench.study.scoring import Scan
 
         self.run(steps, settings)

@@ -1,4 +1,4 @@
-"""What `qsmbench tune` writes, and a study reads."""
+"""The file that `qsmbench tune` writes and a study reads."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.typed_yaml import Model, load_yaml
 
 SOURCE_FILE = "source.json"
-"""In the truth of a simulated scan: the phantom, protocol and seed that it was made from."""
+"""File in the truth of a simulated scan: its phantom, protocol and seed."""
 
 
 class Development(Model):
-    """What a setting was tuned on, and what that gave."""
+    """The development data of a tuning, and its result."""
 
     chain: str
     metric: str
     default: float = Field(description="mean of the metric with the default")
-    tuned: float = Field(description="mean of the metric with the setting that was found")
-    data: list[dict[str, Any]] = Field(description="the scans, as SOURCE_FILE tells them")
+    tuned: float = Field(description="mean of the metric with the tuned setting")
+    data: list[dict[str, Any]] = Field(description="the scans, as in SOURCE_FILE")
 
 
 class Tuned(Model):
-    """A YAML that `qsmbench tune` writes, and that a study's methods may name under `tuned`."""
+    """A YAML file written by `qsmbench tune`, which a study's methods may refer to as `tuned`."""
 
     use: str
     set: dict[str, int | float]
@@ -35,7 +35,7 @@ class Tuned(Model):
 
     @property
     def summary(self) -> str:
-        """What it was tuned for, and on, in a few words."""
+        """Short description of the metric, the chain and the development data."""
         scans = [
             " ".join([Path(str(d.get("phantom"))).stem, Path(str(d.get("protocol"))).stem, f"seed {d.get('seed')}"])
             for d in self.development.data
@@ -47,27 +47,27 @@ def read_tuned(path: Path) -> Tuned:
     """Read the result of a tuning.
 
     Raises:
-        QsmbenchError: no such file, or not one that `qsmbench tune` wrote.
+        QsmbenchError: no such file, or not written by `qsmbench tune`.
     """
     return load_yaml(path, Tuned)
 
 
 def write_tuned(path: Path, tuned: Tuned) -> None:
-    """Write what a tuning found as YAML."""
+    """Write the result of a tuning as YAML."""
     text = yaml.safe_dump(tuned.model_dump(), sort_keys=False, allow_unicode=True)
     path.write_text("# written by qsmbench tune\n" + text)
 
 
 def check_apart(tuned: Tuned, where: Path, sources: Sequence[Mapping[str, Any]]) -> None:
-    """See that a setting is not judged on what it was tuned on.
+    """Check that a study does not score the development data of a setting.
 
     Args:
-        tuned: what was found.
+        tuned: the tuning result.
         where: its file.
-        sources: the scans of a study, as SOURCE_FILE tells them.
+        sources: the scans of a study, as in SOURCE_FILE.
 
     Raises:
-        QsmbenchError: a scan of the study is one of its development data.
+        QsmbenchError: a scan of the study belongs to the development data.
     """
     for source in sources:
         if source in tuned.development.data:

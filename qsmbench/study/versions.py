@@ -1,4 +1,4 @@
-"""The versions of packages that a report tells."""
+"""The package versions shown in a report."""
 
 import platform
 from functools import cache

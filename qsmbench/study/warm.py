@@ -1,8 +1,9 @@
-"""A warm process from which the jobs of a study are forked, so that none of them starts an interpreter of its own.
+"""A warm process from which the jobs of a study are forked, so that no job starts a new interpreter.
 
-`WarmProcess` starts it for the run of a study; `ask.py` hands it one job. It has imported what jobs and the methods of
-this package need, and does nothing else: it has one thread, never opens a scan, a truth or a specification, and never
-imports third-party code. All of that happens in its forks. If there is none, a job runs in a new interpreter.
+`WarmProcess` starts it for the run of a study; `ask.py` sends it one job at a time. It has imported the modules that
+jobs and built-in methods need, and does nothing else: it has one thread, never opens a scan, a truth or a
+specification, and never imports third-party code; only its forks do. If there is no warm process, a job runs in a new
+interpreter.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ NEEDED = (
     "qsmbench.run.step",
     "qsmbench.run.worker",
 )
-"""What most jobs import."""
+"""Modules that most jobs import."""
 
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment of the process: a library that starts threads when it is imported could not be forked safely."""
 
 WATCH = 0.5
-"""How often it is looked whether the study is still there [s]."""
+"""Interval of checks that the study still runs [s]."""
 
 
 class WarmProcess:
-    """The warm process of a study's run. It outlives the study only until it has ended the jobs that are left.
+    """The warm process of a study's run. After the study ends, it ends the remaining jobs and exits.
 
     Args:
         modules: dotted names of further modules of this package to import.
@@ -65,11 +66,11 @@ class WarmProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 if it could not be started."""
+        """Process id; 0 if it could not be started."""
         return self._process.pid if self._process else 0
 
     def stop(self) -> None:
-        """End it, and all of its jobs."""
+        """End the process and all of its jobs."""
         os.environ.pop(ask.ADDRESS, None)
         if self._process is not None:
             self._process.terminate()
@@ -78,7 +79,7 @@ class WarmProcess:
 
 
 class _Jobs:
-    """The jobs that run, each with the connection of the process that asked for it."""
+    """The running jobs, each with the connection to the process that requested it."""
 
     def __init__(self) -> None:
         self._running: list[tuple[Fork, socket.socket]] = []
@@ -88,7 +89,7 @@ class _Jobs:
         return [connection for _, connection in self._running]
 
     def start(self, connection: socket.socket) -> None:
-        """Fork a job off. Its working directory, environment and streams are those of the process that asks."""
+        """Fork a job with the working directory, environment and streams of the process that requests it."""
         connection.settimeout(WATCH)
         (job, folder, *environment), streams = _receive(connection)
         ours = [connection, *self.connections]
@@ -108,7 +109,7 @@ class _Jobs:
             os.close(stream)
 
     def end(self, gone: Sequence[object] = ()) -> None:
-        """Report the jobs that have ended; kill those whose connection is gone, since nobody waits for them."""
+        """Report the jobs that have ended; kill those whose connection is closed."""
         for entry in list(self._running):
             job, connection = entry
             if connection in gone:
@@ -122,7 +123,7 @@ class _Jobs:
 
 
 def _receive(connection: socket.socket) -> tuple[list[str], list[int]]:
-    """A request, and the file descriptors of its streams."""
+    """Return a request and the file descriptors of its streams."""
     header, streams, _, _ = socket.recv_fds(connection, ask.LENGTH, len(ask.STREAMS))
     if len(header) < ask.LENGTH:
         raise ConnectionError("whoever asked has ended before the request was complete")
@@ -138,7 +139,7 @@ def _receive(connection: socket.socket) -> tuple[list[str], list[int]]:
 
 
 def _forget(connections: Sequence[socket.socket]) -> None:
-    """Drop, in a fork, what is the warm process's own."""
+    """Reset, in a fork, the connections, signal handlers and standard input of the warm process."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for connection in connections:
@@ -149,7 +150,7 @@ def _forget(connections: Sequence[socket.socket]) -> None:
 
 
 def main(study: int, modules: Sequence[str]) -> None:
-    """Serve the process `study` until it ends; then end the jobs that are left, and remove the socket."""
+    """Serve the process `study` until it ends; then end the remaining jobs and remove the socket."""
     for module in modules:
         import_module(module)
     warm_up()

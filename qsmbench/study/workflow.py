@@ -27,13 +27,13 @@ BECAUSE_OF_FAILURE = ("failed", "timeout", "memory", "missing")
 
 @dataclass
 class Outcome:
-    """What came of a study.
+    """The outcome of a study.
 
     Attributes:
-        datasets: names of the datasets that could not be made, with the reason.
-        chains: chains that gave nothing because something failed, as pairs of dataset and chain, with the reason.
-        skipped: the same, of those that were left out for a stated reason.
-        broken: other jobs that failed or left no record, with the reason.
+        datasets: names of the failed datasets, with the reason.
+        chains: chains without a result because of a failure, as pairs of dataset and chain, with the reason.
+        skipped: the same for chains skipped for a stated reason.
+        broken: other jobs that failed or wrote no record, with the reason.
     """
 
     datasets: dict[str, str] = field(default_factory=dict)
@@ -51,10 +51,10 @@ _prepared: dict[str, Plan] = {}  # by the configuration as JSON: the plan of thi
 
 
 def planned(config: dict[str, Any], where: str, *, prepare: bool) -> Plan:
-    """Return the plan of a study for the Snakefile, with what is out of date moved aside if `prepare` is set.
+    """Return the plan of a study for the Snakefile; move outdated records aside if `prepare` is set.
 
     Raises:
-        QsmbenchError: the configuration cannot be used, or another run is at work on the study.
+        QsmbenchError: the configuration is invalid, or another run is using the study.
     """
     study = parse(config, where)
     key = _key(study)
@@ -81,17 +81,17 @@ def run(
     force: bool = False,
     rerun: Sequence[str] = (),
 ) -> Outcome:
-    """Bring a study up to date; up-to-date results are reused.
+    """Run a study; reuse up-to-date results.
 
     Args:
-        study: what to run.
-        cores: how many processors to use.
-        force: run everything again.
-        rerun: chains whose steps are run again.
+        study: the study.
+        cores: number of processors to use.
+        force: rerun everything.
+        rerun: chains whose steps are rerun.
 
     Raises:
-        QsmbenchError: the results folder cannot be written to, another run is at work on the study, or a chain to
-            rerun is not in the study.
+        QsmbenchError: the results folder is not writable, another run is using the study, or a chain to rerun is not in
+            the study.
     """
     unknown = [chain for chain in rerun if chain not in study.chains]
     if unknown:
@@ -114,7 +114,7 @@ _warm: dict[str, WarmProcess] = {}  # by the folder of a study: the warm process
 
 
 def start_warm(plan: Plan) -> None:
-    """Start the warm process that a study's jobs are forked from; it ends with this process, if not before."""
+    """Start the warm process that a study's jobs are forked from; it ends with this process at the latest."""
     if str(plan.folder) not in _warm:
         _warm[str(plan.folder)] = WarmProcess(plan.own_modules())
 
@@ -126,7 +126,7 @@ def _stop_warm(plan: Plan) -> None:
 
 
 def _snakemake(plan: Plan, cores: int) -> None:
-    """Run what is missing. The records, not Snakemake, tell whether it was made."""
+    """Run the jobs without a record. The records, not Snakemake, determine success."""
     start_warm(plan)  # while it gets ready, Snakemake reads the workflow
     from snakemake.cli import main
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
@@ -150,20 +150,20 @@ def _snakemake(plan: Plan, cores: int) -> None:
 
 
 def outcome(plan: Plan) -> Outcome:
-    """Read off the records what came of a study."""
+    """Return the outcome of a study from its records."""
     found = Outcome()
     records = plan.records()
     for dataset in plan.datasets:
         scan = records[str(plan.scan(dataset))]
         if scan is None or not scan.ok:
-            found.datasets[dataset] = "no record was left" if scan is None else scan.reason
+            found.datasets[dataset] = "the job wrote no record" if scan is None else scan.reason
             continue
         for chain in plan.study.chains:
             last = records[str(plan.step(dataset, chain))]
             scores = records[str(plan.score(dataset, chain))]
             key = (dataset, chain)
             if last is None or scores is None:
-                found.chains[key] = "missing: no record was left"
+                found.chains[key] = "missing: the job wrote no record"
             elif last.status == "skipped" and last.details.get("because", "skipped") not in BECAUSE_OF_FAILURE:
                 found.skipped[key] = last.reason
             elif not last.ok:
@@ -175,7 +175,7 @@ def outcome(plan: Plan) -> Outcome:
         record = records[str(path)]
         where = str(path.relative_to(plan.folder).with_suffix(""))
         if record is None or not record.ok:
-            found.broken[where] = "no record was left" if record is None else record.reason
+            found.broken[where] = "the job wrote no record" if record is None else record.reason
         elif failed := record.details.get(FAILED_CHAINS):
             found.broken[where] = "; ".join(f"{chain}: {why}" for chain, why in failed.items())
     return found
@@ -195,13 +195,13 @@ def _lock(folder: Path) -> Any:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as e:
         lock.close()
-        raise QsmbenchError(f"{folder}: another run is at work on this study; wait for it, or stop it") from e
+        raise QsmbenchError(f"{folder}: another run is using this study; wait for it to finish, or stop it") from e
     return lock
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold a study; the hold ends with this process, however it ends."""
+    """Lock a study; the lock is released when this process ends in any way."""
     lock = _lock(folder)
     try:
         yield

@@ -1,4 +1,4 @@
-"""HTML pages that carry their pictures and need no network."""
+"""Self-contained HTML pages with embedded pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def render(template: Path, **content: Any) -> str:
-    """Fill in a Jinja template. Text is escaped; a name that the template lacks is an error."""
+    """Fill in a Jinja template. Text is escaped; an undefined name is an error."""
     return _templates(template.parent).get_template(template.name).render(content)
 
 

@@ -1,7 +1,7 @@
 """One picture of a reconstruction (truth, reconstruction and error) or of a scan, in three planes.
 
-The planes are those closest to axial, coronal and sagittal by the affine, in radiological convention, with the
-voxels' true proportions.
+By the affine, the planes are those closest to axial, coronal and sagittal, in radiological convention and with the true
+voxel proportions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qsmbench.view.planes import CONVENTION, Plane, Voxel, default_centre, locat
 from qsmbench.view.volumes import Panel, Row, compose
 
 WIDTH, TALLEST, LETTERS = 1017, 360, 13
-"""Pixels: of the picture, of the tallest plane, of a letter."""
+"""Sizes in pixels: width of the picture, height of the tallest plane, font size."""
 
 
 def can_draw(artifact: str) -> bool:
@@ -41,21 +41,21 @@ def draw(
     support: np.ndarray | None = None,
     centre: Voxel | None = None,
 ) -> Image.Image:
-    """Draw truth, reconstruction and error in three planes, of a volume with echoes the first echo.
+    """Draw truth, reconstruction and error in three planes; of a volume with echoes, the first echo.
 
-    The colour scale depends on the artifact only, so that all pictures can be compared.
+    The colour scale depends only on the artifact, so that pictures are comparable.
 
     Args:
         estimate: (nx, ny, nz) or (nx, ny, nz, n_echoes), in `unit`.
-        truth: of the same shape, in `unit`; None draws the reconstruction alone.
-        mask: (nx, ny, nz) bool; what lies outside is left dark.
-        grid: of them all.
-        unit: stands at the colour bars.
-        title: stands above.
-        artifact: what `estimate` is; one that `can_draw` knows.
-        support: (nx, ny, nz) bool, voxels that were reconstructed (by default the mask); others are left dark. An
-            `estimate` that is a mask itself is drawn in all voxels that it or `mask` holds.
-        centre: voxel through which the planes go; by default `default_centre`.
+        truth: of the same shape, in `unit`; None: draw only the reconstruction.
+        mask: (nx, ny, nz) bool; voxels outside are dark.
+        grid: of all volumes.
+        unit: label of the colour bars.
+        title: of the picture.
+        artifact: name of the artifact; see `can_draw`.
+        support: (nx, ny, nz) bool, reconstructed voxels (by default the mask); others are dark. An `estimate` that is a
+            mask is drawn in all of its own voxels and those of `mask`.
+        centre: voxel that the planes pass through; by default `default_centre`.
 
     Raises:
         QsmbenchError: the mask is empty, or there is no colour scale for the artifact.
@@ -91,17 +91,16 @@ def draw_scan(
     echo: int = 0,
     centre: Voxel | None = None,
 ) -> Image.Image:
-    """Draw the magnitude and the phase of one echo, and the outline of the mask on the magnitude, in three planes.
+    """Draw the magnitude and the phase of one echo in three planes, with the mask outlined on the magnitude.
 
     Args:
-        phase: (nx, ny, nz, n_echoes), rad; None is left out.
-        magnitude: (nx, ny, nz, n_echoes), a.u., from 0 to the value that one in a thousand voxels exceeds; None is
-            left out.
+        phase: (nx, ny, nz, n_echoes), rad; None: omitted.
+        magnitude: (nx, ny, nz, n_echoes), a.u., scaled from 0 to its 99.9th percentile; None: omitted.
         mask: (nx, ny, nz) bool.
-        grid: of them all.
-        title: stands above.
+        grid: of all volumes.
+        title: of the picture.
         echo: index of the echo.
-        centre: voxel through which the planes go; by default `default_centre` of the mask.
+        centre: voxel that the planes pass through; by default `default_centre` of the mask.
     """
     planes = _planes(mask_box(np.ones_like(mask), grid), mask, grid, centre)
     rows = []
@@ -117,7 +116,7 @@ def draw_scan(
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of a picture: its name, an image for each plane, the ends of their colours, their unit, outlined shapes."""
+    """A row of a picture: its name, an image per plane, their colour range and unit, and outlined shapes."""
 
     label: str
     images: Sequence[np.ndarray]
@@ -128,12 +127,12 @@ class _Row:
 
 
 def _planes(box: Any, mask: np.ndarray, grid: Grid, centre: Voxel | None) -> tuple[Plane, ...]:
-    """Return the planes through a voxel, by default the middle of the mask, that show a box."""
+    """Return the planes through a voxel (by default `default_centre` of the mask) that show a box."""
     return tuple(orthogonal(location(default_centre(mask, grid) if centre is None else centre, grid), box))
 
 
 def _sheet(rows: Sequence[_Row], planes: Sequence[Plane], title: str) -> Image.Image:
-    """Compose rows of images to a picture."""
+    """Compose rows of images into a picture."""
     drawn: list[Row] = []
     for row in rows:
         titles = ["" if drawn else plane.name for plane in planes]
@@ -152,13 +151,13 @@ def _first_echo(volume: np.ndarray) -> np.ndarray:
 def _shown(
     volume: np.ndarray, mask: np.ndarray, artifact: Artifact, planes: Sequence[Plane], grid: Grid
 ) -> list[np.ndarray]:
-    """Planes of a volume, relative to its mean in the mask if it is known up to a constant, NaN outside the mask."""
+    """Return planes of a volume, relative to its mean in the mask if known up to a constant; NaN outside the mask."""
     zero = 0.0 if artifact.own_zero or not mask.any() else _mean(volume, mask)
     cuts = ((p.cut(volume, grid).astype(np.float64) - zero, p.cut(mask, grid)) for p in planes)
     return [np.where(inside, values, np.nan).astype(np.float32) for values, inside in cuts]
 
 
 def _mean(volume: np.ndarray, mask: np.ndarray) -> float:
-    """Compute the mean in the mask; within its box, which is a small part of most volumes."""
+    """Compute the mean in the mask, using only its bounding box."""
     box = bounding_box(mask)
     return float(np.array(volume[box], np.float64, order="C")[mask[box]].mean())

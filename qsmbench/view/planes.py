@@ -1,4 +1,4 @@
-"""Planes of a volume as a radiologist sees them: the patient's right on the left, front or head on top."""
+"""Planes of a volume in radiological convention: the patient's right on the left, front or head on top."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from qsmbench.grid import Grid
 
 NORMAL = {"axial": 2, "coronal": 1, "sagittal": 0}
-"""The axis of the patient that each plane is normal to: 0 from left to right, 1 from back to front, 2 upwards."""
+"""Patient axis normal to each plane: 0 from left to right, 1 from back to front, 2 upwards."""
 
 SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
-"""Sides of the patient at the left and the right of each plane."""
+"""Sides of the patient on the left and right of each plane."""
 
 CONVENTION = "Radiological convention: the patient's right is on the left of the picture."
 
 Voxel = tuple[int, int, int]
 Point = tuple[float, float, float]
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
-"""Limits [mm] along the axes of the patient."""
+"""Limits along the patient axes [mm]."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Plane:
 
     Attributes:
         name: sagittal, coronal or axial.
-        at: mm, where it cuts the axis that it is normal to.
-        box: mm, its extent; the limits along its own normal do not matter.
+        at: position along its normal axis, mm.
+        box: extent, mm; the limits along the normal are ignored.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Plane:
 
     @property
     def normal(self) -> int:
-        """Axis that it is normal to."""
+        """Axis normal to the plane."""
         return NORMAL[self.name]
 
     @property
     def title(self) -> str:
-        """Name and place."""
+        """Name and position."""
         return f"{self.name}, {'xyz'[self.normal]} = {self.at:g} mm".replace("-", "−")
 
     @property
@@ -53,11 +53,11 @@ class Plane:
         return width, height
 
     def grid(self, pixel: float, thickness: float | None = None, count: int = 1) -> Grid:
-        """Return the grid of slices about the plane.
+        """Return the grid of slices centred on the plane.
 
         Args:
-            pixel: mm, side of a voxel within the plane.
-            thickness: mm, of a slice; by default `pixel`.
+            pixel: voxel size within the plane, mm.
+            thickness: of a slice, mm; by default `pixel`.
             count: number of slices.
         """
         size = np.full(3, float(pixel))
@@ -82,7 +82,7 @@ class Plane:
         return radiological(along_patient(volume, grid)[tuple(cuts)])
 
     def position(self, point: Point) -> tuple[float, float]:
-        """Return where a point [mm] lies in an image of the plane, as shares of its width and height."""
+        """Return the position of a point [mm] in an image of the plane, as fractions of its width and height."""
         across, up = (axis for axis in range(3) if axis != self.normal)
         (left, right), (low, high) = self.box[across], self.box[up]
         return (right - point[across]) / (right - left), (high - point[up]) / (high - low)
@@ -95,20 +95,20 @@ def orthogonal(point: Point, box: Box) -> tuple[Plane, Plane, Plane]:
 
 
 def radiological(plane: np.ndarray) -> np.ndarray:
-    """Turn a plane, whose axes grow towards right, front or head, into an image in radiological convention."""
+    """Convert a plane, whose axes increase towards right, front or head, to an image in radiological convention."""
     return plane.T[::-1, ::-1]
 
 
 def along_patient(volume: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return the volume with axes that grow towards the patient's right, front and head."""
+    """Return the volume with axes that increase towards the patient's right, front and head."""
     flips = tuple(slice(None) if grows else slice(None, None, -1) for _, grows in _directions(grid))
     return volume.transpose([axis for axis, _ in _directions(grid)])[flips]
 
 
 def coordinates(grid: Grid) -> list[np.ndarray]:
-    """Return where the voxels lie [mm] along the axes of the patient, ascending.
+    """Return the voxel positions along the patient axes [mm], ascending.
 
-    The axes of an oblique grid count as those of the patient that they are closest to.
+    Each axis of an oblique grid is treated as the closest patient axis.
     """
     centre = grid.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + grid.affine[:3, 3]
     steps = ((np.arange(grid.shape[a]) - (grid.shape[a] - 1) / 2) * grid.voxel_size[a] for a, _ in _directions(grid))
@@ -116,14 +116,14 @@ def coordinates(grid: Grid) -> list[np.ndarray]:
 
 
 def location(voxel: Voxel, grid: Grid) -> Point:
-    """Return where a voxel lies [mm], as `coordinates` do."""
+    """Return the position of a voxel [mm], as in `coordinates`."""
     indices = [voxel[a] if grows else grid.shape[a] - 1 - voxel[a] for a, grows in _directions(grid)]
     x, y, z = (float(places[i]) for places, i in zip(coordinates(grid), indices, strict=True))
     return x, y, z
 
 
 def mask_box(mask: np.ndarray, grid: Grid, rim: int = 0) -> Box:
-    """Return the box of a mask, with a rim of `rim` voxels where the grid has them."""
+    """Return the bounding box of a mask, extended by `rim` voxels within the grid."""
     box = []
     for places, (low, high), (axis, _) in zip(coordinates(grid), _bounds(mask, grid), _directions(grid), strict=True):
         half = grid.voxel_size[axis] / 2
@@ -134,9 +134,9 @@ def mask_box(mask: np.ndarray, grid: Grid, rim: int = 0) -> Box:
 
 
 def default_centre(mask: np.ndarray, grid: Grid) -> Voxel:
-    """Return the middle of the mask's box, moved to the right by an eighth of it.
+    """Return the centre of the mask's bounding box, moved to the right by an eighth of its width.
 
-    In a head, the planes through this voxel meet the deep grey nuclei, which the midline misses.
+    In a head, the planes through this voxel pass through the deep grey nuclei, unlike the midline.
     """
     bounds = _bounds(mask, grid)
     point = [(low + high) / 2 for low, high in bounds]
@@ -149,7 +149,7 @@ def default_centre(mask: np.ndarray, grid: Grid) -> Voxel:
 
 
 def _directions(grid: Grid) -> list[tuple[int, bool]]:
-    """Return, for each axis of the patient, the array axis closest to it and whether that grows the same way."""
+    """Return, for each patient axis, the closest array axis and whether it has the same direction."""
     from nibabel.orientations import io_orientation
 
     directions = io_orientation(grid.affine).tolist()
@@ -158,7 +158,7 @@ def _directions(grid: Grid) -> list[tuple[int, bool]]:
 
 
 def _bounds(mask: np.ndarray, grid: Grid) -> list[tuple[int, int]]:
-    """Return the first and the last index of a mask along each axis of the patient."""
+    """Return the first and last index of a mask along each patient axis."""
     along = along_patient(mask, grid)
     hits = [np.flatnonzero(along.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
     return [(int(h[0]), int(h[-1])) for h in hits]

@@ -1,4 +1,4 @@
-"""Volumes side by side: planes at one scale of millimetres, with names, sides, colour bars and leader lines."""
+"""Volumes side by side: planes at the same scale, with names, sides, colour bars and leader lines."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from qsmbench.data.artifacts import Span
 from qsmbench.view.planes import SIDES, Plane, Point
 
 DARK, BLACK = (13, 14, 17), (0, 0, 0)
-"""Backgrounds: one that differs from the lowest value, and one that does not."""
+"""Background colours: one that differs from the lowest value, and one that does not."""
 INK, FAINT, ACCENT = (235, 235, 235), (150, 152, 158), (255, 180, 84)
 GAP, MARGIN, BAR = 8, 14, 92
-"""Pixels: between panels, around the sheet, of a colour bar with its numbers."""
+"""Sizes in pixels: gap between panels, margin of the sheet, width of a colour bar with its numbers."""
 NARROWEST, LOWEST = 640, 120
-"""Pixels: width of a sheet with a title, and height of a row with a colour bar, at the least."""
+"""Sizes in pixels: minimum width of a sheet with a title, minimum height of a row with a colour bar."""
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Note:
-    """A name, written `away` pixels (right, down) from the point [mm] that its leader line leads to."""
+    """A name, written `away` pixels (right, down) from the point [mm] that its leader line marks."""
 
     text: str
     at: Point
@@ -39,13 +39,13 @@ class Panel:
     """An image of a plane.
 
     Attributes:
-        plane: where it lies.
+        plane: position of the image.
         image: rows from top to bottom; NaN is background.
-        span: values at the two ends of the colours.
-        title: stands above.
+        span: values at the two ends of the colour scale.
+        title: above the panel.
         colours: grey, or error (blue – dark – red).
-        notes: names in it.
-        outline: of the image's shape, bool: what has its outline drawn.
+        notes: names in the panel.
+        outline: bool, of the image's shape; regions to outline.
     """
 
     plane: Plane
@@ -63,8 +63,8 @@ class Row:
 
     Attributes:
         panels: from left to right.
-        label: the row's name, written upwards.
-        unit: of a colour bar for the row's last panel; None: no bar.
+        label: name of the row, written upwards.
+        unit: of the colour bar of the last panel; None: no bar.
     """
 
     panels: tuple[Panel, ...]
@@ -88,16 +88,16 @@ def compose(
     footer: str = "",
     background: Colour = DARK,
 ) -> Image.Image:
-    """Compose rows of panels to a sheet.
+    """Compose rows of panels into a sheet.
 
     Args:
         rows: from top to bottom.
-        width: pixels, of the sheet; it is less wide where `tallest` says so.
-        tallest: pixels, limit of a panel's height.
-        letters: pixels, size of the letters.
-        title: stands above; it is cut where it is too long.
-        footer: stands below.
-        background: colour of what holds nothing.
+        width: of the sheet, pixels; less if `tallest` limits it.
+        tallest: maximum height of a panel, pixels.
+        letters: font size, pixels.
+        title: above the panels; cut if too long.
+        footer: below the panels.
+        background: colour of empty areas.
 
     Returns:
         the sheet.
@@ -112,7 +112,7 @@ def compose(
 
 
 def save(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet into a file, whose ending says the format; make its folder if need be."""
+    """Write a sheet to a file in the format of its suffix; create its folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=82, method=4) if path.suffix == ".webp" else sheet.save(path)
 
@@ -125,15 +125,15 @@ def png(sheet: Image.Image) -> bytes:
 
 
 class _Sheet:
-    """A sheet in the making.
+    """A sheet being drawn.
 
     Args:
-        rows: that it is to hold.
+        rows: rows to draw.
         zoom: pixels per mm.
-        letters: pixels, size of the letters.
-        title: stands above.
-        footer: stands below.
-        background: colour of what holds nothing.
+        letters: font size, pixels.
+        title: above the panels.
+        footer: below the panels.
+        background: colour of empty areas.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class _Sheet:
         self.pen.text((left, height - MARGIN), footer, FAINT, _font(letters), anchor="lb")
 
     def height(self, row: Row) -> int:
-        """Return the height of a row with the titles of its panels."""
+        """Return the height of a row, including the titles of its panels."""
         return self._title_height(row) + self._panel_height(row)
 
     def _title_height(self, row: Row) -> int:
@@ -196,7 +196,7 @@ class _Sheet:
         return width
 
     def _note(self, panel: Panel, corner: tuple[int, int], size: tuple[int, int]) -> None:
-        """Keep the notes and the outline of a panel for the end, when all panels are drawn."""
+        """Store the notes and the outline of a panel, to be drawn after all panels."""
         (x, y), (width, height) = corner, size
         for note in panel.notes:
             across, down = panel.plane.position(note.at)
@@ -223,7 +223,7 @@ class _Sheet:
         self.pen.text((x, y - GAP), unit, FAINT, _font(self.letters), anchor="lb")
 
     def finished(self) -> Image.Image:
-        """Return the sheet with its notes and outlines, which may reach beyond their panels; lines are smooth."""
+        """Return the sheet with notes and outlines, which may extend beyond their panels; lines are anti-aliased."""
         if self.lines:
             fine = 4
             cover = Image.new("L", (self.image.width * fine, self.image.height * fine))
@@ -241,7 +241,7 @@ def _label_width(row: Row, letters: int) -> int:
 
 
 def _beside(row: Row, letters: int) -> int:
-    """Return the pixels of a row's width that are no panel."""
+    """Return the width of a row without its panels [pixels]."""
     gaps = GAP * (len(row.panels) - 1)
     return 2 * MARGIN + _label_width(row, letters) + gaps + (0 if row.unit is None else 2 * GAP + BAR)
 
@@ -274,7 +274,7 @@ def _colour_table(colours: str) -> np.ndarray:
 
 
 def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """Return the text, cut with an ellipsis where it would be wider than `width` pixels."""
+    """Return the text, shortened with an ellipsis if it is wider than `width` pixels."""
     text = " ".join(text.split())
     while len(text) > 1 and font.getlength(text) > width:
         text = text[:-2] + "…"
@@ -283,7 +283,7 @@ def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the sans-serif face that matplotlib brings along, so that it is there on every machine."""
+    """Return the sans-serif font that matplotlib includes, so that it is available on every machine."""
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -24,7 +24,7 @@ def test_replicates_are_grouped_by_their_column_whatever_their_names(tmp_path):
 def test_a_table_that_lacks_a_column_is_refused(column, tmp_path):
     folder = write_study(tmp_path / "s", scores(CHAINS), pictures=False)
     scores(CHAINS).drop(columns=column).to_parquet(folder / "scores.parquet")
-    with pytest.raises(QsmbenchError, match=rf"scores\.parquet: has no column '{column}'; needed are dataset, ") as e:
+    with pytest.raises(QsmbenchError, match=rf"scores\.parquet: has no column '{column}'; required: dataset, ") as e:
         read_study(folder)
     assert "\n" not in str(e.value)
 

@@ -153,7 +153,7 @@ def test_b0_follows_from_the_affine(scan):
         ({"phase": lambda s: s.phase * np.nan}, "voxels are NaN or infinite"),
         ({"phase": lambda s: np.rad2deg(s.phase)}, "it must be in radians"),
         ({"phase": lambda s: None, "magnitude": lambda s: None}, "neither phase nor magnitude"),
-        ({"truth": lambda s: {"chii": s.phase}}, "truth: no 'chii' is known of a scan"),
+        ({"truth": lambda s: {"chii": s.phase}}, "truth: unknown artifact 'chii'"),
         ({"truth": lambda s: {"chi": s.phase}}, r"chi has shape \(16, 16, 16, 8\); it must be \(nx, ny, nz\)"),
     ],
 )

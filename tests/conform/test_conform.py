@@ -258,7 +258,7 @@ def test_the_time_is_limited(where):
         thread = threading.Thread(target=lambda: found.extend(conform(slow, time_limit=0.3)))
         thread.start()
         thread.join()
-    assert failed(found) == {"runs": "the 0.3 s for all checks are used up"}
+    assert failed(found) == {"runs": "the time limit of 0.3 s for all checks was reached"}
 
 
 # The command

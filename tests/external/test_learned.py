@@ -273,7 +273,7 @@ def test_no_such_description(tmp_path):
 def test_models_that_are_not_as_described(tmp_path, volume, mask):
     save(tmp_path, [helper.make_node("Add", ["a", "b"], ["y"])], inputs=("a", "b"))
     three = [{"artifact": n} for n in ("local_field", "mask", "chi")]
-    with pytest.raises(ValueError, match="the model has 2 inputs; described are 3"):
+    with pytest.raises(ValueError, match="the model has 2 inputs; the description lists 3"):
         network(tmp_path, inputs=three)(local_field=volume, chi=volume, mask=mask)
     save(tmp_path, [helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2, 2])])
     with pytest.raises(ValueError, match=r"the model makes \(1, 20, 17, 12\) of \(21, 18, 13\)"):
@@ -291,7 +291,9 @@ def test_a_model_that_does_not_fit_is_said_in_its_own_words(tmp_path, volume):
     node = [helper.make_node("Identity", ["x"], ["y"])]
     mask = np.ones(volume.shape, bool)
     save(tmp_path, node, shape=(1, 1, 16, 16, 16))
-    with pytest.raises(ValueError, match=r"input x is \[1, 1, 16, 16, 16\], what is described \[1, 1, 21, 18, 13\]"):
+    with pytest.raises(
+        ValueError, match=r"input x is \[1, 1, 16, 16, 16\], the description gives \[1, 1, 21, 18, 13\]"
+    ):
         network(tmp_path)(local_field=volume, mask=mask)
     save(tmp_path, node, shape=(1, "x", "y", "z"))
     with pytest.raises(ValueError, match=r"input x is .*; set inputs, channels, multiple or patches to fit"):

@@ -141,7 +141,7 @@ def test_a_curve_that_bends_the_other_way_everywhere_has_no_corner():
 def test_what_cannot_be_chosen_is_said():
     with pytest.raises(QsmbenchError, match=r"l2\+luck: unknown choice 'luck'; choose from lcurve"):
         registry.find("l2+luck")
-    with pytest.raises(QsmbenchError, match=r"vsharp does not make chi from local_field"):
+    with pytest.raises(QsmbenchError, match=r"vsharp does not compute chi from local_field"):
         registry.find("vsharp+lcurve")
     volume = np.ones((4, 4, 4), np.float32)
     with pytest.raises(QsmbenchError, match=r"choose is 'colour'; l2 has penalty, regularisation"):

@@ -194,7 +194,7 @@ def test_more_regularisation_of_tgv_gives_less_variation(head):
 def test_tgv_says_when_the_mask_is_too_thin(head):
     thin = head.mask.copy()
     thin[:, :, np.arange(thin.shape[2]) % 3 == 0] = False
-    with pytest.raises(NotApplicable, match="the mask is nowhere three voxels thick"):
+    with pytest.raises(NotApplicable, match="the mask is less than three voxels thick everywhere"):
         tgv_qsm(*scan(head, head.local_field), thin, head.grid, TE, B0)
 
 

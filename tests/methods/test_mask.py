@@ -115,7 +115,7 @@ def test_erosion_is_by_millimetres(radius):
 
 def test_erosion_ends_with_the_grid_and_says_when_nothing_is_left():
     assert erode(EVERYWHERE, GRID, radius=2.0).sum() == (49 - 4) * (43 - 2) * (27 - 2)
-    with pytest.raises(NotApplicable, match="deeper than 30 mm"):
+    with pytest.raises(NotApplicable, match="more than 30 mm from its edge"):
         erode(ball(18), GRID, radius=30.0)
 
 

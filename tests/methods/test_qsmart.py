@@ -192,7 +192,7 @@ def test_the_offset_of_vessels_is_what_their_field_says(head):
 def test_reasons_not_to_run(head, veins):
     total, magnitude, _, _ = veins
     inputs = total, magnitude, head.mask, head.grid, TE, B0
-    with pytest.raises(QsmbenchError, match="qsmart: pdf needs total_field; available are magnitude, grid"):
+    with pytest.raises(QsmbenchError, match="qsmart: pdf needs total_field; available: magnitude, grid"):
         qsmart(*inputs, inversion="pdf")
-    with pytest.raises(QsmbenchError, match="qsmart: erode gives no chi"):
+    with pytest.raises(QsmbenchError, match="qsmart: erode does not produce chi"):
         qsmart(*inputs, inversion="erode")

@@ -85,10 +85,10 @@ def test_other_methods_take_the_passes(head, bleeding):
 def test_reasons_not_to_run(head, bleeding):
     total, phase, magnitude, _, _ = bleeding
     inputs = total, phase, magnitude, head.mask, head.grid, TE, B0
-    with pytest.raises(QsmbenchError, match="two_pass: pdf gives no chi"):
+    with pytest.raises(QsmbenchError, match="two_pass: pdf does not produce chi"):
         two_pass(*inputs, inversion="")
-    with pytest.raises(QsmbenchError, match="two_pass: tkd needs local_field; available are total_field, phase"):
+    with pytest.raises(QsmbenchError, match="two_pass: tkd needs local_field; available: total_field, phase"):
         two_pass(*inputs, background="", inversion="tkd")
     noise = np.random.default_rng(0).uniform(-np.pi, np.pi, phase.shape).astype(np.float32)
-    with pytest.raises(NotApplicable, match="reliable nowhere"):
+    with pytest.raises(NotApplicable, match="unreliable in the whole mask"):
         two_pass(total, noise, *inputs[2:], threshold=0.95)

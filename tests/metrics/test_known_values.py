@@ -138,7 +138,7 @@ def test_dgm_needs_three_nuclei():
         np.array([1, 2, 0, 0]).reshape(-1, 1, 1),
         [(1, "a", "dgm"), (2, "b", "dgm"), (3, "c", "")],
     )
-    with pytest.raises(NotApplicable, match="2 regions of the group dgm lie in the mask; a line needs three"):
+    with pytest.raises(NotApplicable, match="2 regions of the group dgm are in the mask; a linear fit needs three"):
         find("dgm_slope")(line(1, 2, 3, 4), line(1, 2, 3, 4), LINE, labels, regions)
 
 

@@ -134,7 +134,9 @@ def test_one_support_at_a_time_gives_the_same_rows(head):
 
 
 def test_common_without_its_mask_is_refused(head):
-    with pytest.raises(QsmbenchError, match="common: the mask of the voxels that all methods reconstructed is needed"):
+    with pytest.raises(
+        QsmbenchError, match="common: the mask of the voxels that all methods reconstructed is required"
+    ):
         metrics.score(head.estimate, head.mask, head.mask, truth=head.truth, grid=head.grid)
 
 

@@ -225,11 +225,11 @@ def test_fibres_flow_from_one_region_to_another(tmp_path):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ({}, "anisotropy is true, but no layer says"),
+        ({}, "anisotropy is true, but no layer has the key fibres"),
         ({"fibres": "along"}, "corpus_callosum: fibres run along a shape of 'box'"),
         ({"fibres": "across"}, "choose from along, a direction"),
         ({"fibres": [0, 0, 0]}, "must not be 0, 0, 0"),
-        ({"fibres": {"from": ["corpus_callosum"]}}, "from and to go together"),
+        ({"fibres": {"from": ["corpus_callosum"]}}, "from and to must be given together"),
         ({"fibres": {"from": ["nowhere"], "to": ["corpus_callosum"]}}, "region 'nowhere' is unknown"),
         ({"fibres": {"along": [[[0, 0, 0], [1, 0, 0]]], "direction": [1, 0, 0]}}, "give one of along, direction"),
     ],

@@ -71,7 +71,7 @@ def test_explicit_values(folder, labels):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (TABLE.replace("2\tnucleus\tputamen\n", ""), "label 2 is in the image but not listed; listed are 0, 1"),
+        (TABLE.replace("2\tnucleus\tputamen\n", ""), "label 2 is in the image but not in the table, which lists 0, 1"),
         (TABLE.replace("putamen", "granite"), "tissue 'granite' is unknown; choose from .*white_matter"),
         (TABLE.replace("putamen", ""), "label 2: chi is None; give a tissue"),
         ("number\tname\n1\ta\n", "must have the columns index, name"),

@@ -196,15 +196,15 @@ def test_sources_in_an_image_of_labels(tmp_path):
         ({"source": "iron", "dose": 9000, "region": "putamen"}, "9000 µg Fe/g is out of range"),
         ({"source": "iron", "region": "putamen"}, "give one of dose"),
         ({"source": "iron", "dose": 5}, "give one of region, at, in, shape"),
-        ({"source": "iron", "dose": 5, "at": [0, 0, 0]}, "at and radii go together"),
+        ({"source": "iron", "dose": 5, "at": [0, 0, 0]}, "at and radii must be given together"),
         ({"source": "iron", "dose": 5, "region": "liver"}, "region 'liver' is unknown; choose from putamen"),
         ({"source": "calcification", "density": 5000, "region": "putamen"}, "denser than hydroxyapatite"),
         ({"source": "gadolinium", "concentration": 900, "region": "putamen"}, "more than the undiluted agent"),
         ({"source": "fat", "fraction": 1.4, "region": "putamen"}, "fraction"),
         ({"source": "haemorrhage", "stage": "old", "at": [0, 0, 0], "radii": 3}, "stage"),
         ({"source": "rust", "region": "putamen"}, "iron"),
-        ({"source": "iron", "dose": 5, "at": [40, 0, 0], "radii": 3}, "40, 0, 0 mm lies outside of the object"),
-        ({"source": "iron", "dose": 5, "in": "putamen", "count": 50, "diameter": 9}, "no room for 50 balls"),
+        ({"source": "iron", "dose": 5, "at": [40, 0, 0], "radii": 3}, "40, 0, 0 mm is outside the object"),
+        ({"source": "iron", "dose": 5, "in": "putamen", "count": 50, "diameter": 9}, "not enough space for 50 balls"),
     ],
 )
 def test_impossible_requests(tmp_path, source, message):

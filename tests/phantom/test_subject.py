@@ -189,7 +189,7 @@ def test_population_of_another_object(tmp_path):
         ),
         (
             {"tissues": {"fibres": {**OTHER["tissues"]["water"], "changes": ["delta_chi"]}}},
-            "'muscle' states no delta_chi",
+            "'muscle' has no delta_chi",
         ),
     ],
 )

@@ -71,7 +71,7 @@ def test_no_room_is_told():
         1, 3, (2, 30), 0.1, np.zeros(3), 0, 4,
     )  # fmt: skip
     trunk = Branch("trunk", "left", np.array([[0, 0, 0, 1.0], [0, 1, 0, 1]]), -1, True)
-    with pytest.raises(QsmbenchError, match="twig: 0 nodes fit where it may run; it needs 18 or more"):
+    with pytest.raises(QsmbenchError, match="twig: only 0 nodes are in its tissue; at least 18 are required"):
         grow([trunk], [stage], 0)
 
 
@@ -242,10 +242,10 @@ def test_hypoxia_of_a_side_stays_on_it(head):
         ({"vessels.saturation": {"left": 0.5}}, "saturation needs a default"),
         (
             {"vessels.saturation.aorta": 0.5},
-            "vein 'aorta' has a saturation but is unknown; choose from transverse_sinus",
+            "saturation of unknown vein 'aorta'; choose from transverse_sinus",
         ),
         ({"vessels.file": "arteries.yaml"}, "arteries.yaml: no such file"),
-        ({"tissues.venous_blood.chi": 0.3}, "follow from vessels.hct and vessels.saturation"),
+        ({"tissues.venous_blood.chi": 0.3}, "are computed from vessels.hct and vessels.saturation"),
     ],
 )
 def test_illegal_vessels(overrides, message):

@@ -69,7 +69,7 @@ def test_the_first_page_shows_the_leaders_and_every_chain_across_the_groups(page
     html = pages["index.html"]
     text = text_of(html)
     assert f"{GROUPS[0]} 2 4 0 – romeo.vsharp.tkd NRMSE 50.5 %" in text
-    assert "arm nothing has a score" in text and "failed lost" in text
+    assert "arm no scores" in text and "failed lost" in text
     across = html[html.index('id="across-1"') : html.index('id="missing"')]
     assert all(f'<th scope="row">{chain}' in across for chain in CHAINS)
     assert across.count("50.5") == 2 * across.count("NRMSE of every chain")  # data and text, of each group

@@ -73,7 +73,7 @@ def test_name_phrase_config_versions_and_convention(html):
 
 
 def test_definitions_come_with_their_references(html):
-    assert "Norm of the error over the norm of the truth" in html
+    assert "Norm of the error divided by the norm of the truth" in html
     assert "https://doi.org/10.1002/mrm.26830" in html
 
 
@@ -129,7 +129,9 @@ def test_a_study_in_which_no_data_set_could_be_made(tmp_path):
     table = scores([], failed=[("", None, "failed: the phantom has no voxel")])
     text = text_of(build(write_study(tmp_path / "s", table), tmp_path / "out").read_text())
     assert "Nothing in this study has a score." in text
-    assert "head_brain-3t, seeds 0, 1 the dataset itself, and so every chain failed the phantom has no voxel" in text
+    assert (
+        "head_brain-3t, seeds 0, 1 the dataset itself, and therefore all chains failed the phantom has no voxel" in text
+    )
 
 
 def test_what_could_not_be_made_has_a_section_and_all_else_is_there(tmp_path):
@@ -142,7 +144,7 @@ def test_what_could_not_be_made_has_a_section_and_all_else_is_there(tmp_path):
     html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
     text = text_of(html[html.index('<section id="missing"') : html.index('<section id="pictures"')])
     assert "What failed" in text
-    assert "leg, seed 0 the dataset itself, and so every chain missing gone" in text
+    assert "leg, seed 0 the dataset itself, and therefore all chains missing gone" in text
     assert "head_brain-3t, seeds 0, 1 romeo.tkd, romeo.tv skipped romeo: <no echo>" in text
     assert "head_brain-3t, seed 1 romeo.l2 timeout took longer than 60 s" in text
     assert "50.5" in html and "dataset" in text_of(html)
@@ -175,7 +177,7 @@ def test_only_the_config_may_be_missing(study, tmp_path):
     bare.mkdir()
     (bare / "scores.parquet").write_bytes((study / "scores.parquet").read_bytes())
     html = build(bare, tmp_path / "out").read_text()
-    assert "<h1>bare</h1>" in html and "holds no <code>config.yaml</code>" in html
+    assert "<h1>bare</h1>" in html and "contains no <code>config.yaml</code>" in html
 
 
 def test_missing_damaged_and_empty_scores_are_refused(tmp_path):
@@ -188,7 +190,7 @@ def test_missing_damaged_and_empty_scores_are_refused(tmp_path):
     with pytest.raises(QsmbenchError, match="has no column 'chain'"):
         build(tmp_path, tmp_path / "out")
     scores([]).to_parquet(tmp_path / "scores.parquet")
-    with pytest.raises(QsmbenchError, match="holds no scores"):
+    with pytest.raises(QsmbenchError, match="contains no scores"):
         build(tmp_path, tmp_path / "out")
 
 

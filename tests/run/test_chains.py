@@ -30,7 +30,7 @@ def test_chains_that_fit(chain):
     ("chain", "message"),
     [
         ("nosuch", "unknown method 'nosuch'; choose from .*tkd"),
-        ("tkd", "tkd needs local_field, which no earlier step produces; available are magnitude, mask, phase"),
+        ("tkd", "tkd needs local_field, which no earlier step produces; available: magnitude, mask, phase"),
         ("romeo.tkd", "tkd needs local_field"),
         ("romeo.fit.tkd.vsharp", "tkd needs local_field"),
         ("truth.fit", "fit needs unwrapped"),

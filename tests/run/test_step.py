@@ -62,7 +62,7 @@ def test_a_method_that_works(run, tmp_path, small):
         ("return local_field * np.nan", "failed", f"ValueError: chi has {24 * 21 * 19} NaN or infinite voxels"),
         ("return 'a map'", "failed", "ValueError: chi is of type <U5; it must be real numbers"),
         ("return local_field, mask", "failed", "ValueError: returned 2 arrays instead of 1: ('chi',)"),
-        ("return 0 * local_field + 0.5", "failed", "ValueError: chi: the same everywhere (0.5)"),
+        ("return 0 * local_field + 0.5", "failed", "ValueError: chi: constant within the mask (0.5)"),
         ("return np.ones(2**46)", "memory", "Unable to allocate 512. TiB"),
         ("os.abort()", "failed", "crashed: killed by SIGABRT"),
         ("os._exit(3)", "failed", "crashed: exit code 3"),

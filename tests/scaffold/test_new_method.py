@@ -103,13 +103,13 @@ def test_what_it_says_of_itself(tmp_path):
         ("mine", {"language": "fortran"}, "--language is 'fortran'; choose from python, shell"),
         ("mine", {"produces": "chii"}, "--produces is 'chii'; choose from phase, magnitude"),
         ("mine", {"source": "field"}, "--from is 'field'; choose from phase, magnitude"),
-        ("mine", {"source": "chi"}, "--from is 'chi', which is what it produces"),
-        ("mine", {"produces": "water"}, "--produces water: name the artifact that it is made from with --from"),
+        ("mine", {"source": "chi"}, "--from is 'chi', the same as --produces"),
+        ("mine", {"produces": "water"}, "--produces water: give its input artifact with --from"),
         ("mine", {"produces": "unwrapped", "source": "chi"}, "--from is 'chi', which has no echoes, but unwrapped has"),
         (
             "mine",
             {"source": "water", "language": "shell"},
-            "no stage of the contract makes chi from water; choose",
+            "no stage of the contract computes chi from water; choose",
         ),
     ],
 )
@@ -125,7 +125,7 @@ def test_nothing_is_overwritten(tmp_path, language):
     files = write_start("mine", tmp_path, produces="chi", language=language)
     files[0].unlink()
     files[1].write_text("precious")
-    with pytest.raises(QsmbenchError, match="exists already; it is not overwritten"):
+    with pytest.raises(QsmbenchError, match="already exists and is not overwritten"):
         write_start("mine", tmp_path, produces="chi", language=language)
     assert files[1].read_text() == "precious"
     assert not files[0].exists()

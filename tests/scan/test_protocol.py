@@ -54,7 +54,7 @@ def test_a_key_within_a_key_is_set_alone():
             r"snr\.at\.bandwidth is 300, but readout\.bandwidth is null",
         ),
         ({"slices": {}, "readout": {"axis": "z"}}, r"readout\.axis is z, but z is the axis of the slices"),
-        ({"slices": {}, "kspace": {"fraction": [1, 1, 0.5]}}, "kspace is cut along z"),
+        ({"slices": {}, "kspace": {"fraction": [1, 1, 0.5]}}, "kspace is truncated along z"),
         (
             {"te": [0.004, 0.012], "coils": {"count": 4, "combine": "mcpc"}},
             r"coils\.combine is mcpc, but the first echo",

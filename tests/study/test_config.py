@@ -64,7 +64,7 @@ def test_orientations_are_datasets_of_their_own():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("study: [", "is not YAML"), ("- a\n- b", "holds list; it must be a mapping"), ("", "holds NoneType")],
+    [("study: [", "is not YAML"), ("- a\n- b", "contains list; it must be a mapping"), ("", "contains NoneType")],
 )
 def test_files_that_are_no_mapping(tmp_path, text, message):
     (tmp_path / "x.yaml").write_text(text)

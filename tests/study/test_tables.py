@@ -49,7 +49,7 @@ def test_scores_are_joined_in_their_order_with_their_types(tmp_path):
     assert (found["age"] == 30.5).all() and found["seed"].dtype.kind == "i"
     runs = found[len(expected) :].set_index(["dataset", "chain", "metric"])
     assert runs.loc[("s_seed-1", "truth.tkd", "time"), "value"] == 4.0  # of both steps
-    assert runs.loc[("s_seed-0", "truth.tv", "status"), "reason"] == "failed: scoring: no record was left"
+    assert runs.loc[("s_seed-0", "truth.tv", "status"), "reason"] == "failed: scoring: the job wrote no record"
     assert len(runs) == 2 * 6 + 1
     text = pd.read_csv(out / "scores.csv", keep_default_na=False, na_values={"value": [""]})
     assert np.array_equal(text["value"], found["value"], equal_nan=True)
@@ -59,4 +59,4 @@ def test_a_study_without_any_score_has_a_table(tmp_path):
     steps = {c: ["truth", c] for c in CHAINS}
     tables.run(TablesSpec(str(tmp_path / "none"), DATASETS, CHAINS, steps, {c: [] for c in CHAINS}, {}), tmp_path)
     found = pd.read_parquet(tmp_path / "scores.parquet")
-    assert found["reason"].tolist() == ["missing: no record was left"] * 2
+    assert found["reason"].tolist() == ["missing: the job wrote no record"] * 2

@@ -86,7 +86,7 @@ def test_there_is_no_such_setting(setting, message, data):
 
 
 def test_what_is_no_development_data(tmp_path):
-    with pytest.raises(QsmbenchError, match="holds no scan and truth"):
+    with pytest.raises(QsmbenchError, match="contains no scan and truth"):
         tune("truth.l2", "l2.regularisation", [tmp_path], limits=LIMITS, note=print)
 
 

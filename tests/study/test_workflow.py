@@ -296,7 +296,7 @@ def test_a_killed_study_goes_on_and_a_running_one_is_left_alone(sandbox):
     assert workers()
     done = sandbox.run()
     assert done.returncode == 2
-    assert "another run is at work on this study" in " ".join(done.stderr.split())
+    assert "another run is using this study" in " ".join(done.stderr.split())
     os.killpg(running.pid, signal.SIGKILL)
     running.wait(timeout=60)
     deadline = time.monotonic() + 20
@@ -421,7 +421,7 @@ def test_a_job_whose_study_was_changed_meanwhile_leaves_nothing(sandbox):
     write_spec(file, replace(job, settings={**job.settings, "set": {"voxel_size": 5}}))
     _, said = orphan.communicate(timeout=60)
     assert orphan.returncode == 1
-    assert "has been changed or removed meanwhile" in said
+    assert "was changed or removed while the job ran" in said
     assert not record.exists()
     assert not list(folder.rglob(".making-*"))
 

@@ -12,13 +12,13 @@ def pdf(total_field, mask, grid, *, tolerance=2e-4, max_iterations=50, pad=20.0)
     """Projection onto dipole fields: subtract the best fit of sources outside the mask.
 
     The sources are found by least squares of their field in the mask, with conjugate gradients. They lie in the
-    bounding box of the mask and in `pad` around it, even beyond the volume. Cyclic copies of a source lie outside the
-    mask too, and their field is harmonic in it, so that the cyclic convolution does no harm.
+    bounding box of the mask and in `pad` around it, even beyond the volume. Cyclic copies of a source also lie outside
+    the mask, and their field is harmonic in it, so that the cyclic convolution causes no error.
 
     Args:
         tolerance: stop when the gradient of the least squares has fallen to this fraction of its start.
         max_iterations: largest number of iterations; stopping early regularises the sources.
-        pad: space for sources between the mask and its cyclic copies, mm along each axis.
+        pad: distance between the mask and its cyclic copies, for sources, mm along each axis.
 
     Reference:
         Liu 2011, doi:10.1002/nbm.1670.

@@ -11,7 +11,7 @@ def resharp(total_field, mask, grid, *, radius=4.0, regularisation=1e-4, toleran
     """RESHARP: the minimiser of ‖M(C·local − C·field)‖² + λ‖local‖², C subtracting the mean over a ball.
 
     M is the mask without the voxels around which the ball does not fit. SHARP divides in k-space, as if the filtered
-    field were known everywhere; RESHARP finds a small local field that has the filtered field inside M.
+    field were known everywhere; RESHARP finds a small local field that reproduces the filtered field inside M.
 
     The minimiser is C·M·y, where y solves (M·C²·M + λ)·y = M·C·field: a system inside M only, with half the cost of the
     normal equations for the local field, solved by preconditioned conjugate gradients. Only voxels of the mask

@@ -10,8 +10,8 @@ from qsmbench.ops.kernels.sphere import SphericalMean, deconvolve_smv
 def sharp(total_field, mask, grid, *, radius=6.0, threshold=0.05):
     """SHARP: subtract the mean over a ball, which equals any harmonic field, and deconvolve.
 
-    The local field is filtered too; division by the filter in k-space restores it, except for frequencies at which the
-    filter is below `threshold`. Voxels around which the ball does not fit are removed from the mask.
+    This also filters the local field; division by the filter in k-space restores it, except for frequencies at which
+    the filter is below `threshold`. Voxels around which the ball does not fit are removed from the mask.
 
     Args:
         threshold: smallest value of the filter that is divided by (truncated SVD).

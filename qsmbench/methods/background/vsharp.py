@@ -13,13 +13,13 @@ from qsmbench.ops.kernels.sphere import ball_centres, deconvolve_smv, smv_kernel
 def vsharp(total_field, mask, grid, *, radius_max=12.0, radius_min=2.0, radius_step=2.0, threshold=0.05):
     """V-SHARP: subtract the mean over the largest ball that fits in the mask, and deconvolve.
 
-    A harmonic field equals its mean over any ball, so that the field minus its mean is free of background. That filters
-    the local field too; it is deconvolved with the kernel of the largest ball, except for frequencies at which the
-    filter is below `threshold`. Voxels around which not even the smallest ball fits are removed from the mask.
+    A harmonic field equals its mean over any ball, so that the field minus its mean contains no background. This also
+    filters the local field, which is deconvolved with the kernel of the largest ball, except for frequencies at which
+    the filter is below `threshold`. Voxels around which not even the smallest ball fits are removed from the mask.
 
     Args:
-        radius_max: radius of the largest ball, mm; the radii go up to it from the smallest in steps.
-        radius_min: radius of the smallest ball, mm; not less than the longest side of a voxel is used.
+        radius_max: radius of the largest ball, mm.
+        radius_min: radius of the smallest ball, mm; raised to the longest voxel side if smaller.
         radius_step: difference between the radii, mm.
         threshold: smallest value of the filter that is divided by (truncated SVD).
 
@@ -57,5 +57,5 @@ def vsharp(total_field, mask, grid, *, radius_max=12.0, radius_min=2.0, radius_s
 
 
 def _fill_new_centres(xp, field, mean, centres, filtered, done):
-    """Fill in the filtered field where a ball fits for the first time, and update where one has fitted."""
+    """Fill in the filtered field where a ball fits for the first time, and update the filled voxels."""
     return xp.where(centres & ~done, field - mean, filtered), done | centres

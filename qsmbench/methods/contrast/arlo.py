@@ -8,7 +8,7 @@ from qsmbench.method import method
 
 @method(produces="r2star", reference="Pei 2015, doi:10.1002/mrm.25137")
 def arlo(magnitude, mask, te, *, r2star_max=1000.0):
-    """ARLO: the integral of an exponential is T2* times its decrease, which gives T2* without iterations.
+    """ARLO: compute T2* without iterations, from the ratio of the signal's integral to its decrease.
 
     The integral over three consecutive echoes is approximated by Simpson's rule; least squares over all such triples,
     which predict the last echo of each, has a solution in closed form. If echoes are not evenly spaced, the parabola

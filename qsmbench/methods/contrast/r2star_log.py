@@ -11,7 +11,7 @@ from qsmbench.ops.phase.echo_line import echo_weights, fit_line
 def r2star_log(magnitude, mask, te, *, r2star_max=1000.0):
     """Log-linear fit: weighted least squares of the logarithm of the magnitude over echo time.
 
-    The variance of the logarithm is in proportion to 1/magnitude², so the echoes are weighted with magnitude². The
+    The variance of the logarithm is proportional to 1/magnitude², so the echoes are weighted with magnitude². The
     model has no noise floor: where the signal falls to the level of the noise, R2* is underestimated.
 
     Raises:

@@ -15,7 +15,7 @@ _TOLERANCE = 1e-6  # of the parameters: logarithm of the amplitude, R2* times th
 
 @method(produces="r2star", reference="Feng 2013, doi:10.1002/mrm.24607")
 def r2star_nonlinear(magnitude, mask, te, *, noise=None, r2star_max=1000.0):
-    """Nonlinear fit of the magnitude to the mean that an exponential has in the presence of noise.
+    """Nonlinear fit of the magnitude with the mean of an exponential in the presence of noise.
 
     The mean of a magnitude is at least 1.25 σ, the noise floor. The first moment of the Rice distribution around
     amplitude · exp(−R2*·te) is fitted by least squares (Levenberg–Marquardt), starting from the log-linear fit. That is

@@ -1,4 +1,4 @@
-"""The true fields with the errors that the phase of this scan gives them."""
+"""The true fields with the errors of a field fitted to the phase of this scan."""
 
 import numpy as np
 
@@ -15,9 +15,9 @@ def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, off
     """Control: the true fields plus the error of a field fitted to the phase of this scan, perfectly unwrapped.
 
     `truth.noisy.tkd` tests an inversion in isolation, as `truth.tkd` does, but on data with noise. The errors are those
-    of the scan: thermal noise by the magnitude of each voxel, and other errors of the phase, such as dephasing in
-    voxels with several tissues, and what the smoothing of a curved coil phase leaves at the rim. There are none of
-    unwrapping and background removal.
+    of the scan: thermal noise according to the magnitude of each voxel, and other phase errors, such as dephasing in
+    voxels with several tissues, and residuals of the smoothed coil phase at the rim. Errors of unwrapping and
+    background removal are not included.
 
     Args:
         local_field: (nx, ny, nz) ppm: the truth.

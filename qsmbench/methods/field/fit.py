@@ -17,7 +17,7 @@ WEIGHTING = ("magnitude", "none")
 def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offset_smoothing=5.0):
     """Weighted linear fit of the phase over echo time.
 
-    The variance of the phase is in proportion to 1/magnitude², so the echoes are weighted with magnitude². The phase at
+    The variance of the phase is proportional to 1/magnitude², so the echoes are weighted with magnitude². The phase at
     TE = 0 is that of the transmit and receive coils, and smooth. A free intercept in each voxel would cost much of the
     precision (a factor 2.4 in standard deviation for four evenly spaced echoes). So the fitted intercept is smoothed
     and subtracted, and the slope fitted again without one. Whole turns that are common to all echoes of a voxel are
@@ -28,7 +28,7 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
     its magnitude. The noise in real and imaginary part is assumed to be uniform.
 
     Args:
-        weighting: "magnitude": by its square; "none": uniform over the echoes.
+        weighting: "magnitude": by magnitude²; "none": equal weights for all echoes.
 
     Raises:
         QsmbenchError: `weighting` is neither of the two.

@@ -24,7 +24,7 @@ def cgls(
 
     W is the relative precision of the field by the magnitude, and zero outside the mask, where the field is unknown. χ
     is zero there, since the local field has its sources in the mask. The normal equations are solved by conjugate
-    gradients; stopping early regularises too, with λ or without.
+    gradients; stopping early also regularises, with or without λ.
 
     Args:
         regularisation: λ, without unit (W² is 1 on average).

@@ -27,9 +27,9 @@ def hd_qsm(
     max_iterations=80,
     pad=20.0,
 ):
-    """HD-QSM: a few iterations with an L1 data term find inconsistent voxels; then L2, with less weight on them.
+    """HD-QSM: find inconsistent voxels with an L1 data term, then minimise an L2 term with less weight there.
 
-    The first stage goes towards the minimiser of ‖w(Dχ − field)‖₁ + λ₁‖∇χ‖₁. The second one starts from there and
+    The first stage approximates the minimiser of ‖w(Dχ − field)‖₁ + λ₁‖∇χ‖₁. The second one starts from there and
     minimises ½‖w(1 − d)(Dχ − field)‖² + λ‖∇χ‖₁, where d is |Dχ − field| of the first stage, divided by its maximum. w
     is the relative precision of the field by the magnitude. By ADMM.
 

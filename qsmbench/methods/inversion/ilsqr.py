@@ -32,7 +32,7 @@ def ilsqr(
     max_iterations=50,
     pad=30.0,
 ):
-    """iLSQR: least squares, minus the part of it in the cone of k-space that makes gradients where χ has no boundary.
+    """iLSQR: least squares minus streaks, the part in the k-space cone that causes gradients away from boundaries of χ.
 
     1. Least squares of the field, DWDχ = DW·field, with little weight on voxels with a large Laplacian of the field.
     2. Fast QSM, sign(D)·field with the cone smoothed, shows where χ has boundaries.

@@ -23,12 +23,13 @@ def l1_qsm(
 ):
     """L1-QSM: the minimiser of ‖w(Dχ − field)‖₁ + λ‖∇χ‖₁.
 
-    The influence of a voxel does not grow with its error, so that outliers (wraps, flow, strong sources nearby) make no
-    streaks. w is the relative precision of the field by the magnitude. By ADMM.
+    The influence of a voxel does not increase with its error, so that outliers (wraps, flow, strong sources nearby)
+    cause no streaks. w is the relative precision of the field by the magnitude. By ADMM.
 
     Args:
         regularisation: λ, weight of the regularisation, mm (the gradient is per mm).
-        data_penalty: weight of the field splitting, in multiples of 1 / |field|; affects the speed, not the limit.
+        data_penalty: weight of the field splitting, in multiples of 1 / |field|; affects the speed, not the converged
+            solution.
 
     Reference:
         Milovic 2022, doi:10.1002/mrm.28957 (its linear variant).

@@ -16,9 +16,9 @@ def l2(local_field, mask, grid, *, penalty="identity", regularisation=0.005, pad
     """Closed-form L2: the minimiser of ‖Dχ − field‖² + λ‖Pχ‖², in one division in k-space.
 
     P is the identity (Tikhonov), the gradient, or the Laplacian. The field is assumed to be zero outside the mask,
-    which makes an error at low spatial frequencies that the derivatives hardly penalise. With a field that is known
-    everywhere the gradient is the better penalty; with one that is cut off at the mask, the identity is. λ is then
-    about the power of that error over the power of χ. The iterative methods have the mask in the data term instead.
+    which causes an error at low spatial frequencies that derivatives hardly penalise. The gradient is the better
+    penalty for a field known everywhere, the identity for a masked field. λ is then about the ratio of the power of
+    that error to the power of χ. The iterative methods have the mask in the data term instead.
 
     Args:
         penalty: identity, gradient or laplacian.

@@ -30,10 +30,10 @@ def medi(
 ):
     """MEDI: the minimiser of ½‖W(exp(i·s·Dχ) − exp(i·s·field))‖²/s² + λ‖M∇χ‖₁.
 
-    M is zero across the edges of the magnitude image, so that χ may jump where the anatomy does. W is the relative
-    precision of the field by the magnitude. s converts ppm to phase at the effective echo time: a voxel that is wrong
-    by whole turns does no harm, and the influence of noise is bounded. MERIT reduces the weight of voxels whose
-    residual exceeds six standard deviations, repeatedly as χ converges.
+    M is zero across the edges of the magnitude image, so that χ may have edges there. W is the relative precision of
+    the field by the magnitude. s converts ppm to phase at the effective echo time, so that voxels with wraps have no
+    effect, and the influence of noise is bounded. MERIT repeatedly reduces the weight of voxels whose residual exceeds
+    six standard deviations, as χ converges.
 
     The publication minimises the objective by Gauss-Newton steps, each with many conjugate gradients; here it is
     minimised by ADMM with the splittings z = ∇χ and y = Dχ, two Fourier round trips per iteration.
@@ -41,7 +41,8 @@ def medi(
     Args:
         regularisation: λ, weight of the regularisation, ppm·mm (the gradient is per mm, and W² is 1 on average).
         merit: reduce the weight of voxels with a large residual.
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the converged
+            solution.
 
     Reference:
         Edges: Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082; nonlinear data term and MERIT: Liu T 2013,

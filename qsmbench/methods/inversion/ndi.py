@@ -23,14 +23,14 @@ def ndi(
 ):
     """Nonlinear dipole inversion: descend on ½‖W(exp(i·s·Dχ) − exp(i·s·field))‖²/s² + ½λ‖χ‖², and stop early.
 
-    s converts ppm to phase at the effective echo time. A misfit of phases is periodic: next to strong sources, where
-    the field exceeds half a turn, descent from zero goes the wrong way. So the first iterations use the linear misfit.
-    With none of these, as in the publication, voxels of the field that are wrong by whole turns do no harm instead.
+    s converts ppm to phase at the effective echo time. The misfit of phases is periodic: near strong sources, where the
+    phase of the field exceeds π, descent from zero goes in the wrong direction. So the first iterations use the linear
+    misfit. Without these, as in the publication, voxels with wraps have no effect instead.
 
     W is the relative precision of the field by the magnitude. The small number of iterations is the regularisation; λ
-    only keeps components that they do not reach from growing. Nonlinear conjugate gradients replace the fixed steps of
-    gradient descent; 15 of them go as far as 120 of those. Each step goes to the minimum of the parabola that bounds
-    the misfit from above, so that the misfit never increases.
+    only prevents growth of components that they do not determine. Nonlinear conjugate gradients replace the fixed steps
+    of gradient descent; 15 of them are equivalent to 120 of those. Each step goes to the minimum of the parabola that
+    bounds the misfit from above, so that the misfit never increases.
 
     Args:
         regularisation: λ, without unit (W² is 1 on average).

@@ -35,7 +35,8 @@ def nltgv(
 
     Args:
         regularisation: α₁, weight of the regularisation, ppm·mm (the gradient is per mm).
-        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; affects the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; affects the speed, not the
+            converged solution.
         data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.
 
     Reference:

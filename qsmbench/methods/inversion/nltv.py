@@ -28,11 +28,10 @@ def nltv(
 ):
     """Nonlinear total variation (FANSI): a minimiser of ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ² + λ‖∇χ‖₁.
 
-    Signals are compared rather than fields, so that whole turns of the phase do not matter, and wrong fields matter
+    Signals are compared instead of fields, so that multiples of 2π in the phase have no effect, and field errors have
     less; κ is the phase per ppm at the effective echo time, w the relative precision of the field by the magnitude.
-    Divided by κ², the data term is that of `tv` for small differences. It has many minima, a whole turn apart in each
-    voxel; the right one is found from the start, some iterations of `l1_qsm`, which is robust to wrongly unwrapped
-    voxels. By ADMM.
+    Divided by κ², the data term is that of `tv` for small differences. It has many minima, 2π apart in each voxel;
+    starting from some iterations of `l1_qsm`, which is robust to unwrapping errors, leads to the right one. By ADMM.
 
     Args:
         data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.

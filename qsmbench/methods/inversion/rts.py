@@ -35,7 +35,8 @@ def rts(
 
     Args:
         threshold: |D| above which step 1 is kept.
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the converged
+            solution.
         n_least_squares: number of iterations of step 1.
         tolerance: stop step 2 when χ changes by less than this fraction between iterations.
         max_iterations: largest number of iterations of step 2.

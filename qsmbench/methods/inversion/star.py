@@ -13,8 +13,8 @@ def star(local_field, mask, grid, *, source=0.3, strong=2e-3, weak=1e-4, pad=30.
     """Two-level streak reduction: strong sources with strong regularisation, the rest with weak regularisation.
 
     The first level, `tv` with a large λ, gives strong sources without streaks. Their field is subtracted. The second
-    level, with a small λ, recovers the weak contrast that the first has smoothed. The strong sources themselves are
-    left out of it: they have little signal, and their wrong field makes the streaks.
+    level, with a small λ, recovers the weak contrast that the first has smoothed. It excludes the strong sources, which
+    have little signal, and whose field errors cause the streaks.
 
     Args:
         source: |χ| in the first level above which a voxel belongs to a strong source, ppm.

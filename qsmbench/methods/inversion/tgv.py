@@ -25,13 +25,14 @@ def tgv(
 ):
     """Total generalised variation: the minimiser of ½‖M(Dχ − field)‖² + min over v of α₁‖∇χ − v‖₁ + α₀‖Ev‖₁.
 
-    Steps in χ cost as in total variation; slopes cost only where they change, so that there is no staircasing. By ADMM,
-    with the data inside the mask M only.
+    Steps in χ are penalised as in total variation, slopes only where they change, so that there is no staircasing. By
+    ADMM, with the data inside the mask M only.
 
     Args:
         regularisation: α₁, weight of the regularisation, ppm·mm (the gradient is per mm).
-        curvature: α₀/α₁, mm; if very large, the method is total variation, but for one linear function.
-        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; affects the speed, not the limit.
+        curvature: α₀/α₁, mm; if very large, the method is total variation, except for one linear function.
+        penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; affects the speed, not the
+            converged solution.
 
     Reference:
         Bredies 2010, doi:10.1137/090769521; Bilgic 2015, doi:10.1117/12.2188535;

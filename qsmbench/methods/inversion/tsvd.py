@@ -13,8 +13,8 @@ from qsmbench.ops.solvers.problem import Problem
 def tsvd(local_field, mask, grid, *, threshold=0.07, pad=30.0):
     """Truncated singular value decomposition: divide the field by the dipole kernel where |D| exceeds the threshold.
 
-    Fourier modes are the singular vectors of a convolution, and |D| the singular values: what is at or below the
-    threshold is left out of χ.
+    Fourier modes are the singular vectors of a convolution, and |D| the singular values; modes at or below the
+    threshold are omitted.
 
     Args:
         threshold: smallest |D| that is divided by.

@@ -1,4 +1,4 @@
-"""Other methods, run one after the other within a method."""
+"""Run a sequence of other methods within a method."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qsmbench.errors import QsmbenchError
 
 
 def run_chain(names: Sequence[str], inputs: Mapping[str, Any], caller: str) -> tuple[Any, Any]:
-    """Run methods one after the other, with their defaults, up to χ and the mask where it is known.
+    """Run methods in sequence, with their defaults, and return χ and its mask.
 
     Args:
-        names: of methods; what one produces, the next may take.
-        inputs: artifacts and parameters by name, the mask among them.
-        caller: name of the calling method, for the message.
+        names: of methods; the products of each are available to the next.
+        inputs: artifacts and parameters by name, including the mask.
+        caller: name of the calling method, for error messages.
 
     Returns:
         chi: (nx, ny, nz) float32, ppm.
@@ -31,10 +31,10 @@ def run_chain(names: Sequence[str], inputs: Mapping[str, Any], caller: str) -> t
         method = find(name)
         missing = [n for n in method.consumes if n not in values]
         if missing:
-            raise QsmbenchError(f"{caller}: {name} needs {missing[0]}; available are {', '.join(values)}")
+            raise QsmbenchError(f"{caller}: {name} needs {missing[0]}; available: {', '.join(values)}")
         products = method(*(values[n] for n in method.consumes))
         products = products if isinstance(products, tuple) else (products,)
         values |= dict(zip(method.produces, products, strict=True))
     if "chi" not in values:
-        raise QsmbenchError(f"{caller}: {'.'.join(names)} gives no chi")
+        raise QsmbenchError(f"{caller}: {'.'.join(names)} does not produce chi")
     return values["chi"], values["mask"]

@@ -1,4 +1,4 @@
-"""Unwrapping and background removal in one, from the Laplacian of the phase."""
+"""Unwrapping and background removal in one step, from the Laplacian of the phase."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from qsmbench.units import rad_per_ppm
 
 @method(produces="local_field", reference="Li 2014, doi:10.1002/nbm.3056", portable=True)
 def harperella(phase, magnitude, mask, grid, te, b0, *, radius=10.0, tolerance=0.03, max_iterations=40, pad=20.0):
-    """HARPERELLA: find the Laplacian outside the mask that leaves no background, and invert the whole.
+    """HARPERELLA: find the Laplacian outside the mask that removes the background, and invert the Laplacian.
 
     Inside, the Laplacian of the wrapped phase is that of the local field, since the background is harmonic. Outside,
     the Laplacian is chosen so that the mean over a ball, of the Laplacian inside and outside, is uniform: equal to its
@@ -28,7 +28,7 @@ def harperella(phase, magnitude, mask, grid, te, b0, *, radius=10.0, tolerance=0
 
     Args:
         tolerance: stop when the gradient of the least squares has fallen to this fraction of its start.
-        pad: room for sources around the bounding box of the mask, mm along each axis.
+        pad: margin for sources around the bounding box of the mask, mm along each axis.
 
     Raises:
         NotApplicable: no voxel of the mask has all six neighbours inside the mask, so that no Laplacian is known.

@@ -1,4 +1,4 @@
-"""Two-stage inversion: vessels and tissue, each with a background removal that follows the mask's edge."""
+"""Two-stage inversion of vessels and tissue, each with a background removal that adapts to the edge of the mask."""
 
 from math import log2
 
@@ -38,17 +38,17 @@ def qsmart(
 
     Vessels are dark tubes of the magnitude: Frangi's filter finds them in its bottom hat, followed by Otsu's threshold.
     The background is a Gaussian mean over the mask, whose width varies: wide in the middle of the mask, where the
-    smoothed mask is 1, and `edge_width` at a plane edge, where it is ½. In the second stage it is narrow near and in
-    vessels, too, so that little of their field remains in that of the tissue. χ of the vessels is that of the first
-    stage, with the offset that fits the local field of the first stage best.
+    smoothed mask is 1, and `edge_width` at a plane edge, where it is ½. In the second stage it is also narrow in and
+    near vessels, so that little of their field remains in the tissue's. χ of the vessels is taken from the first stage,
+    with the offset that best fits the local field of the first stage.
 
     Differences from the publication and its code: lengths are in mm, not in voxels, and the Gaussian that measures
     proximity to the edge is isotropic (theirs is once, twice and twice as wide: the same volume). The curvature of the
     edge is ignored, as are indentations of the mask and a lower limit of the width, which did not reduce the error on a
-    head. Voxels with a bad fit over the echoes are not excluded, which is left to the mask. Vessels are sought in the
-    last echo, not in the mean over the echoes, in which the fluid of the sulci is dark, too. The bias of the magnitude
-    is not corrected before the bottom hat, which is by a box and not by a ball; the contrast of Frangi's filter is in
-    proportion to the image. The offset is fitted inside the mask only. The background is computed for widths in steps
+    head. Voxels with a bad fit over the echoes are not excluded; use a mask for this. Vessels are detected in the last
+    echo, not in the mean over the echoes, where the CSF of the sulci is also dark. The bias of the magnitude is not
+    corrected before the bottom hat, which uses a box instead of a ball; the contrast of Frangi's filter is proportional
+    to the image. The offset is fitted inside the mask only. The background is computed for widths in steps
     of √2, and interpolated between them.
 
     Args:
@@ -110,7 +110,7 @@ def _widths(inside, grid, width, edge, near=1.0):
         grid: voxel size.
         width: mm.
         edge: mm, below `width`.
-        near: (nx, ny, nz), 0 … 1; fraction of the surroundings that is no vessel.
+        near: (nx, ny, nz), 0 … 1; fraction of the surroundings that is not vessel.
     """
     xp = namespace(inside)
     proximity = near * _smooth(xp.astype(inside, xp.float32), grid, _REACH * width)

@@ -25,9 +25,9 @@ def tfi(
     max_iterations=300,
     pad=40.0,
 ):
-    """TFI: the minimiser of ½‖W(Dχ − field)‖² + λ‖M∇χ‖₁ over χ in the mask and around it, with no background removal.
+    """TFI: the minimiser of ½‖W(Dχ − field)‖² + λ‖M∇χ‖₁ over χ in and around the mask, without background removal.
 
-    Sources outside the mask make the background, those inside the local field; one inversion finds both. W is the
+    Sources outside the mask cause the background, sources inside the local field; one inversion finds both. W is the
     relative precision of the field by the magnitude, zero outside the mask. M is zero across edges of the magnitude
     image and outside the mask.
 
@@ -46,7 +46,7 @@ def tfi(
         regularisation: λ, weight of the regularisation, ppm·mm (the gradient is per mm, and W² is 1 on average).
         smallest: ε, the gradient of χ below which the norm is smoothed, ppm/mm.
         tolerance: stop when χ in the mask changes by less than this fraction between iterations.
-        pad: space for sources around the bounding box of the mask, mm along each axis.
+        pad: margin for sources around the bounding box of the mask, mm along each axis.
 
     Reference:
         Liu Z 2017, doi:10.1002/mrm.26331; edges: Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082; nonlinear conjugate

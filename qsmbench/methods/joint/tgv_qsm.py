@@ -46,14 +46,15 @@ def tgv_qsm(
         phase: (nx, ny, nz, n_echoes) rad, wrapped or not.
         alpha1: weight of ∇χ − w, ppm·mm.
         alpha0: weight of Ew, the symmetrised derivative of w, ppm·mm².
-        offset_radius: radius of the ball over which the part of the coils in the Laplacian is averaged, mm; not less
-            than the longest side of a voxel is used.
+        offset_radius: radius of the ball over which the coils' part of the Laplacian is averaged, mm; raised to the
+            longest voxel side if smaller.
         ratio: of primal to dual steps; affects the speed, not the limit.
-        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the limit.
+        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the
+            converged solution.
         relaxation: over-relaxation, 1 (none) to below 2.
 
     Raises:
-        NotApplicable: the mask is nowhere three voxels thick.
+        NotApplicable: the mask is less than three voxels thick everywhere.
 
     Reference:
         Langkammer 2015, doi:10.1016/j.neuroimage.2015.02.041; TGV: Bredies 2010, doi:10.1137/090769521; solver:
@@ -64,7 +65,7 @@ def tgv_qsm(
     inside = np.roll(to_numpy(window.take_mask(mask)), (1, 1, 1), axis=(0, 1, 2))  # a margin on both sides
     known = binary_erosion(inside, np.ones((3, 3, 3)))
     if not known.any():
-        raise NotApplicable("the mask is nowhere three voxels thick")
+        raise NotApplicable("the mask is less than three voxels thick everywhere")
     mean = like(smv_kernel(grid, window.shape, radius), mask)
     laplacian = field_laplacian(phase, magnitude, te, mask, window, mean, grid.voxel_size)
     xp = namespace(laplacian)

@@ -1,4 +1,4 @@
-"""Two-pass inversion: strong sources with unreliable phase are kept out of the rest of the map."""
+"""Two-pass inversion, which separates strong sources with unreliable phase from the rest of the map."""
 
 import numpy as np
 
@@ -25,29 +25,28 @@ def two_pass(
     threshold=0.3,
     closing=2.0,
 ):
-    """Two-pass: invert once with the whole mask, once with holes where the phase is unreliable, and join the two.
+    """Two-pass: invert with the whole mask, and with holes where the phase is unreliable, and combine the two maps.
 
-    In and around a strong source the phase is dominated by noise and wraps, which become streaks through the map. The
-    second pass excludes those voxels from background removal and inversion: their field counts as background, and the
-    rest of the map is free of it. The holes are filled from the first pass, shifted to the same mean where both are
-    known.
+    In and around a strong source the phase is dominated by noise and wraps, which cause streaks through the map. The
+    second pass excludes these voxels from background removal and inversion: their field is part of the background, and
+    is removed. The holes are filled from the first pass, shifted to the same mean over the common voxels.
 
-    The mask of the scan is that of the first pass; the publication fills the holes of the second mask instead. Both
-    passes run the named methods, with their defaults; an inversion of the total field needs no background removal.
+    The first pass uses the mask of the scan; the publication fills the holes of the second mask instead. Both passes
+    run the named methods with their defaults; an inversion of the total field needs no background removal.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped; reliable where its quality is high, see `quality_mask`.
         background: method that removes the background; empty for none.
         inversion: method that produces χ.
         threshold: the phase is unreliable below this quality, 0 … 1, or below "otsu" of all qualities in the mask,
-            which splits them even where all are good. Noise has about 0.1, tissue more than 0.5.
-        closing: radius of the ball that holes must not be too narrow for, mm.
+            which splits them even if all are high. Noise has about 0.1, tissue more than 0.5.
+        closing: radius of the ball for closing, which fills narrower holes, mm.
 
     Returns:
         mask: (nx, ny, nz) bool, of the first pass.
 
     Raises:
-        NotApplicable: the phase is reliable nowhere in the mask.
+        NotApplicable: the phase is unreliable in the whole mask.
         QsmbenchError: a method needs an input that is missing, or none produces χ.
 
     Reference:
@@ -58,7 +57,7 @@ def two_pass(
     good[mask] = above_threshold(quality[mask], threshold, 1.0, "two_pass")
     reliable = largest_in_each(close_gaps(good, grid, closing) & mask, mask) if good.any() else good
     if not reliable.any():
-        raise NotApplicable("the phase is reliable nowhere in the mask")
+        raise NotApplicable("the phase is unreliable in the whole mask")
     shared = {
         "total_field": total_field,
         "phase": phase,

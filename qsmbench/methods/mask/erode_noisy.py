@@ -10,7 +10,7 @@ from qsmbench.ops.masks.morphology import depth, largest_in_each
 
 @method(produces="mask", reference="Karsa 2019, doi:10.1002/mrm.27542")
 def erode_noisy(field_noise, mask, grid, *, threshold=0.5, depth_max=8.0):
-    """Erosion by noise: from outside inwards, as far as the field is noisy.
+    """Erosion by noise: remove voxels from the outside inwards while the field is noisy.
 
     The inverse of the noise is compared with its mean over the mask. Voxels below `threshold` times the mean are
     removed if such voxels connect them to the outside, at most `depth_max` deep; noisy veins and nuclei further inside
@@ -18,8 +18,8 @@ def erode_noisy(field_noise, mask, grid, *, threshold=0.5, depth_max=8.0):
     noise.
 
     Args:
-        threshold: as a fraction of the mean inverse noise.
-        depth_max: from the surface, mm.
+        threshold: fraction of the mean inverse noise.
+        depth_max: largest depth below the surface, mm.
 
     Returns:
         mask: (nx, ny, nz) bool, one connected part in each connected part of the input.
@@ -38,5 +38,5 @@ def erode_noisy(field_noise, mask, grid, *, threshold=0.5, depth_max=8.0):
     outside = ndimage.binary_propagation(~np.pad(mask, 1), mask=np.pad(noisy | ~mask, 1, constant_values=True))
     core = largest_in_each(~outside[1:-1, 1:-1, 1:-1], mask)
     if not core.any():
-        raise NotApplicable("all of the mask is noisy")
+        raise NotApplicable("all voxels of the mask are noisy")
     return core

@@ -15,7 +15,7 @@ def magnitude_mask(magnitude, mask, grid, *, threshold=0.4, opening=0.0, closing
     the middle, which are far from surface coils.
 
     Args:
-        mask: (nx, ny, nz) bool; the result lies in it.
+        mask: (nx, ny, nz) bool; limits the result.
         threshold: "otsu", or a fraction of the 99th percentile of the magnitude in the mask.
 
     Raises:

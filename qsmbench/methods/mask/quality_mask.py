@@ -10,13 +10,13 @@ def quality_mask(phase, mask, grid, te, *, threshold="otsu", opening=0.0, closin
     """Mask by a threshold on the phase quality, without holes, one connected part in each connected part of the input.
 
     The quality of a pair of neighbours is the weight by which ROMEO orders its path: 1 where their phases are equal and
-    0 where they are opposite, times 1 where the difference is in proportion to TE in the first two echoes and 0 where
+    0 where they are opposite, times 1 where the difference is proportional to TE in the first two echoes and 0 where
     it deviates by a radian. With a single echo, the second factor compares the difference with those to the next voxels
-    along the line. The quality of a voxel is the mean over its six pairs. It is low for noise, however bright, and not
-    for a strong but smooth field.
+    along the line. The quality of a voxel is the mean over its six pairs. It is low for noise of any magnitude, but
+    high for a strong, smooth field.
 
     Args:
-        mask: (nx, ny, nz) bool; the result lies in it.
+        mask: (nx, ny, nz) bool; limits the result.
         threshold: "otsu" of all qualities in the volume, or a quality between 0 and 1.
 
     Raises:

@@ -9,7 +9,7 @@ from qsmbench.ops.solvers.separation import separate
 from qsmbench.units import DR_3T
 
 _THRESHOLD = 0.2
-"""Smallest |D| that the field is divided by, for the strength of χ alone."""
+"""Smallest |D| that the field is divided by, used only to estimate the strength of χ."""
 
 _UNRELIABLE = 0.1
 """Weight of R2′ where it is unreliable, relative to elsewhere (as in the publication)."""
@@ -40,23 +40,25 @@ def chi_separation(
 ):
     """χ-separation: find the para- and diamagnetic χ in each voxel that explain both the field and R2′.
 
-    Sources of either sign shift the field in opposite directions, but both add to R2′: field = D(χ⁺ − |χ⁻|) and
-    R2′ = Dr(χ⁺ + |χ⁻|), Dr being in proportion to B0. Both residuals are minimised together, with total variation of
-    either χ. As in the publication, R2′ has a tenth of its weight where it is too small or too large to be reliable;
-    here also where the field shows a strong χ, since R2′ is not Dr·χ in a vein (the authors' toolbox has an option that
-    treats such χ separately in another way). The publication takes its regularisation from MEDI or iLSQR; here it is
-    plain total variation, without weights from the magnitude, and constraints hold the signs. A multiple of the field
-    of a uniform χ over the mask is left free, since a local field does not determine it.
+    Sources of opposite sign shift the field in opposite directions, but both increase R2′: field = D(χ⁺ − |χ⁻|) and
+    R2′ = Dr(χ⁺ + |χ⁻|), with Dr proportional to B0. Both residuals are minimised together, with total variation of both
+    χ. As in the publication, R2′ has a tenth of its weight where it is too small or too large to be reliable; here also
+    where the field indicates a strong χ, since R2′ is not Dr·χ in a vein (the authors' toolbox has a different option
+    that treats such χ separately). The publication takes its regularisation from MEDI or iLSQR; here it is plain total
+    variation, without weights from the magnitude, with constraints on the signs. A multiple of the field of a uniform χ
+    over the mask is a free parameter, since a local field does not determine it.
 
     Args:
         r2prime: (nx, ny, nz) 1/s; negative values, due to noise, count as zero.
-        relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and in proportion to B0.
+        relaxivity: Dr at 3 T, 1/s/ppm; the same for both signs, and proportional to B0.
         weight: of the residual of R2′/Dr relative to that of the field, both in ppm². In the publication 1/s of R2′ has
             the weight of 1 rad/s of field, which makes it (Dr/2πγ̄B0)² = 0.03.
         reliable: limits of R2′/Dr, ppm, outside of which R2′ has a tenth of its weight (1 and 27 1/s at 3 T; published
             are 1 and 30); also where thresholded k-space division finds a χ above the upper one.
-        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the limit.
-        coupling: weight of the splitting of signs and R2′, in multiples of `weight`; affects the speed, not the limit.
+        penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the converged
+            solution.
+        coupling: weight of the splitting of signs and R2′, in multiples of `weight`; affects the speed, not the
+            converged solution.
         tolerance: stop when χ⁺ and χ⁻ change by less than this fraction between iterations.
 
     Returns:

@@ -8,7 +8,7 @@ from qsmbench.ops.arrays.array import masked, namespace
 def trivial_split(chi, mask):
     """Trivial split: positive χ is paramagnetic, negative χ is diamagnetic.
 
-    A control: a separation that is no better has gained nothing from relaxation.
+    A control: a separation that is not better does not benefit from relaxation.
     """
     xp = namespace(chi)
     chi = masked(chi, mask)

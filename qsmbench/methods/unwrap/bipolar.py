@@ -19,8 +19,8 @@ def bipolar(phase, magnitude, mask, grid, te):
     it from the even ones. The second echo is compared with the interpolation of the first and third, which have the
     same polarity: the difference is twice that phase. A plane is fitted to it modulo 2π, weighted with the magnitude,
     so that no unwrapping is needed if the echoes are evenly spaced; otherwise the difference of the first and third
-    echo is unwrapped in space, and its whole turns are found with the later echoes. A constant of a quarter turn
-    (evenly spaced echoes) is equivalent to a shift of frequency: the smallest is taken. Other phase is not changed.
+    echo is unwrapped in space, and its multiple of 2π is found from the later echoes. A constant of π/2 (for evenly
+    spaced echoes) is equivalent to a frequency shift: the smallest constant is taken. Other phase is not changed.
 
     Returns:
         phase: (nx, ny, nz, n_echoes) float32, rad, within ±π.

@@ -13,7 +13,7 @@ def laplacian(phase, mask, grid, *, pad=10.0):
     """Laplacian unwrapping: solve Poisson's equation for the Laplacian of the phase, which wraps do not affect.
 
     The Laplacian is the sum of the differences to the six neighbours, wrapped to ±π; differences to voxels outside
-    the mask are left out. The equation is solved exactly for the same stencil, with no flux through the boundary of
+    the mask are omitted. The equation is solved exactly for the same stencil, with no flux through the boundary of
     the padded box (cosine transform). The result is smooth, but not congruent with the phase modulo 2π: the two
     differ by a field that is harmonic inside the mask, which background removal removes.
     A constant for each echo restores the mean phase, assuming that it changes by less than π between echoes.
@@ -41,7 +41,7 @@ def laplacian(phase, mask, grid, *, pad=10.0):
 
 
 def _laplacian(phase, inside, voxel_size):
-    """Sum the wrapped differences to those of the six neighbours that lie in the mask too [rad/mm²]."""
+    """Sum the wrapped differences to those of the six neighbours that are in the mask [rad/mm²]."""
     total = np.zeros_like(phase)
     for axis, d in enumerate(voxel_size):
         low, high = (slice(None),) * axis + (slice(0, -1),), (slice(None),) * axis + (slice(1, None),)

@@ -11,14 +11,14 @@ from qsmbench.ops.phase.wrap import wrap
 
 @method(produces="phase", reference="Eckstein 2018, doi:10.1002/mrm.26963")
 def mcpc3ds(phase, magnitude, mask, grid, te, *, smoothing=5.0):
-    """MCPC-3D-S: subtract the phase at TE = 0 from every echo, so that phase is in proportion to TE.
+    """MCPC-3D-S: subtract the phase at TE = 0 from every echo, so that phase is proportional to TE.
 
     The phase of the coils is smooth. It is that of the first echo, extrapolated to TE = 0 by the unwrapped difference
     of the first two echoes, and smoothed as a complex number. Here the coils have been combined already, so that there
     is one offset for all. Outside the mask the phase is not changed.
 
     Args:
-        smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0 does not smooth.
+        smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0: no smoothing.
 
     Returns:
         phase: (nx, ny, nz, n_echoes) float32, rad, within ±π.

@@ -12,9 +12,9 @@ from qsmbench.ops.phase.wrap import nearest
 def quality_guided(phase, mask, te):
     """Quality-guided unwrapping in 3D: join neighbours in the order of the smoothness of the phase around them.
 
-    Each echo is unwrapped separately, from the phase alone (scikit-image). Whole turns, common to a connected part of
-    the mask, are then added so that the median changes by less than half a turn from the first to the second echo, and
-    from then on at the same rate. The result is congruent with the phase modulo 2π.
+    Each echo is unwrapped separately, from the phase alone (scikit-image). A multiple of 2π, common to a connected part
+    of the mask, is then added so that the median changes by less than π from the first to the second echo, and at the
+    same rate afterwards. The result is congruent with the phase modulo 2π.
 
     Reference:
         Abdul-Rahman 2007, doi:10.1364/AO.46.006623; Herráez 2002, doi:10.1364/AO.41.007437.
@@ -41,7 +41,7 @@ def _in_space(phase, inside):
 
 
 def _shift(part, te, echo):
-    """Compute how far the prediction of the echoes before is from the median of an echo [rad]."""
+    """Compute the difference between the median of an echo and its prediction from earlier echoes [rad]."""
     if echo == 0:
         return -np.median(part[:, 0])
     if echo == 1:

@@ -16,13 +16,13 @@ ECHOES = ("template", "individual")
 def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothing=5.0):
     """ROMEO: unwrap along the path of the most reliable neighbours, then from echo to echo.
 
-    ROMEO assumes that phase is in proportion to TE, so the phase at TE = 0 (that of the coils) is removed first: it is
+    ROMEO assumes that phase is proportional to TE, so the phase at TE = 0 (that of the coils) is removed first: it is
     estimated from the first two echoes (MCPC-3D-S), smoothed, subtracted, and added again afterwards. With `echoes`
     "template", one echo is unwrapped in space, with weights that include the gradient of another echo, and the others
     are unwrapped in time, voxel by voxel. With "individual", each echo is unwrapped in space separately, and shifted by
-    whole turns, common to a part, so that its median agrees with the echo before. The result is congruent with the
-    phase modulo 2π in every voxel. Each connected part of the mask is unwrapped separately, with its median turn set to
-    zero in the first echo.
+    a multiple of 2π, common to a connected part, so that its median agrees with the previous echo. The result is
+    congruent with the phase modulo 2π in every voxel. Each connected part of the mask is unwrapped separately; the
+    median multiple of 2π in the first echo is set to zero.
 
     Args:
         echoes: "template" or "individual".
@@ -50,7 +50,7 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
 
 
 def _by_template(phases, magnitude, mask, te):
-    """Unwrap the first echo in space, the others in time, each after the one before."""
+    """Unwrap the first echo in space, and each later echo in time relative to the previous one."""
     second = {"second": phases[1], "ratio": te[0] / te[1]} if te.size > 1 else {}
     unwrapped = [unwrap_part(phases[0], magnitude[..., 0], mask, **second)]
     for echo in range(1, te.size):

@@ -12,7 +12,7 @@ from qsmbench.threads import over_planes
 
 
 def dot(a: Any, b: Any) -> float:
-    """Compute the inner product of two float32 volumes or vector fields; the same on any number of threads."""
+    """Compute the inner product of two float32 volumes or vector fields, independently of the number of threads."""
     if not is_numpy(a):
         xp = namespace(a)
         return float(xp.sum(a * b, dtype=xp.float64))

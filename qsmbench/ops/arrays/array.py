@@ -1,7 +1,7 @@
 """Arrays of NumPy, PyTorch, CuPy or any other library that follows the array API standard.
 
-Portable methods take and return arrays of one library, whichever it is. Only NumPy has loops of its own here:
-expressions run block by block on threads, and stencils are compiled.
+Portable methods take and return arrays of the same library. Only NumPy has special code here: expressions run block by
+block on threads, and stencils are compiled.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def namespace(*arrays: Any) -> Any:
 
 
 def is_numpy(array: Any) -> bool:
-    """Return whether an array is NumPy's."""
+    """Return whether an array is a NumPy array."""
     return isinstance(array, np.ndarray)
 
 
 def like(values: np.ndarray, other: Any) -> Any:
-    """Return NumPy `values` as an array of the library, and on the device, of `other`."""
+    """Return NumPy `values` as an array of the same library and on the same device as `other`."""
     if is_numpy(other):
         return values
     if not values.flags.writeable:  # PyTorch would share it
@@ -39,14 +39,14 @@ def like(values: np.ndarray, other: Any) -> Any:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """Return an array of any library (or numbers in any form) as NumPy's, copied from its device if it is on one."""
+    """Return an array of any library (or array-like) as a NumPy array, copied from its device if necessary."""
     if is_numpy(array) or not array_api_compat.is_array_api_obj(array):
         return np.asarray(array)
     return np.from_dlpack(array, device="cpu")  # copies what is on another device
 
 
 def to_device(values: np.ndarray, device: str) -> Any:
-    """Move NumPy `values` to a `device`: `numpy`, `cupy`, `torch`, or `torch:` and a device of PyTorch such as `cuda`.
+    """Move NumPy `values` to a `device`: `numpy`, `cupy`, `torch`, or `torch:` and a PyTorch device such as `cuda`.
 
     Raises:
         QsmbenchError: there is no such device, or its library is not installed.
@@ -78,14 +78,14 @@ def masked(volume: Any, mask: Any) -> Any:
 def compute(expression: Callable[..., Any], *arrays: Any, out: Any = None, **constants: Any) -> Any:
     """Evaluate an expression voxel by voxel.
 
-    With NumPy it runs on blocks of planes that fit into the cache, on all threads: one pass over memory, however long
-    the expression.
+    With NumPy it runs on blocks of planes that fit into the cache, on all threads, so that even a long expression takes
+    one pass over memory.
 
     Args:
         expression: called as expression(xp, *blocks, **constants), xp being the namespace; it must treat each voxel
             independently, and return one array, or a tuple of as many as `out` has.
-        arrays: of one shape.
-        out: array to write to, or a tuple of them (they may be among `arrays`); by default one new array of the type
+        arrays: of the same shape.
+        out: array to write to, or a tuple of arrays (which may be among `arrays`); by default a new array of the type
             of the first of `arrays`.
         constants: numbers, passed on.
 
@@ -120,11 +120,11 @@ def _assign(out: Any, result: Any, part: Any) -> None:
 
 
 def total(expression: Callable[..., Any], *arrays: Any, **constants: Any) -> float:
-    """Sum an expression over all voxels, in double precision; the same on any number of threads.
+    """Sum an expression over all voxels in double precision, independently of the number of threads.
 
     Args:
         expression: as for `compute`.
-        arrays: of one shape.
+        arrays: of the same shape.
         constants: numbers, passed on.
     """
     first = arrays[0]
@@ -145,6 +145,6 @@ def total(expression: Callable[..., Any], *arrays: Any, **constants: Any) -> flo
 
 
 def _block_edges(shape: tuple[int, ...]) -> list[int]:
-    """Return where the blocks of planes begin and end, which depends on the shape alone."""
+    """Return the first and last planes of the blocks, which depend only on the shape."""
     planes = max(1, _BLOCK // max(1, int(np.prod(shape[1:]))))
     return [*range(0, shape[0], planes), shape[0]]

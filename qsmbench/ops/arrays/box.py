@@ -10,7 +10,7 @@ Box = tuple[slice, slice, slice]
 
 
 def bounding_box(mask: np.ndarray, margin: int = 0) -> Box:
-    """Return the smallest box that holds a mask, grown by `margin` voxels within the array.
+    """Return the bounding box of a mask, extended by `margin` voxels within the array.
 
     Args:
         mask: (nx, ny, nz) bool.

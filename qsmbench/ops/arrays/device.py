@@ -6,10 +6,10 @@ LIBRARIES = ("numpy", "cupy", "torch")
 
 
 def split_device(device: str) -> tuple[str, str]:
-    """Split a device into library and place: `torch:cuda` → torch, cuda; `numpy` → numpy and nothing.
+    """Split a device into library and location: `torch:cuda` → torch, cuda; `numpy` → numpy and an empty text.
 
     Raises:
-        QsmbenchError: it names an unknown library, or a place of a library that has only one.
+        QsmbenchError: the library is unknown, or a location is given for a library without locations.
     """
     library, _, place = device.partition(":")
     if library not in LIBRARIES or (place and library != "torch"):

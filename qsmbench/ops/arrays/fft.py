@@ -39,7 +39,7 @@ def convolve(volume: Any, kernel: Any) -> Any:
 
 
 def hermitian_weights(shape: Shape) -> np.ndarray:
-    """Return how often each kz of a half spectrum occurs in the full one: 2, but 1 at zero and at an even Nyquist."""
+    """Return how often each kz of a half spectrum occurs in the full one: 2, or 1 at zero and at an even Nyquist."""
     weights = np.full(shape[2] // 2 + 1, 2.0, np.float32)
     weights[0] = 1
     if shape[2] % 2 == 0:
@@ -101,7 +101,7 @@ class Window:
         return padded
 
     def put(self, padded: Any, mask: Any) -> Any:
-        """Return the volume that holds `padded` where `mask` (of the volume) is true, and zero elsewhere."""
+        """Return the volume with `padded` where `mask` (of the volume) is true, and zero elsewhere."""
         xp = namespace(padded)
         volume = xp.zeros(self.full, dtype=padded.dtype, device=array_api_compat.device(padded))
         if padded.dtype == xp.bool:

@@ -20,7 +20,7 @@ def smooth_phase(phase: np.ndarray, weight: np.ndarray, mask: np.ndarray, grid: 
         weight: (nx, ny, nz), ≥ 0.
         mask: (nx, ny, nz) bool.
         grid: of the volumes.
-        sigma: standard deviation of the Gaussian, mm; 0 leaves the phase as it is.
+        sigma: standard deviation of the Gaussian, mm; 0: no smoothing.
 
     Returns:
         (nx, ny, nz) float32, rad within ±2π (or as given, if not smoothed), zero outside the mask.

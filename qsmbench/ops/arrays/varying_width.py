@@ -17,8 +17,8 @@ _RATIO = 2**0.5  # of the widths that are interpolated between
 def smooth_by_width(volume: Any, inside: Any, width: Any, grid: Grid) -> Any:
     """Compute the mean over the mask around each voxel, weighted by a Gaussian of that voxel's width.
 
-    The whole volume is smoothed at some widths; between them the result is interpolated linearly in the square of the
-    width, which is in proportion to the time of the equivalent diffusion.
+    The whole volume is smoothed with several widths; between them the result is interpolated linearly in the square of
+    the width, which is proportional to the equivalent diffusion time.
 
     Args:
         volume: (nx, ny, nz) float32, zero outside the mask, on a cyclic grid with room around the mask.
@@ -47,7 +47,7 @@ def smooth_by_width(volume: Any, inside: Any, width: Any, grid: Grid) -> Any:
 
 
 def _add_interpolated(xp, mean, above, total, inside, width, *, before, here, after):
-    """Add the mean at this width to `mean`, weighted by how near the width of the voxel is."""
+    """Add the mean at this width to `mean`, weighted by its proximity to the width of the voxel."""
     square = width**2
     share = xp.ones_like(width)
     if before < here:

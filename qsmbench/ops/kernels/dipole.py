@@ -40,7 +40,7 @@ def dipole_kernel(grid: Grid, shape: Shape) -> np.ndarray:
 
 
 def truncated_inverse(grid: Grid, shape: Shape, threshold: float) -> np.ndarray:
-    """Compute 1/D with |D| raised to the threshold where it is smaller, the sign kept, and zero at k = 0.
+    """Compute 1/D, with |D| replaced by the threshold where it is smaller (with the sign of D), and zero at k = 0.
 
     Args:
         grid: gives voxel size and B0 direction.

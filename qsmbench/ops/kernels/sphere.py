@@ -90,9 +90,10 @@ def smv_kernel(grid: Grid, shape: Shape, radius: float) -> np.ndarray:
 
 
 def ball_centres(mask_hat: Any, kernel: Any, shape: Shape) -> Any:
-    """Find the voxels around which the ball of an SMV kernel lies in a mask.
+    """Find the voxels around which the ball of an SMV kernel lies within a mask.
 
-    One voxel of zeros between the mask and its cyclic copies is enough: a ball that crosses it contains part of it.
+    One voxel of zeros between the mask and its cyclic copies is sufficient, since a ball that crosses it contains part
+    of it.
 
     Args:
         mask_hat: (nx, ny, nz // 2 + 1), half spectrum of the mask.
@@ -119,7 +120,7 @@ class SphericalMean:
         Args:
             mask: (nx, ny, nz) bool.
             grid: of the mask.
-            radius: mm; not less than the longest side of a voxel is used.
+            radius: mm; raised to the longest side of a voxel if smaller.
             pad: zeros around the bounding box of the mask, mm along each axis; at least one voxel and the ball's size.
 
         Raises:
@@ -135,7 +136,7 @@ class SphericalMean:
             raise NotApplicable(f"no ball of radius {radius:g} mm fits into the mask")
 
     def subtract_mean(self, field: Any) -> Any:
-        """Cut a field to the window and subtract its mean over the ball, at the centres; zero elsewhere."""
+        """Crop a field to the window and subtract its mean over the ball at the centres; set it to zero elsewhere."""
         volume = self._window.take(field, self._mask)
         return compute(_difference, volume, convolve(volume, self.kernel), self.centres)
 
@@ -150,7 +151,7 @@ def _difference(xp, volume, mean, centres):
 
 
 def deconvolve_smv(filtered: Any, kernel: Any, threshold: float) -> Any:
-    """Divide a volume by the filter 1 − SMV, leaving out frequencies at which the filter is below `threshold`.
+    """Divide a volume by the filter 1 − SMV, omitting frequencies at which the filter is below `threshold`.
 
     Args:
         filtered: (nx, ny, nz) float32.

@@ -20,7 +20,7 @@ def combine_echoes(magnitude: Any) -> Any:
 
 
 def away_from_edges(image: Any, inside: Any, voxel_size: Triple, fraction: float) -> Any:
-    """Find where, and along which axis, an image has no edge: all but the steepest `fraction` of slopes in a mask.
+    """Find the voxels and axes without an edge of an image: all but the steepest `fraction` of slopes in a mask.
 
     Args:
         image: (nx, ny, nz) float32, any unit, zero outside the mask.

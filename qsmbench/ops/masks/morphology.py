@@ -45,7 +45,7 @@ def close_gaps(mask: np.ndarray, grid: Grid, radius: float) -> np.ndarray:
     """Close a mask: fill the gaps that are too narrow for a ball.
 
     Args:
-        mask: (nx, ny, nz) bool; beyond the grid it continues as at the border.
+        mask: (nx, ny, nz) bool; extended beyond the grid by its border values.
         grid: voxel size.
         radius: of the ball, mm.
 
@@ -108,7 +108,7 @@ def above_threshold(values: np.ndarray, threshold: float | str, maximum: float, 
         method: named in the message.
 
     Raises:
-        QsmbenchError: the threshold is neither.
+        QsmbenchError: the threshold is invalid.
     """
     if threshold == "otsu":
         return values > otsu(values)
@@ -125,10 +125,10 @@ def clean_up(voxels: np.ndarray, mask: np.ndarray, grid: Grid, opening: float, c
 
     Args:
         voxels: (nx, ny, nz) bool, above the threshold.
-        mask: (nx, ny, nz) bool, that holds the result.
+        mask: (nx, ny, nz) bool, which limits the result.
         grid: voxel size.
-        opening: radius of the ball that bridges and specks are too thin for, mm.
-        closing: radius of the ball that gaps are too narrow for, mm.
+        opening: radius of the ball for opening, which removes bridges and specks, mm.
+        closing: radius of the ball for closing, which fills gaps, mm.
 
     Returns:
         (nx, ny, nz) bool.

@@ -21,9 +21,9 @@ def bottom_hat(image: Any, inside: Any, grid: Grid, radius: float) -> Any:
 
     Args:
         image: (nx, ny, nz) float32, any unit.
-        inside: (nx, ny, nz) bool; what lies outside is ignored.
+        inside: (nx, ny, nz) bool; voxels outside are ignored.
         grid: voxel size.
-        radius: half the side of the box, mm; not less than a voxel is used.
+        radius: half the side of the box, mm; at least one voxel.
 
     Returns:
         (nx, ny, nz) float32, unit of the image, zero outside.
@@ -39,7 +39,7 @@ def bottom_hat(image: Any, inside: Any, grid: Grid, radius: float) -> Any:
 
 
 def vesselness(image: Any, grid: Grid, widths: tuple[float, ...]) -> Any:
-    """Compute how much each voxel resembles part of a bright tube on dark ground, at the best of several widths.
+    """Compute the similarity of each voxel to a bright tube on a dark background, maximum over several widths.
 
     Args:
         image: (nx, ny, nz) float32, any unit, on a cyclic grid.

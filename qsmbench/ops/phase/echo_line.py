@@ -8,7 +8,7 @@ _CHUNK = 1 << 16  # voxels whose noise is computed at a time
 
 
 def echo_weights(magnitude: np.ndarray) -> np.ndarray:
-    """Compute magnitude², to which the inverse variance of the phase and of the logarithm is proportional.
+    """Compute magnitude², which is proportional to the inverse variance of the phase and of the logarithm.
 
     Args:
         magnitude: (n_voxels, n_echoes) a.u.

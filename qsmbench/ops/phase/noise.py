@@ -16,7 +16,7 @@ def estimate_noise(
     magnitude: np.ndarray,
     mask: np.ndarray,
 ) -> float:
-    """Estimate the standard deviation of the noise in real and imaginary part, as well as the echoes allow.
+    """Estimate the standard deviation of the noise in real and imaginary part, by a method that suits the echoes.
 
     Three echoes or more: from the residuals of straight lines. Two: from the residuals of a slope through the smoothed
     offset. One, or two without smoothing: from the first magnitude.
@@ -47,8 +47,8 @@ def noise_from_residuals(values: np.ndarray, magnitude: np.ndarray, te: np.ndarr
     """Estimate the standard deviation of the noise in real and imaginary part from the residuals of straight lines.
 
     In each voxel, the sum of (magnitude · residual)² over σ² is χ² distributed with n_echoes − 2 degrees of freedom.
-    The median over all voxels is compared with that of the distribution, so that voxels which do not follow a line, as
-    in flowing blood, count only by their number.
+    The median over all voxels is compared with that of the distribution, so that it is robust to voxels that do not
+    follow a line, as in flowing blood.
 
     Args:
         values: (n_voxels, n_echoes) unwrapped phase, rad, or logarithm of the magnitude.

@@ -21,7 +21,7 @@ def estimate_offset(
         mask: (nx, ny, nz) bool, connected.
         grid: voxel size.
         te: (n_echoes,) s.
-        sigma: standard deviation of the Gaussian that smooths, mm; 0 does not smooth.
+        sigma: standard deviation of the Gaussian that smooths, mm; 0: no smoothing.
 
     Returns:
         (nx, ny, nz) float32, rad, zero outside the mask.
@@ -36,7 +36,7 @@ def estimate_offset(
 def unwrap_echo_difference(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, te: np.ndarray) -> np.ndarray:
     """Unwrap the phase difference of the first two echoes over a connected mask.
 
-    Whole turns that are the same everywhere are found with the later echoes, if there are any.
+    Multiples of 2π common to all voxels are found from the later echoes, if there are any.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped; two echoes at least.
@@ -72,7 +72,7 @@ def extrapolate_offset(
         mask: (nx, ny, nz) bool.
         grid: voxel size.
         te: (n_echoes,) s.
-        sigma: standard deviation of the Gaussian that smooths, mm; 0 does not smooth.
+        sigma: standard deviation of the Gaussian that smooths, mm; 0: no smoothing.
 
     Returns:
         (nx, ny, nz) float32, rad, zero outside the mask.

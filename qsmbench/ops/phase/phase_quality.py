@@ -8,7 +8,7 @@ from qsmbench.ops.phase.wrap import wrap
 
 
 def phase_quality(phase: np.ndarray, te: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Compute the mean quality of the pairs of neighbours that a voxel is part of; pairs beyond the grid have none.
+    """Compute the mean quality of a voxel's pairs with its neighbours; pairs beyond the grid are not counted.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped.

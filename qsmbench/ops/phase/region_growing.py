@@ -2,7 +2,7 @@
 
 Edges join neighbouring voxels, each with a quality. From a seed, the region grows over the best edge at its border, and
 the new voxel is set to within π of the old one. The edges that are crossed form a maximum spanning tree (Prim's
-algorithm), so that the choice of the seed does not matter.
+algorithm), so that the result does not depend on the seed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def edge_quality(
 
 
 def grow(phase: np.ndarray, mask: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Find the whole turns that unwrap a phase over each connected part of a mask; their median over a part is zero.
+    """Find the multiples of 2π that unwrap a phase over each connected part of a mask, with zero median in each part.
 
     Args:
         phase: (nx, ny, nz) float32, rad, within ±π.

@@ -1,4 +1,4 @@
-"""The mean of a magnitude whose real and imaginary part carry noise."""
+"""The mean of a magnitude with noise in its real and imaginary part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def rician_mean(signal: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarra
 
     Args:
         signal: true magnitude, a.u., ≥ 0, float64.
-        sigma: standard deviation of the noise in real and imaginary part, a.u.; 0 leaves the signal as it is.
+        sigma: standard deviation of the noise in real and imaginary part, a.u.; 0: no noise.
 
     Returns:
         mean: a.u., of the shape of `signal`.

@@ -1,4 +1,4 @@
-"""Spatial unwrapping of the connected parts of a mask, and the whole turns that they have in common."""
+"""Spatial unwrapping of the connected parts of a mask, and their common multiple of 2π."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmbench.ops.phase.wrap import TURN, wrap
 
 
 def connected_parts(mask: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
-    """Yield the parts of a mask whose voxels share faces, as the box around each, one voxel larger, and the part in it.
+    """Yield the face-connected parts of a mask: the bounding box of each, extended by one voxel, and the part in it.
 
     Args:
         mask: (nx, ny, nz) bool.
@@ -37,7 +37,7 @@ def unwrap_part(
     second: np.ndarray | None = None,
     ratio: float = 1.0,
 ) -> np.ndarray:
-    """Unwrap one volume over a connected mask with ROMEO, its median turn set to zero.
+    """Unwrap one volume over a connected mask with ROMEO; the median multiple of 2π is set to zero.
 
     Args:
         phase: (nx, ny, nz) rad, wrapped.
@@ -60,7 +60,7 @@ def unwrap_part(
 
 
 def magnitude_or_ones(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the magnitude, or ones if it is zero throughout the mask, so that the phase alone counts.
+    """Return the magnitude, or ones if it is zero throughout the mask, so that only the phase is used.
 
     Args:
         magnitude: (nx, ny, nz[, n_echoes]) a.u.
@@ -70,7 +70,7 @@ def magnitude_or_ones(magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def common_turns(difference: np.ndarray, weight: np.ndarray, others: list[tuple[np.ndarray, float]]) -> int:
-    """Find the whole turns between two echoes, common to all voxels, by the differences between other echoes.
+    """Find the multiple of 2π between two echoes, common to all voxels, from the differences between other echoes.
 
     Args:
         difference: (n_voxels,) unwrapped phase difference of the two echoes, rad.
@@ -79,7 +79,7 @@ def common_turns(difference: np.ndarray, weight: np.ndarray, others: list[tuple[
             `difference`; only ratios that `resolves_turns`.
 
     Returns:
-        the number, 0 without others; of those that fit equally well, the smallest.
+        the factor of 2π, 0 without others; the smallest of equally good ones.
     """
     if not others:
         return 0
@@ -93,5 +93,5 @@ def common_turns(difference: np.ndarray, weight: np.ndarray, others: list[tuple[
 
 
 def resolves_turns(ratio: float) -> bool:
-    """Return whether a phase at this ratio of times depends on whole turns: at an integer, it does not."""
+    """Return whether a wrapped phase at this ratio of times depends on the multiple of 2π; not if it is an integer."""
     return bool(abs(ratio - round(ratio)) > 1e-4)

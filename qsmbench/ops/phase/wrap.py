@@ -23,7 +23,7 @@ def wrapped(xp: Any, phase: Any) -> Any:
 
 
 def nearest(xp: Any, phase: Any, reference: Any) -> Any:
-    """Add the whole turns to a phase that bring it nearest to a reference, as an expression for `compute`.
+    """Add the multiple of 2π to a phase that brings it nearest to a reference, as an expression for `compute`.
 
     Args:
         xp: array namespace.

@@ -20,7 +20,7 @@ from qsmbench.threads import over_planes
 
 
 class Regulariser(Protocol):
-    """The splittings of R(χ), as the χ-step sees them."""
+    """The splittings of R(χ), as used by the χ-step."""
 
     chi: Any
     """(nx, ny, nz) float32, χ after the latest step."""
@@ -68,7 +68,7 @@ def minimise(data: Data, regulariser: Regulariser, relaxation: float, tolerance:
 
     Args:
         data: the data term.
-        regulariser: the regulariser, which holds the initial χ.
+        regulariser: the regulariser, which contains the initial χ.
         relaxation: over-relaxation of all splittings, 1 (none) to 2.
         tolerance: stop when χ changes by less than this fraction between iterations.
         max_iterations: largest number of iterations.
@@ -93,7 +93,7 @@ class FieldData:
         kernel: half spectrum of D.
         proximal: argmin over y of f(y) + ½ (y − s)², as an expression (xp, s, *arrays, **constants).
         arrays: of the padded shape, passed on to `proximal`.
-        start: (nx, ny, nz) float32, initial s, ppm: the measured field, or that of a first χ.
+        start: (nx, ny, nz) float32, initial s, ppm: the measured field, or that of an initial χ.
         reweigh: called with the field of each new χ, before s is updated; may change `arrays` in place.
         constants: passed on to `proximal`.
     """

@@ -27,7 +27,7 @@ class Problem:
     """
 
     def __init__(self, field: Any, mask: Any, grid: Grid, pad: float) -> None:
-        """Cut the field to its window.
+        """Crop the field to its window.
 
         Args:
             field: (nx, ny, nz) ppm.
@@ -51,7 +51,7 @@ class Problem:
     def size(self) -> float:
         """Median of |field| where it is not zero, ppm (1 if it is zero everywhere).
 
-        Penalties are in proportion to it, so that the speed does not depend on how strong the sources are.
+        Penalties are proportional to it, so that the speed does not depend on the strength of the sources.
         """
         strength = np.abs(to_numpy(self.field))
         return float(np.median(strength[strength > 0])) if strength.any() else 1.0
@@ -62,7 +62,7 @@ class Problem:
         return self._window.take_mask(self._mask)
 
     def take(self, volume: Any) -> Any:
-        """Cut a volume to the window, zero outside the mask."""
+        """Crop a volume to the window; set it to zero outside the mask."""
         return self._window.take(volume, self._mask)
 
     def zero(self) -> Any:

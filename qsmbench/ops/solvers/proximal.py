@@ -46,7 +46,7 @@ def absolute(xp: Any, s: Any, field: Any, reach: Any) -> Any:
 
 
 def phase(xp: Any, s: Any, field: Any, weight: Any, *, scale: float) -> Any:
-    """Apply the proximal operator of f(y) = (w/κ)² (1 − cos κ(y − field)), in which whole turns of phase do not matter.
+    """Apply the proximal operator of f(y) = (w/κ)² (1 − cos κ(y − field)), which ignores multiples of 2π in the phase.
 
     With the phases r = κ(y − field) and q = κ(s − field), the equation is weight · sin r + r = q. With q wrapped to ±π,
     its left side is concave between zero and the root, so that Newton's steps from the root of the linear problem

@@ -12,9 +12,8 @@ from qsmbench.ops.solvers.solve import Operator, cg
 def solve_restricted(spectrum: Any, inside: Any, right: Any, tolerance: float, max_iterations: int) -> Any:
     """Find x, zero outside a mask, whose convolution with a kernel equals `right` inside it.
 
-    By conjugate gradients, preconditioned with the inverse of the unrestricted convolution. That is nearly the inverse
-    of the restricted one, from which it differs near the surface of the mask. So few iterations are needed, whatever
-    the spectrum of the kernel.
+    Uses conjugate gradients, preconditioned with the inverse of the unrestricted convolution, which differs from that
+    of the restricted one only near the surface of the mask. So few iterations are needed for any kernel.
 
     Args:
         spectrum: (nx, ny, nz // 2 + 1) float32, half spectrum of the kernel; positive, or zero at k = 0.

@@ -1,4 +1,4 @@
-"""Least absolute differences, which are robust to outliers, and the nonlinear data term that starts from there."""
+"""Least absolute differences, robust to outliers, and a nonlinear data term that starts from their solution."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def least_absolute(
     data_penalty: float = 1.5,
     tolerance: float = 0.0,
 ) -> Any:
-    """Minimise ‖w(Dχ − field)‖₁ + λ‖∇χ‖₁ by ADMM, or do some iterations towards the minimum.
+    """Minimise ‖w(Dχ − field)‖₁ + λ‖∇χ‖₁ by ADMM, with a limited number of iterations.
 
     Args:
         problem: the field to invert.
@@ -50,7 +50,7 @@ def least_absolute(
 def phase_data(
     problem: Problem, magnitude: Any, te: np.ndarray, b0: float, data_penalty: float, **first: Any
 ) -> tuple[FieldData, Any]:
-    """Return the data term ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ², and a first χ in the basin of the right minimum.
+    """Return the data term ½‖w(exp(iκDχ) − exp(iκ field))‖²/κ², and an initial χ near its global minimum.
 
     Args:
         problem: the field to invert.

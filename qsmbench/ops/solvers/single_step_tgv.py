@@ -87,7 +87,8 @@ def step_sizes(grid: Grid, ratio: float, scale: float, relaxation: float) -> Ste
     Args:
         grid: voxel size and B0 direction.
         ratio: of primal to dual steps; affects the speed, not the limit.
-        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the limit.
+        scale: weight of the dipole equation relative to the gradients in the steps; affects the speed, not the
+            converged solution.
         relaxation: over-relaxation of all variables, 1 (none) to below 2.
 
     Reference:

@@ -1,7 +1,7 @@
-"""The terms of an inversion's solution, computed before it is cut to the mask.
+"""The terms of an inversion's solution, computed before it is masked.
 
-Many solutions have sources outside the mask, which fit the field at its rim. A choice of the regularisation by the
-misfit has to include them.
+Many solutions have sources outside the mask, which fit the field at its rim. Choosing the regularisation by the misfit
+must include them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qsmbench.ops.kernels.dipole import dipole_kernel
 
 @dataclass
 class Terms:
-    """What an inversion balances, over its padded window.
+    """The two terms that an inversion balances, over its padded window.
 
     Attributes:
         misfit: ‖M(Dχ − field)‖₂, ppm.
@@ -55,7 +55,7 @@ def report_solution(chi: Any, field: Any, inside: Any, grid: Grid) -> None:
 
 @contextmanager
 def record_solution() -> Iterator[Terms]:
-    """Record the terms of the last solution that is reported within."""
+    """Record the terms of the last solution reported within the context."""
     terms = Terms()
     token = _recorded.set(terms)
     try:

@@ -15,8 +15,8 @@ from qsmbench.ops.solvers.proximal import quadratic
 class HarmonicData(FieldData):
     """The data term min over φ of f(Dχ + φ) + β/2 ‖M∇²φ‖², for `admm.minimise`, by y = Dχ + φ and h = −∇²φ.
 
-    χ and φ are solved for jointly: for each k the normal matrix has 2 × 2 entries, and φ is eliminated. That converges
-    faster than alternating between them, since either explains part of the same field.
+    χ and φ are solved for jointly: for each k the normal matrix has 2 × 2 entries, and φ is eliminated. This converges
+    faster than alternating between them, since both explain part of the same field.
 
     Args:
         kernel: half spectrum of D.

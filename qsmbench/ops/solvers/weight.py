@@ -37,7 +37,7 @@ def field_weight(magnitude: Any, te: np.ndarray, mask: Any) -> Any:
 
 
 def effective_echo_time(magnitude: Any, te: np.ndarray, mask: Any) -> float:
-    """Compute the mean echo time, weighted by (magnitude · TE)², as the echoes count for the field.
+    """Compute the mean echo time, weighted by (magnitude · TE)², like the echoes in a field fit.
 
     Nonlinear data terms, which compare phases in rad, convert the field to phase with it.
 

@@ -1,4 +1,4 @@
-"""Where the files lie that a description names."""
+"""Locate the files named in a description."""
 
 from __future__ import annotations
 

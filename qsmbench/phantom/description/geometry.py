@@ -1,4 +1,4 @@
-"""The shapes that a phantom's YAML may name."""
+"""The shapes available in a phantom's YAML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Solid(Model):
-    """A shape that has a place: centre [mm] and rotation [degrees] about x, then y, then z."""
+    """A shape with a centre [mm] and a rotation [degrees] about x, then y, then z."""
 
     center: Point = (0, 0, 0)
     rotate: Point = (0, 0, 0)
@@ -55,7 +55,7 @@ class Tube(Model):
 
 
 class HalfSpace(Model):
-    """Everything on the far side of the plane through `point` [mm], against its `normal`."""
+    """The half-space behind the plane through `point` [mm], opposite to its `normal`."""
 
     shape: Literal["half_space"]
     point: Point
@@ -64,7 +64,7 @@ class HalfSpace(Model):
 
 
 class Gyroid(Solid):
-    """A sponge of communicating cells, `wavelength` [mm] apart; `level` 0 fills half of the space, −1 little."""
+    """A sponge of connected cells, `wavelength` [mm] apart; `level` 0 fills half of the space, −1 little."""
 
     shape: Literal["gyroid"]
     wavelength: PositiveFloat
@@ -72,9 +72,9 @@ class Gyroid(Solid):
 
 
 class FromMap(Model):
-    """Where a map exceeds `level`; `width` [mm] is what the map takes to rise by 1 (absent: the map is the share).
+    """The region where a map exceeds `level`; the map increases by 1 over `width` [mm] (absent: a volume fraction).
 
-    For a map of distances the shape is where the distance is below `level` [mm].
+    For a map of distances, the region where the distance is below `level` [mm].
     """
 
     shape: Literal["map"]
@@ -85,7 +85,7 @@ class FromMap(Model):
 
 
 class Joined(Model):
-    """All of the shapes together; `smooth` [mm] rounds the seams."""
+    """Union of the shapes; `smooth` [mm] rounds the seams."""
 
     shape: Literal["union"]
     of: Annotated[tuple[Shape, ...], Field(min_length=1)]
@@ -94,7 +94,7 @@ class Joined(Model):
 
 
 class Intersection(Model):
-    """What the shapes share."""
+    """Intersection of the shapes."""
 
     shape: Literal["intersection"]
     of: Annotated[tuple[Shape, ...], Field(min_length=1)]
@@ -110,7 +110,7 @@ class Difference(Model):
 
 
 class Offset(Model):
-    """The shape grown by `by` [mm]; shrunk if negative."""
+    """The shape expanded by `by` [mm]; shrunk if negative."""
 
     shape: Literal["offset"]
     of: Shape
@@ -119,7 +119,7 @@ class Offset(Model):
 
 
 class Ripple(Model):
-    """The shape with a surface that waves by `amplitude` over `wavelength` [mm]."""
+    """The shape with a wavy surface, with `amplitude` and `wavelength` [mm]."""
 
     shape: Literal["ripple"]
     of: Shape
@@ -129,7 +129,7 @@ class Ripple(Model):
 
 
 class Rough(Model):
-    """The shape with a surface like a stone's: seeded waves of about `wavelength`, `amplitude` [mm] rms."""
+    """The shape with a rough surface: seeded waves of about `wavelength` [mm], with an rms `amplitude` [mm]."""
 
     shape: Literal["rough"]
     of: Shape

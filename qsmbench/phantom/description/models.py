@@ -1,4 +1,4 @@
-"""The keys of a phantom's YAML; anything else is refused."""
+"""The keys of a phantom's YAML; unknown keys are rejected."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 
 VENOUS = "venous_blood"
-"""Tissue that grown veins are filled with."""
+"""Tissue of generated veins."""
 
 
 class Sharpen(Model):
-    """Unsharp masking: add `amount` times what a Gaussian of `sigma` [mm] takes away."""
+    """Unsharp masking: add `amount` times the detail that a Gaussian of `sigma` [mm] removes."""
 
     sigma: PositiveFloat
     amount: PositiveFloat
 
 
 class Distance(Model):
-    """Turn a map into the distance from where it exceeds `level`, gaps narrower than 2·`close` [mm] filled.
+    """Distance to the region where a map exceeds `level`, with gaps narrower than 2·`close` [mm] filled.
 
-    `spacing`, `smooth` and `reach` [mm]: of the voxels, of a Gaussian, and how far beyond the image.
+    `spacing` of the voxels, `smooth` of a Gaussian, and `reach` beyond the image, all in mm.
     """
 
     level: float
@@ -51,13 +51,12 @@ Line = Annotated[tuple[Point, ...], Field(min_length=2)]
 
 
 class Fibres(Model):
-    """Where fibres run; one of three ways.
+    """Direction of fibres, given in one of three ways.
 
-    `along`: as the nearest of some lines and their mirror images does, each a list of points [mm]; or, with
-    `fibres: along`, along the axes of the tubes that the layer's shape is made of.
-    `direction`, or `fibres: [x, y, z]`: the same everywhere, mirrored where x < 0.
-    `from` some regions `to` others: down the slope of a harmonic potential between them, as heat would flow through
-    all that has fibres.
+    `along`: that of the nearest of some lines and their mirror images, each a list of points [mm]; or, with
+    `fibres: along`, along the axes of the tubes in the layer's shape.
+    `direction`, or `fibres: [x, y, z]`: constant, mirrored where x < 0.
+    `from` some regions `to` others: the gradient of a harmonic potential between them, in all tissue with fibres.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -82,16 +81,16 @@ class Fibres(Model):
     @model_validator(mode="after")
     def _one_way(self) -> Fibres:
         if (self.from_ is None) != (self.to is None):
-            raise ValueError("from and to go together: fibres run from some regions to others")
+            raise ValueError("from and to must be given together")
         if sum(way is not None for way in (self.along, self.direction, self.from_)) != 1:
-            raise ValueError("give one of along, direction, and from with to")
+            raise ValueError("give one of along, direction, or from and to")
         if self.direction is not None and not any(self.direction):
             raise ValueError("a direction must not be 0, 0, 0")
         return self
 
 
 class Shell(Model):
-    """What lies deeper than `depth` [mm] below the layer's surface."""
+    """The part of a layer deeper than `depth` [mm] below its surface."""
 
     depth: float
     tissue: str
@@ -100,10 +99,10 @@ class Shell(Model):
 
 
 class Layer(Model):
-    """A shape filled with a tissue of the table, or a material stated in place; painted over what is there.
+    """A shape filled with a tissue of the table or a material given in place, painted over earlier layers.
 
-    `region` names the label (default: the tissue); `amount` is the share of the shape's space that it takes; `fibres`
-    is where they run.
+    `region` is the name of the label (default: the tissue), `amount` the volume fraction in the shape, `fibres` the
+    direction of fibres.
     """
 
     shape: Shape
@@ -138,7 +137,7 @@ class FieldOfView(Model):
 
 
 class Grain(Model):
-    """How much iron and myelin vary within a tissue: standard deviations as shares of their mean."""
+    """Variation of iron and myelin within a tissue: standard deviations relative to the mean."""
 
     iron: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ+ over its mean")
     myelin: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ− over its mean")
@@ -147,26 +146,29 @@ class Grain(Model):
 class Texture(Model):
     """Variation within tissues.
 
-    `scales` [mm] are of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of relative
-    change of myelin R1 changes by `r1` and PD by −`pd`, relative to what they are; per unit of iron R1 by `r1_iron`.
+    `scales` [mm] are the widths of the Gaussians that smooth white noise on a lattice of `spacing` [mm]. Per unit of
+    relative change of myelin, R1 changes by `r1` and PD by −`pd`, in relative terms; per unit of iron, R1 changes by
+    `r1_iron`.
     """
 
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the noise that makes the texture")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the texture")
     spacing: PositiveFloat = Field(1.5, description="spacing of the lattice that holds the noise, mm")
     scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
         (1.5, 5.0), description="standard deviations of the Gaussians that smooth the noise, mm"
     )
     r1: NonNegativeFloat = Field(0.4, description="relative change of R1 per relative change of myelin")
     r1_iron: NonNegativeFloat = Field(0.1, description="relative change of R1 per relative change of iron")
-    pd: NonNegativeFloat = Field(0.15, description="relative fall of the proton density per relative change of myelin")
-    groups: dict[str, Grain] = Field({}, description="how much each group of tissues varies")
+    pd: NonNegativeFloat = Field(
+        0.15, description="relative decrease of the proton density per relative change of myelin"
+    )
+    groups: dict[str, Grain] = Field({}, description="variation of each group of tissues")
     source: str = Field(description="reference of the numbers; assumed: neither measured nor published")
 
 
 class Common(Model):
     """The keys that all phantoms have."""
 
-    voxel_size: Sizes = Field(description="of the scan where the protocol has no grid; one number or three, mm")
+    voxel_size: Sizes = Field(description="voxel size of the scan if the protocol has no grid; one number or three, mm")
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         (2, 2, 2), description="parts of a voxel along each axis in the simulation; one number or three"
     )
@@ -175,8 +177,10 @@ class Common(Model):
     dr: Annotated[float, Field(ge=0)] = Field(
         DR_3T, description="relaxivity of susceptibility: R2* = R2 + dr·B0/(3 T)·(χ+ + χ−), 1/s/ppm"
     )
-    tissues: dict[str, TissueChange] = Field({}, description="values that replace those of phantoms/tissues.csv")
-    sources: tuple[Source, ...] = Field((), description="added on top of the tissues; see qsmbench list sources")
+    tissues: dict[str, TissueChange] = Field({}, description="values that override phantoms/tissues.csv")
+    sources: tuple[Source, ...] = Field(
+        (), description="susceptibility sources added to the tissues; see qsmbench list sources"
+    )
     texture: Texture | None = Field(None, description="variation within tissues; null: each tissue is uniform")
 
     @model_validator(mode="before")
@@ -190,15 +194,15 @@ class Common(Model):
 
 
 class Vessels(Model):
-    """Veins that grow into the phantom: `file` describes them, `seed` draws them.
+    """Generated veins: `file` describes them, `seed` selects the tree.
 
-    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its
-    side (sinuses have none: they hold what both sides drain), then `default`; sides are left, middle, right.
-    `assumed` names those of both that are assumed.
+    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its side
+    (except for sinuses, which drain both sides), then `default`; sides are left, middle, right. `assumed` lists which
+    of the two are assumed.
     """
 
     file: str = Field(description="YAML that describes the veins")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="another seed grows another tree")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the generated tree")
     hct: Annotated[float, Field(ge=0, le=0.7)] = Field(description="haematocrit")
     saturation: dict[str, Share] = Field(description="oxygen saturation of the blood: default, and by side or vein")
     assumed: tuple[Literal["hct", "saturation"], ...] = Field((), description="which of the two values are assumed")
@@ -214,32 +218,34 @@ class ShapesDescription(Common):
     """A phantom of layers of shapes."""
 
     kind: Literal["shapes"]
-    field_of_view: FieldOfView = Field(description="box that the phantom fills")
-    parameters: dict[str, float] = Field({}, description="numbers that the description uses as $name")
-    population: str | None = Field(None, description="YAML that says how people differ")
-    subject: Annotated[int, Field(ge=0)] = Field(0, description="the person that this number draws; 0: the template")
-    age: PositiveFloat | None = Field(None, description="age of the subject; null: as drawn, years")
+    field_of_view: FieldOfView = Field(description="bounding box of the phantom")
+    parameters: dict[str, float] = Field({}, description="numbers that the description refers to as $name")
+    population: str | None = Field(None, description="YAML that describes the differences between subjects")
+    subject: Annotated[int, Field(ge=0)] = Field(0, description="number of the subject; 0: the template")
+    age: PositiveFloat | None = Field(None, description="age of the subject; null: that of the subject, years")
     background: str = Field("air", description="tissue around all layers")
-    maps: dict[str, MapSource] = Field({}, description="images that shapes are cut from")
+    maps: dict[str, MapSource] = Field({}, description="images from which shapes are derived")
     shapes: dict[str, Shape] = Field({}, description="named shapes that layers refer to")
     mask: Shape = Field(description="shape of the study mask")
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = Field(
         description="shapes filled with tissues, painted in this order"
     )
-    vessels: Vessels | None = Field(None, description="veins that grow into the phantom; null: none")
+    vessels: Vessels | None = Field(None, description="generated veins; null: none")
     anisotropy: bool = Field(False, description="whether χ and R2* depend on the angle between fibres and B0")
 
     @model_validator(mode="after")
     def _some_fibres(self) -> ShapesDescription:
         if self.anisotropy and not any(layer.fibres for layer in self.layers):
-            raise ValueError("anisotropy is true, but no layer says where its fibres run")
+            raise ValueError("anisotropy is true, but no layer has the key fibres")
         return self
 
     @model_validator(mode="after")
     def _one_blood(self) -> ShapesDescription:
         change = self.tissues.get(VENOUS)
         if self.vessels and change and change.model_fields_set & {"chi", "chi_para", "chi_dia", "r2star"}:
-            raise ValueError(f"chi and r2star of {VENOUS} follow from vessels.hct and vessels.saturation; change those")
+            raise ValueError(
+                f"chi and r2star of {VENOUS} are computed from vessels.hct and vessels.saturation; change those"
+            )
         return self
 
 
@@ -260,7 +266,7 @@ class LabelDescription(Common):
         None, description="one number or three, mm; null: that of the image"
     )
     image: str = Field(description="NIfTI image of labels, 0 to 255")
-    table: str = Field(description="what each label is: a tissue, or its properties")
+    table: str = Field(description="tissue or properties of each label")
     mask: tuple[int, ...] | None = Field(None, description="labels of the study mask; null: all but 0")
 
 

@@ -1,7 +1,7 @@
-"""How people differ: the keys of a population's YAML.
+"""Differences between subjects: the keys of a population's YAML.
 
-Nothing here knows of anatomy: which parts are widened, which parameters of the phantom, which tissues and which sources
-change, and by what, is the YAML's.
+The code contains no anatomy: the YAML defines which parts, parameters of the phantom, tissues and sources change, and
+by how much.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qsmbench.typed_yaml import Model, load_yaml
 
 
 class Ages(Model):
-    """Years: of the template, of people who are drawn, and of people whose age the user may choose."""
+    """Ages in years: of the template, of randomly drawn subjects, and the range that the user may choose."""
 
     reference: PositiveFloat
     range: tuple[PositiveFloat, PositiveFloat]
@@ -35,16 +35,16 @@ class Octave(Model):
 
 
 class Drift(Model):
-    """A change per year after the reference age, and its standard deviation between people."""
+    """A change per year after the reference age, and its standard deviation between subjects."""
 
     per_year: float = 0
     scatter: NonNegativeFloat = 0
 
 
 class Widening(Drift):
-    """The share, within `limits`, by which the anatomy within about `radius` [mm] of some points is widened.
+    """The fraction, within `limits`, by which the anatomy within about `radius` [mm] of some points is widened.
 
-    The points are of the template [mm]; those beside the midline stand for their mirror images, too.
+    The points are in template space [mm]; those off the midline are mirrored.
     """
 
     limits: tuple[float, float]
@@ -80,9 +80,9 @@ class Saturation(Model):
 
 
 class Maturation(Model):
-    """Tissues whose property rises in youth, and falls after the reference age.
+    """Tissues whose property increases in youth, and decreases after the reference age.
 
-    `young` is the share that is missing at birth, which falls to 1/e in some `years`; `per_year` is lost afterwards.
+    `young` is the fraction missing at birth, which decreases to 1/e in `years`; `per_year` is lost afterwards.
     """
 
     curve: Literal["maturation"]
@@ -93,27 +93,27 @@ class Maturation(Model):
     source: str = ""
 
     def at(self, age: float, reference: float) -> float:
-        """Return the property at `age` [years], relative to what it would rise to."""
+        """Return the property at `age` [years], relative to its asymptote."""
         return (1 - self.young * np.exp(-age / self.years)) * (1 - self.per_year * max(age - reference, 0))
 
 
 class Loss(Model):
-    """Tissues that lose a share per year of what they have, after some age."""
+    """Tissues that lose a fraction per year after some age."""
 
     tissues: tuple[str, ...]
     after: PositiveFloat
     per_year: NonNegativeFloat
 
     def left(self, age: float) -> float:
-        """Return the share that is left at `age` [years]."""
+        """Return the remaining fraction at `age` [years]."""
         return max(1 - self.per_year * max(age - self.after, 0), 0)
 
 
 class Composition(Model):
-    """A factor of some properties of tissues: as its curves go with age, relative to the reference age.
+    """A factor of some properties of tissues, given by curves over age, relative to the reference age.
 
-    Its logarithm has the standard deviation `scatter`, drawn for each curve; half of the variance is common to all of a
-    person's tissues if `shared`.
+    Its logarithm has the standard deviation `scatter`, drawn for each curve; if `shared`, half of the variance is
+    common to all tissues of a subject.
     """
 
     changes: tuple[str, ...]
@@ -140,10 +140,10 @@ class Blood(Model):
 
 
 class Appearance(Model):
-    """A source that people have from some age on, half of them at `half_at` [years].
+    """A source that appears with age, in half of the subjects by `half_at` [years].
 
-    Its `dose` is the key of the `source` that holds how much of it there is: `amount` at that age, `per_year` more
-    afterwards, with a standard deviation of its logarithm of `scatter`.
+    `dose` is the key of the `source` with its amount: `amount` at that age, `per_year` more afterwards, with the
+    standard deviation `scatter` of the logarithm.
     """
 
     source: dict[str, Any]
@@ -154,18 +154,18 @@ class Appearance(Model):
     scatter: NonNegativeFloat = 0
 
     def chance(self, age: float) -> float:
-        """Return the share of people of `age` [years] who have it."""
+        """Return the fraction of subjects of `age` [years] who have it."""
         return 1 - 2 ** -((age / self.half_at) ** 3)
 
     def mean(self, age: float) -> float:
-        """Return the dose of those who have it at `age` [years]."""
+        """Return the mean dose at `age` [years] in subjects who have it."""
         return self.amount + self.per_year * max(age - self.half_at, 0)
 
 
 class Population(Model):
-    """How people differ; see `phantoms/head/population.yaml`.
+    """Differences between subjects; see `phantoms/head/population.yaml`.
 
-    A mapping's order is that of the draws: to add an entry at its end leaves what was drawn for the others.
+    Random numbers are drawn in the order of each mapping, so that entries added at the end do not change earlier ones.
     """
 
     age: Ages

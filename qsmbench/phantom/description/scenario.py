@@ -1,4 +1,4 @@
-"""Scenarios: a clinical question put to a phantom, in several cases."""
+"""Scenarios: a clinical question about a phantom, with several cases."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from qsmbench.typed_yaml import Model, check
 class Scenario(Model):
     """The keys of a scenario's YAML.
 
-    A case overrides keys of the phantom; its sources come on top of the phantom's own. Paths are relative to the
+    A case overrides keys of the phantom; its sources are added to those of the phantom. Paths are relative to the
     phantom's description.
     """
 
     kind: Literal["scenario"]
     phantom: str = Field(description="name of the phantom")
-    question: str = Field(description="in a line")
+    question: str = Field(description="clinical question, in one line")
     endpoint: str = Field(description="the quantity to score")
-    regions: tuple[str, ...] = Field((), description="where it is scored")
-    source: str = Field(description="where the numbers come from")
+    regions: tuple[str, ...] = Field((), description="regions in which it is scored")
+    source: str = Field(description="source of the numbers")
     assumed: bool = Field(description="whether any of the numbers are assumed: neither measured nor published")
-    protocol: str = Field("brain-3t", description="the acquisition that suits it")
+    protocol: str = Field("brain-3t", description="recommended protocol")
     cases: dict[str, dict[str, Any]] = Field(min_length=1, description="controls first; the last is the default")
 
     def case(self, name: str | None, where: Path) -> Case:
@@ -65,7 +65,7 @@ class Case:
         return content
 
     def summary(self) -> dict[str, Any]:
-        """Return what a reader of its scores should know: case, question, endpoint, regions, source, assumed."""
+        """Return the facts shown with its scores: case, question, endpoint, regions, source, assumed."""
         shown = {"question", "endpoint", "regions", "source", "assumed"}
         return {"case": self.name, **self.scenario.model_dump(mode="json", include=shown)}
 

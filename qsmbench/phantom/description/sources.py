@@ -1,6 +1,7 @@
-"""Sources of susceptibility that one adds to an object: iron, calcium, blood, fat, gadolinium, myelin, oxygen.
+"""Susceptibility sources that can be added to an object: iron, calcium, blood, fat, gadolinium, myelin, oxygen.
 
-Each has a dose in its own unit and a place; `phantoms/sources.csv` has what a dose does. None of them knows of heads.
+Each has a dose in its own unit and a location; `phantoms/sources.csv` defines the effect of a dose. Sources do not
+depend on the anatomy of a head.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True)
 class Constant:
-    """A number of `phantoms/sources.csv`, in its unit, and where it comes from."""
+    """A number of `phantoms/sources.csv`, in its unit, and its source."""
 
     value: float
     unit: str
@@ -41,7 +42,7 @@ def constant_table() -> dict[str, Constant]:
     """
     path = data_dir() / "phantoms" / "sources.csv"
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file; the strengths of the sources are needed")
+        raise QsmbenchError(f"{path}: no such file; the table of source strengths is required")
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     origins = [Origin(row["source"], row["assumed"] == "yes", "table") for row in rows]
@@ -62,29 +63,29 @@ DOSES = {"dose": "µg/g", "chi": "ppm", "density": "mg/ml", "hu": "HU", "concent
 
 
 class Placed(Model):
-    """Where a source lies: in a `region`, `at` a point, in seeded places `in` regions, or in a `shape` of its own."""
+    """Location of a source: a `region`, `at` a point, scattered `in` regions, or a `shape`."""
 
     region: str | None = Field(
         None, description="name of a region: all of it, or the part that side and gradient select"
     )
     side: Side | None = Field(None, description="the patient's left or right only")
     gradient: Point | None = Field(
-        None, description="direction in which the dose rises across the region, from 0 to its full value"
+        None, description="direction in which the dose increases across the region, from 0 to its full value"
     )
     at: Point | None = Field(None, description="centre in the space of the template, mm")
     radii: PositiveFloat | Sizes | None = Field(None, description="one radius or three semi-axes about at, mm")
     rotate: Point = Field((0, 0, 0), description="rotation about x, then y, then z, degrees")
     in_: str | tuple[str, ...] | None = Field(None, alias="in", description="regions to scatter in")
-    count: PositiveInt = Field(1, description="number of places scattered over the regions of in")
+    count: PositiveInt = Field(1, description="number of lesions scattered in the regions of in")
     diameter: PositiveFloat | tuple[PositiveFloat, PositiveFloat] | None = Field(
-        None, description="diameter of the scattered ones; two numbers are the ends of a range, mm"
+        None, description="diameter of the scattered lesions; two numbers give a range, mm"
     )
     shape: Shape | None = Field(None, description="any shape of the phantoms, mm")
     irregular: Annotated[float, Field(ge=0, le=0.3)] = Field(
         0, description="roughness of the surface: rms height of its waves over the radius"
     )
     shell: PositiveFloat | None = Field(None, description="fill only a rim of this thickness, mm")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the places and of irregular surfaces")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the locations and of irregular surfaces")
     name: str | None = Field(
         None, description="label the source as a region of this name, which is scored; null: no region"
     )
@@ -96,26 +97,26 @@ class Placed(Model):
             raise ValueError("give one of region, at, in, shape")
         for key, needed in (("at", "radii"), ("in_", "diameter")):
             if (getattr(self, key) is None) != (getattr(self, needed) is None):
-                raise ValueError(f"{key.strip('_')} and {needed} go together")
+                raise ValueError(f"{key.strip('_')} and {needed} must be given together")
         if self.gradient is not None and (self.region is None or not any(self.gradient)):
             raise ValueError("gradient needs a region and a direction other than 0, 0, 0")
         if self.side is not None and (self.at is not None or self.shape is not None):
-            raise ValueError("side goes with region or in")
+            raise ValueError("side needs region or in")
         return self
 
     @property
     def doses(self) -> dict[str, float | str]:
-        """How much of it there is, as the description states it: key → number or word."""
+        """Dose as given in the description: key → number or word."""
         stated = self.model_dump(include=self.model_fields_set)
         return {key: value for key, value in stated.items() if key not in {*Placed.model_fields, "source"}}
 
 
 Uses = dict[str, tuple[str, ...]]
-"""Each property that a source sets or changes, and the constants beside its dose that this follows from."""
+"""Each property that a source sets or changes, and the constants that it depends on in addition to the dose."""
 
 
 class Factors(NamedTuple):
-    """By what a source multiplies the properties of a tissue."""
+    """Factors by which a source multiplies the properties of a tissue."""
 
     chi_para: float = 1
     chi_dia: float = 1
@@ -125,7 +126,7 @@ class Factors(NamedTuple):
 
 
 class Amounts(NamedTuple):
-    """What a source adds to the properties of a tissue: ppm, ppm, 1/s, 1/s."""
+    """Amounts that a source adds to the properties of a tissue: ppm, ppm, 1/s, 1/s."""
 
     chi_para: float = 0
     chi_dia: float = 0
@@ -134,12 +135,12 @@ class Amounts(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a source does to the tissue that it lies in; see `affect`.
+    """Effect of a source on the tissue at its location; see `affect`.
 
     Attributes:
-        relaxivity: what R2* − R2 grows by with χ+ and χ−, 1/s/ppm.
-        factors: of what is there.
-        amounts: added to it.
+        relaxivity: increase of R2* − R2 with χ+ and χ−, 1/s/ppm.
+        factors: that multiply the tissue's properties.
+        amounts: added to them.
     """
 
     relaxivity: float
@@ -148,10 +149,10 @@ class Effect(NamedTuple):
 
 
 class Iron(Placed):
-    """Ferritin and haemosiderin beyond what is there: less if negative.
+    """Ferritin and haemosiderin, added to the tissue (removed if negative).
 
-    Give a `dose` [µg Fe per g wet tissue], what it does to χ [ppm], or the relative `change` of χ+, such as 1.5 for
-    two and a half times as much.
+    Give a `dose` [µg Fe per g wet tissue], its χ+ as `chi` [ppm], or the relative `change` of χ+, such as 1.5 for 2.5
+    times the tissue's χ+.
     """
 
     source: Literal["iron"]
@@ -164,31 +165,31 @@ class Iron(Placed):
         if sum(v is not None for v in (self.dose, self.chi, self.change)) != 1:
             raise ValueError("give one of dose [µg/g], chi [ppm], change [of χ+]")
         if abs(self._dose()) > (most := constants()["iron.most"]):
-            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; it must be at most {most:.0f} either way")
+            raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; it must be from −{most:.0f} to {most:.0f}")
         return self
 
     def _dose(self) -> float:
         return self.dose if self.dose is not None else (self.chi or 0) / constants()["iron.chi"]
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """Return what it does: χ+ and R2′ grow with the dose, R1 a little; a relative change leaves R1 as it is."""
+        """Return its effect: χ+ and R2′ increase with the dose, R1 slightly; a relative change does not affect R1."""
         chi, r1 = self._dose() * constants()["iron.chi"], self._dose() * constants()["iron.r1"]
         para = 1 + (self.change or 0)
         return Effect(r2_prime(1, b0, dr), Factors(chi_para=para), Amounts(chi_para=chi, r1=r1))
 
     def uses(self) -> Uses:
-        """Return its `Uses`; what is stated as χ needs iron's own χ only for the dose that R1 grows with."""
+        """Return its `Uses`; a dose given as χ uses the χ of iron only to compute R1."""
         known = () if self.dose is None else ("iron.chi",)
         r1: Uses = {} if self.change is not None else {"t1": ("iron.chi", "iron.r1") if self.chi else ("iron.r1",)}
         return {"chi": known, "r2star": known, **r1}
 
 
 class Calcification(Placed):
-    """Hydroxyapatite: its `density` [mg/ml], or what CT shows of it, `hu` [HU]."""
+    """Hydroxyapatite: its `density` [mg/ml], or its CT number `hu` [HU]."""
 
     source: Literal["calcification"]
     density: PositiveFloat | None = Field(None, description="hydroxyapatite per volume")
-    hu: PositiveFloat | None = Field(None, description="what CT shows of the hydroxyapatite")
+    hu: PositiveFloat | None = Field(None, description="CT number of the hydroxyapatite")
 
     @model_validator(mode="after")
     def _possible(self) -> Calcification:
@@ -204,7 +205,7 @@ class Calcification(Placed):
         return self.density if self.density is not None else (self.hu or 0) / constants()["calcification.hu"]
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """Return what it does: χ− and R2′ grow with the density, and mineral takes the place of water."""
+        """Return its effect: χ− and R2′ increase with the density, and mineral replaces water."""
         chi = self.mg_per_ml * constants()["calcification.chi"]
         water = max(1 - self.mg_per_ml / constants()["calcification.solid"], 0)
         return Effect(r2_prime(1, b0, dr), Factors(pd=water), Amounts(chi_dia=chi))
@@ -229,7 +230,7 @@ class Gadolinium(Placed):
         return self
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """Return what it does: χ+, R1 and R2 grow with the concentration; in solution there is no R2′."""
+        """Return its effect: χ+, R1 and R2 increase with the concentration; in solution there is no R2′."""
         known = constants()
         chi, r1, r2 = (self.concentration * known[f"gadolinium.{part}"] for part in ("chi", "r1", "r2"))
         return Effect(0, amounts=Amounts(chi_para=chi, r1=r1, r2=r2))
@@ -241,13 +242,13 @@ class Gadolinium(Placed):
 
 
 class Myelin(Placed):
-    """More or less myelin: its relative `change`, −1 (none is left) to 1 (twice as much)."""
+    """More or less myelin: its relative `change`, from −1 (none) to 1 (twice as much)."""
 
     source: Literal["myelin"]
     change: Annotated[float, Field(ge=-1, le=1)] = Field(description="relative change of the myelin")
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """Return what it does: χ−, R2′, R1 and R2 rise and fall with it, PD the other way."""
+        """Return its effect: χ−, R2′, R1 and R2 increase with myelin, PD decreases."""
         known = constants()
         dia, r1, r2 = (1 + self.change * known[f"myelin.{part}"] for part in ("chi", "r1", "r2"))
         pd = 1 - self.change * known["myelin.pd"]
@@ -260,16 +261,16 @@ class Myelin(Placed):
 
 
 class Haemorrhage(Placed):
-    """Blood outside of vessels at one of five stages; `amount` is its share of the space, 0–1."""
+    """Blood outside vessels at one of five stages; `amount` is its volume fraction, 0–1."""
 
     source: Literal["haemorrhage"]
     stage: Literal["hyperacute", "acute", "early_subacute", "late_subacute", "chronic"] = Field(
         description="state of the blood"
     )
-    amount: Annotated[float, Field(gt=0, le=1)] = Field(1, description="share of the space that the blood takes")
+    amount: Annotated[float, Field(gt=0, le=1)] = Field(1, description="volume fraction of the blood")
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
-        """Return its share of the space, and its properties, (c,) in the order of `CHANNELS`.
+        """Return its volume fraction, and its properties, (c,) in the order of `CHANNELS`.
 
         Args:
             tissues: by name.
@@ -288,13 +289,13 @@ class Haemorrhage(Placed):
 
 
 class Fat(Placed):
-    """Fat in place of tissue: its `fraction` of the space, 0–1."""
+    """Fat in place of tissue: its volume `fraction`, 0–1."""
 
     source: Literal["fat"]
-    fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the space that the fat takes")
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="volume fraction of the fat")
 
     def filling(self, tissues: dict[str, Tissue], b0: float, dr: float) -> tuple[float, np.ndarray]:
-        """Return its share of the space, and the properties of the tissue `fat`, (c,) in the order of `CHANNELS`.
+        """Return its volume fraction, and the properties of the tissue `fat`, (c,) in the order of `CHANNELS`.
 
         Args:
             tissues: by name.
@@ -304,14 +305,15 @@ class Fat(Placed):
         return self.fraction, tissues["fat"].values(b0, dr)
 
     def uses(self) -> Uses:
-        """Return its `Uses`; beside them, it has the values of the tissue `fat`."""
+        """Return its `Uses`; it also has the values of the tissue `fat`."""
         return dict.fromkeys(("chi", "pd", "t1", "r2", "r2star", "fat_fraction"), ())
 
 
 class Oxygenation(Model):
-    """The blood of the object's veins: their `saturation` with oxygen, or the extraction `oef` that leaves it.
+    """The blood of the object's veins: its oxygen `saturation`, or the oxygen extraction fraction `oef`.
 
-    Of one `side`, of the veins of one name (`vein`), or both; without either of all that are not named.
+    Select one `side`, the veins of one name (`vein`), or both; by default it applies to all veins not selected
+    otherwise.
     """
 
     source: Literal["oxygenation"]
@@ -328,7 +330,7 @@ class Oxygenation(Model):
 
     @property
     def key(self) -> str:
-        """What it sets in the phantom's `vessels.saturation`."""
+        """The key of the phantom's `vessels.saturation` that it sets."""
         return " ".join(part for part in (self.side, self.vein) if part) or "default"
 
     @property
@@ -339,7 +341,7 @@ class Oxygenation(Model):
         return constants()["oxygenation.arterial"] * (1 - (self.oef or 0))
 
     def uses(self) -> tuple[str, ...]:
-        """Return the constants that its value follows from."""
+        """Return the constants that its value depends on."""
         return () if self.oef is None else ("oxygenation.arterial",)
 
 

@@ -1,4 +1,4 @@
-"""A person: what a number draws from a population in size, shape, age, tissues, blood and sources."""
+"""A subject: the size, shape, age, tissues, blood and sources drawn from a population by a number."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from qsmbench.phantom.description.population import Appearance, Composition, Dri
 from qsmbench.phantom.warp import Warp
 
 SPACING = 4.0
-"""Of the grid that holds a person's shape, mm."""
+"""Spacing of the grid of a subject's displacement field [mm]."""
 
 STEEPEST = 0.6
-"""Largest slope of the displacement; below 1, so that it can be inverted."""
+"""Largest gradient of the displacement; below 1, so that it can be inverted."""
 
 WAVES = 16
 """Plane waves in each octave of shape."""
 
 BLOOD_LIMIT = 2.5
-"""Largest deviation of the blood, in standard deviations, so that all of it is possible."""
+"""Largest deviation of the blood, in standard deviations, so that its values remain possible."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """What was drawn. Mappings have the names of the population's entries.
+    """The values drawn for a subject. Mappings have the names of the population's entries.
 
     Attributes:
         seed: the subject's number.
         age: years.
-        scale: (3,) of the person against the template along x, y, z.
-        widened: share by which each part is widened.
-        parameters: what is added to each parameter of the phantom.
+        scale: (3,) relative to the template along x, y, z.
+        widened: fraction by which each part is widened.
+        parameters: added to each parameter of the phantom.
         hct: difference of the haematocrit from the mean.
         saturation: difference of the veins' oxygen saturation from the mean.
-        factors: of what the tissues hold, by tissue.
-        sources: those that the person has, as in a description.
+        factors: of the composition, by tissue.
+        sources: of the subject, as in a description.
     """
 
     seed: int
@@ -57,10 +57,10 @@ class Person:
 
 
 def draw(population: Population, seed: int, age: float | None = None) -> Person:
-    """Draw the person of a number; 0 is the template itself.
+    """Draw the subject with a number; 0 is the template itself.
 
     Args:
-        population: how people differ.
+        population: differences between subjects.
         seed: the subject's number.
         age: years; by default the reference age for subject 0, and drawn for all others.
 
@@ -97,14 +97,14 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
 
 
 def _drift(law: Drift, older: float, scatter: float, rng: np.random.Generator) -> float:
-    """Draw the change of someone who is `older` than the reference age, years."""
+    """Draw the change of a subject who is `older` than the reference age, years."""
     return older * law.per_year + scatter * law.scatter * rng.standard_normal()
 
 
 def _factors(
     law: Composition, age: float, reference: float, scatter: float, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Draw the factor of each tissue at `age`, against the `reference` age [years]."""
+    """Draw the factor of each tissue at `age`, relative to the `reference` age [years]."""
     own = rng.standard_normal() if law.shared else None
     factors: dict[str, float] = {}
     for curve in law.curves:
@@ -119,18 +119,18 @@ def _factors(
 
 
 def _dose(law: Appearance, age: float, scatter: float, rng: np.random.Generator) -> float:
-    """Draw how much of a source there is at `age` [years]; 0: there is none."""
+    """Draw the dose of a source at `age` [years]; 0: no source."""
     rank, factor = rng.uniform(), np.exp(scatter * law.scatter * rng.standard_normal())
     has = (rank if scatter else 0.5) < law.chance(age)
     return float(factor * law.mean(age)) if has else 0.0
 
 
 def shape_of(person: Person, population: Population, lower: np.ndarray, upper: np.ndarray) -> Warp:
-    """Return the map from a person to the template.
+    """Return the map from a subject to the template.
 
     Args:
-        person: whose shape it is.
-        population: how people differ.
+        person: the subject.
+        population: differences between subjects.
         lower: (3,) mm, corner of the box that the map covers.
         upper: (3,) mm, the opposite corner.
     """
@@ -162,7 +162,7 @@ def _waves(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
 
 
 def _widening(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
-    """Sum the displacements at x, (3, …) mm, that shrink the template towards each point, on both sides."""
+    """Sum the displacements at x, (3, …) mm, that contract the template towards each point, on both sides."""
     total = np.zeros_like(x)
     for name, law in population.widened.items():
         for point in law.points:

@@ -1,4 +1,4 @@
-"""The table of tissues: what each is made of, at any field strength."""
+"""The table of tissues: their properties at any field strength."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 
 ORIENTED = ("delta_chi", "delta_r2star")
-"""What a tissue with fibres may state, too: ppm, 1/s at 3 T; see `anisotropy.py`."""
+"""Optional properties of a tissue with fibres: ppm, 1/s at 3 T; see `anisotropy.py`."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value comes from, whether it is assumed (ours: neither published nor the user's), and who states it."""
+    """The source of a value, whether it is assumed (neither published nor set by the user), and who sets it."""
 
     source: str
     assumed: bool
@@ -39,10 +39,10 @@ class Tissue:
 
     Attributes:
         name: as in the table.
-        group: what it counts as in regional scores, such as `dgm`; may be empty.
-        curves: property → ((B0 [T], value), …); a property that does not depend on B0 has one pair. `r2star` and
-            those of `ORIENTED` may be absent.
-        origins: property → where each value of its curve comes from.
+        group: group in regional scores, such as `dgm`; may be empty.
+        curves: property → ((B0 [T], value), …); one pair if it does not depend on B0. `r2star` and those of `ORIENTED`
+            may be absent.
+        origins: property → origin of each value of its curve.
     """
 
     name: str
@@ -53,9 +53,9 @@ class Tissue:
     def values(self, b0: float, dr: float = DR_3T) -> np.ndarray:
         """Return the properties at `b0` [T], (c,) in the order of `CHANNELS`.
 
-        Between the table's fields they are interpolated linearly in B0, and held at its ends [assumed]: R2* is
-        nearly linear in B0, T1 is smooth enough. A tissue without an R2* of its own follows
-        R2* = R2 + Dr·B0/(3 T)·(χ+ + χ−): its susceptibility is that of inclusions much smaller than a voxel.
+        Between the fields of the table they are interpolated linearly in B0, and constant beyond them [assumed]: R2* is
+        nearly linear in B0, T1 is smooth enough. A tissue without its own R2* has
+        R2* = R2 + Dr·B0/(3 T)·(χ+ + χ−), as for inclusions much smaller than a voxel.
 
         Args:
             b0: T.
@@ -66,34 +66,34 @@ class Tissue:
         return in_order(found)
 
     def at(self, name: str, b0: float) -> float:
-        """Return the property called `name` at `b0` [T], which the tissue must state."""
+        """Return the property called `name` at `b0` [T], which the tissue must have."""
         curve = np.array(self.curves[name])
         return float(np.interp(b0, curve[:, 0], curve[:, 1]))
 
     def origin(self, name: str, b0: float) -> Origin:
-        """Return the origin of the property `name` at `b0` [T]; assumed if either value that it lies between is."""
+        """Return the origin of the property `name` at `b0` [T]; assumed if either of the interpolated values is."""
         fields = [field for field, _ in self.curves[name]]
         shares = [np.interp(b0, fields, one) for one in np.eye(len(fields))]
         used = [origin for origin, share in zip(self.origins[name], shares, strict=True) if share > 0]
         return Origin("; ".join(dict.fromkeys(o.source for o in used)), any(o.assumed for o in used), used[0].by)
 
     def orientation_dependence(self, b0: float) -> tuple[float, float]:
-        """Return by how much χ [ppm] changes from fibres across B0 to along it, and R2* [1/s] the other way round.
+        """Return χ of fibres along B0 minus across it [ppm], and R2* across minus along [1/s].
 
-        R2* does so in proportion to `b0` [T]: 2.9 /s at 3 T (Bender 2010, doi:10.1002/nbm.1534), 6.4 /s at 7 T (Lee
-        2011, doi:10.1016/j.neuroimage.2011.04.026).
+        The difference of R2* is proportional to `b0` [T]: 2.9 /s at 3 T (Bender 2010, doi:10.1002/nbm.1534), 6.4 /s at
+        7 T (Lee 2011, doi:10.1016/j.neuroimage.2011.04.026).
         """
         chi, r2star = (self.at(name, 3.0) if name in self.curves else 0.0 for name in ORIENTED)
         return chi, r2star * b0 / 3.0
 
     @property
     def follows_chi(self) -> bool:
-        """Whether its R2* grows with its susceptibility."""
+        """Whether its R2* is computed from its susceptibility."""
         return "r2star" not in self.curves
 
 
 def r2_prime(chi: float, b0: float, dr: float = DR_3T) -> float:
-    """Compute the reversible relaxation rate [1/s] that inclusions cause, Dr·B0/(3 T)·|χ|.
+    """Compute the reversible relaxation rate [1/s] caused by inclusions, Dr·B0/(3 T)·|χ|.
 
     Shin 2021, doi:10.1016/j.neuroimage.2021.118371; proportional to B0 as in static dephasing (Yablonskiy 1994,
     doi:10.1002/mrm.1910320610).
@@ -112,7 +112,7 @@ def split(chi: float) -> tuple[float, float]:
 
 
 class Material(Model):
-    """Properties stated in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* unless stated."""
+    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* by default."""
 
     chi: float
     pd: Annotated[float, Field(ge=0)] = 1
@@ -123,9 +123,9 @@ class Material(Model):
 
 
 class TissueChange(Model):
-    """Values that replace those of the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1, ppm, 1/s.
+    """Values that override the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1, ppm, 1/s.
 
-    A new `chi` leaves the diamagnetic part as it is, if it can.
+    A new `chi` keeps the diamagnetic part unchanged, if possible.
     """
 
     chi: float | None = Field(None, description="χ = χ+ − χ−, ppm")
@@ -179,14 +179,14 @@ def _number(text: str, where: str) -> float:
 def read_tissues(path: Path) -> dict[str, Tissue]:
     """Read a table of tissues, one value a row: tissue, group, property, b0, value, unit, source, assumed.
 
-    The properties are those of `CHANNELS` and `ORIENTED`; `chi` stands for the part of its sign alone.
+    The properties are those of `CHANNELS` and `ORIENTED`; `chi` sets only the part of its sign.
 
     Raises:
-        QsmbenchError: the file is missing, a value is no number, a property is unknown or missing, or `assumed` is
+        QsmbenchError: the file is missing, a value is not a number, a property is unknown or missing, or `assumed` is
             neither yes nor no.
     """
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file; the table of tissues is needed")
+        raise QsmbenchError(f"{path}: no such file; the table of tissues is required")
     found: dict[str, dict[str, list[tuple[float, float, Origin]]]] = {}
     groups: dict[str, str] = {}
     with path.open(newline="") as file:
@@ -205,7 +205,7 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
     for name, values in found.items():
         missing = [c for c in CHANNELS if c not in values and c != "r2star"]
         if missing:
-            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; needed are {', '.join(CHANNELS)}")
+            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; required: {', '.join(CHANNELS)}")
     return {name: _tissue(name, groups[name], values) for name, values in found.items()}
 
 
@@ -239,7 +239,7 @@ def find_tissue(tissues: dict[str, Tissue], name: str, path: Path) -> Tissue:
 def with_changes(
     tissues: dict[str, Tissue], changes: dict[str, TissueChange], path: Path, origin: Origin
 ) -> dict[str, Tissue]:
-    """Return the tissues with new values in place of some, at every field.
+    """Return the tissues with some values replaced, at every field.
 
     Args:
         tissues: by name.
@@ -267,28 +267,28 @@ def with_changes(
 
 
 def with_factor(tissue: Tissue, names: Iterable[str], factor: float, origin: Callable[[Origin], Origin]) -> Tissue:
-    """Return a tissue some of whose properties are multiplied by a factor, at every field.
+    """Return a tissue with some properties multiplied by a factor, at every field.
 
     Args:
-        tissue: which does not change.
+        tissue: the original, which is not changed.
         names: of the properties.
         factor: the same for all.
-        origin: gives the origin of a new value from that of the old one.
+        origin: returns the origin of a new value from that of the old one.
 
     Raises:
-        QsmbenchError: the tissue does not state one of them.
+        QsmbenchError: the tissue lacks one of them.
     """
     curves, origins = dict(tissue.curves), dict(tissue.origins)
     for name in names:
         if name not in curves:
-            raise QsmbenchError(f"tissue {tissue.name!r} states no {name}; it has {', '.join(curves)}")
+            raise QsmbenchError(f"tissue {tissue.name!r} has no {name}; it has {', '.join(curves)}")
         curves[name] = tuple((b0, factor * value) for b0, value in curves[name])
         origins[name] = tuple(origin(o) for o in origins[name])
     return replace(tissue, curves=curves, origins=origins)
 
 
 def material_values(material: Material) -> np.ndarray:
-    """Return the properties of a material stated in place, (c,) in the order of `CHANNELS`."""
+    """Return the properties of a material given in place, (c,) in the order of `CHANNELS`."""
     r2 = material.r2star if material.r2 is None else material.r2
     para, dia = split(material.chi)
     return in_order({**material.model_dump(), "chi_para": para, "chi_dia": dia, "r2": r2})

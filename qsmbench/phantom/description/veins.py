@@ -14,13 +14,13 @@ from qsmbench.phantom.description.models import Vessels
 from qsmbench.typed_yaml import Model, load_yaml
 
 SIDES = ("left", "middle", "right")
-"""Where a vein may lie."""
+"""Possible sides of a vein."""
 
 
 class Trunk(Model):
-    """A placed vein, its `points` x, y, z, radius [mm] in the direction of flow, or the points of a named tube.
+    """A vein placed by hand: its `points` x, y, z, radius [mm] in the direction of flow, or those of a named tube.
 
-    `into` names the trunk that it joins, at the point nearest to its end.
+    `into` is the trunk that it joins, at the point nearest to its end.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Trunk(Model):
 
 
 class Growth(Model):
-    """A kind of vein that grows; see `growth.Stage` for lengths [mm]."""
+    """A kind of generated vein; see `growth.Stage` for lengths [mm]."""
 
     name: str
     region: str = "vein"
@@ -50,14 +50,14 @@ class Growth(Model):
     @model_validator(mode="after")
     def _possible(self) -> Growth:
         if np.linalg.norm(self.lean) >= 1:
-            raise ValueError("lean must be shorter than 1")
+            raise ValueError("lean must have a length below 1")
         if not 0 <= self.reach[0] < self.reach[1]:
             raise ValueError("reach must be the shortest and the longest distance")
         return self
 
 
 class Veins(Model):
-    """Trunks, each after the one that it joins; shapes beside the phantom's own; growths in turn."""
+    """Trunks, each after the one that it joins; additional shapes; growths in order."""
 
     trunks: Annotated[tuple[Trunk, ...], Field(min_length=1)]
     shapes: dict[str, Shape] = Field({})
@@ -74,12 +74,12 @@ def read_veins(path: Path, vessels: Vessels) -> Veins:
     """Read the description of the veins.
 
     Raises:
-        QsmbenchError: it is invalid, or a saturation is stated for a vein that it does not have.
+        QsmbenchError: it is invalid, or a saturation is given for an unknown vein.
     """
     veins = load_yaml(path, Veins)
     legal = {"default", *SIDES, *veins.regions, *(f"{s} {n}" for s in SIDES for n in veins.regions)}
     for key in vessels.saturation:
         if key not in legal:
             names = ", ".join(veins.regions)
-            raise QsmbenchError(f"{path}: vein {key!r} has a saturation but is unknown; choose from {names}")
+            raise QsmbenchError(f"{path}: saturation of unknown vein {key!r}; choose from {names}")
     return veins

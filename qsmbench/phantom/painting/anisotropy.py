@@ -1,4 +1,4 @@
-"""What the angle between fibres and B0 does to white matter: its χ and its R2* depend on it."""
+"""Dependence of χ and R2* of white matter on the angle between fibres and B0."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from qsmbench.threads import over_planes
 
 
 def apply(canvas: Canvas, courses: dict[int, Course], strength: np.ndarray) -> None:
-    """Let χ and R2* of a painted canvas follow the angle θ between its fibres and the grid's B0, in place.
+    """Apply the dependence of χ and R2* on the angle θ between fibres and B0 to a painted canvas, in place.
 
-    χ = χ0 + δχ·cos²θ, in signed terms: a positive δχ takes from the magnitude of χ−, and what exceeds it is χ+.
-    R2* = mean + δR2*·(sin²θ − 2/3), which leaves the mean over all orientations as it was (Lee 2011,
-    doi:10.1016/j.neuroimage.2011.04.026, their sin⁴θ left out), and does not fall below R2.
+    χ = χ0 + δχ·cos²θ, in signed terms: a positive δχ reduces |χ−|, and the excess is added to χ+.
+    R2* = mean + δR2*·(sin²θ − 2/3), which preserves the mean over all orientations (Lee 2011,
+    doi:10.1016/j.neuroimage.2011.04.026, without their sin⁴θ term), and is not below R2.
 
     Args:
-        canvas: of all channels.
-        courses: where the fibres run, by label.
+        canvas: with all channels.
+        courses: fibre directions, by label.
         strength: (256, 2) float32 for each label: δχ [ppm] and δR2* [1/s].
     """
     axes = canvas.grid.affine[:3, :3] / np.array(canvas.grid.voxel_size)

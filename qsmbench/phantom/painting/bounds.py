@@ -1,7 +1,7 @@
-"""Bounds of a shape's signed distance in a box, by interval arithmetic: what decides for many points at one look.
+"""Bounds of a shape's signed distance in a box, by interval arithmetic, to classify many points at once.
 
-The bounds hold for what `distance` computes, to the last bit: where they say that all of a box lies outside or inside
-of a shape, no point in it needs to be looked at.
+The bounds are exact for the rounded results of `distance`: if they show that a box is entirely outside or inside a
+shape, no point in it needs to be evaluated.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high, begin, short)
         code: (n, 2) int64, as for `distance`; so are the next two.
         parameters: (m,) float64.
         data: (k,) float32.
-        low: (n,) float64, room to work in.
+        low: (n,) float64, workspace.
         high: (n,) float64, the same.
         begin: (n,) int64, the same.
         short: (n, 2) int64, the shorter program, which is written there; it may be `code` itself.

@@ -1,4 +1,4 @@
-"""What is painted on: the maps of one rendering, and how a shape is painted on them."""
+"""The maps of one rendering, and the painting of a shape on them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from qsmbench.phantom.warp import NO_WARP, Warp
 from qsmbench.threads import limit_numba
 
 Compile = Callable[[float], Program]
-"""Gives a shape's program for a width [mm] of the ramp of partial volume."""
+"""Function that returns a shape's program for a width [mm] of the partial-volume ramp."""
 
 MOST_PARTS, MOST_PARTS_OF_A_BALL = 8, 64
-"""A voxel is cut into at most this many parts along each axis; more for what is little longer than wide."""
+"""Largest number of sub-voxels along each axis; more for compact shapes."""
 
 EVEN = np.array([0.0, 0.0, 0.0, 1.0])
-"""The ramp of an effect that is the same everywhere."""
+"""The ramp of a uniform effect."""
 
 FINEST_PART, FINEST_PART_OF_A_BALL = 0.3, 0.15
-"""Longest part as a share of the smallest feature of the shape, such as a radius."""
+"""Largest sub-voxel size relative to the smallest feature of the shape, such as a radius."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Shell:
 
     Attributes:
         depth: mm below the shape's surface where it begins.
-        amount: share of the space that it takes, 0–1.
+        amount: volume fraction that it takes, 0–1.
         values: (c,), what the canvas's maps hold in it.
         label: index of its region.
     """
@@ -48,12 +48,12 @@ class Shell:
 
 @dataclass(frozen=True)
 class Canvas:
-    """Maps that are being painted.
+    """Maps to paint on.
 
     Attributes:
-        grid: where the voxels lie.
+        grid: voxel grid.
         stack: (c, nx, ny, nz) float32, the maps.
-        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        weight: (nx, ny, nz) float32, fraction of the voxel that its label fills.
         labels: (nx, ny, nz) uint8, the region that fills most of the voxel.
         data: (k,) float32, the maps that shapes sample, one after the other.
     """
@@ -69,7 +69,7 @@ class Canvas:
         """Return a canvas of one material, with label 0.
 
         Args:
-            grid: where the voxels lie.
+            grid: voxel grid.
             background: (c,), what the maps hold.
             data: (k,) float32, the maps that shapes sample, one after the other.
         """
@@ -84,10 +84,10 @@ class Canvas:
         """Paint a shape, filled with `shells` in order of depth; the first begins at the surface.
 
         Args:
-            compile_at: gives the shape's program.
-            shells: its fillings.
-            warp: what leads to the space that the shape lies in.
-            most_parts: into which a voxel is cut along each axis; by default as the shape's features need.
+            compile_at: returns the shape's program.
+            shells: fillings of the shape.
+            warp: map to the space of the shape.
+            most_parts: largest number of sub-voxels along each axis; by default as the shape's features require.
         """
         if (shared := self._arguments(compile_at, warp, most_parts)) is not None:
             depths, amounts = (np.array([float(getattr(s, a)) for s in shells]) for a in ("depth", "amount"))
@@ -98,14 +98,14 @@ class Canvas:
     def apply_effect(
         self, compile_at: Compile, effect: Effect, label: int, ramp: np.ndarray = EVEN, warp: Warp = NO_WARP
     ) -> None:
-        """Change what lies in a shape.
+        """Change the properties inside a shape.
 
         Args:
-            compile_at: gives the shape's program.
-            effect: what happens where the shape fills all of the space.
-            label: of the region that it makes; 0 leaves the labels as they are.
-            ramp: (4,) strength n·x + o at world x [mm], cut to 0–1.
-            warp: what leads to the space that the shape lies in.
+            compile_at: returns the shape's program.
+            effect: full effect inside the shape.
+            label: of the region that it creates; 0: labels are not changed.
+            ramp: (4,) strength n·x + o at world x [mm], clipped to 0–1.
+            warp: map to the space of the shape.
         """
         if (shared := self._arguments(compile_at, warp)) is not None:
             factors = Factors(*np.array(effect.factors, np.float32))
@@ -114,7 +114,7 @@ class Canvas:
             _run(affect, *shared, ramp, factors, amounts, relaxivity, label, self.stack, self.weight, self.labels)
 
     def _arguments(self, compile_at: Compile, warp: Warp, most_parts: int | None = None) -> Any | None:
-        """Return the arguments that both loops share for a shape; None if it lies outside of the grid."""
+        """Return the common arguments of both loops for a shape; None if it is outside the grid."""
         size = np.array(self.grid.voxel_size)
         # enough parts to resolve the smallest feature, and none much longer than the shortest edge
         rough = compile_at(size.min())
@@ -154,9 +154,9 @@ class Canvas:
 
 
 def _run(kernel: Callable, *arguments: Any) -> None:
-    """Call one of the painting loops on the threads that are allowed.
+    """Call one of the painting loops on the allowed number of threads.
 
-    They are parallel loops of numba's own, since these compile to code 1.7 times as fast as loops over planes.
+    They are numba's parallel loops, which are 1.7 times as fast as loops over planes.
     """
     limit_numba()
     kernel(*arguments)

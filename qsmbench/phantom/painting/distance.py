@@ -1,8 +1,8 @@
-"""Signed distance of a point from a shape, as a little program that runs at every voxel.
+"""Signed distance of a point from a shape, as a small program that is evaluated at every voxel.
 
 A shape compiles to operations in postfix order (see `shapes.py`): primitives push a distance [mm], negative inside,
-and combinators replace the distances on top of the stack. One function evaluates them all, so that a shape of any
-complexity needs neither temporary volumes nor a compilation of its own.
+and combinators replace the distances on top of the stack. One function evaluates all programs, so that even complex
+shapes need no temporary volumes and no compilation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qsmbench.phantom.lookup import trilinear
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
 UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH, LEAVE = range(10, 17)
 HEADER = 13
-"""Parameters before a primitive's own: whether x is folded, then the 3×4 matrix from world mm to its frame."""
+"""Number of common parameters of primitives: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
 
 @leaf()
@@ -108,7 +108,7 @@ def distance(x, y, z, code, parameters, data, stack):
         code: (n, 2) int64, operation and start of its parameters.
         parameters: (m,) float64, of all operations in turn.
         data: (k,) float32, the maps that the shape samples, one after the other.
-        stack: (n,) float64, room to work in.
+        stack: (n,) float64, workspace.
     """
     top = -1
     for i in range(code.shape[0]):

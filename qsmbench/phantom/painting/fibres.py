@@ -1,7 +1,7 @@
-"""Where the fibres of white matter run: a direction at each point, without a sign.
+"""Fibre directions of white matter: a direction without a sign at each point.
 
-A direction d is kept as the six numbers of d·dᵀ, which do not know its sign: so they can be interpolated. Where
-directions differ within a voxel, the mean tensor holds how they spread.
+A direction d is stored as the six numbers of d·dᵀ, which do not depend on its sign and can be interpolated. Where
+directions differ within a voxel, the mean tensor describes their spread.
 """
 
 from __future__ import annotations
@@ -72,20 +72,20 @@ def courses(
     bounds: Callable[[g.Shape], np.ndarray],
     path: Path,
 ) -> dict[int, Course]:
-    """Return where the fibres of each region run, by its label.
+    """Return the fibre directions of each region, by label.
 
-    In a person's head directions are those of the template turned as the deformation turns them.
+    In a subject's head, the directions of the template are rotated by the deformation.
 
     Args:
-        layers: those that state where their fibres run.
-        shapes: named ones.
-        atlas: where regions lie.
-        bounds: gives the box, (2, 3) mm in the template, that holds a shape.
-        path: the description's file, for messages.
+        layers: layers with fibres.
+        shapes: named shapes.
+        atlas: locations of the regions.
+        bounds: returns the bounding box, (2, 3) mm in the template, of a shape.
+        path: file of the description, for messages.
 
     Raises:
-        QsmbenchError: fibres run along a shape that has no tube, from or to an unknown region, or in a region for which
-            two layers state them.
+        QsmbenchError: fibres run along a shape without a tube, from or to an unknown region, or two layers set the
+            fibres of one region.
     """
     found: dict[int, Course] = {}
     ways: dict[Fibres, list[int]] = {}  # several layers may share one
@@ -94,7 +94,7 @@ def courses(
         name = layer.region or layer.tissue or ""
         label, where = atlas.label(name), f"{path}: {name}"
         if any(label in own for own in ways.values()):
-            raise QsmbenchError(f"{where}: two layers state where its fibres run; give each a region of its own")
+            raise QsmbenchError(f"{where}: two layers set its fibre direction; give each layer its own region")
         ways.setdefault(layer.fibres, []).append(label)
         if layer.fibres.from_ is None:
             found[label] = _stated_course(layer.fibres, layer.shape, shapes, atlas, bounds(layer.shape), where)
@@ -189,7 +189,7 @@ def _flow_course(
     free = np.isin(atlas.labels, fibrous) & ~low & ~high
     inside = ndimage.binary_dilation(np.isin(atlas.labels, own), iterations=2)
     if not inside.any():
-        raise QsmbenchError(f"{atlas.where}: fibres from {', '.join(start)} lie in too small a region")
+        raise QsmbenchError(f"{atlas.where}: the region of the fibres from {', '.join(start)} is too small")
     potential = _harmonic(low, high, free)
     box = ndimage.find_objects(inside.astype(np.uint8))[0]
     nearest = ndimage.distance_transform_edt(~(low | high | free), return_distances=False, return_indices=True)

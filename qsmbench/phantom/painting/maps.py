@@ -1,4 +1,4 @@
-"""Maps that shapes sample: images from files, sharpened or turned into distances from a surface."""
+"""Maps that shapes sample: images from files, sharpened or converted to distances from a surface."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Map:
     _boxes: dict[tuple[float, bool], np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def box(self, level: float, below: bool) -> np.ndarray:
-        """Return the box of where the map is above `level`, or below it: (2, 3) first and last voxel index."""
+        """Return the bounding box of the voxels above (or below) `level`: (2, 3) first and last voxel index."""
         key = (level, below)
         if key not in self._boxes:
             found = self.values < level if below else self.values > level
@@ -48,9 +48,9 @@ def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=16)
 def read_map(path: Path, source: MapSource) -> Map:
-    """Read a map and prepare it as `source` states: scale, fill, sharpen, distance.
+    """Read a map and prepare it according to `source`: scale, fill, sharpen, distance.
 
-    Distances take seconds, and are kept from one process to the next.
+    Distances take seconds to compute, and are cached.
     """
     how = source.distance
     if how is None:

@@ -1,4 +1,4 @@
-"""Painting: the share of each voxel that lies in a shape takes on its properties, or is changed by its effect."""
+"""Painting: the fraction of each voxel inside a shape is set to its properties, or changed by its effect."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
 from qsmbench.phantom.warp import to_template
 
 BRICK = 4
-"""Voxels along the edge of the bricks that are skipped, or filled, by one look at their centre."""
+"""Edge length [voxels] of bricks that are skipped or filled by evaluating only their centre."""
 
 TOGETHER = 4
-"""Bricks in a row for which a program of several parts is shortened together, before it is for each."""
+"""Number of bricks in a row for which a program is shortened together, before it is shortened for each."""
 
 OUTSIDE, SURFACE, INSIDE = range(3)
-"""Where all of a box of voxels lies; what is not known lies on the surface."""
+"""Location of a box of voxels; unknown ones count as on the surface."""
 
 
 @leaf()
@@ -36,11 +36,11 @@ def _mark(f, label, weight, labels, i, j, k):
 
 @leaf()
 def blend(f, values, label, stack, weight, labels, i, j, k):
-    """Give a share of a voxel to a material; arguments that `paint` has, too, are as there.
+    """Assign a fraction of a voxel to a material; arguments in common with `paint` have the same meaning.
 
     Args:
         f: share of the voxel, 0–1.
-        values: (c,), what the maps hold in the material.
+        values: (c,), values of the maps in the material.
         label: of its region.
         stack: in place.
         weight: in place.
@@ -154,28 +154,28 @@ def paint(
 ):  # fmt: skip
     """Paint one shape, and the shells inside it, over the maps; in place.
 
-    Each row of voxels is written by one thread alone, so the result does not depend on how many there are.
+    Each row of voxels is written by a single thread, so the result does not depend on the number of threads.
 
     Args:
         code: (n, 2) int64, the shape's program.
         parameters: (m,) float64, its parameters.
-        data: (k,) float32, the maps it samples.
+        data: (k,) float32, the maps that it samples.
         affine: (4, 4) float64, voxel index → world mm.
-        warp: (3·nx·ny·nz,) float32 mm, what leads from world to template; empty for none (see `warp.py`).
+        warp: (3·nx·ny·nz,) float32 mm, map from world to template; empty for none (see `warp.py`).
         to_warp: (3, 5) float64, world mm → index into `warp`, and the number of its points along each axis.
-        stretch: how much longer a distance in the template may be than in the world.
+        stretch: largest ratio of a distance in the template to that in the world.
         slopes: (3, 3) float64, largest change of the displacement's components over a mm along each axis.
         start: (3,) int64, first voxel of the shape's box.
         stop: (3,) int64, one past its last voxel.
-        fine: (3,) int64, parts into which a voxel on the surface is cut along each axis.
-        step: mm, size of such a part: the width of the ramp of partial volume.
-        slack: mm by which the distance at a brick's centre must exceed its half diagonal to decide for all of it.
+        fine: (3,) int64, sub-voxels of a voxel on the surface along each axis.
+        step: size of a sub-voxel, mm: the width of the partial-volume ramp.
+        slack: mm by which the distance at a brick's centre must exceed its half diagonal to apply to the whole brick.
         depths: (s,) float64, mm below the surface where each shell begins, ascending.
         amounts: (s,) float64, share of the space in each shell that the material takes, 0–1.
-        values: (s, c) float32, what the maps hold in each shell.
+        values: (s, c) float32, values of the maps in each shell.
         names: (s,) uint8, labels of the shells.
         stack: (c, nx, ny, nz) float32, the maps.
-        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        weight: (nx, ny, nz) float32, fraction of the voxel that its label fills.
         labels: (nx, ny, nz) uint8.
     """
     n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
@@ -265,17 +265,17 @@ def affect(
     code, parameters, data, affine, warp, to_warp, stretch, slopes, start, stop, fine, step, slack,
     ramp, factors, amounts, relaxivity, label, stack, weight, labels,
 ):  # fmt: skip
-    """Change what is in a shape, in place; arguments that `paint` has, too, are as there.
+    """Change the properties inside a shape, in place; arguments in common with `paint` have the same meaning.
 
-    Where the shape fills a share f of a voxel: χ+, χ−, PD, R1 and R2 become v + f·((factor − 1)·v + amount), and the
-    reversible rate R2* − R2 grows by `relaxivity` times what χ+ and χ− grew by. None falls below 0.
+    If the shape fills a fraction f of a voxel, χ+, χ−, PD, R1 and R2 become v + f·((factor − 1)·v + amount), and the
+    reversible rate R2* − R2 increases by `relaxivity` times the increase of χ+ and χ−. No value becomes negative.
 
     Args:
-        ramp: (4,) float64, the effect's strength g = n·x + o, cut to 0–1, as n (1/mm) and o.
+        ramp: (4,) float64, the effect's strength g = n·x + o, clipped to 0–1, as n (1/mm) and o.
         factors: `Factors` of float32.
         amounts: `Amounts` of float32.
         relaxivity: 1/s/ppm.
-        label: of the region that it makes; 0 leaves the labels as they are.
+        label: of the region that it creates; 0: labels are not changed.
     """
     size = np.sqrt((affine[:3, :3] ** 2).sum())
     near = (stretch * size + step) / 2 + slack

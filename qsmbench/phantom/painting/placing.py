@@ -1,4 +1,4 @@
-"""Sources in their places: what is painted where."""
+"""Painting of sources at their locations."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WAVES = 1.3
 
 
 def label_name(source: s.InPlace) -> str | None:
-    """Return the name of the region that a source makes; what takes the place of tissue always makes one."""
+    """Return the name of the region that a source creates; a source that replaces tissue always creates one."""
     if source.name is None and isinstance(source, s.Haemorrhage | s.Fat):
         return source.region or source.source
     return source.name
 
 
 def half_of(shape: g.Shape, side: s.Side | None) -> g.Shape:
-    """Return what of a shape lies on one side; RAS, so that the patient's left is where x is negative."""
+    """Return the part of a shape on one side; in RAS, the patient's left has negative x."""
     if side is None:
         return shape
     half = g.HalfSpace(shape="half_space", point=(0, 0, 0), normal=(1 if side == "left" else -1, 0, 0))
@@ -34,13 +34,12 @@ def half_of(shape: g.Shape, side: s.Side | None) -> g.Shape:
 
 
 def source_shapes(source: s.InPlace, atlas: Atlas) -> Iterator[tuple[g.Shape, Warp]]:
-    """Yield the shapes of a source that is not a region's, each with what leads to the space that it lies in.
+    """Yield the shapes of a source that does not fill a region, each with the map to its space.
 
-    What is placed by its centre keeps its own size and shape whoever the subject is; a `shape` is deformed with the
-    head.
+    A source placed by its centre has the same size and shape in every subject; a `shape` is deformed with the head.
 
     Raises:
-        QsmbenchError: it lies outside of the object, in an unknown region, or there is no room.
+        QsmbenchError: it is outside the object or in an unknown region, or there is not enough space.
     """
     if source.shape is not None:
         yield _rim(source.shape, source), atlas.warp
@@ -91,11 +90,11 @@ def paint_source(
 
     Args:
         canvas: in place.
-        source: what it is.
-        compile_at: gives the shape's program.
-        label: of the region that it makes; 0 for none.
-        warp: what leads to the space that the shape lies in.
-        ramp: strength across it; see `Canvas.apply_effect`. What takes the place of tissue is the same everywhere.
+        source: the source.
+        compile_at: returns the shape's program.
+        label: of the region that it creates; 0 for none.
+        warp: map to the space of the shape.
+        ramp: strength across it; see `Canvas.apply_effect`. A source that replaces tissue is uniform.
         tissues: by name.
         b0: T.
         dr: relaxivity of susceptibility at 3 T, 1/s/ppm.

@@ -1,4 +1,4 @@
-"""Shapes compile to programs of signed distance."""
+"""Compilation of shapes to programs of signed distance."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Bounds = np.ndarray
 EVERYWHERE = np.array([[-np.inf] * 3, [np.inf] * 3])
 
 Maps = dict[str, tuple[Map, int, bool]]
-"""A map by name, where it starts in the joint array of all, and whether it holds distances."""
+"""A map by name, its offset in the joint array of all maps, and whether its values are distances."""
 
 ROUGH_WAVES = 8
-"""Plane waves that make a surface rough."""
+"""Number of plane waves of a rough surface."""
 
 LIMIT = 2.0
-"""Largest distance, in steps, that shapes report which know where their surface is but not how far."""
+"""Largest distance, in steps, reported by shapes that know the position of their surface but not the distance to it."""
 
 
 @dataclass
@@ -39,10 +39,10 @@ class Program:
     Attributes:
         code: operations and the start of their parameters.
         parameters: of all operations in turn.
-        bounds: (2, 3) mm, a box outside of which nothing lies.
-        finest: mm, the smallest feature: the radius of a ball.
-        slack: mm by which a distance may fall short of that to the surface.
-        leading: whether what is emitted next is at the bottom of the stack, and nothing is added to it later.
+        bounds: (2, 3) mm, bounding box of the shape.
+        finest: smallest feature, mm: the radius of a ball.
+        slack: mm by which a distance may be less than that to the surface.
+        leading: whether the next operation is at the bottom of the stack, and nothing is added to it later.
     """
 
     code: list[tuple[int, int]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Program:
 
     @contextmanager
     def inner(self) -> Iterator[None]:
-        """Mark, while it lasts, a shape that others are joined with, or that changes afterwards."""
+        """Mark, within the context, a shape that is combined with others or changed afterwards."""
         before, self.leading = self.leading, False
         yield
         self.leading = before
@@ -71,9 +71,9 @@ class Compiler:
 
     Attributes:
         shapes: the description's named shapes.
-        maps: the maps by name, with where each starts in the joint array and whether it holds distances.
-        step: mm, width of the ramp of partial volume.
-        path: the description's file, for messages.
+        maps: the maps by name, with their offset in the joint array and whether their values are distances.
+        step: width of the partial-volume ramp, mm.
+        path: file of the description, for messages.
     """
 
     shapes: dict[str, g.Shape]
@@ -85,7 +85,7 @@ class Compiler:
         """Compile `shape` to its program.
 
         Raises:
-            QsmbenchError: it refers to a shape or a map that is not there.
+            QsmbenchError: it refers to an unknown shape or map.
         """
         program = Program()
         program.bounds = self._emit(shape, program, False)
@@ -188,7 +188,7 @@ class Compiler:
         return np.stack([np.max([b[0] for b in boxes], 0), np.min([b[1] for b in boxes], 0)])
 
     def _sampled(self, shape: g.Shape) -> bool:
-        """Return whether a shape is made from maps that hold no distances."""
+        """Return whether a shape is derived from maps whose values are not distances."""
         if isinstance(shape, g.FromMap):
             return shape.map in self.maps and not self.maps[shape.map][2]
         if isinstance(shape, g.Reference):
@@ -206,7 +206,7 @@ class Compiler:
 
     @contextmanager
     def _cutting(self, program: Program) -> Iterator[None]:
-        """Let points well outside of what was emitted leave the program, from which what follows only cuts away."""
+        """Let points well outside the shape so far leave the program, since later operations only remove parts."""
         if program.leading:
             program.add(op.LEAVE, self.step)
         with program.inner():
@@ -257,9 +257,9 @@ def _fold(box: Bounds, fold: bool) -> Bounds:
 
 
 def _ball_radius(radius: float, step: float) -> float:
-    """Return the radius at which a ramp of partial volume as wide as `step` holds the volume of a ball [mm].
+    """Return the radius at which a partial-volume ramp of width `step` preserves the volume of a ball [mm].
 
-    The ramp's volume is π/(3h)·[(a + h/2)⁴ − max(a − h/2, 0)⁴]; without this, balls of a few voxels are too big.
+    The ramp's volume is π/(3h)·[(a + h/2)⁴ − max(a − h/2, 0)⁴]; otherwise balls of a few voxels would be too large.
     """
     if (4 * step * radius**3) ** 0.25 < step:
         return (4 * step * radius**3) ** 0.25 - step / 2

@@ -1,4 +1,4 @@
-"""Texture: no tissue is the same everywhere. Iron and myelin vary smoothly, and χ, R2*, R1 and PD vary with them."""
+"""Texture within tissues: iron and myelin vary smoothly, and χ, R2*, R1 and PD vary with them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FOLLOWS = 2
 
 
 def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Draw two fields of mean 0 and variance 1, for iron and for myelin; return the place of their first point, too.
+    """Draw two fields of mean 0 and variance 1, for iron and for myelin; also return the position of their first point.
 
     Args:
-        texture: its seed, spacing and scales.
-        subject: whose it is.
-        grid: the box to be covered; it must be the same on every call, for the same texture to come out.
+        texture: seed, spacing and scales.
+        subject: number of the subject.
+        grid: the box to cover; the same box gives the same texture.
 
     Returns:
         (2, nx, ny, nz) float32, and (3,) world mm.
@@ -55,15 +55,15 @@ def apply(
     atlas: Atlas,
     dr: float,
 ) -> None:
-    """Vary a painted canvas, in place; the mean over each region stays as it was.
+    """Apply texture to a painted canvas, in place; the mean over each region does not change.
 
     Args:
-        canvas: of all channels.
-        texture: how R1 and PD vary along.
+        canvas: with all channels.
+        texture: relative changes of R1 and PD.
         fields: (2, mx, my, mz) float32, from `noise`.
         origin: (3,) world mm of their first point.
-        grains: (256, 3) float32 for each label: standard deviations of iron and myelin, and whether R2* varies, too.
-        atlas: the labels of the whole object, from which a region's own mean of the fields is taken.
+        grains: (256, 3) float32 for each label: standard deviations of iron and myelin, and whether R2* varies.
+        atlas: labels of the whole object, to compute the mean of the fields in each region.
         dr: relaxivity of susceptibility at the canvas's field, 1/s/ppm.
     """
     to_field = np.diag([*(1 / np.full(3, texture.spacing)), 1.0])

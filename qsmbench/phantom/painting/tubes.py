@@ -1,4 +1,4 @@
-"""Painting thousands of tubes, most of them thinner than a voxel, in one pass."""
+"""Painting of thousands of tubes, most of them thinner than a voxel, in one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qsmbench.phantom.painting.paint import blend, places_in_voxel
 from qsmbench.threads import limit_numba
 
 BRICK = 4
-"""Voxels along the edge of the bricks into which tubes are sorted."""
+"""Edge length of the bricks into which tubes are sorted [voxels]."""
 
 FINEST_PART = 0.17
 """Parts into which voxels are cut are at most this long [mm], ..."""
@@ -30,18 +30,18 @@ def paint_tubes(
     weight: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Paint tubes over maps, in place. Where tubes overlap, each part belongs to the one that it is deepest in.
+    """Paint tubes over maps, in place. Where tubes overlap, each sub-voxel belongs to the tube that it is deepest in.
 
-    A tube's cross-section is kept even where it is much thinner than a voxel. Each voxel is written by one thread
-    alone and looks at its tubes in order, so the result does not depend on how many threads there are.
+    A tube's cross-section is preserved even if it is much thinner than a voxel. Each voxel is written by a single
+    thread, with its tubes in order, so the result does not depend on the number of threads.
 
     Args:
-        grid: where the voxels lie.
-        tubes: of each (n, 4) float64, points x, y, z, radius [mm].
-        values: (tubes, c) float32, what the maps hold in each.
+        grid: voxel grid.
+        tubes: (n, 4) float64 each, points x, y, z, radius [mm].
+        values: (tubes, c) float32, values of the maps in each tube.
         names: (tubes,) uint8, labels.
         stack: (c, nx, ny, nz) float32, the maps.
-        weight: (nx, ny, nz) float32, share of the voxel that its label fills.
+        weight: (nx, ny, nz) float32, fraction of the voxel that its label fills.
         labels: (nx, ny, nz) uint8.
     """
     if not tubes:
@@ -63,7 +63,7 @@ def paint_tubes(
 
 
 def tube_radius(radius: np.ndarray, step: float) -> np.ndarray:
-    """Return the radii [mm] at which a ramp of partial volume as wide as `step` [mm] keeps the cross-section π·radius².
+    """Return the radii [mm] at which a partial-volume ramp of width `step` [mm] preserves the cross-section π·radius².
 
     The ramp holds π/(3h)·[(a + h/2)³ − max(a − h/2, 0)³]; below a = h/2 the second term is none.
     """

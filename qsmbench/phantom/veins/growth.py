@@ -1,8 +1,8 @@
-"""Growing a tree of veins: each point of a tissue drains along the cheapest way to a vein that is already there.
+"""Growth of a venous tree: each point of a tissue drains along the cheapest path to an existing vein.
 
-A stage scatters nodes in the tissue that it may run through, joins neighbours, and finds the shortest ways from
-existing veins to all of them (Dijkstra 1959, doi:10.1007/BF01386390). The ways to some of the nodes are its veins:
-ways that share a stretch share a vein, so that the union is a tree.
+A stage scatters nodes in its tissue, connects neighbours, and finds the shortest paths from existing veins to all nodes
+(Dijkstra 1959, doi:10.1007/BF01386390). The paths to some of the nodes become its veins: paths that share a section
+share a vein, so that the union is a tree.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from qsmbench.phantom.veins.ways import JITTER, costs, nearest, pairs, spread, s
 from qsmbench.threads import limit_numba
 
 NEAR = 1.75
-"""Nodes closer than this, as a share of their spacing, are joined: some twenty, enough for ways in any direction."""
+"""Distance below which nodes are connected, in multiples of their spacing: some twenty neighbours in all directions."""
 
 LANDINGS = 18
-"""Largest number of tributaries' nodes to which a point of a vein is joined."""
+"""Largest number of tributary nodes connected to a point of a vein."""
 
 MIDLINE = 1.5
-"""Largest |x| [mm] of a vein of the middle."""
+"""Largest |x| of a midline vein [mm]."""
 
 BRIDGE = 3.0
-"""Longest step from a vein's wall to its first tributary's node, as a share of the spacing of nodes."""
+"""Longest step from a vein's wall to the first node of a tributary, in multiples of the node spacing."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Branch:
     """A piece of a vein between two junctions.
 
     Attributes:
-        name: the vein's, such as `thalamostriate` or `deep_medullary`.
+        name: of the vein, such as `thalamostriate` or `deep_medullary`.
         side: `left`, `middle` or `right`.
-        points: (n, 4) float64, world x, y, z and radius [mm]; the first lies on the parent, blood flows towards it.
-        parent: index of the branch that it drains into; −1 for one that leaves the head.
-        trunk: whether it was placed, not grown.
+        points: (n, 4) float64, world x, y, z and radius [mm]; the first is on the parent, and blood flows towards it.
+        parent: index of the branch that it drains into; −1 if it leaves the head.
+        trunk: whether it was placed by hand.
     """
 
     name: str
@@ -55,21 +55,21 @@ class Branch:
 
 @dataclass(frozen=True)
 class Stage:
-    """How one kind of vein grows.
+    """Parameters of one kind of generated vein.
 
     Attributes:
         name: of the veins.
         into: names of the veins that they drain into.
-        box: (2, 3) mm, lower and upper corner of where they may run.
-        through: for points (n, 3) mm, whether they may run there: (n,) bool.
-        ends: the same, whether they may end there.
-        spacing: mm between nodes.
-        apart: mm between ends.
-        reach: mm, shortest and longest way from an end to the vein that it drains into.
-        radius: mm, of a vein at its end.
-        lean: (3,) preferred direction of flow; the sine of the angle by which a vein leans as it joins.
-        wander: how much longer, at random, a step may count than it is.
-        smooth: rounds of smoothing.
+        box: (2, 3) mm, lower and upper corner of their region.
+        through: for points (n, 3) mm, whether veins may run there: (n,) bool.
+        ends: for points (n, 3) mm, whether veins may end there: (n,) bool.
+        spacing: distance between nodes, mm.
+        apart: distance between ends, mm.
+        reach: shortest and longest path from an end to the vein that it drains into, mm.
+        radius: of a vein at its end, mm.
+        lean: (3,) preferred direction of flow; its length is the sine of the angle at which a vein joins.
+        wander: largest random increase of the cost of a step, relative to its length.
+        smooth: number of smoothing iterations.
     """
 
     name: str
@@ -92,8 +92,8 @@ class _Nodes:
 
     Attributes:
         xyz: (n, 3) mm.
-        parent: (n,) index of the node that it drains into; −1 for a trunk's first.
-        radius: (n,) mm, of a trunk; of a grown vein at its end.
+        parent: (n,) index of the node that it drains into; −1 for the first of a trunk.
+        radius: (n,) mm, of a trunk, or of a generated vein at its end.
         kind: (n,) index of the trunk, or number of trunks + index of the stage.
     """
 
@@ -111,18 +111,18 @@ class _Nodes:
 
 
 def grow(trunks: list[Branch], stages: list[Stage], seed: int) -> list[Branch]:
-    """Grow veins into trunks stage by stage; return the trunks and them.
+    """Grow veins from the trunks stage by stage; return the trunks and the veins.
 
-    Radii follow from the ends towards the trunks, r³ = Σ r³ of the tributaries (Murray 1926,
-    doi:10.1073/pnas.12.3.207); a trunk keeps its own, unless that is too narrow for its tributaries.
+    Radii are computed from the ends towards the trunks, r³ = Σ r³ of the tributaries (Murray 1926,
+    doi:10.1073/pnas.12.3.207); a trunk keeps its own radius, unless it is too narrow for its tributaries.
 
     Args:
-        trunks: placed veins, each after the one that it drains into, of which its first point is a point.
-        stages: in the order in which they grow.
-        seed: of the random numbers; each stage has its own, so that changing one leaves those before it as they are.
+        trunks: veins placed by hand, each after the one that it drains into, on which its first point lies.
+        stages: in order of growth.
+        seed: of the random numbers; each stage has its own, so that a change of one does not affect earlier stages.
 
     Raises:
-        QsmbenchError: there is no room for a stage.
+        QsmbenchError: there is not enough space for a stage.
     """
     kinds = [b.name for b in trunks] + [s.name for s in stages]
     nodes = _trunk_nodes(trunks)
@@ -170,13 +170,13 @@ def _stage(stage: Stage, sources: np.ndarray, radii: np.ndarray, random: np.rand
 
 @dataclass(frozen=True)
 class _Free:
-    """Nodes that are free to become veins, on a lattice from which each is moved at random within its cell.
+    """Candidate nodes of veins, on a lattice with a random displacement within each cell.
 
     Attributes:
         xyz: (n, 3) mm.
-        cells: (n, 3) int32, where they lie on the lattice, ascending.
+        cells: (n, 3) int32, lattice cells, ascending.
         number: (nx, ny, nz) int32, index of each cell's node; −1 for none.
-        low: (3,) mm, the lattice's first place.
+        low: (3,) mm, first point of the lattice.
     """
 
     xyz: np.ndarray
@@ -196,13 +196,13 @@ def _scatter(stage: Stage, random: np.random.Generator) -> _Free:
     inside = stage.through(lattice)
     xyz = lattice[inside]
     if len(xyz) < LANDINGS:
-        raise QsmbenchError(f"{stage.name}: {len(xyz)} nodes fit where it may run; it needs {LANDINGS} or more")
+        raise QsmbenchError(f"{stage.name}: only {len(xyz)} nodes are in its tissue; at least {LANDINGS} are required")
     number = np.where(inside, np.cumsum(inside) - 1, -1).reshape([len(a) for a in axes]).astype(np.int32)
     return _Free(xyz, np.argwhere(number >= 0).astype(np.int32), number, stage.box[0])
 
 
 def _ways(stage: Stage, free: _Free, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
-    """Return the cost [mm] of the way to each free node and what is before it, both (n,): sources, then free nodes."""
+    """Return the cost [mm] of the path to each free node and its predecessor, both (n,): sources, then free nodes."""
     m, n, lean = len(sources), len(free), np.asarray(stage.lean, float)
     limit_numba()
     first, second = _neighbours(stage, free)
@@ -223,7 +223,7 @@ def _ways(stage: Stage, free: _Free, sources: np.ndarray, radii: np.ndarray, ran
 
 
 def _neighbours(stage: Stage, free: _Free) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of free nodes that are joined, both (pairs,) int32."""
+    """Return pairs of connected free nodes, both (pairs,) int32."""
     if not stage.wander:
         return pairs(free.number, free.cells, free.xyz, stage.spacing, NEAR)
     # in the order of the k-d tree, in which the random costs have always been drawn
@@ -233,7 +233,7 @@ def _neighbours(stage: Stage, free: _Free) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ends(stage: Stage, free: np.ndarray, way: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Choose the nodes that are ends: one, by chance, in each cube as wide as ends are apart."""
+    """Choose the end nodes: one at random in each cube with the size of the distance between ends."""
     legal = (way >= stage.reach[0]) & (way <= stage.reach[1])
     legal[legal] = stage.ends(free[legal])
     chosen = random.permutation(np.flatnonzero(legal))
@@ -246,9 +246,9 @@ def _ends(stage: Stage, free: np.ndarray, way: np.ndarray, random: np.random.Gen
 
 
 def _smooth(sources: np.ndarray, xyz: np.ndarray, parent: np.ndarray, rounds: int) -> np.ndarray:
-    """Move the nodes (n, 3) halfway towards their neighbours' mean, again and again; ends stay.
+    """Move the nodes (n, 3) halfway towards the mean of their neighbours, repeatedly; ends are fixed.
 
-    The tributaries' mean is weighted by what they carry, so that a vein does not bend towards a twig.
+    The mean of the tributaries is weighted by their flow, so that a vein does not bend towards a small tributary.
     """
     m, n = len(sources), len(xyz)
     inner = parent >= m

@@ -1,4 +1,4 @@
-"""The tree of veins of a phantom: its trunks, and what grows from them through its tissues."""
+"""The venous tree of a phantom: its trunks, and the veins generated from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SNAP = 8.0
 
 @dataclass(frozen=True)
 class Terrain:
-    """What a phantom knows of its anatomy.
+    """The anatomy of a phantom, for generating veins.
 
     Attributes:
         shapes: its named shapes.
@@ -44,14 +44,14 @@ class Terrain:
 def tree(
     path: Path, veins: Veins, terrain: Callable[[], Terrain], seed: int, made_from: tuple[str | Path, ...]
 ) -> list[Branch]:
-    """Grow the veins in the template's space; they are kept from one process to the next.
+    """Grow the veins in template space; the tree is cached.
 
     Args:
-        path: the veins' file.
+        path: file of the veins.
         veins: its content.
-        terrain: gives what they may run in; not called where the tree is kept.
+        terrain: returns the anatomy; not called if the tree is cached.
         seed: of the growth.
-        made_from: all that the terrain depends on, text and files: a change of it makes the kept tree void.
+        made_from: all texts and files that the terrain depends on, as part of the cache key.
 
     Raises:
         QsmbenchError: a trunk's tube, or a vein that it or a growth drains into, does not exist or is too far.
@@ -133,7 +133,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
     for name in growth.into:
         if name not in veins.regions:
             raise QsmbenchError(
-                f"{path}: {growth.name} drains into {name!r}, unknown; choose from {', '.join(veins.regions)}"
+                f"{path}: {growth.name} drains into unknown region {name!r}; choose from {', '.join(veins.regions)}"
             )
     compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path)
     limit_numba()

@@ -1,7 +1,7 @@
-"""Neighbours among scattered nodes, and the cheapest ways over them, as compiled loops.
+"""Neighbours among scattered nodes, and the cheapest paths over them, as compiled loops.
 
-Nodes lie on a lattice, at most one in a cell, each moved by less than half a spacing. So a node's neighbours are found
-in the cells around its own, without a tree.
+Nodes are on a lattice, at most one per cell, each displaced by less than half a spacing. So a node's neighbours are
+found in the surrounding cells, without a search tree.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numba import prange
 from qsmbench.compiled import compiled, leaf
 
 JITTER = 0.45
-"""Largest shift of a node from its place on the lattice along an axis, as a share of the spacing."""
+"""Largest displacement of a node from its lattice point along an axis, in multiples of the spacing."""
 
 
 @leaf()
@@ -24,7 +24,7 @@ def _distance2(a, i, b, j):
 
 @leaf()
 def _later(node, number, cells, xyz, farthest, near):
-    """Return how many neighbours a node has that come after it; put them into `near`, (k,), unless that is empty."""
+    """Return the number of neighbours with a higher index; write them to `near`, (k,), unless it is empty."""
     i, j, k = cells[node, 0], cells[node, 1], cells[node, 2]
     r = int(farthest + 2 * JITTER)
     right, count = xyz[node, 0] > 0, 0
@@ -40,7 +40,7 @@ def _later(node, number, cells, xyz, farthest, near):
 
 @compiled(parallel=True)
 def pairs(number, cells, xyz, spacing, farthest):
-    """Find the pairs of nodes that are near each other, on one side of the midline.
+    """Find the pairs of close nodes on the same side of the midline.
 
     Args:
         number: (nx, ny, nz) int32, index of the node of each cell of the lattice; −1 for none.
@@ -74,7 +74,7 @@ def pairs(number, cells, xyz, spacing, farthest):
 
 @compiled(parallel=True)
 def nearest(number, low, spacing, xyz, points, reach, most):
-    """Find the nodes that are nearest to points: of each at most `most`, nearer than its `reach`, the nearest first.
+    """Find the nearest nodes of points: for each at most `most`, closer than its `reach`, the nearest first.
 
     Args:
         number: (nx, ny, nz) int32, index of the node of each cell of the lattice; −1 for none.
@@ -86,7 +86,7 @@ def nearest(number, low, spacing, xyz, points, reach, most):
         most: k.
 
     Returns:
-        (m, k) int32, indices of the nodes; −1 where there are fewer.
+        (m, k) int32, indices of the nodes; −1 if there are fewer.
     """
     near, gap = np.full((len(points), most), -1, np.int32), np.full((len(points), most), np.inf)
     for p in prange(len(points)):
@@ -129,7 +129,7 @@ def costs(sources, start, xyz, stop, more, lean):
         start: (s,) int64, index of a source.
         xyz: (n, 3) float64 mm, of the nodes.
         stop: (s,) int32, index of a node.
-        more: (s,) float64, by what share of its length a step costs more.
+        more: (s,) float64, increase of the cost of a step, relative to its length.
         lean: (3,) float64, preferred direction of flow; steps go against it.
     """
     found = np.empty(len(start))
@@ -140,17 +140,18 @@ def costs(sources, start, xyz, stop, more, lean):
 
 @compiled()
 def steps(xyz, first, second, more, lean):
-    """Return the steps along pairs of nodes, there and back, by the node that they start from.
+    """Return the steps along pairs of nodes in both directions, by start node.
 
     Args:
         xyz: (n, 3) float64 mm.
         first: (pairs,) int32, the one node.
         second: (pairs,) int32, the other node.
-        more: (2·pairs,) float64, by what share of its length a step costs more: all there, then all back; empty for 0.
+        more: (2·pairs,) float64, increase of the cost of a step, relative to its length: all forward, then all
+            backward; empty for 0.
         lean: (3,) float64, preferred direction of flow; steps go against it.
 
     Returns:
-        where each node's steps begin, (n + 1,) int64; where they lead, (2·pairs,) int32; their costs, (2·pairs,) mm.
+        offsets of each node's steps, (n + 1,) int64; their target nodes, (2·pairs,) int32; their costs, (2·pairs,) mm.
     """
     begins = np.zeros(len(xyz) + 1, np.int64)
     for p in range(len(first)):
@@ -197,16 +198,16 @@ def _sink(heap, place, way, size):
 
 @compiled()
 def spread(way, before, begins, stops, paid, longest, shift):
-    """Extend the ways that are known to the nodes around, the cheapest first (Dijkstra 1959); in place.
+    """Extend the known paths to neighbouring nodes, the cheapest first (Dijkstra 1959); in place.
 
     Args:
-        way: (n,) float64, cost of the way to each node; infinite where none is known.
-        before: (n,) int32, the node before it on its way.
-        begins: (n + 1,) int64, as from `steps`; so are the next two.
+        way: (n,) float64, cost of the path to each node; infinite if none is known.
+        before: (n,) int32, predecessor of each node on its path.
+        begins: (n + 1,) int64, from `steps`, like the next two.
         stops: (s,) int32.
         paid: (s,) float64.
-        longest: cost up to which ways are extended.
-        shift: what is added to a node's index in `before`.
+        longest: largest cost of a path.
+        shift: offset added to a node's index in `before`.
     """
     heap, place, size = np.empty(len(way), np.int32), np.full(len(way), -1, np.int32), 0
     for node in range(len(way)):

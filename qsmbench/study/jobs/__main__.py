@@ -1,9 +1,9 @@
 """Run one job of a study: `python -m qsmbench.study.jobs JOB.json`.
 
-It never fails because of its task: what went wrong stands in the record, so that one failing method or dataset does not
-stop a study. The task runs in a child process and writes into a folder of its own. When it has ended well, its products
-are moved to their places, and the record last. A job whose study has ended, or whose description has changed in the
-meantime, leaves nothing.
+It never fails because of its task: errors are written to the record, so that one failing method or dataset does not
+stop a study. The task runs in a child process and writes into a temporary folder. If it succeeds, its products are
+moved into place, followed by the record. If the study has ended, or its description has changed in the meantime, the
+job writes nothing.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from qsmbench.study.freshness import MAKING, canonical, former, made_from
 from qsmbench.supervise import end_with_parent
 
 OUTCOME = "outcome.json"
-"""The file in which the child reports on its task, in the job's own folder."""
+"""File in the job's temporary folder in which the child reports on its task."""
 
 PRODUCTS = "products"
-"""Where the child writes to, within the job's own folder."""
+"""Subfolder of the job's temporary folder that the child writes to."""
 
 ENDED_WELL = ("ok", "skipped")
 
 WATCH = 0.2
-"""How often it is looked whether whoever asked for a job is still there [s]."""
+"""Interval of checks that the process which requested the job still runs [s]."""
 
 
 def main(file: Path, *, warm: bool = False) -> None:
-    """Run the job that a file describes, unless its former result still holds.
+    """Run the job that a file describes, unless its former result is still valid.
 
     Args:
         file: the job's specification.
-        warm: whether this process holds what the methods of this package import, so that steps run in forks of it.
+        warm: whether this process has imported the libraries of the built-in methods, so that steps run in its forks.
     """
     job = read_job(file)
     record = Path(job.record)
@@ -66,7 +66,9 @@ def main(file: Path, *, warm: bool = False) -> None:
         (folder / PRODUCTS).mkdir(parents=True)
         result = replace(_result(job, known, folder, warm=warm), name=job.name, made_from=made)
         if not _still_wanted(file, job):
-            sys.exit(f"qsmbench: {job.name}: the study has been changed or removed meanwhile; its result is dropped")
+            sys.exit(
+                f"qsmbench: {job.name}: the study was changed or removed while the job ran; its result is discarded"
+            )
         _publish(job, folder / PRODUCTS, result)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +84,7 @@ def _still_wanted(file: Path, job: Job) -> bool:
 
 
 def _result(job: Job, records: dict[str, Record], folder: Path, *, warm: bool) -> Record:
-    """Do the task, or say why it cannot be done."""
+    """Run the task, or return a record with the reason why it cannot run."""
     blocked = _blocked(job, records)
     if blocked is not None:
         return blocked
@@ -95,9 +97,9 @@ def _result(job: Job, records: dict[str, Record], folder: Path, *, warm: bool) -
 
 
 def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
-    """The record of a job that cannot be done because one before it failed; None if it can.
+    """Return the record of a job that cannot run because an earlier job failed; None if it can run.
 
-    Jobs that gather the results of others do without those that are missing.
+    Jobs that collect the results of others ignore missing ones.
     """
     if KINDS[job.spec["kind"]].gathers:
         return None
@@ -114,7 +116,7 @@ def _blocked(job: Job, records: dict[str, Record]) -> Record | None:
 
 
 def _in_child(job: Job, spec: Any, folder: Path) -> Record:
-    """Do the task in a child process, and end it if this process or its parent is ended."""
+    """Run the task in a child process, and end it if this process or its parent ends."""
     start, own = time.monotonic(), os.getpid()
 
     def do() -> None:
@@ -133,7 +135,7 @@ def _in_child(job: Job, spec: Any, folder: Path) -> Record:
 
 
 def _wait(child: Fork, time_limit: float | None) -> int | None:
-    """Wait for the child; end it at its limit (None), or where the process that asked for this job has ended."""
+    """Wait for the child; end it at its time limit (None), or when the process that requested this job has ended."""
     parent, end = os.getppid(), time.monotonic() + (time_limit or math.inf)
     while (code := child.wait(min(WATCH, end - time.monotonic()))) is None:
         orphaned = os.getppid() != parent
@@ -147,7 +149,7 @@ def _wait(child: Fork, time_limit: float | None) -> int | None:
 
 
 def _task(spec: Any, out: Path) -> dict[str, Any]:
-    """What the task gives: status, reason, products, and details."""
+    """Run the task; return status, reason, products and details."""
     from qsmbench.run.step import digest, one_line
 
     try:
@@ -168,7 +170,7 @@ def _task(spec: Any, out: Path) -> dict[str, Any]:
 
 
 def _publish(job: Job, products: Path, result: Record) -> None:
-    """Move what a job made to its places, and its record last."""
+    """Move the products of a job into place, followed by its record."""
     record = Path(job.record)
     former(record).unlink(missing_ok=True)
     record.unlink(missing_ok=True)
@@ -182,7 +184,7 @@ def _publish(job: Job, products: Path, result: Record) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Put `source` in the place of `target`, which is removed even if there is no source."""
+    """Replace `target` by `source`; remove it if there is no source."""
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     else:

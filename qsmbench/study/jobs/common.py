@@ -1,4 +1,4 @@
-"""Job: the voxels that all chains of a dataset share, and every chain's scores on them."""
+"""Job: the common voxels of all chains of a dataset, and every chain's scores on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmbench.study.scoring import FAILED_CHAINS, Scan, finished, named, write_t
 
 
 def run(spec: CommonSpec, out: Path) -> dict[str, Any]:
-    """Write the table and the mask of the common voxels below `out`; return the chains that it failed on."""
+    """Write the table and the mask of the common voxels below `out`; return the chains that failed."""
     chains = [s for s in finished(spec.scores) if any(map(_is_scored_map, s.artifacts))]
     rows, failed = scored(chains, out / "common.nii.gz")
     write_table(out / "common.parquet", rows)
@@ -23,12 +23,12 @@ def run(spec: CommonSpec, out: Path) -> dict[str, Any]:
 
 
 def _is_scored_map(artifact: str) -> bool:
-    """Whether a chain that ends in an artifact decides which voxels are common."""
+    """Whether chains that end in an artifact determine the common voxels."""
     return not not_scored(artifact) and not ARTIFACTS[artifact].is_mask
 
 
 def scored(specs: list[ScoreSpec], mask_file: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Score all chains on the voxels that they share, and write those as a mask.
+    """Score all chains on their common voxels, and write these as a mask.
 
     Args:
         specs: of chains that have a result, all of one scan.
@@ -36,7 +36,7 @@ def scored(specs: list[ScoreSpec], mask_file: Path) -> tuple[list[dict[str, Any]
 
     Returns:
         rows: with the columns of a study's table.
-        failed: chains that could not be read or scored, and why; the others do without them.
+        failed: chains that could not be read or scored, with the reason; they are ignored for the common voxels.
     """
     rows: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
@@ -57,7 +57,7 @@ def scored(specs: list[ScoreSpec], mask_file: Path) -> tuple[list[dict[str, Any]
 
 
 def _shared(scan: Scan, specs: list[ScoreSpec], failed: dict[str, str]) -> tuple[np.ndarray | None, list[ScoreSpec]]:
-    """The voxels that all chains whose masks can be read reconstructed, and those chains."""
+    """Return the voxels reconstructed by all chains whose masks can be read, and these chains."""
     shared, readable = None, []
     for spec in specs:
         try:
@@ -73,7 +73,7 @@ def _shared(scan: Scan, specs: list[ScoreSpec], failed: dict[str, str]) -> tuple
 def _on_common(
     scan: Scan, spec: ScoreSpec, references: dict[str, Reference], shared: np.ndarray
 ) -> list[dict[str, Any]]:
-    """The scores of a chain's maps on the common voxels; `references` keeps what they are scored against."""
+    """Return the scores of a chain's maps on the common voxels; `references` caches the prepared truth."""
     rows = []
     for artifact in filter(_is_scored_map, spec.artifacts):
         given = scan.reconstruction(spec, artifact)

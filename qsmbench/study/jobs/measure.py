@@ -37,7 +37,7 @@ def convert(
     b0_dir: Triple | None = None,
     phase_sign: int = 1,
 ) -> list[str]:
-    """Write a measured scan as an artifact folder, with `notes.json` of what was rescaled or assumed.
+    """Write a measured scan as an artifact folder, with `notes.json` about rescaling and assumptions.
 
     Args:
         bids: folder of the BIDS dataset.
@@ -70,13 +70,13 @@ def measured(
     Args:
         bids: folder of the BIDS dataset.
         subject, session, b0_dir, phase_sign: see `data.bids.read_megre`.
-        mask: NIfTI file; by default the mask is made from the magnitude.
+        mask: NIfTI file; by default the mask is computed from the magnitude.
 
     Returns:
-        phase, magnitude and mask by name, the parameters, and notes on what was rescaled or assumed.
+        phase, magnitude and mask by name, the parameters, and notes about rescaling and assumptions.
 
     Raises:
-        QsmbenchError: see `data.bids.read_megre`; or the mask lies on another grid, or is empty.
+        QsmbenchError: see `data.bids.read_megre`; or the mask is on another grid, or empty.
     """
     phase, magnitude, params, notes = read_megre(
         bids, subject=subject, session=session, b0_dir=b0_dir, phase_sign=phase_sign

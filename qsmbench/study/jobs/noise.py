@@ -22,7 +22,7 @@ def run(spec: NoiseSpec, out: Path) -> None:
 
 
 def noisy(protocol: Protocol, noisefree: Path, out: Path, seed: int, orientation: int = 0) -> None:
-    """Write the scan in `noisefree` to `out` as the protocol's receiver delivers it, with noise from `seed`."""
+    """Apply the protocol's receiver to the scan in `noisefree`, with noise from `seed`, and write it to `out`."""
     params, receiver = folders.read_params(noisefree), folders.read_json(noisefree / folders.RECEIVER_FILE)
     phase, magnitude, mask = (folders.read(noisefree, name, params.grid) for name in ("phase", "magnitude", "mask"))
     if receiver["sigma"] or protocol.coils:

@@ -15,7 +15,7 @@ from qsmbench.view.volumes import save
 
 
 def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
-    """Draw the first product of each chain below `out`; return why those that are missing are not drawn."""
+    """Draw the first product of each chain below `out`; return the reasons for missing pictures."""
     (out / "pictures").mkdir()
     not_drawn, failed = {}, {}
     scan: Scan | None = None

@@ -12,7 +12,7 @@ from qsmbench.study.versions import reported_versions
 
 
 def run(spec: ReportSpec, out: Path) -> None:
-    """Write the report, the configuration, the versions of packages, and where settings come from, below `out`."""
+    """Write the report, the configuration, the package versions and the origins of settings below `out`."""
     (out / "config.yaml").write_text(spec.config)
     write_json(out / "versions.json", reported_versions())
     write_json(out / ORIGINS_FILE, spec.origins)

@@ -16,7 +16,7 @@ def run(spec: ScoreSpec, out: Path) -> None:
 
 
 def scored(spec: ScoreSpec) -> list[dict[str, Any]]:
-    """Return the scores of those artifacts of a chain that can be scored, on the study mask."""
+    """Return the scores of a chain's artifacts on the study mask, if they can be scored."""
     scan, rows = Scan(spec), []
     for artifact in spec.artifacts:
         if not not_scored(artifact):

@@ -34,12 +34,12 @@ def run(spec: SimulationSpec, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Basis:
-    """What a truth rests on.
+    """The basis of a truth.
 
     Attributes:
         regions: index, name and group of the labels.
-        values: from which the properties of the regions follow.
-        scenario: its scenario, case, question and so on; empty if it has none.
+        values: values that the properties of the regions depend on.
+        scenario: scenario, case, question and so on; empty without a scenario.
     """
 
     regions: list[tuple[int, str, str]]
@@ -48,30 +48,29 @@ class Basis:
 
     @classmethod
     def of(cls, simulation: Simulation, phantom: Phantom) -> Basis:
-        """Return what the truth of a simulation of `phantom` rests on."""
+        """Return the basis of the truth of a simulation of `phantom`."""
         scenario = {"scenario": phantom.name, **phantom.case.summary()} if phantom.case else {}
         return cls(simulation.regions, phantom.provenance(simulation.params.b0), scenario)
 
 
 def write_basis(truth: Path, basis: Basis) -> None:
-    """Write what a truth rests on into its folder."""
+    """Write the basis of a truth into its folder."""
     folders.write_regions(truth / folders.REGIONS_FILE, basis.regions)
     write_provenance(truth / PROVENANCE_FILE, basis.values)
     folders.write_json(truth / SCENARIO_FILE, basis.scenario)
 
 
 def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, mask: np.ndarray | None = None) -> None:
-    """Write a simulation as two artifact folders, of what is measured and of what is true.
+    """Write a simulation as two artifact folders, the scan and the truth.
 
-    The truth has the mask and the parameters, too, so that a map from elsewhere can be scored against it alone; and
-    what it rests on.
+    The truth also contains the mask and the parameters, so that any map can be scored against it, and its basis.
 
     Args:
-        simulation: what to write; its truth is used up, since a large scan leaves no room for both.
-        phantom: what was simulated.
+        simulation: to write; its truth is released on the way, to save memory.
+        phantom: that was simulated.
         scan: folder of the scan.
         truth: folder of the truth.
-        mask: (nx, ny, nz) bool, of the scan; None: the true one.
+        mask: (nx, ny, nz) bool, of the scan; None: the true mask.
     """
     grid = simulation.params.grid
     truth_written = in_background(lambda: _write_truth(simulation, truth))
@@ -84,7 +83,7 @@ def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, m
 
 
 def _write_truth(simulation: Simulation, truth: Path) -> None:
-    """Write the true maps, which are used up, the mask and the parameters."""
+    """Write the true maps (and release them), the mask and the parameters."""
     grid = simulation.params.grid
     for name in list(simulation.truth):
         folders.write(truth, {name: simulation.truth.pop(name)}, grid)

@@ -1,4 +1,4 @@
-"""Job: the scores of all datasets and chains, and how each chain went → the tables of the study."""
+"""Job: the scores of all datasets and chains, and the outcome of each chain → the tables of the study."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(study: Path, spec: TablesSpec) -> list[pd.DataFrame]:
-    """The scores of all chains, each dataset's followed by those on its common voxels; no table where there are none.
+    """Return a table of the scores of all chains, each dataset's followed by its common voxels; no table if empty.
 
-    Thousands of files are joined before they become a table of pandas, which costs more for each than reading it.
+    Files are concatenated before the conversion to pandas, which takes longer per file than reading it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -62,7 +62,7 @@ def _scores(study: Path, spec: TablesSpec) -> list[pd.DataFrame]:
 
 
 def _run_rows(study: Path, spec: TablesSpec) -> list[dict[str, Any]]:
-    """List time and memory of each chain on each dataset, or the reason why it has no result."""
+    """Return time and memory of each chain on each dataset, or the reason why it has no result."""
     rows = []
     for row in spec.datasets:
         folder = study / row["dataset"]
@@ -88,12 +88,12 @@ def _row(dataset: str, chain: str, artifact: str, metric: str, value: float, uni
 
 
 def _of_chain(steps: list[Record | None], scores: Record | None) -> list[tuple[str, float, str, str]]:
-    """Time of all steps of a chain and the most memory that one took; or, if it gave nothing, why."""
+    """Return the total time of a chain's steps and their peak memory, or the reason why it has no result."""
     done = [s for s in steps if s is not None and s.ok]
     if len(done) < len(steps):
         return [("status", np.nan, "", _reason(steps[-1]))]
     peaks = [s.peak_memory for s in done]
-    memory = (np.nan, "not known of a container") if None in peaks else (max(p for p in peaks if p is not None), "")
+    memory = (np.nan, "not measured in a container") if None in peaks else (max(p for p in peaks if p is not None), "")
     rows = [
         ("time", sum(s.seconds or 0.0 for s in done), "s", ""),
         ("peak_memory", memory[0], "MiB", memory[1]),
@@ -104,8 +104,8 @@ def _of_chain(steps: list[Record | None], scores: Record | None) -> list[tuple[s
 
 
 def _reason(record: Record | None) -> str:
-    return "missing: no record was left" if record is None else f"{record.status}: {record.reason}"
+    return "missing: the job wrote no record" if record is None else f"{record.status}: {record.reason}"
 
 
 def _why(record: Record | None) -> str:
-    return "no record was left" if record is None else record.reason
+    return "the job wrote no record" if record is None else record.reason
