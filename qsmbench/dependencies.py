@@ -77,8 +77,8 @@ def _code_of(
     every = sorted({*found, *data}, key=lambda file: (_label(file), str(file)))
     digest = hashlib.sha256()
     for file in every:
-        without = dict(tables).get(file)
-        content = parse(file.read_bytes(), without=without).meaning if without else meaning(file)
+        table = dict(tables).get(file)
+        content = parse(file.read_bytes(), without=table).meaning if table else meaning(file)
         digest.update(f"{_label(file)}\0{content}\n".encode())
     save()
     versions = {name: version(name) for name in sorted(distributions)}
