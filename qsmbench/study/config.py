@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,9 +99,11 @@ class Study(Model):
             variant.use or tuned.use, {**tuned.set, **variant.set}, origin=f"tuned: {variant.tuned}, {tuned.summary}"
         )
 
-    def steps(self, chain: str) -> list[Step]:
-        """Return the steps of a chain; see `chains.steps`."""
-        return chains.steps(chain, self.resolve, describe=partial(registry.describe, container=self.container))
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """The steps of all chains, by the chain up to the step; see `chains.steps`."""
+        describe = partial(registry.describe, container=self.container)
+        return {s.chain: s for chain in self.chains for s in chains.steps(chain, self.resolve, describe=describe)}
 
     @property
     def limits(self) -> Limits:
@@ -128,8 +130,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
                 protocol = load_protocol(source.protocol, source.set_protocol)
                 for orientation in source.orientations(protocol):
                     protocol.check_orientation(orientation)
-        for chain in study.chains:
-            study.steps(chain)
+        _ = study.steps
         scans = [scan for source in study.datasets if isinstance(source, Simulated) for scan in source.scans()]
         for variant in study.methods.values():
             if variant.tuned:

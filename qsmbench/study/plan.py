@@ -84,7 +84,7 @@ class Plan:
         self.study = study
         self.folder = study.folder.absolute()  # a method may change the working directory
         self.datasets = {d.name: d for source in study.datasets for d in _scans(source)}
-        self.steps: dict[str, Step] = {s.chain: s for chain in study.chains for s in study.steps(chain)}
+        self.steps = study.steps
         self.contents = Contents(self.folder / JOBS / "contents.json")
 
     @property
