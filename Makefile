@@ -28,7 +28,7 @@ check: lint
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks/bench_forward.py --benchmark-columns=min,median,rounds
 	$(BIN)/python benchmarks/methods.py
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/speed.py
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py

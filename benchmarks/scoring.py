@@ -64,6 +64,16 @@ def measured(job, specs, repeat):
     return imports, seconds[0], min(seconds[1:])
 
 
+def in_a_process(job, specs, repeat):
+    """Run `measured` in a process of its own, on one thread."""
+    command = [sys.executable, __file__, "--job", job, "--repeat", str(repeat)]
+    environment = {**os.environ, "QSMBENCH_THREADS": "1"}
+    done = subprocess.run(
+        command, input=json.dumps(specs), stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    return json.loads(done.stdout)
+
+
 def main():
     """Prepare, measure each job in its own process, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -79,12 +89,7 @@ def main():
     print(f"CPU seconds by chain, {len(specs)} chains at {args.voxel_size:g} mm")
     print("job       imports  first run  further runs")
     for job in ("score", "common", "pictures"):
-        command = [sys.executable, __file__, "--job", job, "--repeat", str(args.repeat)]
-        environment = {**os.environ, "QSMBENCH_THREADS": "1"}
-        done = subprocess.run(
-            command, input=json.dumps(specs), stdout=subprocess.PIPE, text=True, check=True, env=environment
-        )
-        imports, first, further = json.loads(done.stdout)
+        imports, first, further = in_a_process(job, specs, args.repeat)
         print(f"{job:9s} {imports:7.2f} {first:10.2f} {further:13.2f}")
 
 

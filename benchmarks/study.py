@@ -1,10 +1,5 @@
-"""What a study costs beside its methods: `python benchmarks/study.py [--quick]`.
+"""What a study costs beside its methods; `speed.py` prints it."""
 
-Prints the CPU time of a step around its method, the time until Snakemake knows a study of 1000 chains, and with --quick
-the time of the quick study with cold caches (nothing kept of phantoms and compiled loops) and with warm ones.
-"""
-
-import argparse
 import os
 import resource
 import subprocess
@@ -23,25 +18,6 @@ from qsmbench.study.warm import WarmProcess
 
 SPHERE = {"phantom": "sphere", "protocol": "brain-3t", "seeds": [0], "set": {"voxel_size": 8}}
 STEPS = 20
-
-
-def main() -> None:
-    """Measure, and print a line each."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="run the quick study twice, too")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        show("step: CPU around the method", step_overhead(place), "s", 0.3)
-        show("study of 1000 chains known to Snakemake", time_of_dag(place), "s", 6)
-        if given.quick:
-            for caches in ("cold", "warm"):
-                show(f"quick study, {caches} caches", time_of_quick(place), "s", 80)
-
-
-def show(what: str, value: float, unit: str, goal: float) -> None:
-    """Print one measurement beside its goal."""
-    print(f"{what:42} {value:8.2f} {unit}   goal {goal:g} {unit}", flush=True)
 
 
 def study_of(chains: list[str], methods: dict, place: Path) -> Path:
@@ -105,10 +81,15 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 def time_of_quick(place: Path) -> float:
     """Time of the quick study [s], with the caches in `place`."""
-    caches = {"QSMBENCH_CACHE": str(place / "cache"), "NUMBA_CACHE_DIR": str(place / "numba")}
     quick = str(data_dir() / "configs" / "quick.yaml")
     with tempfile.TemporaryDirectory(dir=place) as results:
-        return timed([sys.executable, "-m", "qsmbench.cli", "run", quick, "--cores", "2", "--results", results], caches)
+        command = [sys.executable, "-m", "qsmbench.cli", "run", quick, "--cores", "2", "--results", results]
+        return timed(command, caches(place))
+
+
+def caches(place: Path) -> dict[str, str]:
+    """Environment variables that keep all caches in a folder."""
+    return {"QSMBENCH_CACHE": str(place / "cache"), "NUMBA_CACHE_DIR": str(place / "numba")}
 
 
 def timed(command: list[str], more: dict[str, str] | None = None) -> float:
@@ -116,7 +97,3 @@ def timed(command: list[str], more: dict[str, str] | None = None) -> float:
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, **(more or {})})
     return time.perf_counter() - start
-
-
-if __name__ == "__main__":
-    main()
