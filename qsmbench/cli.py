@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer import Abort
 
-from qsmbench import __version__, supervise
+from qsmbench import __version__, cli_export, supervise
 from qsmbench.cli_show import console, plain, print_listing, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
@@ -27,6 +27,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Susceptibility phantoms with known truth, and a benchmark of QSM reconstructions against it.",
 )
+
+app.add_typer(cli_export.app, name="export")
 
 Container = Annotated[
     str, typer.Option(help="where third-party folders run: none (directly), bubblewrap, docker, podman or apptainer")

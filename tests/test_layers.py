@@ -27,7 +27,8 @@ LAYERS = [
     {"report"},
     {"study"},
     {"listing"},
-    {"api", "cli_show"},
+    {"api", "cli_show", "export"},
+    {"cli_export"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

@@ -1,0 +1,1 @@
+"""Scans, methods and results in the formats of other projects."""
