@@ -83,7 +83,8 @@ def chain_steps(chain: str) -> list[Step]:
     Raises:
         QsmbenchError: a method is unknown or not built in.
     """
-    found, providers = [], {}
+    found: list[Step] = []
+    providers: dict[str, str] = {}
     for prefix in chains.prefixes(chain):
         name = prefix.rpartition(".")[2]
         if not registry.is_own(name) or name == chains.TRUTH:

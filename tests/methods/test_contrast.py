@@ -6,6 +6,7 @@ import scipy.integrate
 import scipy.optimize
 
 from qsmbench.errors import NotApplicable, QsmbenchError
+from qsmbench.method import collected
 from qsmbench.methods.contrast.arlo import arlo
 from qsmbench.methods.contrast.r2star_log import r2star_log
 from qsmbench.methods.contrast.r2star_nonlinear import r2star_nonlinear
@@ -52,6 +53,14 @@ def test_arlo_is_as_exact_as_simpson_s_rule(rates):
     by_turns = np.cumsum([0.004, 0.004, 0.006, 0.004, 0.006, 0.004, 0.006])
     share = arlo(decay(np.full((1, 1, 1), 100.0), by_turns), np.ones((1, 1, 1), bool), by_turns)[0, 0, 0] / 100
     assert abs(share - 1) == pytest.approx(0.001, abs=2e-4)
+
+
+@pytest.mark.parametrize(("te", "noted"), [(EVEN, False), (UNEVEN, True)])
+def test_arlo_says_where_it_extends_the_publication(rates, te, noted):
+    mask, true = rates
+    with collected() as notes:
+        arlo(decay(true, te), mask, te)
+    assert ("echo spacing" in notes) == noted
 
 
 def test_arlo_is_the_least_squares_prediction_of_the_third_echo():

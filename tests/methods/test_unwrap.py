@@ -298,7 +298,7 @@ def test_romeo_is_the_one_of_its_authors(head):
     te = np.array(ECHOES["uneven"])
     field = head.local_field + head.background / 4
     phase, magnitude, _ = scan(field, head.mask, te, snr=15)
-    found = romeo(phase, magnitude, head.mask, head.grid, te, offset_smoothing=0)
+    found = romeo(phase, magnitude, head.mask, head.grid, te, remove_offset=False)  # as they are called here
     packed = [np.asfortranarray(v, np.float32) for v in (phase, magnitude)]
     theirs = warpkit.romeo_unwrap4d(
         packed[0], (1e3 * te).astype(np.float32), "romeo", packed[1], np.asfortranarray(head.mask)

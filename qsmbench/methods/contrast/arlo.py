@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.errors import NotApplicable
-from qsmbench.method import method
+from qsmbench.method import method, note
 
 
 @method(produces="r2star", reference="Pei 2015, doi:10.1002/mrm.25137")
@@ -11,10 +11,11 @@ def arlo(magnitude, mask, te, *, r2star_max=1000.0):
     """ARLO: compute T2* without iterations, from the ratio of the signal's integral to its decrease.
 
     The integral over three consecutive echoes is approximated by Simpson's rule; least squares over all such triples,
-    which predict the last echo of each, has a solution in closed form. If echoes are not evenly spaced, the parabola
-    through the three points is integrated. Then the rule is of lower order, and R2* slightly biased (0.1 % at 100/s and
-    alternating spacings of 4 and 6 ms); the weights of the triples, which would differ slightly, are kept equal. The
-    model has no noise floor.
+    which predict the last echo of each, has a solution in closed form. The publication is about even spacing. As an
+    extension, which a note of the step states, the parabola through the three points is integrated if echoes are
+    unevenly spaced. Then the rule is of lower order, and R2* slightly biased (0.1 % at 100/s and alternating spacings
+    of 4 and 6 ms); the weights of the triples, which would differ slightly, are kept equal. The model has no noise
+    floor.
 
     Raises:
         NotApplicable: there are fewer than three echoes.
@@ -24,6 +25,8 @@ def arlo(magnitude, mask, te, *, r2star_max=1000.0):
     """
     if te.size < 3:
         raise NotApplicable(f"ARLO needs at least three echoes; the scan has {te.size}")
+    if not np.allclose(np.diff(te), te[1] - te[0], rtol=1e-3, atol=0):
+        note("echo spacing", "uneven: an extension of the published rule, slightly biased")
     signal = magnitude[mask]
     above, below = np.zeros(len(signal), np.float32), np.zeros(len(signal), np.float32)
     for echo in range(te.size - 2):

@@ -13,7 +13,7 @@ ECHOES = ("template", "individual")
 
 
 @method(produces="unwrapped", reference="Dymerska & Eckstein 2021, doi:10.1002/mrm.28563")
-def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothing=5.0):
+def romeo(phase, magnitude, mask, grid, te, *, echoes="template", remove_offset=True, offset_smoothing=5.0):
     """ROMEO: unwrap along the path of the most reliable neighbours, then from echo to echo.
 
     ROMEO assumes that phase is proportional to TE, so the phase at TE = 0 (that of the coils) is removed first: it is
@@ -26,6 +26,8 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
 
     Args:
         echoes: "template" or "individual".
+        remove_offset: whether the phase at TE = 0 is removed; without it, the steps are those of Dymerska & Eckstein
+            alone, for phases that have been corrected before.
 
     Raises:
         QsmbenchError: `echoes` is neither of the two.
@@ -41,7 +43,7 @@ def romeo(phase, magnitude, mask, grid, te, *, echoes="template", offset_smoothi
         weight, part = magnitude[box], unwrapped[box]
         phases = [np.ascontiguousarray(phase[box][..., echo]) for echo in range(te.size)]
         offset = np.zeros(inside.shape, np.float32)
-        if te.size > 1 and np.count_nonzero(inside) > 1:
+        if remove_offset and te.size > 1 and np.count_nonzero(inside) > 1:
             offset = estimate_offset(phase[box], weight, inside, grid, te, offset_smoothing)
         found = unwrap([compute(_subtract_offset, p, offset) for p in phases], weight, inside, te)
         for echo in range(te.size):
