@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.bids import is_bids
 from qsmbench.data.folders import (
     PARAMS_FILE,
     further_orientations,
@@ -20,6 +19,8 @@ from qsmbench.data.folders import (
     read_of,
     read_params,
 )
+from qsmbench.data.measured import Stated, is_measured
+from qsmbench.data.plausible import check_b0, check_echo_times
 from qsmbench.errors import FailedError, QsmbenchError
 from qsmbench.run import chains, registry, step
 from qsmbench.run.chains import Limits, Places, Use
@@ -37,6 +38,7 @@ def reconstruct(
     out: Path,
     *,
     truth: Path | None = None,
+    stated: Stated | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     methods: Mapping[str, str] | None = None,
     limits: Limits,
@@ -46,9 +48,10 @@ def reconstruct(
 
     Args:
         chain: method names joined by dots.
-        scan: artifact folder of a scan, or a BIDS dataset (its first subject).
+        scan: artifact folder of a scan, a BIDS dataset, or a folder with a table of echoes.
         out: folder to write.
         truth: folder of the truth, for chains that begin with `truth`.
+        stated: what is stated of a measured scan; by default its first subject is taken.
         settings: by method name.
         methods: what a name in the chain stands for: another method or a path; see `registry.find`.
         limits: of each step.
@@ -69,7 +72,7 @@ def reconstruct(
     make_folder(out)
     for old in [out / CHAIN_FILE, *(out / ARTIFACTS[name].file for name in present(out))]:
         old.unlink(missing_ok=True)
-    scan = _as_artifacts(scan, out, note)
+    scan = _as_artifacts(scan, out, stated or Stated(), note)
     _check_scan(scan)
     places = _places(out / "steps", scan, truth)
     turned = chains.over_orientations(steps)
@@ -102,16 +105,30 @@ def _places(steps: Path, scan: Path, truth: Path | None) -> Places:
     return Places(steps.resolve(), scan.resolve(), truth.resolve() if truth else None, frozenset(absent))
 
 
-def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
+def _as_artifacts(scan: Path, out: Path, stated: Stated, note: Callable[[str], object]) -> Path:
     if not scan.is_dir():
-        raise QsmbenchError(f"{scan}: no such folder; a scan is a folder of artifacts or a BIDS dataset")
-    if not is_bids(scan):
+        raise QsmbenchError(
+            f"{scan}: no such folder; a scan is a folder of artifacts, a BIDS dataset or a folder with echoes.tsv"
+        )
+    if not is_measured(scan):
+        check_unstated(scan, stated)
         return scan
     from qsmbench.study.jobs.measure import convert
 
-    for line in convert(scan, out / "scan"):
+    for line in convert(scan, out / "scan", stated):
         note(line)
     return out / "scan"
+
+
+def check_unstated(scan: Path, stated: Stated) -> None:
+    """Refuse what is stated of a folder of artifacts: it is for measured scans.
+
+    Raises:
+        QsmbenchError: something is stated.
+    """
+    for option, value in asdict(stated).items():
+        if value is not None and value != getattr(Stated(), option):
+            raise QsmbenchError(f"{scan}: is not a BIDS dataset, nor a folder with echoes.tsv; {option} is for these")
 
 
 def _check_scan(scan: Path) -> None:
@@ -119,6 +136,8 @@ def _check_scan(scan: Path) -> None:
     if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
         raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {scan / 'scan'}")
     params = read_params(scan)
+    check_echo_times(params.te, str(scan / PARAMS_FILE))
+    check_b0(params.b0, str(scan / PARAMS_FILE))
     for name in present(scan):
         read_of(scan, name, params)
     if "mask" not in present(scan):

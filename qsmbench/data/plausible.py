@@ -1,0 +1,199 @@
+"""Whether a measured scan can be what it says: echo times, field strength, slices, and phase that grows with TE."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qsmbench.data.folders import Params
+from qsmbench.errors import QsmbenchError
+from qsmbench.units import hz_per_ppm
+
+LONGEST_TE = 0.15
+"""Of a gradient echo, s: T2* of tissue is below 0.1 s at 1.5 T and more; assumed."""
+
+SHORTEST_TE = 1e-4
+"""Of the last of the echoes, s: shorter ones come from ms taken for µs, or divided by 1000 twice; assumed."""
+
+B0_RANGE = (0.01, 25.0)
+"""Of scanners, T; assumed."""
+
+DECAY_RANGE = (0.5, 5000.0)
+"""R2* that most of an object may have, 1/s: pure water has 0.5 at least, iron overload 2000; assumed."""
+
+FIELD_STEP = 2.0
+"""Median of the differences of the field between neighbours, ppm, that no object has; assumed."""
+
+_PLANES = ("first", "second", "third")
+
+
+def check_scan(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, params: Params, where: str) -> list[str]:
+    """Refuse a scan that cannot be what it says, and note what is unlikely.
+
+    Args:
+        phase: (nx, ny, nz, n_echoes) rad, wrapped.
+        magnitude: (nx, ny, nz, n_echoes) a.u.
+        mask: (nx, ny, nz) bool.
+        params: echo times, field strength and grid.
+        where: begins messages and notes.
+
+    Returns:
+        notes on what is unlikely.
+
+    Raises:
+        QsmbenchError: echo times, field strength, slices or echoes that cannot be; with the number that was seen.
+    """
+    check_echo_times(params.te, where)
+    check_b0(params.b0, where)
+    steps = _differences(phase, mask & (magnitude[..., 0] > 0))
+    notes = _check_decay(magnitude, mask, params, where)
+    _check_slices(steps, where)
+    notes += _check_field(steps, params, where)
+    return notes + _check_growth(phase, steps, params, where)
+
+
+def check_echo_times(te: np.ndarray, where: str) -> None:
+    """Refuse echo times [s] that are none of a gradient echo.
+
+    Raises:
+        QsmbenchError: the longest is above `LONGEST_TE` or below `SHORTEST_TE`.
+    """
+    last = float(te[-1])
+    if last > LONGEST_TE:
+        raise QsmbenchError(
+            f"{where}: the last echo time is {last:g} s; a gradient echo has decayed by {LONGEST_TE:g} s, so that this "
+            "looks like ms in place of s"
+        )
+    if last < SHORTEST_TE:
+        raise QsmbenchError(
+            f"{where}: the last echo time is {last:g} s, too short for a scanner; echo times are in seconds"
+        )
+
+
+def check_b0(b0: float, where: str) -> None:
+    """Refuse a field strength [T] that no scanner has.
+
+    Raises:
+        QsmbenchError: it is outside of `B0_RANGE`.
+    """
+    if not B0_RANGE[0] <= b0 <= B0_RANGE[1]:
+        raise QsmbenchError(
+            f"{where}: the field strength is {b0:g} T; scanners have {B0_RANGE[0]:g}…{B0_RANGE[1]:g} T (is it in "
+            "another unit, such as mT, gauss or MHz?)"
+        )
+
+
+Steps = list[tuple[np.ndarray, np.ndarray]]
+"""Along each axis: differences of neighbours, (n_pairs, n_echoes) rad, and the index of the first of the two planes."""
+
+
+def _differences(phase: np.ndarray, signal: np.ndarray) -> Steps:
+    """Return the differences of neighbours with signal, wrapped; of a large volume, of some pairs."""
+    found: Steps = []
+    for axis in range(3):
+        n = signal.shape[axis]
+        before, after = np.arange(n - 1), np.arange(1, n)
+        both = np.take(signal, before, axis) & np.take(signal, after, axis)
+        thin = max(1, int(np.count_nonzero(both) * phase.shape[3] // 4_000_000))
+        place = tuple(p[::thin] for p in np.nonzero(both))
+        further = tuple(p + (i == axis) for i, p in enumerate(place))
+        difference = phase[further] - phase[place]
+        difference -= np.float32(2 * np.pi) * np.round(difference / np.float32(2 * np.pi))
+        found.append((difference, place[axis]))
+    return found
+
+
+def _check_decay(magnitude: np.ndarray, mask: np.ndarray, params: Params, where: str) -> list[str]:
+    """Note a decay that no object has: the echo times are in another unit."""
+    if len(params.te) < 2:
+        return []
+    first, last = magnitude[mask][:, 0], magnitude[mask][:, -1]
+    seen = (first > 0) & (last > 0)
+    if not seen.any():
+        return []
+    rate = float(np.median(np.log(first[seen] / last[seen])) / (params.te[-1] - params.te[0]))
+    if DECAY_RANGE[0] <= rate <= DECAY_RANGE[1]:
+        return []
+    return [
+        f"{where}: the magnitude decays by {rate:.3g} /s from TE {params.te[0]:g} to {params.te[-1]:g} s (median), "
+        f"where {DECAY_RANGE[0]:g}…{DECAY_RANGE[1]:g} /s are usual; are the echo times in seconds?"
+    ]
+
+
+def _check_slices(steps: Steps, where: str) -> None:
+    """Refuse slices of which every second one is shifted by π, as some scanners store them."""
+    for axis, (difference, plane) in enumerate(steps):
+        count = np.bincount(plane)
+        cosine = np.bincount(plane, np.cos(difference[:, 0]), minlength=count.size)
+        used = count >= 20
+        if np.count_nonzero(used) < 4:
+            continue
+        mean = cosine[used] / count[used]
+        opposed = float(np.mean(mean < -0.3))
+        if opposed > 0.8:
+            raise QsmbenchError(
+                f"{where}: the phase jumps by about π between {100 * opposed:.0f} % of neighbouring slices along the "
+                f"{_PLANES[axis]} axis (mean cosine {mean.mean():.2f}): every second slice is stored with the opposite "
+                "sign; add π to these first"
+            )
+
+
+def _check_field(steps: Steps, params: Params, where: str) -> list[str]:
+    """Refuse a field that changes from voxel to voxel as none does: echo times or field strength are wrong."""
+    found = np.concatenate([np.abs(d[:, 0]) for d, _ in steps])
+    if found.size < 100:
+        return []
+    ppm = float(np.median(found)) / (2 * np.pi * hz_per_ppm(params.b0) * params.te[0])
+    if ppm > FIELD_STEP:
+        raise QsmbenchError(
+            f"{where}: the field differs by {ppm:.3g} ppm between neighbouring voxels (median), by an echo time of "
+            f"{params.te[0]:g} s and {params.b0:g} T; no object has more than {FIELD_STEP:g} ppm"
+        )
+    return []
+
+
+def _check_growth(phase: np.ndarray, steps: Steps, params: Params, where: str) -> list[str]:
+    """Refuse echoes that are equal or have opposite signs; note those whose phase does not grow with TE.
+
+    The local differences of an echo, without their median (a ramp that echoes of both directions have), are those of
+    the echo before times the ratio of the echo times, as far as the phase at TE = 0 is smooth.
+    """
+    notes = []
+    te = params.te
+    for e in range(1, len(te)):
+        if np.array_equal(phase[..., e], phase[..., e - 1]):
+            if not np.any(phase[..., e]):
+                continue
+            raise QsmbenchError(f"{where}: echoes {e} and {e + 1} hold the same phase")
+        expected = te[e] / te[e - 1]
+        before, after = [], []
+        for difference, _ in steps:
+            a, b = difference[:, e - 1], difference[:, e]
+            if not a.size:
+                continue
+            a, b = a - np.median(a), b - np.median(b)
+            small = np.abs(a) * expected < np.pi / 2
+            before.append(a[small])
+            after.append(b[small])
+        if not before:
+            continue
+        a, b = np.concatenate(before), np.concatenate(after)
+        if a.size < 100:
+            continue
+        steep = np.abs(a) >= np.percentile(np.abs(a), 80)
+        a, b = a[steep], b[steep]
+        if not np.any(a):
+            continue
+        ratio = float(np.sum(a * b) / np.sum(a * a))
+        spread = float(np.sqrt(np.sum(a * a) * np.sum(b * b)))
+        correlation = float(np.sum(a * b) / spread) if spread else 0.0
+        said = f"{where}: the phase of echo {e + 1} changes by {ratio:.2g} times that of echo {e} between neighbours"
+        if ratio < 0 and correlation < -0.4:
+            raise QsmbenchError(
+                f"{said} (correlation {correlation:.2f}), where the echo times say {expected:.3g}: one of them has the "
+                "opposite sign, or another echo time"
+            )
+        if correlation > 0.5 and not 0.5 * expected < ratio < 2 * expected:
+            notes.append(f"{said}, where the echo times say {expected:.3g}; do the echo times belong to these files?")
+        elif correlation < 0.1:
+            notes.append(f"{said} (correlation {correlation:.2f}): it does not grow with TE as a field's does")
+    return notes
