@@ -215,7 +215,8 @@ def _neighbours(values: np.ndarray, signal: np.ndarray | None) -> Iterator[np.nd
         thinned[(axis + 1) % 3] = slice(None, None, step)
         v = values[tuple(thinned)]
         before, after = (np.take(v, range(r, v.shape[axis] - 1 + r), axis) for r in (0, 1))
-        difference = np.abs(after.astype(np.float32) - before)
+        with np.errstate(invalid="ignore"):  # of what is infinite outside a mask
+            difference = np.abs(after.astype(np.float32) - before)
         if signal is not None:
             s = signal[tuple(thinned)]
             both = np.take(s, range(s.shape[axis] - 1), axis) & np.take(s, range(1, s.shape[axis]), axis)
@@ -371,8 +372,8 @@ class _Decision:
             scales += f", {own * self.known.slope:.6g} for those with the slope" if self.known.slope else ""
             raise QsmbenchError(
                 f"{self.where}: {by} says {unit}; the numbers span {low:.5g} … {high:.5g} as stored, and "
-                f"{self.low:.5g} … {self.high:.5g} with slope and intercept of the header: both may be {unit}, and the slope may be "
-                f"left over from before a conversion; state phase_scale ({scales})"
+                f"{self.low:.5g} … {self.high:.5g} with slope and intercept of the header: both may be {unit}, and the "
+                f"slope may be left over from before a conversion; state phase_scale ({scales})"
             )
 
     def _check_unwrapped(self, values: np.ndarray, scale: float, by: str) -> None:
@@ -454,7 +455,8 @@ class _Decision:
             scale = f"; the wraps speak for phase_scale: {speaks:.6g}"
         return QsmbenchError(
             f"{self.where}: {but}the phase spans {self.low:.5g} … {self.high:.5g}{slope}, {said}{wrapping}: its unit "
-            f"is not clear; it must be in radians, or state phase_unit ({', '.join(UNITS)}) or phase_scale (rad per stored number){scale}{end}"
+            f"is not clear; it must be in radians, or state phase_unit ({', '.join(UNITS)}) or phase_scale (rad per "
+            f"stored number){scale}{end}"
         )
 
     @staticmethod

@@ -113,11 +113,13 @@ def _inside(values: np.ndarray, where: str) -> tuple[np.ndarray, str | None]:
 def _different(values: np.ndarray) -> np.ndarray:
     """Return the different values, in their order; those that rounding alone distinguishes count once."""
     found = np.unique(values).astype(float)
-    largest = np.abs(found).max()
-    kept = np.concatenate([[True], np.diff(found) > _SAME * largest])
-    found = found[kept]
-    near = np.round(found)
-    return np.where(np.abs(found - near) < _SAME * max(largest, 1), near, found)
+    step = _SAME * np.abs(found).max()
+    kept = [found[0]]
+    for value in np.unique(np.searchsorted(found, np.arange(found[0], found[-1] + step, step / 2))):
+        if value < found.size and found[value] - kept[-1] > step:
+            kept.append(found[value])
+    near = np.round(kept)
+    return np.where(np.abs(kept - near) < _SAME, near, kept)
 
 
 def _of_all(inside: np.ndarray, where: str) -> tuple[np.ndarray, str | None]:

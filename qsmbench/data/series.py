@@ -183,7 +183,9 @@ class Series:
         return np.arctan2(imaginary, real), np.hypot(real, imaginary), [note]
 
     def _unit(self) -> str | None:
-        stated = {unit_of_sidecar(i.keys.get("Units"), str(i.path)): i for i in self.parts["phase"]}
+        stated: dict[str | None, Image] = {}
+        for image in self.parts["phase"]:
+            stated.setdefault(unit_of_sidecar(image.keys.get("Units"), str(image.path)), image)
         if len(stated) > 1:
             a, b = list(stated.values())[:2]
             raise QsmbenchError(
