@@ -111,7 +111,7 @@ def _check_decay(magnitude: np.ndarray, mask: np.ndarray, params: Params, where:
     if not seen.any():
         return []
     rate = float(np.median(np.log(first[seen] / last[seen])) / (params.te[-1] - params.te[0]))
-    if DECAY_RANGE[0] <= rate <= DECAY_RANGE[1]:
+    if DECAY_RANGE[0] <= abs(rate) <= DECAY_RANGE[1]:  # where water and fat come into phase, it rises
         return []
     return [
         f"{where}: the magnitude decays by {rate:.3g} /s from TE {params.te[0]:g} to {params.te[-1]:g} s (median), "
@@ -187,7 +187,7 @@ def _check_growth(phase: np.ndarray, steps: Steps, params: Params, where: str) -
         spread = float(np.sqrt(np.sum(a * a) * np.sum(b * b)))
         correlation = float(np.sum(a * b) / spread) if spread else 0.0
         said = f"{where}: the phase of echo {e + 1} changes by {ratio:.2g} times that of echo {e} between neighbours"
-        if ratio < 0 and correlation < -0.4:
+        if ratio < 0 and correlation < -0.7:
             raise QsmbenchError(
                 f"{said} (correlation {correlation:.2f}), where the echo times say {expected:.3g}: one of them has the "
                 "opposite sign, or another echo time"
@@ -195,5 +195,7 @@ def _check_growth(phase: np.ndarray, steps: Steps, params: Params, where: str) -
         if correlation > 0.5 and not 0.5 * expected < ratio < 2 * expected:
             notes.append(f"{said}, where the echo times say {expected:.3g}; do the echo times belong to these files?")
         elif correlation < 0.1:
-            notes.append(f"{said} (correlation {correlation:.2f}): it does not grow with TE as a field's does")
+            notes.append(
+                f"{said} (correlation {correlation:.2f}): it does not grow with TE as that of a field does, without fat"
+            )
     return notes
