@@ -1,8 +1,8 @@
 """Where B0 points in a NIfTI file, and how large its voxels are: by the form that leads to the scanner.
 
 A NIfTI header holds two affines, sform and qform, each with a code of what it leads to. B0 lies along the z of the
-scanner (code 1). Code 2 (aligned to another scan), 3 and 4 (a template) lead elsewhere: after a registration, their z is
-another than that of the scanner.
+scanner (code 1). Code 2 (aligned to another scan), 3 and 4 (a template) lead elsewhere: after a registration, their z
+is another than that of the scanner.
 
 | forms | outcome |
 |---|---|

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -9,18 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from qsmbench.analysis.suspicion import suspicions
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import (
     PARAMS_FILE,
+    Params,
     further_orientations,
     make_folder,
     present,
+    read,
     read_json,
     read_of,
     read_params,
 )
 from qsmbench.data.measured import Stated, is_measured
 from qsmbench.data.plausible import check_b0, check_echo_times
+from qsmbench.data.volumes import on_grid, open_volume, without_unit_axes
 from qsmbench.errors import FailedError, QsmbenchError
 from qsmbench.run import chains, registry, step
 from qsmbench.run.chains import Limits, Places, Use
@@ -170,20 +177,40 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
     scan, tables = Scan(spec), []
     for artifact in spec.artifacts:
-        given = scan.reconstruction(spec, artifact)
-        if not made_here and "mask" not in present(out):
-            given["support"] = given["support"] & (given["estimate"] != 0)
-        tables.append(rows(scan.reference(artifact), given, str(out)))
+        if made_here or "mask" in present(out):
+            given = scan.reconstruction(spec, artifact)
+        else:
+            given = {"estimate": _unmasked(out, artifact, scan.params), "field": scan.field(spec)}
+            given["support"] = scan.support(spec) & (given["estimate"] != 0)
+        tables.append(rows(scan.reference(artifact), given, str(out), scan.params))
     return pd.concat(tables, ignore_index=True)
 
 
-def rows(reference: dict[str, Any], reconstruction: dict[str, Any], where: str) -> pd.DataFrame:
-    """Score one map on the study mask alone.
+def _unmasked(out: Path, artifact: str, params: Params) -> np.ndarray:
+    """Read a map that no mask lies beside: where it is not finite, it was not reconstructed, which 0 says."""
+    file = out / ARTIFACTS[artifact].file
+    values, affine = open_volume(file, finite=False)
+    wrong = ~np.isfinite(values)
+    if not wrong.any():
+        return read(out, artifact, params.grid)
+    count = np.count_nonzero(wrong)
+    logging.getLogger("qsmbench").warning(f"{file}: {count} voxels are NaN or infinite: taken as not reconstructed")
+    values, note = on_grid(file, np.where(wrong, 0, without_unit_axes(values, 3)), affine, params.grid)
+    if note:
+        logging.getLogger("qsmbench").warning(note)
+    return values
+
+
+def rows(
+    reference: dict[str, Any], reconstruction: dict[str, Any], where: str, params: Params | None = None
+) -> pd.DataFrame:
+    """Score one map on the study mask alone; a note is logged if it looks like something else (`suspicions`).
 
     Args:
         reference: truth, labels, regions and study mask of its artifact, as keywords of `metrics.Reference`.
         reconstruction: the map, its support and its field, as keywords of `metrics.Reference.rows`.
-        where: begins an error's message.
+        where: begins messages.
+        params: of the scan, for what the map may look like; without it, no note is logged.
 
     Returns:
         rows of `metrics.score`, with a column `artifact`.
@@ -198,6 +225,11 @@ def rows(reference: dict[str, Any], reconstruction: dict[str, Any], where: str) 
         raise QsmbenchError(f"{where}: {artifact} is not scored: {reason}")
     if reference["truth"] is None:
         raise QsmbenchError(f"{where}: {artifact} cannot be scored; the truth holds no {artifact}")
+    if params is not None:
+        estimate, study = reconstruction["estimate"], reference["study_mask"]
+        seen = {"artifact": artifact, "b0": params.b0, "te": params.te}
+        for suspicion in suspicions(estimate, reference["truth"], study, **seen):
+            logging.getLogger("qsmbench").warning(f"{where}: {artifact} {suspicion.text}")
     return as_table(Reference(**reference).rows(**reconstruction, supports=("study",))).assign(artifact=artifact)
 
 

@@ -259,7 +259,7 @@ def test_a_folder_with_a_table_of_echoes(s, tmp_path, table, separator, comma):
 def test_a_table_of_echoes_that_lacks_something(s, tmp_path):
     folder = flat(tmp_path / "flat", s)
     (folder / "m1.nii.gz").unlink()
-    with pytest.raises(QsmbenchError, match="m1.nii.gz: no such file"):
+    with pytest.raises(QsmbenchError, match=r"m1.nii.gz: no such file"):
         read(folder)
     (folder / "echoes.tsv").write_text("te\tphase\tmagnitude\n4\tp 0.nii\tm0.nii.gz\n")
     with pytest.raises(QsmbenchError, match=r"needed are echo_time \[s\]"):
@@ -290,7 +290,7 @@ def test_a_scan_in_python(s, tmp_path):
     with pytest.raises(QsmbenchError, match="holds 2 scans"):
         qb.load_scan(root)
     made.save(tmp_path / "saved")
-    with pytest.raises(QsmbenchError, match="is not a BIDS dataset.*; phase_unit is for these"):
+    with pytest.raises(QsmbenchError, match=r"is not a BIDS dataset.*; phase_unit is for these"):
         qb.load_scan(tmp_path / "saved", phase_unit="rad")
     arrays = {"te": s.te, "b0": 3, "voxel_size": 2, "mask": s.mask}
     own = qb.Scan(s.phase / np.pi, s.magnitude, phase_unit="pi", **arrays)

@@ -110,7 +110,7 @@ def test_the_sidecar_states_the_unit(weak, tmp_path, units):
 
 @pytest.mark.parametrize("unit", ["pi", "cycles", "degrees", "mrad", "siemens"])
 def test_a_sidecar_that_the_wraps_contradict_is_refused(wrapped, tmp_path, unit):
-    with pytest.raises(QsmbenchError, match="Units says rad, but .*state phase_unit"):
+    with pytest.raises(QsmbenchError, match=r"Units says rad, but .*state phase_unit"):
         read(bids(tmp_path, wrapped, phase=UNITS[unit](wrapped.phase), units="rad"))
 
 
@@ -130,12 +130,12 @@ def test_echoes_in_two_units(wrapped, tmp_path):
     root = bids(tmp_path, wrapped, units="arbitrary")
     edit(files(root, "phase")[1].with_name("sub-01_echo-2_part-phase_MEGRE.json"), Units="rad")
     with pytest.raises(
-        QsmbenchError, match="echo-2_part-phase.*Units is 'rad', but 'arbitrary' in .*echo-1_part-phase"
+        QsmbenchError, match=r"echo-2_part-phase.*Units is 'rad', but 'arbitrary' in .*echo-1_part-phase"
     ):
         read(root)
     phase = wrapped.phase.copy()
     phase[..., 2] /= TURN
-    with pytest.raises(QsmbenchError, match="echo 3 wraps within -0.5 … 0.5, .* must be in one unit"):
+    with pytest.raises(QsmbenchError, match=r"echo 3 wraps within -0.5 … 0.5, .* must be in one unit"):
         read(bids(tmp_path / "other", wrapped, phase=phase))
 
 

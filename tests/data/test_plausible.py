@@ -48,7 +48,7 @@ def test_a_decay_that_no_object_has_is_noted(tmp_path):
 @pytest.mark.parametrize("b0", [3000.0, 30000.0, 123.2, 0.003])
 def test_a_field_strength_in_another_unit(tmp_path, b0):
     s = scan()
-    with pytest.raises(QsmbenchError, match="tesla|scanners have"):
+    with pytest.raises(QsmbenchError, match=r"tesla|scanners have"):
         read(written(tmp_path, s, b0=b0), s)
 
 
@@ -118,7 +118,7 @@ def test_scans_of_arrays_and_of_folders_are_looked_at(small, scan_folder, tmp_pa
     from qsmbench.run.chains import Limits
     from qsmbench.study.reconstruct import reconstruct
 
-    with pytest.raises(QsmbenchError, match="te: the last echo time is 0.9 s"):
+    with pytest.raises(QsmbenchError, match=r"te: the last echo time is 0.9 s"):
         qb.Scan(small["scan"]["phase"], small["scan"]["magnitude"], te=[0.3, 0.6, 0.9], b0=3, voxel_size=1)
     params = scan_folder / "scan" / "params.json"
     params.write_text(json.dumps({**json.loads(params.read_text()), "TE": [0.3, 0.6, 0.9]}))
