@@ -112,17 +112,11 @@ def write_params(folder: Path, params: Params) -> None:
     write_json(folder / PARAMS_FILE, content)
 
 
-def read(folder: Path, name: str, grid: Grid | None = None, mask: np.ndarray | None = None) -> np.ndarray:
+def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
     """Read one artifact from `folder`, checked against the artifact table and, if given, against `grid`.
 
-    What is converted (the order of axes, a mask of shares, NaN outside the mask, a unit of phase) is logged as a note.
-
-    Args:
-        folder: that holds it.
-        name: of the artifact.
-        grid: that it must be on; by default any.
-        mask: (nx, ny, nz) bool, outside of which values need not be finite; by default the mask in
-            `folder`, if there is one and `grid` is given.
+    What is converted is logged as a note: the order of axes, a mask of shares, a unit of phase, and what is not finite
+    outside the mask that lies in the same folder. Without `grid`, all values must be finite.
 
     Raises:
         QsmbenchError: the file is missing, damaged, not finite in the mask, on another grid, not a mask, an empty one,
@@ -145,7 +139,7 @@ def read(folder: Path, name: str, grid: Grid | None = None, mask: np.ndarray | N
         values, more = to_mask(values, str(path))
         notes += more
     else:
-        values, more = _finite(path, values, mask, grid is not None)
+        values, more = _finite(path, values, grid)
         notes += more
     if name == "phase":
         values, more = to_radians(values, str(path), Evidence(by_convention="rad"))
@@ -155,16 +149,12 @@ def read(folder: Path, name: str, grid: Grid | None = None, mask: np.ndarray | N
     return values.astype(artifact.dtype, copy=False)
 
 
-def _finite(path: Path, values: np.ndarray, mask: np.ndarray | None, look: bool) -> tuple[np.ndarray, list[str]]:
-    """Put 0 in place of what is not finite outside a mask; by default that beside the file, if one may `look`."""
+def _finite(path: Path, values: np.ndarray, grid: Grid | None) -> tuple[np.ndarray, list[str]]:
+    """Put 0 in place of what is not finite outside the mask beside a file that is on a grid."""
     if np.isfinite(values).all():
         return values, []
-    beside = path.parent / ARTIFACTS["mask"].file
-    if mask is None and look and beside.is_file():
-        mask = to_mask(open_volume(beside, finite=False)[0], str(beside))[0]
-    if mask is not None and mask.shape != values.shape[:3]:
-        mask = None
-    count = check_finite(path, values, mask)
+    masked = grid is not None and (path.parent / ARTIFACTS["mask"].file).is_file()
+    count = check_finite(path, values, read(path.parent, "mask", grid) if masked else None)
     note = f"{path}: {count} voxels outside the mask are NaN or infinite; set to 0"
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), [note]
 

@@ -73,8 +73,8 @@ class Scan:
         return self._truths[artifact]
 
     def estimate(self, spec: ScoreSpec, artifact: str) -> np.ndarray:
-        """Read one of a chain's products; outside its mask, what is not finite is 0."""
-        return read(Path(spec.result), artifact, self.params.grid, self.support(spec))
+        """Read one of a chain's products."""
+        return read(Path(spec.result), artifact, self.params.grid)
 
     def reference(self, artifact: str) -> dict[str, Any]:
         """Return what the chains that end in an artifact are scored against, as keywords of `metrics.Reference`.
