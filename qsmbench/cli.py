@@ -131,9 +131,11 @@ def run(
     overrides = {key: value for key, value in given.items() if value is not None}
     study = configuration.load(config, overrides)
     outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or ())
-    for notes in (study.folder / d.group / "scan" / "notes.json" for d in study.datasets):
+    for name in (d.group for d in study.datasets):
+        notes = study.folder / name / "scan" / "notes.json"
+        which = f" on {name}" if len(study.datasets) > 1 else ""
         for note in read_json(notes)["notes"] if notes.is_file() else ():
-            console.print(f"Note: {plain(note)}", soft_wrap=True)
+            console.print(f"Note{which}: {plain(note)}", soft_wrap=True)
     if "tables" not in outcome.broken:
         show_scores(study.folder / "scores.parquet")
     page = study.folder / "report" / "index.html"

@@ -85,6 +85,8 @@ class Measured(Model):
 
     @model_validator(mode="after")
     def _stated(self) -> Measured:
+        if self.subjects == []:
+            raise ValueError("subjects is empty; list labels, or say all")
         if self.subject is not None and self.subjects is not None:
             raise ValueError("subject and subjects are both given; state one of them")
         if self.subjects is not None and self.mask is not None and "{subject}" not in str(self.mask):
@@ -119,13 +121,14 @@ class Measured(Model):
             return self.name
         chosen = {"sub": self.subject, "ses": self.session, "acq": self.acq, "rec": self.rec, "run": self.run}
         labels = [f"{entity}-{safe_name(label)}" for entity, label in chosen.items() if label]
-        return "_".join([safe_name(self.bids.resolve().name), *labels])
+        place = self.bids.resolve() if ".." in self.bids.parts else self.bids.absolute()  # the name of a link is kept
+        return "_".join([safe_name(place.name), *labels])
 
 
 def safe_name(text: str) -> str:
-    """Return a text as a part of a name of a dataset: letters without accents, digits, . + and -."""
+    """Return a text as a part of a name of a dataset: letters without accents, digits, . + - and _."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9.+]+", "-", plain).strip("-.+") or "scan"
+    return re.sub(r"[^A-Za-z0-9.+_]+", "-", plain).strip("-.+_") or "scan"
 
 
 def _cell(value: Any) -> Any:
