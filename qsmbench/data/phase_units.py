@@ -454,7 +454,7 @@ class _Decision:
             speaks = TURN * known.slope / self.span
             scale = f"; the wraps speak for phase_scale: {speaks:.6g}"
         return QsmbenchError(
-            f"{self.where}: {but}the phase spans {self.low:.5g} … {self.high:.5g}{slope}, {said}{wrapping}: its unit "
+            f"{self.where}: {but}phase spans {self.low:.5g} … {self.high:.5g}{slope}, {said}{wrapping}: its unit "
             f"is not clear; it must be in radians, or state phase_unit ({', '.join(UNITS)}) or phase_scale (rad per "
             f"stored number){scale}{end}"
         )
