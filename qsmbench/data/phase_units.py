@@ -20,7 +20,7 @@ The evidence, in the order in which it counts:
 | nothing is stated; slope and intercept put 0…4095 on the range of a unit | that unit |
 | …; the range ends where that of rad, mrad or (in whole numbers) siemens does | that unit |
 | …; the range ends where that of another unit does, and the values wrap | that unit |
-| …; the values wrap, and one unit alone has a range that they fill up to 10 % | that unit |
+| …; the values wrap, and one unit alone has a range that they fill up to 3 % | that unit |
 | anything else; an echo that wraps with another period than the rest | refused, with the keys that state it |
 
 Refusals name `phase_unit` and `phase_scale`, and the scale that the wraps speak for where they are seen.
@@ -306,7 +306,7 @@ class _Decision:
         for unit, span in self._candidates(ROUNDING):
             if self.wrapping or not UNITS[unit].needs_wraps:
                 return self._converted(unit, span, "its range ends there")
-        near = self._candidates(0.1)
+        near = self._candidates(0.03)
         if len({unit for unit, _ in near}) == 1 and self.wrapping:
             return self._converted(*near[0], "it wraps there")
         return None

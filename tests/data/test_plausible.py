@@ -83,7 +83,7 @@ def test_one_echo_twice(tmp_path):
 def test_echoes_with_the_echo_times_of_others_are_noted(tmp_path):
     s = scan(background=0.2, te=(0.004, 0.02))
     _, _, notes = read(written(tmp_path, s, (0.004, 0.006)), s)
-    assert any("changes by 5 times that of echo 1" in n and "the echo times say 1.5" in n for n in notes)
+    assert any("changes by 4.9 times that of echo 1" in n and "the echo times say 1.5" in n for n in notes)
 
 
 def test_a_phase_that_does_not_grow_is_noted(tmp_path):
@@ -91,6 +91,10 @@ def test_a_phase_that_does_not_grow_is_noted(tmp_path):
     phase = s.phase.copy()
     phase[..., 1] = np.random.default_rng(1).uniform(-np.pi, np.pi, phase.shape[:3])
     _, _, notes = read(bids(tmp_path, s, phase=phase), s)
+    assert any("the phase of echo 2 is noise in most of the mask" in n for n in notes)
+    x, y = (np.linspace(-6, 6, n) for n in phase.shape[:2])
+    phase[..., 1] = (2 * np.sin(x)[:, None] * np.cos(y))[..., None]  # a field that has nothing to do with the other
+    _, _, notes = read(bids(tmp_path / "other", s, phase=phase), s)
     assert any("it does not grow with TE" in n for n in notes)
 
 
