@@ -184,7 +184,7 @@ def _check_growth(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, pa
                 f"{said} (correlation {correlation:.2f}), where the echo times say {expected:.3g}: one of them has the "
                 "opposite sign, or another echo time"
             )
-        if correlation < 0.1:
+        if correlation < 0.3:
             notes.append(
                 f"{said} (correlation {correlation:.2f}): it does not grow with TE as that of a field does, without fat"
             )
