@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from qsmbench.data.folders import Params
@@ -47,6 +49,7 @@ def check_scan(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, param
     steps = _differences(phase, mask & (magnitude[..., 0] > 0))
     notes = _check_decay(magnitude, mask, params, where)
     _check_slices(steps, where)
+    _check_turned(phase[..., 0], magnitude[..., 0], where)
     notes += _check_field(steps, params, where)
     return notes + _check_growth(phase, magnitude, mask, params, where)
 
@@ -135,6 +138,34 @@ def _check_slices(steps: Steps, where: str) -> None:
                 f"{_PLANES[axis]} axis (mean cosine {mean.mean():.2f}): every second slice is stored with the opposite "
                 "sign; add π to these first"
             )
+
+
+def _check_turned(phase: np.ndarray, magnitude: np.ndarray, where: str) -> None:
+    """Refuse a phase that is stored in another direction than its magnitude, though both headers say the same.
+
+    Where the magnitude is large, the phase is smooth, and outside it is noise or 0. If that holds better for a mirror
+    image of the magnitude, one of the two is flipped. Of an object that is its own mirror image, nothing is seen.
+    """
+    sizes = [3 if n >= 9 else 1 for n in phase.shape]
+    whole = tuple(slice(n // k * k) for n, k in zip(phase.shape, sizes, strict=True))
+    split = [m for n, k in zip(phase.shape, sizes, strict=True) for m in (n // k, k)]
+    blocks = phase[whole].reshape(split)
+    smooth = np.abs(np.exp(1j * blocks).mean((1, 3, 5)))
+    smooth[blocks.max((1, 3, 5)) == blocks.min((1, 3, 5))] = 0  # masked
+    bright = np.minimum(magnitude[whole].reshape(split).mean((1, 3, 5)), np.percentile(magnitude, 98))
+    if min(smooth.std(), bright.std()) == 0 or smooth.size < 200:
+        return
+    as_it_is = float(np.corrcoef(smooth.ravel(), bright.ravel())[0, 1])
+    for count in (1, 2, 3):
+        for axes in combinations(range(3), count):
+            turned = float(np.corrcoef(smooth.ravel(), np.flip(bright, axes).ravel())[0, 1])
+            if turned > max(0.5, as_it_is + 0.2):
+                names = " and ".join(_PLANES[a] for a in axes)
+                raise QsmbenchError(
+                    f"{where}: the phase is smooth where the magnitude flipped along its {names} ax"
+                    f"{'is' if count == 1 else 'es'} is bright (correlation {turned:.2f}), not where it is bright "
+                    f"({as_it_is:.2f}): phase and magnitude are stored in different directions"
+                )
 
 
 def _check_field(steps: Steps, params: Params, where: str) -> list[str]:

@@ -39,7 +39,8 @@ def read_text(path: Path) -> str:
 def read_table(path: Path) -> list[dict[str, str]]:
     """Read the rows of a table whose first line names the columns.
 
-    The columns are separated by what the first line has most of: tabs, semicolons or commas. Where semicolons separate
+    The columns are separated by what the first line has most of: tabs, semicolons or commas; where it has
+    none, by two blanks or more. Where semicolons separate
     them, a number may have a decimal comma, as spreadsheets of many languages write it. Names of columns lose
     surrounding blanks and are in lower case.
 
@@ -50,6 +51,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
     if not lines:
         raise QsmbenchError(f"{path}: is empty; its first line must name the columns")
     separator = max("\t;,", key=lines[0].count)
+    if separator not in lines[0]:  # columns set apart by blanks, as a person types them
+        separator, lines = "\t", [re.sub(r"\s{2,}", "\t", line.strip()) for line in lines]
     header, *rows = csv.reader(lines, delimiter=separator)
     names = [name.strip().lower() for name in header]
     found = []

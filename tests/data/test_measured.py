@@ -246,7 +246,13 @@ def flat(folder, s, table="echoes.tsv", separator="\t", comma=False):
 
 @pytest.mark.parametrize(
     ("table", "separator", "comma"),
-    [("echoes.tsv", "\t", False), ("echoes.csv", ";", True), ("echoes.csv", ",", False), ("echoes.tsv", ";", False)],
+    [
+        ("echoes.tsv", "\t", False),
+        ("echoes.csv", ";", True),
+        ("echoes.csv", ",", False),
+        ("echoes.tsv", ";", False),
+        ("echoes.tsv", "   ", False),
+    ],
 )
 def test_a_folder_with_a_table_of_echoes(s, tmp_path, table, separator, comma):
     volumes, params, _ = read(flat(tmp_path / "flat", s, table, separator, comma))

@@ -63,6 +63,22 @@ def test_every_second_slice_with_the_opposite_sign(tmp_path, axis):
         read(bids(tmp_path, s, phase=phase), s)
 
 
+@pytest.mark.parametrize("axes", [(2,), (1,), (0, 2)])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_magnitude_that_is_flipped_though_its_header_is_not(tmp_path, axes, masked):
+    """Of an object that is no mirror image of itself; noise or 0 around it."""
+    s = scan(background=0.2)
+    corner = (np.indices(s.mask.shape) / np.array(s.mask.shape)[:, None, None, None]).sum(0) < 1.2
+    s.mask &= corner
+    rng = np.random.default_rng(2)
+    around = np.zeros(s.phase.shape) if masked else rng.uniform(-np.pi, np.pi, s.phase.shape)
+    s.phase = np.where(s.mask[..., None], s.phase, around)
+    s.magnitude = np.where(s.mask[..., None], s.magnitude, 15.0)
+    read(bids(tmp_path / "right", s), s)
+    with pytest.raises(QsmbenchError, match="phase and magnitude are stored in different directions"):
+        read(bids(tmp_path / "wrong", s, magnitude=np.flip(s.magnitude, axes)), s)
+
+
 def test_one_echo_with_the_opposite_sign(tmp_path):
     s = scan(background=0.2)
     phase = s.phase.copy()
