@@ -133,9 +133,11 @@ def run(
     overrides = {key: value for key, value in given.items() if value is not None}
     study = configuration.load(config, overrides)
     outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or ())
-    for notes in (study.folder / d.group / "scan" / "notes.json" for d in study.datasets):
+    for name in (d.group for d in study.datasets):
+        notes = study.folder / name / "scan" / "notes.json"
+        which = f" on {name}" if len(study.datasets) > 1 else ""
         for note in read_json(notes)["notes"] if notes.is_file() else ():
-            console.print(f"Note: {plain(note)}", soft_wrap=True)
+            console.print(f"Note{which}: {plain(note)}", soft_wrap=True)
     if "tables" not in outcome.broken:
         show_scores(study.folder / "scores.parquet")
     page = study.folder / "report" / "index.html"
@@ -200,8 +202,30 @@ def simulate(
 @app.command(epilog=_example("qsmbench reconstruct romeo.fit.vsharp.tv scan/scan maps --set tv.regularisation=0.0003"))
 def reconstruct(
     chain: Annotated[str, typer.Argument(help="method names joined by dots")],
-    scan: Annotated[Path, typer.Argument(metavar="IN", help="folder of a scan or of a BIDS dataset")],
+    scan: Annotated[
+        Path, typer.Argument(metavar="IN", help="folder of a scan, of a BIDS dataset, or with a table echoes.tsv")
+    ],
     out: Annotated[Path, typer.Argument(help="folder to write")],
+    subject: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without sub-; first by default")] = None,
+    session: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without ses-; first by default")] = None,
+    acq: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without acq-")] = None,
+    rec: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without rec-")] = None,
+    run: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without run-")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="of a measured scan: NIfTI mask; by default made from the magnitude")
+    ] = None,
+    b0_dir: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,Z", help="of a measured scan: B0 in voxel axes; by default read from the header"),
+    ] = None,
+    phase_sign: Annotated[int, typer.Option(help="of a measured scan: -1 if its phase falls with the field")] = 1,
+    phase_unit: Annotated[
+        str | None,
+        typer.Option(help="of a measured scan: rad, mrad, siemens, degrees, pi or cycles; by default by evidence"),
+    ] = None,
+    phase_scale: Annotated[
+        float | None, typer.Option(help="of a measured scan: rad per stored number, in place of a unit")
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="folder of the true maps, for chains that begin with truth")
     ] = None,
@@ -221,13 +245,36 @@ def reconstruct(
     ] = None,
 ) -> None:
     """Run a chain of methods on a scan. Maps of the last step are written to OUT, those of all steps to OUT/steps."""
+    from qsmbench.data.measured import Stated
     from qsmbench.run.chains import Limits
     from qsmbench.study.reconstruct import reconstruct as run_chain
 
     limits = Limits(time_limit, memory_limit, container, device)  # type: ignore[arg-type]  # it checks
     settings, methods = _by_method(set_), _paths(method)
-    run_chain(chain, scan, out, truth=truth, settings=settings, methods=methods, limits=limits, note=console.print)
+    direction = _direction(b0_dir)
+    stated = Stated(subject, session, acq, rec, run, mask, direction, phase_sign, phase_unit, phase_scale)
+    run_chain(
+        chain,
+        scan,
+        out,
+        truth=truth,
+        stated=stated,
+        settings=settings,
+        methods=methods,
+        limits=limits,
+        note=lambda line: console.print(plain(line), soft_wrap=True),
+    )
     console.print(f"Reconstruction: {out.resolve()}", soft_wrap=True)
+
+
+def _direction(text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.strip("[]() ").replace(",", " ").split())
+    except ValueError as e:
+        raise QsmbenchError(f"--b0-dir is {text!r}; it must be three numbers, such as 0,0.5,0.866") from e
+    return x, y, z
 
 
 @app.command(epilog=_example("qsmbench score maps scan/truth"))

@@ -28,6 +28,13 @@ def affine_b0_dir(affine: np.ndarray) -> Triple:
     return float(b[0]), float(b[1]), float(b[2])
 
 
+def affine_shear(affine: np.ndarray) -> float:
+    """Largest deviation of the angles between the array axes of a 4×4 `affine` from 90°, in degrees."""
+    axes = np.asarray(affine, float)[:3, :3] / np.array(affine_voxel_size(affine))
+    cosines = np.abs(axes.T @ axes)[np.triu_indices(3, 1)]
+    return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
+
+
 @dataclass(frozen=True)
 class Grid:
     """The voxel grid of a volume.

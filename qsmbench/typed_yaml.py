@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         QsmbenchError: no such file, not YAML, or not a mapping.
     """
     try:
-        content = numbers(yaml.safe_load(path.read_text()))
+        content = numbers(yaml.safe_load(path.read_text("utf-8-sig")))  # some editors write a byte order mark
     except OSError as e:
         raise QsmbenchError(f"{path}: {e.strerror or 'cannot be read'}") from e
     except (yaml.YAMLError, UnicodeDecodeError) as e:

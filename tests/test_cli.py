@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import measured_scan
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -218,7 +219,7 @@ def test_the_summary_does_not_mix_maps_and_counts_failures(capfd, tmp_path):
 
 def nan(scan, small):
     volume = small["scan"]["magnitude"].copy()
-    volume[0, 0, 0] = np.nan
+    volume[12, 10, 9] = np.nan
     folders.write(scan, {"magnitude": volume}, small["params"].grid)
 
 
@@ -295,6 +296,55 @@ def no_mask(scan, small):
 def test_bad_scans(command, scan_folder, small, damage, message):
     damage(scan_folder / "scan", small)
     refused(command("reconstruct", "romeo.fit", scan_folder / "scan", scan_folder / "out"), message)
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """A BIDS dataset of two runs, and its scan."""
+    s = measured_scan.scan()
+    for run in ("1", "2"):
+        measured_scan.bids(tmp_path / "ds", s, phase=s.phase / np.pi, units="arbitrary", stem=f"sub-01_run-{run}")
+    return tmp_path / "ds", s
+
+
+def test_a_measured_scan_is_chosen_and_stated(command, measured, tmp_path):
+    root, s = measured
+    mask = measured_scan.save(tmp_path / "m.nii.gz", s.mask.astype(np.uint8), s.affine)
+    chosen = ["--subject", "01", "--run", "2", "--mask", mask, "--b0-dir", "0,0.6,0.8"]
+    stated = ["--phase-unit", "pi", "--phase-sign", "-1"]
+    code, out, err = command("reconstruct", "zero", root, tmp_path / "out", *chosen, *stated)
+    assert code == 0, err
+    assert "sub-01_run-2_part-phase_MEGRE.nii.gz: multiples of π −1…1 rescaled to radians (phase_unit says so)" in out
+    params = folders.read_params(tmp_path / "out" / "scan")
+    assert params.grid.b0_dir == (0, 0.6, 0.8)
+    np.testing.assert_allclose(folders.read(tmp_path / "out" / "scan", "phase"), -s.phase, atol=1e-4)
+    assert np.array_equal(folders.read(tmp_path / "out" / "scan", "mask"), s.mask)
+    code, out, err = command("reconstruct", "zero", root, tmp_path / "out", "--run", "1", "--phase-scale", np.pi)
+    assert code == 0, err
+    np.testing.assert_allclose(folders.read(tmp_path / "out" / "scan", "phase"), s.phase, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "holds 2 scans: run-1, run-2; name one with run"),
+        (["--run", "3"], "has no run-3; choose from run-1, run-2"),
+        (["--run", "1", "--subject", "9"], "has no sub-9; choose from sub-01"),
+        (["--run", "1", "--acq", "x"], "has no acq-x; choose from none without acq-"),
+        (["--run", "1", "--phase-unit", "turns"], "phase_unit is 'turns'; choose from rad, mrad"),
+        (["--run", "1", "--phase-unit", "pi", "--phase-scale", "1"], "both given"),
+        (["--run", "1", "--phase-sign", "0"], "phase_sign is 0; it must be 1 or -1"),
+        (["--run", "1", "--b0-dir", "up"], "--b0-dir is 'up'; it must be three numbers"),
+        (["--run", "1", "--b0-dir", "0,0,2", "--phase-unit", "pi"], "it must be a unit vector"),
+    ],
+)
+def test_what_cannot_be_stated(command, measured, tmp_path, options, message):
+    refused(command("reconstruct", "zero", measured[0], tmp_path / "out", *options), re.escape(message))
+
+
+def test_a_folder_of_artifacts_states_nothing(command, scan_folder):
+    message = "is not a BIDS dataset, nor a folder with echoes.tsv; run is for these"
+    refused(command("reconstruct", "zero", scan_folder / "scan", scan_folder / "out", "--run", "1"), message)
 
 
 def test_output_that_cannot_be_written(command, scan_folder):

@@ -132,7 +132,7 @@ def _scored(shown: _Map, truth: Truth, where: str) -> pd.DataFrame:
     """Return the scores of a map; `where` begins error messages."""
     found = {**truth.of(shown.artifact), "study_mask": shown.study_mask, "grid": shown.params.grid}
     given = {"estimate": shown.estimate, "support": shown.support, "field": shown.field}
-    return rows({**found, "artifact": shown.artifact}, given, where)
+    return rows({**found, "artifact": shown.artifact}, given, where, shown.params)
 
 
 def _compared(estimate: Any, truth: Truth | None, artifact: str, mask: Any = None) -> _Map:
@@ -145,8 +145,11 @@ def _compared(estimate: Any, truth: Truth | None, artifact: str, mask: Any = Non
         study_mask = support if truth is None else truth.mask
         return _Map(values, support & study_mask, study_mask, field, params, artifact)
     assert truth is not None
-    values = volume(artifact, estimate, truth.grid.shape)
-    support = values != 0 if mask is None else volume("mask", mask, truth.grid.shape)
+    within = None if mask is None else volume("mask", mask, truth.grid.shape)
+    if within is None and np.asarray(estimate).dtype.kind == "f":  # what is not finite was not reconstructed
+        estimate = np.nan_to_num(estimate, nan=0.0, posinf=0.0, neginf=0.0)
+    values = volume(artifact, estimate, truth.grid.shape, mask=within)
+    support = values != 0 if within is None else within
     if values.ndim == 4:
         support = support[..., 0] if support.ndim == 4 else support
     return _Map(values, support & truth.mask, truth.mask, None, truth.params, artifact)

@@ -12,14 +12,16 @@ import numpy as np
 from qsmbench.api.values import volume
 from qsmbench.data import folders
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
-from qsmbench.data.bids import is_bids
 from qsmbench.data.folders import Params
 from qsmbench.data.masks import MADE_FROM_MAGNITUDE, mask_from_magnitude
+from qsmbench.data.measured import Stated, is_measured, read_measured
+from qsmbench.data.phase_units import Evidence
+from qsmbench.data.plausible import check_b0, check_echo_times
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, read_provenance
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.study.jobs.measure import measured
 from qsmbench.study.jobs.simulate import Basis, write_basis
+from qsmbench.study.reconstruct import check_unstated
 from qsmbench.study.tuned import SOURCE_FILE
 
 
@@ -100,8 +102,8 @@ class Scan:
     """A multi-echo gradient-echo scan, as arrays.
 
     Args:
-        phase: (nx, ny, nz, n_echoes) rad, increasing with the field; scanner units are recognised by their range. With
-            a single echo, the last axis may be omitted.
+        phase: (nx, ny, nz, n_echoes) rad, increasing with the field; other units are recognised if their range and
+            wraps are unambiguous, and can be stated. With a single echo, the last axis may be omitted.
         magnitude: (nx, ny, nz, n_echoes) a.u. Phase or magnitude may be omitted if the chain does not need it.
         te: (n_echoes,) echo times, s.
         b0: field strength, T.
@@ -111,6 +113,8 @@ class Scan:
         mask: (nx, ny, nz), non-zero in voxels to reconstruct; by default computed from the magnitude.
         truth: (nx, ny, nz) arrays by artifact, such as `{"chi": chi}`, if known.
         name: title of pictures.
+        phase_unit: rad, mrad, siemens, degrees, pi or cycles; required for unwrapped phase, which is wrapped.
+        phase_scale: rad per number, instead of a unit.
 
     Attributes:
         phase, magnitude: (nx, ny, nz, n_echoes) float32, or None.
@@ -142,18 +146,27 @@ class Scan:
         mask: Any = None,
         truth: Mapping[str, Any] | None = None,
         name: str = "scan",
+        phase_unit: str | None = None,
+        phase_scale: float | None = None,
     ) -> None:
         measured = {n: v for n, v in (("phase", phase), ("magnitude", magnitude)) if v is not None}
         if not measured:
             raise QsmbenchError("a scan has neither phase nor magnitude; give at least one of them")
         times = _times(te)
-        first, given = next(iter(measured.items()))
-        shape = volume(first, given).shape[:3]
+        shape = _shape(*next(iter(measured.items())))
         params = folders.as_read_params(Params(times, _number("b0", b0), _grid(shape, voxel_size, affine, b0_dir)))
-        volumes = {n: volume(n, v, shape, len(params.te)) for n, v in measured.items()}
-        notes = []
-        if mask is not None:
-            volumes["mask"] = volume("mask", mask, shape)
+        check_echo_times(params.te, "te")
+        check_b0(params.b0, "b0")
+        notes: list[str] = []
+        voxels = None if mask is None else volume("mask", mask, shape, notes=notes)
+        Stated(phase_unit=phase_unit, phase_scale=phase_scale)
+        evidence = Evidence(phase_unit, phase_scale, by_convention="rad", signal=voxels)
+        volumes = {
+            n: volume(n, v, shape, len(params.te), mask=voxels, evidence=evidence, notes=notes)
+            for n, v in measured.items()
+        }
+        if voxels is not None:
+            volumes["mask"] = voxels
         elif magnitude is not None:
             volumes["mask"] = folders.as_read("mask", mask_from_magnitude(volumes["magnitude"]))
             notes.append(MADE_FROM_MAGNITUDE)
@@ -244,24 +257,32 @@ def load_scan(
     truth: str | os.PathLike[str] | None = None,
     subject: str | None = None,
     session: str | None = None,
+    acq: str | None = None,
+    rec: str | None = None,
+    run: str | None = None,
     mask: str | os.PathLike[str] | None = None,
     b0_dir: Any = None,
     phase_sign: int = 1,
+    phase_unit: str | None = None,
+    phase_scale: float | None = None,
 ) -> Scan:
     """Read a scan.
 
     Args:
-        folder: folder written by `qsmbench simulate` or `Scan.save`, a folder of artifacts such as its `scan`, or the
-            root of a BIDS dataset with MEGRE images.
+        folder: folder written by `qsmbench simulate` or `Scan.save`, a folder of artifacts such as its `scan`, or a
+            measured scan: the root of a BIDS dataset with MEGRE or T2starw images, or a folder with `echoes.tsv`.
         truth: folder of the truth; by default `folder`/truth, if there is one.
-        subject: of a BIDS dataset, label without `sub-`; by default the first.
-        session: of a BIDS dataset, label without `ses-`; by default the first, if there are any.
-        mask: of a BIDS dataset, NIfTI file; by default computed from the magnitude.
-        b0_dir: of a BIDS dataset, unit vector of B0 in voxel axes; by default the affine's.
-        phase_sign: of a BIDS dataset, −1 if the phase decreases with the field.
+        subject, session: of a BIDS dataset, labels without `sub-` and `ses-`; by default the first ones.
+        acq, rec, run: of a BIDS dataset, labels; required if scans differ in nothing else.
+        mask: of a measured scan, NIfTI file; by default computed from the magnitude.
+        b0_dir: of a measured scan, unit vector of B0 in voxel axes; by default from the sidecar or the header.
+        phase_sign: of a measured scan, −1 if the phase decreases with the field.
+        phase_unit: of a measured scan: rad, mrad, siemens, degrees, pi or cycles; by default detected.
+        phase_scale: of a measured scan, rad per stored number, instead of a unit.
 
     Raises:
-        QsmbenchError: no such folder, or something in it is missing, damaged or on another grid.
+        QsmbenchError: no such folder, or something in it is missing, damaged, on another grid, contradicts itself or
+            is not clear.
 
     Example:
         scan = qb.load_scan("ds/", subject="01", mask="brain.nii.gz")
@@ -269,17 +290,22 @@ def load_scan(
     place = Path(folder)
     if not place.is_dir():
         raise QsmbenchError(f"{place}: no such folder; a scan is a folder of artifacts or a BIDS dataset")
-    if is_bids(place):
-        direction = None if b0_dir is None else _triple("b0_dir", b0_dir)
-        file = None if mask is None else Path(mask)
-        volumes, params, notes = measured(
-            place, subject=subject, session=session, mask=file, b0_dir=direction, phase_sign=phase_sign
-        )
-        return Scan.of(volumes, folders.as_read_params(params), notes=notes, name=place.name)
-    options = {"subject": subject, "session": session, "mask": mask, "b0_dir": b0_dir}
-    for option, value in {**options, "phase_sign": None if phase_sign == 1 else phase_sign}.items():
-        if value is not None:
-            raise QsmbenchError(f"{place}: is not a BIDS dataset; {option} applies only to BIDS datasets")
+    stated = Stated(
+        _label(subject),
+        _label(session),
+        _label(acq),
+        _label(rec),
+        _label(run),
+        mask=None if mask is None else Path(mask),
+        b0_dir=None if b0_dir is None else _triple("b0_dir", b0_dir),
+        phase_sign=phase_sign,
+        phase_unit=phase_unit,
+        phase_scale=phase_scale,
+    )
+    if is_measured(place):
+        volumes, params, notes = read_measured(place, stated)
+        return Scan.of(volumes, folders.as_read_params(params), notes=notes, name=place.resolve().name)
+    check_unstated(place, stated)
     true = Path(truth) if truth is not None else place / "truth"
     if truth is not None and not true.is_dir():
         raise QsmbenchError(f"{true}: no such folder; name the truth of a simulation, such as scan/truth")
@@ -326,6 +352,13 @@ def _truth(given: Mapping[str, Any] | None, mask: np.ndarray, params: Params) ->
     return Truth({"mask": mask, **arrays}, params)
 
 
+def _shape(name: str, values: Any) -> tuple[int, ...]:
+    shape = np.shape(values)
+    if len(shape) < 3:
+        raise QsmbenchError(f"{name} has shape {shape}; it must be (nx, ny, nz, n_echoes)")
+    return shape[:3]
+
+
 def _grid(shape: tuple[int, ...], voxel_size: Any, affine: Any, b0_dir: Any) -> Grid:
     direction = None if b0_dir is None else _triple("b0_dir", b0_dir)
     if (voxel_size is None) == (affine is None):
@@ -355,6 +388,10 @@ def _times(te: Any) -> np.ndarray:
         return np.atleast_1d(np.asarray(te, float))
     except (TypeError, ValueError) as e:
         raise QsmbenchError(f"te is {te!r}; it must be a list of echo times in seconds") from e
+
+
+def _label(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _number(name: str, value: Any) -> float:

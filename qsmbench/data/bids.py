@@ -12,10 +12,10 @@ import numpy as np
 from qsmbench import __version__
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import Params, make_folder, read_json, write_json, write_regions
-from qsmbench.data.phase_units import to_radians
-from qsmbench.data.volumes import check_grid, open_grid, open_volume, save_volume
+from qsmbench.data.series import Image, Series, sidecar_of
+from qsmbench.data.volumes import save_volume
 from qsmbench.errors import QsmbenchError
-from qsmbench.grid import Grid, Triple
+from qsmbench.grid import Grid
 from qsmbench.units import hz_per_ppm
 
 BIDS_VERSION = "1.11.0"
@@ -24,124 +24,192 @@ _WHOLE = {"SkullStripped": False}
 
 
 def is_bids(folder: Path) -> bool:
-    """Return whether `folder` is the root of a BIDS dataset."""
-    return (folder / "dataset_description.json").is_file()
+    """Return whether `folder` is the root of a BIDS dataset: it has a description, or folders of subjects."""
+    return (folder / "dataset_description.json").is_file() or bool(subjects(folder))
 
 
-def read_megre(
-    root: Path,
-    *,
-    subject: str | None = None,
-    session: str | None = None,
-    b0_dir: Triple | None = None,
-    phase_sign: int = 1,
-) -> tuple[np.ndarray, np.ndarray, Params, list[str]]:
-    """Read a multi-echo gradient echo of one subject.
+def find_megre(root: Path, choice: Mapping[str, str | None]) -> Series:
+    """Find the files of a gradient-echo scan of one subject.
 
     Args:
         root: folder of the dataset.
-        subject: label without `sub-`; by default the first there is.
-        session: label without `ses-`; by default the first, if there are any.
-        b0_dir: B0 in voxel axes; by default from the sidecar's `B0_dir`, else from the affine.
-        phase_sign: −1 if the stored phase falls with the field.
+        choice: labels of entities without their names, such as `{"run": "1"}`, of those in `ENTITIES`. Without one, the
+            first subject and the first session are taken, with a note if there are more.
 
     Returns:
-        phase [rad] and magnitude, both (nx, ny, nz, n_echoes) float32, the parameters, and notes on what was
-        rescaled or assumed.
+        the files of phase and magnitude (`part-phase`, and `part-mag` or no part), or of real and imaginary part; of
+        suffix MEGRE, or T2starw if there is none.
 
     Raises:
-        QsmbenchError: files or keys are missing, or do not fit each other.
+        QsmbenchError: files or keys are missing, the choice is not there, or leaves more than one scan.
     """
     if not root.is_dir():
         raise QsmbenchError(f"{root}: no such folder; a BIDS dataset is needed")
-    folder = _anat(root, subject, session)
-    files = {part: _echo_files(folder, part) for part in ("phase", "mag")}
-    if list(files["phase"]) != list(files["mag"]):
-        raise QsmbenchError(
-            f"{folder}: phase has echoes {list(files['phase'])}, magnitude {list(files['mag'])}; both must match"
-        )
-    sidecars = [_sidecar(f, root) for f in files["phase"].values()]
-    first = next(iter(files["phase"].values()))
-    shape, affine = open_grid(first)
-    stated = b0_dir or sidecars[0].get("B0_dir")
-    notes = [] if stated else [f"{first.name}: B0 taken along the scanner's z, by the affine"]
-    try:
-        grid = Grid.from_affine(shape, affine, tuple(stated) if stated else None)
-        params = Params([s["EchoTime"] for s in sidecars], float(sidecars[0]["MagneticFieldStrength"]), grid)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as e:
-        raise QsmbenchError(f"{first}: {e}") from e
-    magnitude = _stack(list(files["mag"].values()), grid)
-    stored = _stack(list(files["phase"].values()), grid)
-    phase, note = to_radians(stored, first.name.replace("echo-1_", ""))
-    return phase * np.float32(phase_sign), magnitude, params, notes + ([note] if note else [])
+    folder, notes = _anat(root, choice)
+    groups = _groups(folder, choice)
+    if not groups:
+        raise QsmbenchError(f"{folder}: holds no *_echo-*_part-phase_MEGRE.nii.gz")
+    group = _the_one(folder, groups)
+    parts = {part: [Image(f, _sidecar(f, root)) for f in files.values()] for part, files in group.items()}
+    first = next(iter(parts.values()))[0].path
+    name = re.sub(r"_echo-[A-Za-z0-9]+", "", first.name)
+    return Series(parts, name, notes)
+
+
+ENTITIES = {"subject": "sub", "session": "ses", "acq": "acq", "rec": "rec", "run": "run"}
+"""What a scan may be chosen by, and its name in BIDS."""
+
+SUFFIXES = ("MEGRE", "T2starw")
+"""Of gradient echoes with phase; the first there is counts."""
+
+_PARTS = ("phase", "mag", "real", "imag")
 
 
 def megre_files(root: Path, subject: str | None = None, session: str | None = None) -> list[Path]:
-    """Return the files that `read_megre` would read, and perhaps more; none if it would refuse the dataset."""
+    """Return the files that `find_megre` would look at, and perhaps more; none if it would refuse the dataset."""
     try:
-        folder = _anat(root, subject, session)
+        folder, _ = _anat(root, {"subject": subject, "session": session})
     except QsmbenchError:
         return []
     above = [root, *(p for p in folder.parents if root in p.parents)]
-    return sorted({f for place in (folder, *above) for f in place.glob("*MEGRE.*")})
+    return sorted({f for place in (folder, *above) for suffix in SUFFIXES for f in place.glob(f"*{suffix}.*")})
 
 
-def _anat(root: Path, subject: str | None, session: str | None) -> Path:
-    folder = _choose(root, "sub", subject)
-    if session or list(folder.glob("ses-*")):
-        folder = _choose(folder, "ses", session)
+def subjects(root: Path) -> list[str]:
+    """Return the labels of a dataset's subjects, without `sub-`."""
+    return sorted(f.name.removeprefix("sub-") for f in root.glob("sub-*") if f.is_dir())
+
+
+def _anat(root: Path, choice: Mapping[str, str | None]) -> tuple[Path, list[str]]:
+    folder, notes = _choose(root, "subject", choice.get("subject"))
+    if choice.get("session") or list(folder.glob("ses-*")):
+        folder, more = _choose(folder, "session", choice.get("session"))
+        notes += more
     if not (folder / "anat").is_dir():
         raise QsmbenchError(f"{folder / 'anat'}: no such folder; it must contain the MEGRE images")
-    return folder / "anat"
+    return folder / "anat", notes
 
 
-def _choose(folder: Path, entity: str, label: str | None) -> Path:
+def _choose(folder: Path, key: str, label: str | None) -> tuple[Path, list[str]]:
+    entity = ENTITIES[key]
     there = sorted(f.name for f in folder.glob(f"{entity}-*") if f.is_dir())
     if not there:
         raise QsmbenchError(f"{folder}: holds no folder {entity}-…; it is not a BIDS dataset")
-    wanted = f"{entity}-{label}" if label else there[0]
-    if wanted not in there:
-        raise QsmbenchError(f"{folder}: has no {wanted}; choose from {', '.join(there)}")
-    return folder / wanted
-
-
-def _echo_files(folder: Path, part: str) -> dict[int, Path]:
-    found: dict[int, Path] = {}
-    for f in [*folder.glob(f"*_part-{part}_*MEGRE.nii.gz"), *folder.glob(f"*_part-{part}_*MEGRE.nii")]:
-        echo = re.search(r"_echo-(\d+)_", f.name)
-        if not echo:
-            raise QsmbenchError(f"{f}: has no echo- entity in its name; BIDS requires it for MEGRE")
-        if int(echo[1]) in found:
-            raise QsmbenchError(f"{f}: a second file of echo {echo[1]} beside {found[int(echo[1])].name}; name one run")
-        found[int(echo[1])] = f
+    if label is None:
+        more = f"{folder}: {there[0]} is taken, the first of {len(there)}; choose another with {key}"
+        return folder / there[0], [more] if len(there) > 1 else []
+    found = [name for name in there if is_label(name.partition("-")[2], label)]
     if not found:
-        raise QsmbenchError(f"{folder}: holds no *_echo-*_part-{part}_MEGRE.nii.gz")
-    return dict(sorted(found.items()))
+        raise QsmbenchError(f"{folder}: has no {entity}-{label}; choose from {', '.join(there)}")
+    return folder / found[0], []
+
+
+def is_label(label: str, wanted: str) -> bool:
+    """Return whether a label is the one that is wanted; leading zeros and the entity's name do not count."""
+    wanted = wanted.partition("-")[2] if wanted.partition("-")[0] in ENTITIES.values() else wanted
+    return label == wanted or (label.isdigit() and wanted.isdigit() and int(label) == int(wanted))
+
+
+def _groups(folder: Path, choice: Mapping[str, str | None]) -> dict[tuple[str, ...], dict[str, dict[int, Path]]]:
+    """Return the files of each scan, by what distinguishes it: of each part, by the number of the echo."""
+    for suffix in SUFFIXES:
+        found: dict[tuple[str, ...], dict[str, dict[int, Path]]] = {}
+        images = sorted([*folder.glob(f"*_{suffix}.nii.gz"), *folder.glob(f"*_{suffix}.nii")])
+        for file in images:
+            entities = _entities(file)
+            part = entities.pop("part", "mag")
+            if part not in _PARTS:
+                raise QsmbenchError(f"{file}: part-{part} is unknown; choose from {', '.join(_PARTS)}")
+            echo = _echo(file, entities.pop("echo", None))
+            group = tuple(f"{k}-{v}" for k, v in entities.items() if k not in ("sub", "ses"))
+            files = found.setdefault(group, {}).setdefault(part, {})
+            if echo in files:
+                raise QsmbenchError(f"{file}: a second file of echo {echo} beside {files[echo].name}")
+            files[echo] = file
+        if found:
+            return _chosen(folder, found, choice)
+    return {}
+
+
+def _entities(file: Path) -> dict[str, str]:
+    words = file.name.split(".")[0].split("_")[:-1]
+    return {word.partition("-")[0]: word.partition("-")[2] for word in words}
+
+
+def _echo(file: Path, label: str | None) -> int:
+    if label is None:
+        return 1
+    if not label.isdigit():
+        raise QsmbenchError(f"{file}: echo-{label} is not a number")
+    return int(label)
+
+
+def _chosen(
+    folder: Path, groups: dict[tuple[str, ...], dict[str, dict[int, Path]]], choice: Mapping[str, str | None]
+) -> dict[tuple[str, ...], dict[str, dict[int, Path]]]:
+    """Return the scans that the choice of acq, rec and run leaves."""
+    for key in ("acq", "rec", "run"):
+        label = choice.get(key)
+        if label is None:
+            continue
+        of = {g: next((e.partition("-")[2] for e in g if e.startswith(f"{key}-")), "") for g in groups}
+        left = {g: parts for g, parts in groups.items() if is_label(of[g], label)}
+        if not left:
+            there = ", ".join(sorted({f"{key}-{value}" if value else f"none without {key}-" for value in of.values()}))
+            raise QsmbenchError(f"{folder}: has no {key}-{label}; choose from {there}")
+        groups = left
+    return groups
+
+
+def _the_one(folder: Path, groups: dict[tuple[str, ...], dict[str, dict[int, Path]]]) -> dict[str, dict[int, Path]]:
+    """Return the parts of the only scan, each with its echoes in order.
+
+    Raises:
+        QsmbenchError: there are more, or what there is has no phase or no magnitude.
+    """
+    whole = {g: parts for g, parts in groups.items() if "phase" in parts or {"real", "imag"} <= parts.keys()}
+    if not whole:
+        raise QsmbenchError(f"{folder}: holds no *_echo-*_part-phase_MEGRE.nii.gz, nor part-real with part-imag")
+    if len(whole) > 1:
+        common = set.intersection(*(set(g) for g in whole))
+        differ = {g: [e for e in g if e not in common] for g in whole}
+        keys = dict.fromkeys(e.partition("-")[0] for names in differ.values() for e in names)
+        given = [k for k in keys if k in ENTITIES.values()] or list(keys)
+        shown = ", ".join("_".join(names) or f"one without {given[0]}-" for names in differ.values())
+        raise QsmbenchError(f"{folder}: holds {len(whole)} scans: {shown}; name one with {' and '.join(given)}")
+    group, parts = next(iter(whole.items()))
+    wanted = ("phase", "mag") if "phase" in parts else ("real", "imag")
+    if "phase" in parts and "mag" not in parts:
+        others = ["_".join(g) or "no entity" for g, p in groups.items() if "mag" in p]
+        if others:
+            raise QsmbenchError(
+                f"{folder}: the phase is of {'_'.join(group) or 'no entity'}, the magnitude of {', '.join(others)}; "
+                "the files of a scan share all entities but echo and part"
+            )
+        raise QsmbenchError(f"{folder}: holds no *_echo-*_part-mag_MEGRE.nii.gz")
+    ordered = {part: dict(sorted(parts[part].items())) for part in wanted}
+    a, b = (list(ordered[part]) for part in wanted)
+    if a != b:
+        names = ("phase", "magnitude") if "phase" in parts else wanted
+        raise QsmbenchError(f"{folder}: {names[0]} has echoes {a}, {names[1]} {b}; both must match")
+    return ordered
 
 
 def _sidecar(volume: Path, root: Path) -> dict[str, Any]:
     """Return the keys of a volume, by BIDS inheritance: those of the folders above, then its own."""
-    own = volume.with_name(volume.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    own = sidecar_of(volume)
+    suffix = own.stem.rpartition("_")[2]
     content: dict[str, Any] = {}
     for above in [root, *reversed([p for p in volume.parents if root in p.parents])]:
-        for shared in sorted(above.glob("*MEGRE.json")):
+        for shared in sorted(above.glob(f"*{suffix}.json")):
             entities = set(shared.stem.split("_"))
             if shared != own and entities <= set(own.stem.split("_")):
                 content |= read_json(shared)
     content |= read_json(own) if own.is_file() else {}
-    for key in ("EchoTime", "MagneticFieldStrength"):
-        if key not in content:
-            raise QsmbenchError(f"{own}: {key} is missing")
+    number, echo = content.get("EchoNumber"), _entities(volume).get("echo")
+    if number is not None and echo is not None and str(number) != str(int(echo)):
+        raise QsmbenchError(f"{own}: EchoNumber is {number}, but the name says echo-{echo}")
     return content
-
-
-def _stack(files: list[Path], grid: Grid) -> np.ndarray:
-    volumes = []
-    for f in files:
-        values, affine = open_volume(f)
-        check_grid(f, values.shape, affine, grid)
-        volumes.append(values.astype(np.float32, copy=False))
-    return np.stack(volumes, axis=-1)
 
 
 def write_megre(

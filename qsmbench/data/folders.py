@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.phase_units import to_radians
-from qsmbench.data.volumes import check_grid, check_not_empty, open_grid, open_volume, save_volume
+from qsmbench.data.phase_units import Evidence, to_radians
+from qsmbench.data.read_mask import to_mask
+from qsmbench.data.tables import read_table, read_text
+from qsmbench.data.volumes import check_finite, on_grid, open_grid, open_volume, save_volume, without_unit_axes
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 
@@ -113,26 +115,48 @@ def write_params(folder: Path, params: Params) -> None:
 def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
     """Read one artifact from `folder`, checked against the artifact table and, if given, against `grid`.
 
+    What is converted is logged as a note: the order of axes, a mask of shares, a unit of phase, and what is not finite
+    outside the mask that lies in the same folder. Without `grid`, all values must be finite.
+
     Raises:
-        QsmbenchError: the file is missing, damaged, not finite, on another grid, an empty mask, or no phase in rad.
+        QsmbenchError: the file is missing, damaged, not finite in the mask, on another grid, not a mask, an empty one,
+            or a phase of no clear unit.
     """
     artifact = ARTIFACTS[name]
     path = folder / artifact.file
-    values, affine = open_volume(path)
+    values, affine = open_volume(path, finite=False)
     axes = 4 if artifact.echoes else 3
+    values = values if artifact.is_mask else without_unit_axes(values, axes)
     if artifact.echoes and values.ndim == 3:
         values = values[..., None]
-    if values.ndim != axes:
+    if values.ndim != axes and not artifact.is_mask:
         raise QsmbenchError(f"{path}: has {values.ndim} axes {values.shape}; {name} has {axes}")
+    notes = []
     if grid is not None:
-        check_grid(path, values.shape, affine, grid)
+        values, note = on_grid(path, values, affine, grid)
+        notes += [note] if note else []
     if artifact.is_mask:
-        values = check_not_empty(path, values != 0)
+        values, more = to_mask(values, str(path))
+        notes += more
+    else:
+        values, more = _finite(path, values, grid)
+        notes += more
     if name == "phase":
-        values, note = to_radians(values, str(path))
-        if note:
-            logging.getLogger("qsmbench").warning(note)
+        values, more = to_radians(values, str(path), Evidence(by_convention="rad"))
+        notes += more
+    for note in notes:
+        logging.getLogger("qsmbench").warning(note)
     return values.astype(artifact.dtype, copy=False)
+
+
+def _finite(path: Path, values: np.ndarray, grid: Grid | None) -> tuple[np.ndarray, list[str]]:
+    """Put 0 in place of what is not finite outside the mask beside a file that is on a grid."""
+    if np.isfinite(values).all():
+        return values, []
+    masked = grid is not None and (path.parent / ARTIFACTS["mask"].file).is_file()
+    count = check_finite(path, values, read(path.parent, "mask", grid) if masked else None)
+    note = f"{path}: {count} voxels outside the mask are NaN or infinite; set to 0"
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), [note]
 
 
 def read_of(folder: Path, name: str, params: Params) -> np.ndarray:
@@ -203,10 +227,8 @@ def read_json(path: Path) -> dict[str, Any]:
         QsmbenchError: no such file, or not a JSON object.
     """
     try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as e:
-        raise QsmbenchError(f"{path}: no such file") from e
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as e:
         raise QsmbenchError(f"{path}: is not JSON ({e})") from e
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
@@ -232,11 +254,10 @@ def read_regions(path: Path) -> list[tuple[int, str, str]]:
     Raises:
         QsmbenchError: no such file, or no columns `index` and `name`.
     """
-    if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file")
-    header, *rows = (line.split("\t") for line in path.read_text().splitlines() if line.strip())
-    if "index" not in header or "name" not in header:
-        raise QsmbenchError(f"{path}: columns are {header}; index and name are required")
-    index, name = header.index("index"), header.index("name")
-    group = header.index("group") if "group" in header else None
-    return [(int(r[index]), r[name], r[group] if group is not None else "") for r in rows]
+    rows = read_table(path)
+    if not rows or not {"index", "name"} <= rows[0].keys():
+        raise QsmbenchError(f"{path}: columns are {list(rows[0]) if rows else 'missing'}; index and name are needed")
+    try:
+        return [(int(r["index"]), r["name"], r.get("group", "")) for r in rows]
+    except ValueError as e:
+        raise QsmbenchError(f"{path}: an index is not an integer ({e})") from e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,53 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
 
 T = TypeVar("T")
+
+MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+"""The units of length that NIfTI knows, in mm; a header that names none is taken to be in mm."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of the two affines of a NIfTI header.
+
+    Attributes:
+        name: sform or qform.
+        code: what it leads to: 0 unknown, 1 the scanner, 2 another scan, 3 Talairach, 4 MNI 152, 5 another template.
+        affine: (4, 4) voxel index → mm.
+    """
+
+    name: str
+    code: int
+    affine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its volume beside the values.
+
+    Attributes:
+        shape: number of voxels along each axis.
+        affine: (4, 4) voxel index → mm: the sform if it is coded, else the qform if it is coded, else `pixdim`.
+        forms: sform and qform; none if the file is not NIfTI.
+        pixdim: sizes of a voxel that stand in the header beside the forms, mm.
+        length: the header's unit of length: meter, mm, micron or unknown.
+        dtype: of the stored numbers.
+        slope, inter: value = slope · stored number + inter.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    forms: tuple[Form, ...]
+    pixdim: tuple[float, ...]
+    length: str
+    dtype: np.dtype[Any]
+    slope: float
+    inter: float
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the values are other than the stored numbers."""
+        return self.slope != 1 or self.inter != 0
 
 
 def _open(path: Path, take: Callable[[Any], T]) -> T:
@@ -50,17 +98,57 @@ def _values(image: Any) -> np.ndarray:
     return np.asarray(image.dataobj, dtype=np.float32 if scaled or stored.kind == "f" else stored)
 
 
-def open_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """Read the shape and the affine of a NIfTI file.
+def _header(image: Any) -> Header:
+    header = image.header
+    length = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "mm"
+    if length not in MM:
+        raise ValueError(f"its unit of length is {length}; choose from {', '.join(MM)}")
+    forms: tuple[Form, ...] = ()
+    if hasattr(header, "get_sform"):
+        forms = (
+            Form("sform", int(header["sform_code"]), _in_mm(header.get_sform(), length)),
+            Form("qform", int(header["qform_code"]), _in_mm(header.get_qform(), length)),
+        )
+    scale = MM[length]
+    return Header(
+        tuple(int(n) for n in image.shape),
+        _in_mm(image.affine, length),
+        forms,
+        tuple(float(d) * scale for d in header.get_zooms()[:3]),
+        length,
+        image.get_data_dtype(),
+        float(getattr(image.dataobj, "slope", 1.0)),
+        float(getattr(image.dataobj, "inter", 0.0)),
+    )
+
+
+def _in_mm(affine: np.ndarray, length: str) -> np.ndarray:
+    affine = np.array(affine, float)
+    affine[:3] *= MM[length]
+    return affine
+
+
+def open_header(path: Path) -> Header:
+    """Read what a NIfTI file says of its volume beside the values, with all lengths in mm.
 
     Raises:
         QsmbenchError: no such file, or not a NIfTI file.
     """
-    return _open(path, lambda image: (tuple(image.shape), np.array(image.affine, float)))
+    return _open(path, _header)
+
+
+def open_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Read the shape and the affine [mm] of a NIfTI file.
+
+    Raises:
+        QsmbenchError: no such file, or not a NIfTI file.
+    """
+    header = open_header(path)
+    return header.shape, header.affine
 
 
 def open_volume(path: Path, *, finite: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Read the values (scaled, float32 or integer as stored) and the affine of a NIfTI file.
+    """Read the values (scaled, float32 or integer as stored) and the affine [mm] of a NIfTI file.
 
     Args:
         path: of the file.
@@ -69,11 +157,56 @@ def open_volume(path: Path, *, finite: bool = True) -> tuple[np.ndarray, np.ndar
     Raises:
         QsmbenchError: no such file, not a NIfTI file, truncated, not of real numbers, or not finite everywhere.
     """
-    values, affine = _open(path, lambda image: (_values(image), np.array(image.affine, float)))
-    if finite and not np.isfinite(values).all():
-        count = int(np.count_nonzero(~np.isfinite(values)))
-        raise QsmbenchError(f"{path}: {count} of {values.size} voxels are NaN or infinite; all must be finite")
+    values, affine = _open(path, lambda image: (_values(image), _header(image).affine))
+    if finite:
+        check_finite(path, values)
     return values, affine
+
+
+def open_stored(path: Path) -> np.ndarray:
+    """Read the numbers of a NIfTI file as they are stored, float32, before slope and intercept.
+
+    Raises:
+        QsmbenchError: no such file, not a NIfTI file, or truncated.
+    """
+    return _open(path, lambda image: np.asarray(image.dataobj.get_unscaled(), np.float32))
+
+
+def check_finite(path: Path | str, values: np.ndarray, mask: np.ndarray | None = None) -> int:
+    """Refuse values that are not finite, or only those within a mask; return how many there are elsewhere.
+
+    Args:
+        path: begins the error's message.
+        values: (nx, ny, nz), perhaps with a further axis.
+        mask: (nx, ny, nz) bool; by default all voxels count.
+
+    Raises:
+        QsmbenchError: a value that counts is NaN or infinite.
+    """
+    wrong = ~np.isfinite(values)
+    count = int(np.count_nonzero(wrong))
+    if not count:
+        return 0
+    if mask is None:
+        raise QsmbenchError(f"{path}: {count} of {values.size} voxels are NaN or infinite; all must be finite")
+    inside = int(np.count_nonzero(wrong[mask]))
+    if inside:
+        raise QsmbenchError(
+            f"{path}: {inside} of {values[mask].size} voxels are NaN or infinite in the mask; all there must be finite"
+        )
+    return count
+
+
+def without_unit_axes(values: np.ndarray, axes: int) -> np.ndarray:
+    """Return a volume without those axes of length 1 that follow x, y, z and are too many.
+
+    Args:
+        values: (nx, ny, nz, …).
+        axes: how many axes there should be.
+    """
+    extra = [i for i in range(3, values.ndim) if values.shape[i] == 1]
+    drop = extra[: max(values.ndim - axes, 0)]
+    return np.squeeze(values, tuple(drop)) if drop else values
 
 
 def save_volume(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
@@ -93,28 +226,6 @@ def save_volume(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
             image.to_file_map({"image": nib.FileHolder(fileobj=packed)})
 
 
-def read_mask(path: Path, grid: Grid) -> np.ndarray:
-    """Read any NIfTI file as a mask: (nx, ny, nz) bool, where it is not zero.
-
-    Raises:
-        QsmbenchError: it is missing, damaged, on another grid, or empty.
-    """
-    values, affine = open_volume(path)
-    check_grid(path, values.shape, affine, grid)
-    return check_not_empty(path, values != 0)
-
-
-def check_not_empty(path: Path, mask: np.ndarray) -> np.ndarray:
-    """Return the mask unless it is empty.
-
-    Raises:
-        QsmbenchError: it is.
-    """
-    if not mask.any():
-        raise QsmbenchError(f"{path}: the mask is empty; at least one voxel must be non-zero")
-    return mask
-
-
 def check_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray, grid: Grid) -> None:
     """Refuse a volume whose shape or affine is not that of `grid`.
 
@@ -123,11 +234,45 @@ def check_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray, grid: Gri
     """
     if tuple(shape[:3]) != grid.shape:
         raise QsmbenchError(f"{path}: shape {tuple(shape[:3])} differs from the scan's {grid.shape}")
-    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])], float)
-    shift = np.abs(corners @ (affine - grid.affine).T).max()
+    shift = _shift(shape, affine, grid)
     if shift > 0.1 * min(grid.voxel_size):
         size = [round(d, 4) for d in affine_voxel_size(affine)]
         raise QsmbenchError(
             f"{path}: its affine (voxel size {size}) moves a corner by {shift:.3g} mm from the scan's grid; "
             "all volumes of a scan must share one grid"
         )
+
+
+def _shift(shape: tuple[int, ...], affine: np.ndarray, grid: Grid) -> float:
+    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])], float)
+    return float(np.abs(corners @ (affine - grid.affine).T).max())
+
+
+def on_grid(path: Path, values: np.ndarray, affine: np.ndarray, grid: Grid) -> tuple[np.ndarray, str | None]:
+    """Return a volume in the order of a grid's axes.
+
+    A volume that fills the same box, with its axes stored in another order or direction (such as LAS in place of RAS),
+    is reordered; its values stay as they are.
+
+    Args:
+        path: of the volume, for messages.
+        values: (nx, ny, nz), perhaps with a further axis.
+        affine: (4, 4) voxel index → mm, of the volume.
+        grid: to be on.
+
+    Returns:
+        the volume, and a note if it was reordered.
+
+    Raises:
+        QsmbenchError: it lies elsewhere; see `check_grid`.
+    """
+    here, there = nib.io_orientation(affine), nib.io_orientation(grid.affine)
+    if not (np.array_equal(here, there) or np.isnan(here).any() or np.isnan(there).any()):
+        turn = nib.orientations.ornt_transform(here, there)
+        turned = affine @ nib.orientations.inv_ornt_aff(turn, values.shape[:3])
+        moved = nib.orientations.apply_orientation(values, turn)
+        if moved.shape[:3] == grid.shape and _shift(moved.shape, turned, grid) <= 0.1 * min(grid.voxel_size):
+            names = ["".join(nib.orientations.aff2axcodes(a)) for a in (affine, grid.affine)]
+            return np.asfortranarray(moved), f"{path}: stored as {names[0]}, reordered to {names[1]} like the scan"
+    check_grid(path, values.shape, affine, grid)
+    return values, None

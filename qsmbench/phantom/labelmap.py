@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from qsmbench.compiled import compiled
 from qsmbench.data.provenance import SourcedValue
+from qsmbench.data.tables import read_table
 from qsmbench.data.volumes import open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid, affine_voxel_size
@@ -61,9 +61,7 @@ class LabelPhantom(Phantom):
     @cached_property
     def _rows(self) -> dict[int, dict[str, str]]:
         path = locate(self.description.table, self.path.parent)
-        with path.open(newline="") as file:
-            dialect = "excel" if path.suffix == ".csv" else "excel-tab"
-            rows = list(csv.DictReader(file, dialect=dialect))
+        rows = read_table(path)
         if not rows or not {"index", "name"} <= rows[0].keys():
             raise QsmbenchError(
                 f"{path}: the table must have the columns index, name, and tissue or {', '.join(NEEDED)}"

@@ -71,7 +71,9 @@ class Study(Model):
 
     @field_validator("datasets")
     @classmethod
-    def _distinct(cls, datasets: list[Simulated | Measured]) -> list[Simulated | Measured]:
+    def _distinct(cls, given: list[Simulated | Measured]) -> list[Simulated | Measured]:
+        """Return a dataset for each subject, after a look at the names of all."""
+        datasets = [one for d in given for one in (d.each() if isinstance(d, Measured) else [d])]
         groups = [d.group for d in datasets]
         strange = [g for g in groups if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_.-]*", g)]
         if strange:

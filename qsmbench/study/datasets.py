@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from qsmbench.data.bids import subjects as all_subjects
+from qsmbench.data.measured import Stated
+from qsmbench.data.phase_units import UNITS
 from qsmbench.scan.protocol import Protocol
 from qsmbench.typed_yaml import Model
 
@@ -51,28 +56,79 @@ class Simulated(Model):
         return self.name or f"{'-'.join(what)}_{Path(self.protocol).stem}{turned}"
 
 
-class Measured(Model):
-    """A real scan, in BIDS: chains run on it, and are judged by data consistency, since no truth is known."""
+Label = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int) and not isinstance(v, bool) else v)]
+"""A label of BIDS; YAML reads `1` and `01` as numbers."""
 
-    bids: Path = Field(description="folder of a BIDS dataset with MEGRE images")
-    subject: str | None = Field(None, description="label without sub-; by default the first")
-    session: str | None = Field(None, description="label without ses-; by default the first, if there are any")
+
+class Measured(Model):
+    """A real scan: chains run on it, and are judged by data consistency, since no truth is known."""
+
+    bids: Path = Field(description="folder of a BIDS dataset with MEGRE or T2starw images, or with a table echoes.tsv")
+    subject: Label | None = Field(None, description="label without sub-; by default the first")
+    subjects: Literal["all"] | list[Label] | None = Field(
+        None, description="several subjects, each a dataset of its own: their labels, or all"
+    )
+    session: Label | None = Field(None, description="label without ses-; by default the first, if there are any")
+    acq: Label | None = Field(None, description="label without acq-; needed if it alone tells scans apart")
+    rec: Label | None = Field(None, description="label without rec-; needed if it alone tells scans apart")
+    run: Label | None = Field(None, description="label without run-; needed if it alone tells scans apart")
     mask: Path | None = Field(None, description="NIfTI mask; by default made from the magnitude")
-    b0_dir: tuple[float, float, float] | None = Field(None, description="B0 in voxel axes; by default the affine's")
+    b0_dir: tuple[float, float, float] | None = Field(
+        None, description="B0 in voxel axes; by default that of the sidecar, else of the header's scanner form"
+    )
     phase_sign: int = Field(1, description="-1 if the scanner's phase falls with the field")
+    phase_unit: str | None = Field(
+        None, description=f"unit of the phase: {', '.join(UNITS)}; by default found by the evidence"
+    )
+    phase_scale: float | None = Field(None, description="rad per stored number, in place of phase_unit")
     name: Name | None = Field(None, description="name of the dataset; by default that of the BIDS folder")
 
-    @field_validator("phase_sign")
-    @classmethod
-    def _sign(cls, sign: int) -> int:
-        if sign not in (1, -1):
-            raise ValueError("must be 1 or -1")
-        return sign
+    @model_validator(mode="after")
+    def _stated(self) -> Measured:
+        if self.subjects == []:
+            raise ValueError("subjects is empty; list labels, or say all")
+        if self.subject is not None and self.subjects is not None:
+            raise ValueError("subject and subjects are both given; state one of them")
+        if self.subjects is not None and self.mask is not None and "{subject}" not in str(self.mask):
+            raise ValueError("one mask for several subjects; write {subject} where the label stands in its path")
+        Stated(
+            b0_dir=self.b0_dir,
+            phase_sign=self.phase_sign,
+            phase_unit=self.phase_unit,
+            phase_scale=self.phase_scale,
+        )
+        return self
+
+    def each(self) -> list[Measured]:
+        """Return a dataset for each of `subjects`; itself if it is of one, or the folder holds none."""
+        if self.subjects is None:
+            return [self]
+        labels = all_subjects(self.bids) if self.subjects == "all" else self.subjects
+        alone = {"subjects": None}
+        if not labels:
+            return [self.model_copy(update=alone)]
+        return [self.model_copy(update={**alone, **self._of_subject(label)}) for label in labels]
+
+    def _of_subject(self, label: str) -> dict[str, Any]:
+        mask = None if self.mask is None else Path(str(self.mask).replace("{subject}", label))
+        name = None if self.name is None else f"{self.name}-{safe_name(label)}"
+        return {"subject": label, "mask": mask, "name": name}
 
     @property
     def group(self) -> str:
-        """Name of the dataset without its subject."""
-        return self.name or self.bids.name
+        """Name of the dataset: as stated, or the folder's and the labels of what was chosen, of safe characters."""
+        if self.name:
+            return self.name
+        chosen = {"sub": self.subject, "ses": self.session, "acq": self.acq, "rec": self.rec, "run": self.run}
+        labels = [f"{entity}-{safe_name(label)}" for entity, label in chosen.items() if label]
+        place = self.bids.resolve() if ".." in self.bids.parts else self.bids.absolute()  # the name of a link is kept
+        return "_".join([safe_name(place.name), *labels])
+
+
+def safe_name(text: str) -> str:
+    """Return a text as a part of a name of a dataset: letters without accents, digits, . + - and _."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9.+_]+", "-", plain).strip("-.+_") or "scan"
 
 
 def _cell(value: Any) -> Any:

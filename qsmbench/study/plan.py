@@ -6,6 +6,7 @@ All paths below a study's folder are defined here. The Snakefile requests the re
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,8 +19,8 @@ import yaml
 from qsmbench import metrics
 from qsmbench.analysis.results import ORIGINS_FILE
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
-from qsmbench.data.bids import megre_files
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
+from qsmbench.data.measured import measured_files
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
 from qsmbench.data.score_table import FACTORS
 from qsmbench.dependencies import PACKAGE, code_of
@@ -303,9 +304,9 @@ class Plan:
     def _measure_job(self, dataset: Dataset) -> Job:
         source = dataset.source
         assert isinstance(source, Measured)
-        content = source.model_dump(mode="json", exclude={"name"})
-        files = megre_files(source.bids, source.subject, source.session)
-        inputs: dict[str, Any] = {str(f.relative_to(source.bids)): self.contents.digest(f) for f in files}
+        content = source.model_dump(mode="json", exclude={"name", "subjects"})
+        files = measured_files(source.bids, source.subject, source.session)
+        inputs: dict[str, Any] = {os.path.relpath(f, source.bids): self.contents.digest(f) for f in files}
         if source.mask:
             inputs["mask"] = self.contents.digest(source.mask)
         return self._job(

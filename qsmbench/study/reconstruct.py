@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from qsmbench.analysis.suspicion import suspicions
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.bids import is_bids
 from qsmbench.data.folders import (
     PARAMS_FILE,
+    Params,
     further_orientations,
     make_folder,
     present,
+    read,
     read_json,
     read_of,
     read_params,
 )
+from qsmbench.data.measured import Stated, is_measured
+from qsmbench.data.plausible import check_b0, check_echo_times
+from qsmbench.data.volumes import on_grid, open_volume, without_unit_axes
 from qsmbench.errors import FailedError, QsmbenchError
 from qsmbench.run import chains, registry, step
 from qsmbench.run.chains import Limits, Places, Use
@@ -37,6 +45,7 @@ def reconstruct(
     out: Path,
     *,
     truth: Path | None = None,
+    stated: Stated | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     methods: Mapping[str, str] | None = None,
     limits: Limits,
@@ -46,9 +55,10 @@ def reconstruct(
 
     Args:
         chain: method names joined by dots.
-        scan: artifact folder of a scan, or a BIDS dataset (its first subject).
+        scan: artifact folder of a scan, a BIDS dataset, or a folder with a table of echoes.
         out: folder to write.
         truth: folder of the truth, for chains that begin with `truth`.
+        stated: what is stated of a measured scan; by default its first subject is taken.
         settings: by method name.
         methods: what a name in the chain stands for: another method or a path; see `registry.find`.
         limits: of each step.
@@ -69,7 +79,7 @@ def reconstruct(
     make_folder(out)
     for old in [out / CHAIN_FILE, *(out / ARTIFACTS[name].file for name in present(out))]:
         old.unlink(missing_ok=True)
-    scan = _as_artifacts(scan, out, note)
+    scan = _as_artifacts(scan, out, stated or Stated(), note)
     _check_scan(scan)
     places = _places(out / "steps", scan, truth)
     turned = chains.over_orientations(steps)
@@ -102,16 +112,30 @@ def _places(steps: Path, scan: Path, truth: Path | None) -> Places:
     return Places(steps.resolve(), scan.resolve(), truth.resolve() if truth else None, frozenset(absent))
 
 
-def _as_artifacts(scan: Path, out: Path, note: Callable[[str], object]) -> Path:
+def _as_artifacts(scan: Path, out: Path, stated: Stated, note: Callable[[str], object]) -> Path:
     if not scan.is_dir():
-        raise QsmbenchError(f"{scan}: no such folder; a scan is a folder of artifacts or a BIDS dataset")
-    if not is_bids(scan):
+        raise QsmbenchError(
+            f"{scan}: no such folder; a scan is a folder of artifacts, a BIDS dataset or a folder with echoes.tsv"
+        )
+    if not is_measured(scan):
+        check_unstated(scan, stated)
         return scan
     from qsmbench.study.jobs.measure import convert
 
-    for line in convert(scan, out / "scan"):
+    for line in convert(scan, out / "scan", stated):
         note(line)
     return out / "scan"
+
+
+def check_unstated(scan: Path, stated: Stated) -> None:
+    """Refuse what is stated of a folder of artifacts: it is for measured scans.
+
+    Raises:
+        QsmbenchError: something is stated.
+    """
+    for option, value in asdict(stated).items():
+        if value is not None and value != getattr(Stated(), option):
+            raise QsmbenchError(f"{scan}: is not a BIDS dataset, nor a folder with echoes.tsv; {option} is for these")
 
 
 def _check_scan(scan: Path) -> None:
@@ -119,6 +143,8 @@ def _check_scan(scan: Path) -> None:
     if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
         raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {scan / 'scan'}")
     params = read_params(scan)
+    check_echo_times(params.te, str(scan / PARAMS_FILE))
+    check_b0(params.b0, str(scan / PARAMS_FILE))
     for name in present(scan):
         read_of(scan, name, params)
     if "mask" not in present(scan):
@@ -151,20 +177,40 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
     scan, tables = Scan(spec), []
     for artifact in spec.artifacts:
-        given = scan.reconstruction(spec, artifact)
-        if not made_here and "mask" not in present(out):
-            given["support"] = given["support"] & (given["estimate"] != 0)
-        tables.append(rows(scan.reference(artifact), given, str(out)))
+        if made_here or "mask" in present(out):
+            given = scan.reconstruction(spec, artifact)
+        else:
+            given = {"estimate": _unmasked(out, artifact, scan.params), "field": scan.field(spec)}
+            given["support"] = scan.support(spec) & (given["estimate"] != 0)
+        tables.append(rows(scan.reference(artifact), given, str(out), scan.params))
     return pd.concat(tables, ignore_index=True)
 
 
-def rows(reference: dict[str, Any], reconstruction: dict[str, Any], where: str) -> pd.DataFrame:
-    """Score one map on the study mask alone.
+def _unmasked(out: Path, artifact: str, params: Params) -> np.ndarray:
+    """Read a map that no mask lies beside: where it is not finite, it was not reconstructed, which 0 says."""
+    file = out / ARTIFACTS[artifact].file
+    values, affine = open_volume(file, finite=False)
+    wrong = ~np.isfinite(values)
+    if not wrong.any():
+        return read(out, artifact, params.grid)
+    count = np.count_nonzero(wrong)
+    logging.getLogger("qsmbench").warning(f"{file}: {count} voxels are NaN or infinite: taken as not reconstructed")
+    values, note = on_grid(file, np.where(wrong, 0, without_unit_axes(values, 3)), affine, params.grid)
+    if note:
+        logging.getLogger("qsmbench").warning(note)
+    return values
+
+
+def rows(
+    reference: dict[str, Any], reconstruction: dict[str, Any], where: str, params: Params | None = None
+) -> pd.DataFrame:
+    """Score one map on the study mask alone; a note is logged if it looks like something else (`suspicions`).
 
     Args:
         reference: truth, labels, regions and study mask of its artifact, as keywords of `metrics.Reference`.
         reconstruction: the map, its support and its field, as keywords of `metrics.Reference.rows`.
-        where: begins an error's message.
+        where: begins messages.
+        params: of the scan, for what the map may look like; without it, no note is logged.
 
     Returns:
         rows of `metrics.score`, with a column `artifact`.
@@ -179,6 +225,11 @@ def rows(reference: dict[str, Any], reconstruction: dict[str, Any], where: str) 
         raise QsmbenchError(f"{where}: {artifact} is not scored: {reason}")
     if reference["truth"] is None:
         raise QsmbenchError(f"{where}: {artifact} cannot be scored; the truth holds no {artifact}")
+    if params is not None:
+        estimate, study = reconstruction["estimate"], reference["study_mask"]
+        seen = {"artifact": artifact, "b0": params.b0, "te": params.te}
+        for suspicion in suspicions(estimate, reference["truth"], study, **seen):
+            logging.getLogger("qsmbench").warning(f"{where}: {artifact} {suspicion.text}")
     return as_table(Reference(**reference).rows(**reconstruction, supports=("study",))).assign(artifact=artifact)
 
 

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from qsmbench.data.bids import read_megre, write_megre, write_truth
+from qsmbench.data.bids import write_megre, write_truth
+from qsmbench.data.masks import MADE_FROM_MAGNITUDE
+from qsmbench.data.measured import Stated, read_measured
 from qsmbench.errors import QsmbenchError
 
 
@@ -21,13 +23,13 @@ def anat(root, name):
 
 
 def test_round_trip(small, dataset):
-    phase, magnitude, params, notes = read_megre(dataset)
-    np.testing.assert_allclose(phase, small["scan"]["phase"], atol=1e-6)
-    assert np.array_equal(magnitude, small["scan"]["magnitude"])
+    volumes, params, notes = read_measured(dataset)
+    np.testing.assert_allclose(volumes["phase"], small["scan"]["phase"], atol=1e-6)
+    assert np.array_equal(volumes["magnitude"], small["scan"]["magnitude"])
     np.testing.assert_allclose(params.grid.b0_dir, small["params"].grid.b0_dir)
     assert params.te.tolist() == small["params"].te.tolist()
     assert params.b0 == 3.0
-    assert notes == []
+    assert notes == [MADE_FROM_MAGNITUDE]
 
 
 def test_sidecars_say_what_bids_asks_for(dataset):
@@ -57,8 +59,8 @@ def test_truth_as_a_derivative(small, tmp_path):
 
 
 def test_phase_sign_is_turned(small, dataset):
-    phase, *_ = read_megre(dataset, phase_sign=-1)
-    np.testing.assert_allclose(phase, -small["scan"]["phase"], atol=1e-6)
+    volumes, *_ = read_measured(dataset, Stated(phase_sign=-1))
+    np.testing.assert_allclose(volumes["phase"], -small["scan"]["phase"], atol=1e-6)
 
 
 def test_echo_time_may_stand_above(dataset):
@@ -68,7 +70,7 @@ def test_echo_time_may_stand_above(dataset):
         del content["MagneticFieldStrength"]
         sidecar.write_text(json.dumps(content))
     (dataset / "MEGRE.json").write_text('{"MagneticFieldStrength": 7.0}')
-    assert read_megre(dataset)[2].b0 == 7.0
+    assert read_measured(dataset)[1].b0 == 7.0
 
 
 def test_missing_echo_time(dataset):
@@ -77,29 +79,29 @@ def test_missing_echo_time(dataset):
     del content["EchoTime"]
     sidecar.write_text(json.dumps(content))
     with pytest.raises(QsmbenchError, match=r"echo-2_part-phase_MEGRE\.json: EchoTime is missing"):
-        read_megre(dataset)
+        read_measured(dataset)
 
 
 def test_echoes_out_of_order(dataset):
     sidecar = anat(dataset, "sub-01_echo-2_part-phase_MEGRE.json")
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "EchoTime": 0.5}))
     with pytest.raises(QsmbenchError, match="must be positive, in seconds, and increasing"):
-        read_megre(dataset)
+        read_measured(dataset)
 
 
 def test_missing_magnitude_echo(dataset):
     anat(dataset, "sub-01_echo-3_part-mag_MEGRE.nii.gz").unlink()
     with pytest.raises(QsmbenchError, match=r"phase has echoes \[1, 2, 3\], magnitude \[1, 2\]"):
-        read_megre(dataset)
+        read_measured(dataset)
 
 
 def test_unknown_subject(dataset):
     with pytest.raises(QsmbenchError, match="has no sub-99; choose from sub-01"):
-        read_megre(dataset, subject="99")
+        read_measured(dataset, Stated(subject="99"))
 
 
 def test_no_dataset(tmp_path):
     with pytest.raises(QsmbenchError, match="no such folder"):
-        read_megre(tmp_path / "nowhere")
+        read_measured(tmp_path / "nowhere")
     with pytest.raises(QsmbenchError, match="it is not a BIDS dataset"):
-        read_megre(tmp_path)
+        read_measured(tmp_path)

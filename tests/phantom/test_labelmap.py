@@ -89,3 +89,32 @@ def test_missing_image(folder):
     phantom = load(str(folder / "own.yaml"))
     with pytest.raises(QsmbenchError, match=r"labels.nii.gz: no such file"):
         phantom.grid()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.tsv", b"\xef\xbb\xbf" + TABLE.encode()),
+        ("labels.tsv", TABLE.encode("utf-16")),
+        ("labels.csv", TABLE.replace("\t", ";").encode()),
+        ("labels.csv", TABLE.replace("\t", ",").encode("utf-8-sig")),
+        ("labels.txt", TABLE.replace("\t", ";").replace("index", " Index ").replace("\n", "\r\n").encode()),
+    ],
+)
+def test_tables_as_spreadsheets_save_them(folder, labels, name, text):
+    """With a byte order mark, with semicolons or commas, whatever the file is called."""
+    (folder / name).write_bytes(text)
+    (folder / "own.yaml").write_text(f"kind: labelmap\nimage: labels.nii.gz\ntable: {name}\n", encoding="utf-8-sig")
+    phantom = load(str(folder / "own.yaml"))
+    assert np.array_equal(phantom.render(phantom.grid(), 3.0).labels, labels)
+
+
+def test_numbers_with_a_decimal_comma(folder):
+    header = "index;name;chi;pd;t1;r2star;fat_fraction\n"
+    (folder / "labels.csv").write_text(f"{header}0;air;0;0;1;10;0\n1;water;-0,05;0,8;1,2;20;0\n2;fat;0,6;1;0,4;30;0\n")
+    (folder / "own.yaml").write_text("kind: labelmap\nimage: labels.nii.gz\ntable: labels.csv\n")
+    phantom = load(str(folder / "own.yaml"))
+    properties = phantom.render(phantom.grid(), 3.0)
+    inside = properties.labels == 1
+    np.testing.assert_allclose(properties.chi[inside], -0.05)
+    np.testing.assert_allclose(properties.pd[inside], 0.8)

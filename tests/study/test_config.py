@@ -31,6 +31,13 @@ def test_datasets_of_a_study():
         ({"chain": []}, "unknown key 'chain'; choose from study, description, datasets, chains"),
         ({"datasets": [{"phantom": "head", "protocol": "brain-3t", "seed": 1}]}, r"unknown key 'datasets\.0\.seed'"),
         ({"datasets": [{"bids": "x", "maks": "y"}]}, r"unknown key 'datasets\.0\.maks'; choose from bids, subject"),
+        ({"datasets": [{"bids": "x", "phase_unit": "radian"}]}, "phase_unit is 'radian'; choose from rad, mrad"),
+        ({"datasets": [{"bids": "x", "phase_unit": "pi", "phase_scale": 1}]}, "both given; state one of them"),
+        ({"datasets": [{"bids": "x", "phase_scale": 0}]}, r"phase_scale is 0\.0; it must be a positive number"),
+        ({"datasets": [{"bids": "x", "phase_sign": 2}]}, "phase_sign is 2; it must be 1 or -1"),
+        ({"datasets": [{"bids": "x", "subject": "1", "subjects": "all"}]}, "both given; state one of them"),
+        ({"datasets": [{"bids": "x", "subjects": []}]}, "subjects is empty"),
+        ({"datasets": [{"bids": "x", "subjects": "all", "mask": "m.nii"}]}, r"write \{subject\} where"),
         ({"datasets": [{"phantom": "head"}]}, r"datasets\.0\.protocol is missing"),
         ({"datasets": LEGAL["datasets"] * 2}, "two datasets are called 'head_brain-3t'"),
         ({"datasets": []}, r"datasets is \[\]"),
@@ -75,6 +82,36 @@ def test_files_that_are_no_mapping(tmp_path, text, message):
 def test_no_such_file(tmp_path):
     with pytest.raises(QsmbenchError, match=r"x\.yaml: No such file"):
         config.load(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "names"),
+    [
+        ({"bids": "a/x"}, ["x"]),
+        ({"bids": "a/x", "name": "n"}, ["n"]),
+        ({"bids": "a/b (copy)"}, ["b-copy"]),
+        ({"bids": "{x} [1]+é.nii"}, ["x-1-+e.nii"]),
+        (
+            {"bids": "x", "subject": 1, "session": "pre", "acq": "a", "rec": "b", "run": 2},
+            ["x_sub-1_ses-pre_acq-a_rec-b_run-2"],
+        ),
+        ({"bids": "x", "subjects": ["01", 2]}, ["x_sub-01", "x_sub-2"]),
+        ({"bids": "x", "subjects": ["01", 2], "name": "n"}, ["n-01", "n-2"]),
+        ({"bids": "ds", "subjects": "all"}, ["ds_sub-A", "ds_sub-B"]),
+        ({"bids": "nowhere", "subjects": "all"}, ["nowhere"]),
+        ({"bids": "."}, ["here"]),
+    ],
+)
+def test_names_of_measured_datasets(tmp_path, monkeypatch, dataset, names):
+    """Safe in paths and patterns, whatever the folder is called; each subject is a dataset of its own."""
+    for label in "AB":
+        (tmp_path / "here" / "ds" / f"sub-{label}" / "anat").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    study = config.parse({**LEGAL, "datasets": [dataset], "chains": ["romeo.fit"]}, "x.yaml")
+    assert [d.group for d in study.datasets] == names
+    assert list(Plan(study).datasets) == names
+    again = config.parse(yaml.safe_load(Plan(study).config_text()), "config.yaml")
+    assert again == study
 
 
 def test_variants_of_a_method():

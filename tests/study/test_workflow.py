@@ -14,6 +14,7 @@ import yaml
 
 from qsmbench.data import folders
 from qsmbench.data.bids import write_megre
+from qsmbench.data.volumes import save_volume
 
 METHODS = """
 import time
@@ -281,6 +282,30 @@ def test_a_damaged_scan_stops_no_other(sandbox, small):
     assert reason in (sandbox.folder / "results/s/report/index.html").read_text()
 
 
+def test_the_subjects_of_a_folder_of_any_name(sandbox, small):
+    """Each is a dataset of its own; one that is damaged costs no other, and a name of a folder is made safe."""
+    place = sandbox.folder / "MEGRE (copy) {x}+[1].v2"
+    for label in ("01", "02", "03"):
+        write_megre(place, small["scan"]["phase"], small["scan"]["magnitude"], small["params"], subject=label)
+        mask = small["scan"]["mask"].astype(np.float32) * 0.9 + 0.05
+        save_volume(sandbox.folder / f"mask-{label}.nii.gz", np.where(mask > 0.5, mask, 0), small["params"].grid.affine)
+    next(place.glob("sub-02/anat/*echo-2_part-phase*.nii.gz")).write_bytes(b"x")
+    (sandbox.folder / "mask-03.nii.gz").unlink()
+    dataset = {"bids": place.name, "subjects": "all", "mask": "mask-{subject}.nii.gz", "phase_unit": "rad"}
+    sandbox.study(["romeo.fit"], datasets=[dataset])
+    done = sandbox.run()
+    assert done.returncode == 4
+    name = "MEGRE-copy-x-+-1-.v2_sub-"
+    assert f"2 of 3 datasets failed ({name}02: " in flat(done.stderr)
+    scores = sandbox.scores()
+    assert set(scores.dataset) == {f"{name}{label}" for label in ("01", "02", "03")}
+    assert (scores[scores.dataset == f"{name}01"].metric == "time").any()
+    (row,) = scores[scores.dataset == f"{name}03"].to_dict("records")
+    assert "mask-03.nii.gz: no such file" in row["reason"]
+    assert (sandbox.folder / "results/s/report/index.html").is_file()
+    assert sandbox.run().returncode == 4  # and what is up to date is reused
+
+
 def test_a_killed_study_goes_on_and_a_running_one_is_left_alone(sandbox):
     """Killed, not interrupted: nothing could be tidied up."""
     sandbox.name = "killed"
@@ -472,7 +497,7 @@ def test_a_simulation_leaves_nothing_of_an_earlier_one(sandbox):
     ("datasets", "message"),
     [
         ([{**ONE[0], "seeds": [0, 0]}], "two scans are called 'sphere_brain-3t_seed-0'"),
-        ([{"bids": ".."}], "a dataset would be called '..'; give it a name"),
+        ([{"bids": "a (b)"}, {"bids": "a [b]"}], "two datasets are called 'a-b'; give one of them a name"),
         ([ONE[0], {"bids": "x/sphere_brain-3t_seed-0"}], "two scans are called 'sphere_brain-3t_seed-0'"),
         (["head"], "datasets"),
         ([{"bids": "x/report"}], "a dataset is called 'report', which is the name of a folder in every study"),

@@ -252,7 +252,7 @@ class ShapesDescription(Common):
 class LabelDescription(Common):
     """A phantom from an image of labels and a table that gives each one a tissue.
 
-    The table (`.csv`, else tab-separated) has the columns index, name, and either tissue (of our table) or chi, pd,
+    The table (tabs, semicolons or commas) has the columns index, name, and either tissue (of our table) or chi, pd,
     t1, r2star, fat_fraction; group is optional. Paths are relative to the description. For example:
 
         kind: labelmap
