@@ -41,3 +41,15 @@ def folder(
 
     for file in export(chain, out):
         console.print(f"Written: {file.resolve()}", soft_wrap=True)
+
+
+@app.command("bids", epilog="[bold]Example:[/bold] qsmbench export bids results/quick derivatives")
+def bids(
+    results: Annotated[Path, typer.Argument(help="folder of a study, or folder written by `reconstruct`")],
+    out: Annotated[Path, typer.Argument(help="output folder; it must not exist")],
+) -> None:
+    """Write reconstructions as BIDS derivatives, one dataset per chain: χ in ppm, R2* in 1/s, fields in Hz."""
+    from qsmbench.export.bids import export
+
+    for folder in export(results, out, note=console.print):
+        console.print(f"Written: {folder.resolve()}", soft_wrap=True)

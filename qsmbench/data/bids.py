@@ -20,7 +20,6 @@ from qsmbench.units import hz_per_ppm
 
 BIDS_VERSION = "1.11.0"
 GENERATED = [{"Name": "qsmbench", "Version": __version__}]
-_WHOLE = {"SkullStripped": False}
 
 
 def is_bids(folder: Path) -> bool:
@@ -285,19 +284,52 @@ def write_truth(
     Returns:
         the subject's folder, with the maps in `anat` and the fields in `fmap`.
     """
+    folder = write_maps(
+        root, {**truth, "mask": mask}, magnitude, params, subject=subject, name="truth", skull_stripped=False
+    )
+    write_regions(folder / "anat" / f"sub-{subject}_dseg.tsv", regions)
+    return folder
+
+
+def write_maps(
+    root: Path,
+    maps: Mapping[str, np.ndarray],
+    magnitude: np.ndarray,
+    params: Params,
+    *,
+    subject: str,
+    name: str,
+    skull_stripped: bool,
+) -> Path:
+    """Write maps of a subject as a BIDS derivative: those that have a BIDS name in the artifact table.
+
+    Fields are written in Hz, each with a magnitude, and all else in the unit of the table.
+
+    Args:
+        root: folder of the derivative.
+        maps: artifacts by name.
+        magnitude: (nx, ny, nz), a.u.; BIDS requires one with every field map.
+        params: B0 and grid.
+        subject: label without `sub-`.
+        name: name of the derivative.
+        skull_stripped: whether the maps are zero outside the brain.
+
+    Returns:
+        the subject's folder, with the maps in `anat` and the fields in `fmap`.
+    """
     folder = root / f"sub-{subject}"
-    _describe(root, "truth", "derivative")
-    for name, volume in {**truth, "mask": mask}.items():
-        artifact = ARTIFACTS[name]
+    _describe(root, name, "derivative")
+    extent = {"SkullStripped": skull_stripped}
+    for artifact, volume in ((ARTIFACTS[n], v) for n, v in maps.items()):
         if artifact.bids is None:
             continue
         unit, place = artifact.unit, artifact.bids.name
         if artifact.is_field:
             unit, volume = "Hz", volume * np.float32(hz_per_ppm(params.b0))
-            _write_derivative(folder, place.replace("fieldmap", "magnitude"), magnitude, _WHOLE, params.grid)
-        sidecar = {"Units": unit, **artifact.bids.sidecar, **_WHOLE} if unit else artifact.bids.sidecar
+            whole = {"SkullStripped": False}
+            _write_derivative(folder, place.replace("fieldmap", "magnitude"), magnitude, whole, params.grid)
+        sidecar = {"Units": unit, **artifact.bids.sidecar, **extent} if unit else artifact.bids.sidecar
         _write_derivative(folder, place, volume, sidecar, params.grid)
-    write_regions(folder / "anat" / f"sub-{subject}_dseg.tsv", regions)
     return folder
 
 
