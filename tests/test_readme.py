@@ -59,4 +59,5 @@ def test_its_study_is_legal(tmp_path, monkeypatch):
 def test_its_commands_exist():
     lines = [line for line in blocks("")[1].splitlines() if line]
     verbs = {c.name or c.callback.__name__ for c in cli.app.registered_commands}
+    verbs |= {g.name for g in cli.app.registered_groups}
     assert {line.split()[1] for line in lines} == verbs
