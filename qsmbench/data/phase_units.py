@@ -7,7 +7,8 @@ The evidence, in the order in which it counts:
 3. the header: a slope and an intercept that put the 12 bits of a scanner, 0…4095, exactly on the range of a unit; a
    slope that takes stored radians away from −π…π;
 4. the range of the values: whether it ends, within 1 %, where the range of a unit ends;
-5. wraps: whether neighbours with signal differ by the whole range, so that the range is one turn (`wraps`).
+5. wraps: whether neighbours with signal differ by the whole range, so that the range is one turn (`wraps`), or noise
+   where there is no signal is spread evenly over it (`fills`).
 
 | evidence | outcome |
 |---|---|
@@ -198,6 +199,25 @@ def wraps(values: np.ndarray, signal: np.ndarray | None, period: float) -> bool:
     return nearly_all >= 20 and nearly_all >= 0.6 * beyond_half
 
 
+def fills(values: np.ndarray, signal: np.ndarray | None) -> bool:
+    """Return whether noise is spread evenly over the range of all values, so that the range is one turn.
+
+    Args:
+        values: (nx, ny, nz, n_echoes), in any unit.
+        signal: (nx, ny, nz) bool; elsewhere there may be noise. None: not known, and nothing is seen.
+    """
+    if signal is None:
+        return False
+    noise = values[~signal].ravel()
+    noise = noise[np.isfinite(noise)]
+    if noise.size < 500:
+        return False
+    low, high = _span(values, "")
+    place = (noise - low) / (high - low)
+    ends = np.mean(place < 0.05), np.mean(place > 0.95)
+    return all(0.03 < share < 0.1 for share in ends) and bool(0.4 < np.mean(np.abs(place - 0.5) < 0.25) < 0.6)
+
+
 def share_beyond(values: np.ndarray, signal: np.ndarray | None, step: float) -> float:
     """Return the share of neighbours with signal that differ by more than `step`; arguments as of `wraps`."""
     beyond, count = 0, 0
@@ -251,10 +271,11 @@ class _Decision:
 
     @property
     def wrapping(self) -> bool:
-        """Whether the values wrap with the period that they span; looked at once, and only if it is asked for."""
+        """Whether what the values span is one turn, by wraps or by noise; looked at once, if it is asked for."""
         if self._wrapping is None:
             echoes = self._with_echoes(self.values)
-            self._wrapping = self.span > 0 and wraps(echoes, self.known.signal, self.span)
+            signal = self.known.signal
+            self._wrapping = self.span > 0 and (wraps(echoes, signal, self.span) or fills(echoes, signal))
         return self._wrapping
 
     @property

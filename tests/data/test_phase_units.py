@@ -253,6 +253,16 @@ def test_arrays_are_in_radians_unless_they_cannot_be(wrapped, weak):
     assert "milliradians" in notes[0]
 
 
+@pytest.mark.parametrize("unit", ["pi", "cycles", "degrees"])
+def test_noise_around_an_object_shows_the_turn(tmp_path, unit):
+    """Where the phase of the object does not wrap; so that `Units` of rad is seen to be wrong, too."""
+    s = scan(noise=True)
+    volumes, params, _ = read(bids(tmp_path / "a", s, phase=UNITS[unit](s.phase), units="arbitrary"))
+    assert slope(volumes, params, s) == pytest.approx(1, abs=0.01)
+    with pytest.raises(QsmbenchError, match=r"Units says rad, but .*state phase_unit"):
+        read(bids(tmp_path / "b", s, phase=UNITS[unit](s.phase), units="rad"))
+
+
 def test_noise_is_not_a_wrap():
     """Uniform noise spans its range and jumps, but not by all of it."""
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 20, 20, 1))
