@@ -17,7 +17,7 @@ The evidence, in the order in which it counts:
 | … but they wrap with another period | refused |
 | `phase_unit` is stated; the values lie beyond its range and do not wrap | unwrapped phase, wrapped again |
 | `Units` is stated; the values lie beyond its range | refused: they may be unwrapped, which the user must state |
-| `phase_scale` is stated | stored number · scale; refused if it wraps with another period than 2π |
+| `phase_scale` is stated | stored number · scale; if they wrap within less than 2π, with a note; within more, refused |
 | nothing is stated; slope and intercept put 0…4095 on the range of a unit | that unit |
 | …; the range ends where that of rad, mrad or (in whole numbers) siemens does | that unit |
 | …; the range ends where that of another unit does, and the values wrap | that unit |
@@ -344,8 +344,9 @@ class _Decision:
     def _of_header(self) -> tuple[str, Range] | None:
         """The unit on whose range slope and intercept put the 12 bits of a scanner."""
         known = self.known
-        if not (known.whole and known.slope and known.inter) or known.stored is None:
+        if not (known.whole and known.slope) or known.stored is None:
             return None
+        assert known.inter is not None
         ends = known.inter, known.inter + known.slope * 4095
         low, high = ((end - known.inter) / known.slope for end in (self.low, self.high))
         if min(low, high) < -0.5 or max(low, high) > 4095.5:
@@ -418,15 +419,18 @@ class _Decision:
         stored = self.values if self.known.stored is None else self.known.stored()
         low, high = _span(stored, self.where)
         turn = TURN / scale
-        other = not _OTHER_PERIOD <= (high - low) / turn <= 1 + 2 * ROUNDING
-        if other and high > low and wraps(self._with_echoes(stored), self.known.signal, high - low):
-            raise QsmbenchError(
-                f"{self.where}: phase_scale is {scale:g}, but the stored numbers wrap within {low:.5g} … {high:.5g}, "
-                f"which makes {(high - low) * scale:.4g} rad of a turn of 2π; "
-                f"these wraps speak for phase_scale: {TURN / (high - low):.6g}"
-            )
         radians = stored * np.float64(scale)
         note = f"{self.where}: stored numbers {low:.5g} … {high:.5g} times {scale:g} are radians"
+        other = not _OTHER_PERIOD <= (high - low) / turn <= 1 + 2 * ROUNDING
+        if other and high > low and wraps(self._with_echoes(stored), self.known.signal, high - low):
+            doubt = (
+                f"phase_scale is {scale:g}, but the stored numbers wrap within {low:.5g} … {high:.5g}, which makes "
+                f"{(high - low) * scale:.4g} rad of a turn of 2π; "
+                f"these wraps speak for phase_scale: {TURN / (high - low):.6g}"
+            )
+            if high - low > turn:
+                raise QsmbenchError(f"{self.where}: {doubt}")
+            note += f"; {doubt}"
         if max(-low, high) * scale > np.pi * (1 + ROUNDING):
             if (high - low) / turn > 1 + 2 * ROUNDING:
                 self._check_unwrapped(stored, scale, f"phase_scale is {scale:g}")
