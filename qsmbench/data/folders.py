@@ -142,11 +142,21 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
         values, more = _finite(path, values, grid)
         notes += more
     if name == "phase":
-        values, more = to_radians(values, str(path), Evidence(by_convention="rad"))
+        values, more = to_radians(values, str(path), _stated(folder))
         notes += more
     for note in notes:
         logging.getLogger("qsmbench").warning(note)
     return values.astype(artifact.dtype, copy=False)
+
+
+def _stated(folder: Path) -> Evidence:
+    """What `params.json` says of a phase in `folder`: `phase_unit` or `phase_scale`, which both may be left out."""
+    path = folder / PARAMS_FILE
+    content = read_json(path) if path.is_file() else {}
+    unit, scale = content.get("phase_unit"), content.get("phase_scale")
+    if not isinstance(unit, str | None) or isinstance(scale, bool) or not isinstance(scale, int | float | None):
+        raise QsmbenchError(f"{path}: phase_unit is {unit!r} and phase_scale {scale!r}; a name, or a number, is needed")
+    return Evidence(unit, scale, by_convention="rad")
 
 
 def _finite(path: Path, values: np.ndarray, grid: Grid | None) -> tuple[np.ndarray, list[str]]:

@@ -167,7 +167,7 @@ def angle(a: Triple, b: Triple) -> float:
 
 
 def _shown(direction: Triple) -> str:
-    return "(" + ", ".join(f"{d:.3g}" for d in direction) + ")"
+    return "(" + ", ".join(f"{round(d, 3) + 0.0:.3g}" for d in direction) + ")"
 
 
 def _axis(affine: np.ndarray) -> str:

@@ -7,7 +7,8 @@ The evidence, in the order in which it counts:
 3. the header: a slope and an intercept that put the 12 bits of a scanner, 0…4095, exactly on the range of a unit; a
    slope that takes stored radians away from −π…π;
 4. the range of the values: whether it ends, within 1 %, where the range of a unit ends;
-5. wraps: whether neighbours with signal differ by the whole range, so that the range is one turn (`wraps`).
+5. wraps: whether neighbours with signal differ by the whole range, so that the range is one turn (`wraps`), or noise
+   where there is no signal is spread evenly over it (`fills`).
 
 | evidence | outcome |
 |---|---|
@@ -16,7 +17,7 @@ The evidence, in the order in which it counts:
 | … but they wrap with another period | refused |
 | `phase_unit` is stated; the values lie beyond its range and do not wrap | unwrapped phase, wrapped again |
 | `Units` is stated; the values lie beyond its range | refused: they may be unwrapped, which the user must state |
-| `phase_scale` is stated | stored number · scale; refused if it wraps with another period than 2π |
+| `phase_scale` is stated | stored number · scale; if they wrap within less than 2π, with a note; within more, refused |
 | nothing is stated; slope and intercept put 0…4095 on the range of a unit | that unit |
 | …; the range ends where that of rad, mrad or (in whole numbers) siemens does | that unit |
 | …; the range ends where that of another unit does, and the values wrap | that unit |
@@ -198,6 +199,25 @@ def wraps(values: np.ndarray, signal: np.ndarray | None, period: float) -> bool:
     return nearly_all >= 20 and nearly_all >= 0.6 * beyond_half
 
 
+def fills(values: np.ndarray, signal: np.ndarray | None) -> bool:
+    """Return whether noise is spread evenly over the range of all values, so that the range is one turn.
+
+    Args:
+        values: (nx, ny, nz, n_echoes), in any unit.
+        signal: (nx, ny, nz) bool; elsewhere there may be noise. None: not known, and nothing is seen.
+    """
+    if signal is None:
+        return False
+    noise = values[~signal].ravel()
+    noise = noise[np.isfinite(noise)]
+    if noise.size < 500:
+        return False
+    low, high = _span(values, "")
+    place = (noise - low) / (high - low)
+    ends = np.mean(place < 0.05), np.mean(place > 0.95)
+    return all(0.03 < share < 0.1 for share in ends) and bool(0.4 < np.mean(np.abs(place - 0.5) < 0.25) < 0.6)
+
+
 def share_beyond(values: np.ndarray, signal: np.ndarray | None, step: float) -> float:
     """Return the share of neighbours with signal that differ by more than `step`; arguments as of `wraps`."""
     beyond, count = 0, 0
@@ -251,10 +271,11 @@ class _Decision:
 
     @property
     def wrapping(self) -> bool:
-        """Whether the values wrap with the period that they span; looked at once, and only if it is asked for."""
+        """Whether what the values span is one turn, by wraps or by noise; looked at once, if it is asked for."""
         if self._wrapping is None:
             echoes = self._with_echoes(self.values)
-            self._wrapping = self.span > 0 and wraps(echoes, self.known.signal, self.span)
+            signal = self.known.signal
+            self._wrapping = self.span > 0 and (wraps(echoes, signal, self.span) or fills(echoes, signal))
         return self._wrapping
 
     @property
@@ -323,8 +344,9 @@ class _Decision:
     def _of_header(self) -> tuple[str, Range] | None:
         """The unit on whose range slope and intercept put the 12 bits of a scanner."""
         known = self.known
-        if not (known.whole and known.slope and known.inter) or known.stored is None:
+        if not (known.whole and known.slope) or known.stored is None:
             return None
+        assert known.inter is not None
         ends = known.inter, known.inter + known.slope * 4095
         low, high = ((end - known.inter) / known.slope for end in (self.low, self.high))
         if min(low, high) < -0.5 or max(low, high) > 4095.5:
@@ -397,15 +419,18 @@ class _Decision:
         stored = self.values if self.known.stored is None else self.known.stored()
         low, high = _span(stored, self.where)
         turn = TURN / scale
-        other = not _OTHER_PERIOD <= (high - low) / turn <= 1 + 2 * ROUNDING
-        if other and high > low and wraps(self._with_echoes(stored), self.known.signal, high - low):
-            raise QsmbenchError(
-                f"{self.where}: phase_scale is {scale:g}, but the stored numbers wrap within {low:.5g} … {high:.5g}, "
-                f"which makes {(high - low) * scale:.4g} rad of a turn of 2π; "
-                f"these wraps speak for phase_scale: {TURN / (high - low):.6g}"
-            )
         radians = stored * np.float64(scale)
         note = f"{self.where}: stored numbers {low:.5g} … {high:.5g} times {scale:g} are radians"
+        other = not _OTHER_PERIOD <= (high - low) / turn <= 1 + 2 * ROUNDING
+        if other and high > low and wraps(self._with_echoes(stored), self.known.signal, high - low):
+            doubt = (
+                f"phase_scale is {scale:g}, but the stored numbers wrap within {low:.5g} … {high:.5g}, which makes "
+                f"{(high - low) * scale:.4g} rad of a turn of 2π; "
+                f"these wraps speak for phase_scale: {TURN / (high - low):.6g}"
+            )
+            if high - low > turn:
+                raise QsmbenchError(f"{self.where}: {doubt}")
+            note += f"; {doubt}"
         if max(-low, high) * scale > np.pi * (1 + ROUNDING):
             if (high - low) / turn > 1 + 2 * ROUNDING:
                 self._check_unwrapped(stored, scale, f"phase_scale is {scale:g}")

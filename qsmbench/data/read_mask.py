@@ -23,7 +23,8 @@ def to_mask(values: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
 
     | values | outcome |
     |---|---|
-    | two, one of them 0; or one throughout, not 0 | the voxels that are not 0 |
+    | two, one of them 0 | the voxels that are not 0 |
+    | one throughout, above 0 | all voxels, and a note |
     | whole numbers, some below 0, as −1 outside | those above 0, and a note |
     | shares 0…1, or somewhat beyond after an interpolation | those of 0.5 and more, and a note |
     | up to 64 whole numbers and 0: labels of regions | those that are not 0, and a note |
@@ -85,6 +86,8 @@ def read_mask(path: Path, grid: Grid, others: Sequence[np.ndarray] = ()) -> tupl
 
 def _inside(values: np.ndarray, where: str) -> tuple[np.ndarray, str | None]:
     low, high = float(values.min()), float(values.max())
+    if low > 0 and low == high:
+        return values != 0, f"{where}: the mask is {low:g} everywhere; all of the volume is inside"
     if low in (0, 1) and high in (0, 1) and (values.dtype.kind in "biu" or np.isin(values, (0, 1)).all()):
         return values != 0, None
     different = _different(values)

@@ -21,12 +21,13 @@ import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, Params, read_json, write, write_json, write_params
+from qsmbench.data.read_mask import to_mask
 from qsmbench.data.volumes import check_grid, open_grid, open_volume
 from qsmbench.errors import QsmbenchError
 from qsmbench.external.container import ON_THIS_MACHINE, Call, contained, native
 from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
 from qsmbench.grid import Grid
-from qsmbench.method import Container, ExternalMethod
+from qsmbench.method import Container, ExternalMethod, note
 
 CONFIG_FILE = "config.json"
 
@@ -220,8 +221,11 @@ def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.nd
         raise ValueError(str(e).replace(f"{folder}{os.sep}", "")) from e
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]
-    if name == "mask" and np.isfinite(values).all():
-        return values != 0
+    if name == "mask" and np.isfinite(values).all() and np.any(values):
+        voxels, notes = to_mask(values, file.name)
+        for text in notes:
+            note("mask", text)
+        return voxels
     if mask is not None and values.shape == mask.shape:
         values[~mask] = 0  # some write NaN there
     return values

@@ -134,6 +134,28 @@ def test_phase_in_degrees_is_refused(small, scan_folder):
         folders.read(scan_folder / "scan", "phase")
 
 
+def test_params_state_the_unit_of_phase(small, scan_folder):
+    """As the keys of a measured scan do; among them unwrapped phase."""
+    phase, params = small["scan"]["phase"], scan_folder / "scan" / "params.json"
+    for keys, values in (
+        ({"phase_unit": "degrees"}, np.rad2deg(phase)),
+        ({"phase_scale": 2.0}, phase / 2),
+        ({"phase_unit": "rad"}, np.where(phase > 0, phase + 2 * np.pi, phase) * small["scan"]["mask"][..., None]),
+    ):
+        folders.write_params(scan_folder / "scan", small["params"])
+        edit(params, **keys)
+        folders.write(scan_folder / "scan", {"phase": values}, small["params"].grid)
+        inside = small["scan"]["mask"]
+        read = folders.read_of(scan_folder / "scan", "phase", small["params"])
+        np.testing.assert_allclose(read[inside], phase[inside], atol=1e-5)
+    edit(params, phase_unit="turns")
+    with pytest.raises(QsmbenchError, match="phase_unit is 'turns'; choose from rad"):
+        folders.read_of(scan_folder / "scan", "phase", small["params"])
+    edit(params, phase_unit=3)
+    with pytest.raises(QsmbenchError, match=r"params\.json: phase_unit is 3 and phase_scale None"):
+        folders.read_of(scan_folder / "scan", "phase", small["params"])
+
+
 def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(QsmbenchError, match="cannot be written to"):

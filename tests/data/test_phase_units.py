@@ -177,7 +177,7 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("how", [h for h in HEADERS if h != "0…2π"])
+@pytest.mark.parametrize("how", HEADERS)
 def test_slope_and_intercept_of_12_bits_show_the_unit(weak, tmp_path, how):
     """Also where the phase does not wrap: what the scanner could have stored tells."""
     root = bids(tmp_path, weak, units="arbitrary")
@@ -186,7 +186,7 @@ def test_slope_and_intercept_of_12_bits_show_the_unit(weak, tmp_path, how):
         save_stored(f, numbers, weak.affine, *HEADERS[how], np.uint16)
     volumes, params, notes = read(root)
     assert slope(volumes, params, weak) == pytest.approx(1, abs=0.01)
-    assert how == "rad" or any("put 0…4095 there" in n for n in notes)
+    assert how in ("rad", "0…2π") or any("put 0…4095 there" in n for n in notes)
 
 
 def test_integers_scaled_for_each_file(wrapped, tmp_path):
@@ -207,9 +207,10 @@ def test_a_scale_is_stated(wrapped, tmp_path):
         read(root)
     volumes, params, _ = read(root, phase_scale=np.pi / 32767)
     assert slope(volumes, params, wrapped) == pytest.approx(1, abs=0.01)
-    for wrong in (np.pi / 4096, 1e-6):
-        with pytest.raises(QsmbenchError, match="these wraps speak for phase_scale: "):
-            read(root, phase_scale=wrong)
+    with pytest.raises(QsmbenchError, match="these wraps speak for phase_scale: "):
+        read(root, phase_scale=np.pi / 4096)
+    _, _, notes = read(root, phase_scale=1e-6)  # as stated, but not in silence
+    assert any("these wraps speak for phase_scale: " in n for n in notes)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
@@ -251,6 +252,16 @@ def test_arrays_are_in_radians_unless_they_cannot_be(wrapped, weak):
     values, notes = to_radians(np.round(1000 * wrapped.phase), "x", convention)
     np.testing.assert_allclose(values, wrapped.phase, atol=1e-3)
     assert "milliradians" in notes[0]
+
+
+@pytest.mark.parametrize("unit", ["pi", "cycles", "degrees"])
+def test_noise_around_an_object_shows_the_turn(tmp_path, unit):
+    """Where the phase of the object does not wrap; so that `Units` of rad is seen to be wrong, too."""
+    s = scan(noise=True)
+    volumes, params, _ = read(bids(tmp_path / "a", s, phase=UNITS[unit](s.phase), units="arbitrary"))
+    assert slope(volumes, params, s) == pytest.approx(1, abs=0.01)
+    with pytest.raises(QsmbenchError, match=r"Units says rad, but .*state phase_unit"):
+        read(bids(tmp_path / "b", s, phase=UNITS[unit](s.phase), units="rad"))
 
 
 def test_noise_is_not_a_wrap():

@@ -21,7 +21,7 @@ SOFT = ndimage.gaussian_filter(BALL.astype(float), 1.5)
         (BALL.astype(np.float32), BALL, None),
         (255 * BALL.astype(np.uint8), BALL, None),
         (3.7 * BALL, BALL, None),
-        (np.ones_like(BALL), np.ones_like(BALL), None),
+        (np.ones_like(BALL), np.ones_like(BALL), "is 1 everywhere; all of the volume is inside"),
         (BALL * (1 + 1e-5 * np.random.default_rng(0).random(BALL.shape)), BALL, None),
         (SOFT, SOFT >= 0.5, "shares 0…1"),
         (SOFT.astype(np.float32) * 1.04 - 0.02, SOFT * 1.04 - 0.02 >= 0.5, "shares 0…1"),
