@@ -199,7 +199,12 @@ def simulate(
     console.print(f"Scan and truth: {out.resolve()}", soft_wrap=True)
 
 
-@app.command(epilog=_example("qsmbench reconstruct romeo.fit.vsharp.tv scan/scan maps --set tv.regularisation=0.0003"))
+@app.command(
+    epilog=_example(
+        "qsmbench reconstruct romeo.fit.vsharp.tv scan/scan maps --set tv.regularisation=0.0003",
+        "qsmbench reconstruct romeo.fit.vsharp.tv dataset maps --subject 02 --run 1 --phase-unit siemens",
+    )
+)
 def reconstruct(
     chain: Annotated[str, typer.Argument(help="method names joined by dots")],
     scan: Annotated[
