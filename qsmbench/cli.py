@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer import Abort
 
-from qsmbench import __version__, cli_export, supervise
+from qsmbench import __version__, cli_export, cli_gate, supervise
 from qsmbench.cli_show import console, plain, print_listing, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
@@ -338,6 +338,13 @@ def report(
         raise QsmbenchError(f"{results}: contains no scores.parquet; give the folder of a study, such as results/quick")
     make_folder(out)
     console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
+
+
+app.command(epilog=_example("qsmbench baseline results/regression baseline.parquet"))(cli_gate.baseline)
+app.command(epilog=_example("qsmbench check results/regression --baseline baseline.parquet --junit junit.xml"))(
+    cli_gate.check
+)
+app.command(epilog=_example("qsmbench history history.csv history.svg --metric nrmse"))(cli_gate.history)
 
 
 @app.command("new-method", epilog=_example("qsmbench new-method mine --produces chi"))

@@ -24,11 +24,11 @@ LAYERS = [
     {"phantom", "choice", "external"},
     {"scan", "run", "metrics", "view"},
     {"methods", "analysis", "conform", "scaffold"},
-    {"report"},
+    {"report", "gate"},
     {"study"},
     {"listing"},
     {"api", "cli_show", "export"},
-    {"cli_export"},
+    {"cli_export", "cli_gate"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

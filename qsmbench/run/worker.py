@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.fft
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import read_of, read_params, write
@@ -60,7 +62,7 @@ def run(spec: StepSpec) -> dict[str, Any]:
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
             done = [_once(method, spec, place) for place in places]
-        details["notes"] = notes
+        details |= {"notes": notes, "unit": unit_of_time()}
         outcome |= {"seconds": sum(seconds for seconds, _ in done)}
         outcome["files"] = [f for _, files in done for f in files]
     except Exception as e:  # a method may raise anything; its row says what
@@ -68,6 +70,17 @@ def run(spec: StepSpec) -> dict[str, Any]:
         outcome |= {"status": status, "reason": f"{spec.chain}: {reason}" if status == "skipped" else reason}
         outcome |= {"transient": True} if status == "memory" else {}
     return {**outcome, "details": details}
+
+
+def unit_of_time() -> float:
+    """Time a fixed operation [s], in whose units times on different machines can be compared: the best of five runs."""
+    volume = np.random.default_rng(0).standard_normal((64, 64, 64)).astype(np.float32)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        scipy.fft.irfftn(scipy.fft.rfftn(volume), volume.shape)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def _plain(value: Any) -> Any:

@@ -53,7 +53,7 @@ def _input(value: Any, records: Mapping[str, Record]) -> str:
     if product == "run":
         return f"{status} {record.seconds} s {record.peak_memory} MiB"
     if product == "details":
-        return canonical({k: v for k, v in record.details.items() if k not in ("wall", "limits")})
+        return canonical({k: v for k, v in record.details.items() if k not in ("wall", "limits", "unit")})
     if not record.ok:
         return status
     if product == "*":  # all that it made

@@ -40,6 +40,7 @@ def draw(
     artifact: str = "chi",
     support: np.ndarray | None = None,
     centre: Voxel | None = None,
+    names: tuple[str, str, str] = ("truth", "reconstruction", "error"),
 ) -> Image.Image:
     """Draw truth, reconstruction and error in three planes; of a volume with echoes, the first echo.
 
@@ -56,6 +57,7 @@ def draw(
         support: (nx, ny, nz) bool, reconstructed voxels (by default the mask); others are dark. An `estimate` that is a
             mask is drawn in all of its own voxels and those of `mask`.
         centre: voxel that the planes pass through; by default `default_centre`.
+        names: of the three rows.
 
     Raises:
         QsmbenchError: the mask is empty, or there is no colour scale for the artifact.
@@ -73,11 +75,11 @@ def draw(
     span, far = row.scale.values, row.scale.error
     planes = _planes(mask_box(mask, grid, rim=2), mask, grid, centre)
     shown = _shown(estimate, have, row, planes, grid)
-    rows = [_Row("reconstruction", shown, span, unit)]
+    rows = [_Row(names[1], shown, span, unit)]
     if truth is not None:
         true = _shown(_first_echo(truth), mask, row, planes, grid)
         error = [s - t for s, t in zip(shown, true, strict=True)]
-        rows = [_Row("truth", true, span, unit), *rows, _Row("error", error, (-far, far), unit, "error")]
+        rows = [_Row(names[0], true, span, unit), *rows, _Row(names[2], error, (-far, far), unit, "error")]
     return _sheet(rows, planes, title)
 
 

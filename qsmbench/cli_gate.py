@@ -1,0 +1,112 @@
+"""The verbs of the regression gate: `qsmbench baseline`, `check` and `history`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmbench.cli_show import console, plain
+from qsmbench.errors import ExitCode, QsmbenchError
+
+FAIL_ON = ("worse", "change", "time")
+
+SHOWN = ("failed", "missing", "incomparable", "worse", "slower", "larger", "better", "changed", "new")
+
+
+def baseline(
+    results: Annotated[Path, typer.Argument(help="folder of a study, such as results/regression")],
+    file: Annotated[Path, typer.Argument(help="file to write, such as baseline.parquet")],
+) -> None:
+    """Keep the scores of a study as a baseline: a small file to commit."""
+    from qsmbench.gate.baseline import of_results
+
+    found = of_results(results)
+    found.save(file)
+    console.print(f"Baseline: {file.resolve()}, {len(found.scans)} scans, {len(found.scores)} scores", soft_wrap=True)
+
+
+def check(
+    results: Annotated[Path, typer.Argument(help="folder of a study, run on the suite of the baseline")],
+    baseline: Annotated[Path, typer.Option(help="file written by `qsmbench baseline`")],
+    margins: Annotated[
+        Path | None, typer.Option(help="YAML file of margins; by default qsmbench/gate/margins.yaml")
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(help="worse (always), change (any beyond rounding), time (and memory); repeatable"),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Markdown file to write, fit for a pull request")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="CSV file to append the scores to; see `qsmbench history`")
+    ] = None,
+    commit: Annotated[str, typer.Option(help="name of this version in the history")] = "",
+    old: Annotated[Path | None, typer.Option(help="folder of the baseline's study, for pictures")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="folder for pictures of what got worse; needs --old")] = None,
+) -> None:
+    """Compare the scores of a study with a baseline on the same scans.
+
+    Exit codes: 0 nothing is worse; 1 worse; 2 invalid input; 3 slower or larger (with --fail-on time); 4 a result
+    failed, is missing, or is of another scan than the baseline's.
+    """
+    from qsmbench.gate import write
+    from qsmbench.gate.baseline import of_results, read_baseline
+    from qsmbench.gate.compare import compare, exit_code
+    from qsmbench.gate.margins import read_margins
+
+    chosen = tuple(fail_on or ("worse",))
+    for name in chosen:
+        if name not in FAIL_ON:
+            raise QsmbenchError(f"--fail-on is {name!r}; choose from {', '.join(FAIL_ON)}")
+    if pictures and not old:
+        raise QsmbenchError("--pictures needs --old, the folder of the baseline's study")
+    if history and not commit:
+        raise QsmbenchError("--history needs --commit, the name of this version")
+    known = read_baseline(baseline)
+    rows = compare(of_results(results), known, read_margins(margins))
+    _print(rows)
+    if junit:
+        write.junit(rows, junit)
+    if markdown:
+        write.markdown(rows, markdown, f"{known.study}: {results} against {baseline}")
+    if history:
+        write.history(rows, history, commit)
+    if pictures and old:
+        for file in write.pictures(rows, results, old, pictures):
+            console.print(f"Picture: {file.resolve()}", soft_wrap=True)
+    console.print(write.sentence(rows), soft_wrap=True)
+    code = exit_code(rows, chosen)
+    if code != ExitCode.OK:
+        raise typer.Exit(code)
+
+
+def _print(rows: list) -> None:
+    """Print the verdicts that are not equal as a table."""
+    from rich.table import Table
+
+    from qsmbench.gate.write import change
+
+    shown = [
+        r for r in rows if r.verdict in SHOWN and not (r.verdict == "changed" and r.metric in ("time", "peak_memory"))
+    ]
+    if not shown:
+        return
+    table = Table(title="Against the baseline", title_justify="left")
+    for heading in ("verdict", "chain", "metric", "change", "worst scan"):
+        table.add_column(heading, overflow="fold")
+    for r in shown:
+        table.add_row(r.verdict, plain(r.chain), f"{r.artifact} {r.metric}".strip(), plain(change(r)), plain(r.scan))
+    console.print(table)
+
+
+def history(
+    file: Annotated[Path, typer.Argument(help="CSV file written by `qsmbench check --history`")],
+    out: Annotated[Path, typer.Argument(help="picture to write: .svg, .png or .pdf")],
+    metric: Annotated[str, typer.Option(help="metric to plot")] = "nrmse",
+) -> None:
+    """Plot a metric of every chain over the versions of a history."""
+    from qsmbench.gate.plot import plot
+
+    console.print(f"Plot: {plot(file, out, metric).resolve()}", soft_wrap=True)
