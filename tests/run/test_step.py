@@ -1,7 +1,9 @@
 """A step in a process of its own: whatever a method does, a record of it is left and nothing else stops."""
 
+import contextlib
 import os
 import resource
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,8 +128,19 @@ def mine(local_field, mask):
 """)
     record = step.run(step_spec(file, scan_folder, tmp_path / "out", own_code=fork), fork=fork)
     assert record.status == "ok"
+    end = time.monotonic() + 5  # a killed process takes a moment
+    while left_over(pids) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not left_over(pids)
+
+
+def left_over(pids):
+    """Those processes of a list that still run."""
+    running = []
     for pid in map(int, pids.read_text().split()):
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        with contextlib.suppress(psutil.NoSuchProcess):
+            running += [pid] if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else []
+    return running
 
 
 def test_what_a_forked_method_changes_stays_there(scan_folder, tmp_path):
