@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import IO, Any, NoReturn, Protocol
+
+_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 LONGEST_PAUSE = 0.1
 """s, between two looks at a child that does not end."""
@@ -30,11 +33,11 @@ class Program:
 
     Args:
         command: the program and its arguments.
-        output: file that receives what it prints.
+        output: file or pipe that receives what it prints.
         environment: its environment variables.
     """
 
-    def __init__(self, command: Sequence[str], output: IO[bytes], environment: dict[str, str]) -> None:
+    def __init__(self, command: Sequence[str], output: IO[bytes] | int, environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
@@ -76,6 +79,17 @@ class Fork:
                 time.sleep(min(left, pause))
                 pause = min(1.5 * pause, LONGEST_PAUSE)
         return self._code
+
+
+def adopt_orphans(adopt: bool) -> bool:
+    """Have descendants of this process become its children when their own parent ends, or no longer.
+
+    A process that forks twice and opens a session of its own would otherwise leave the family.
+
+    Returns:
+        whether the system can do that; only Linux can.
+    """
+    return sys.platform == "linux" and ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0) == 0
 
 
 def kill_group(child: Child) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from qsmbench.run import registry
 from qsmbench.run.call import Inputs, apply, failure
 from qsmbench.run.specs import StepSpec
 from qsmbench.run.step import OUTCOME_FILE
+from qsmbench.sandbox import MAX_DISK
 from qsmbench.supervise import end_with_parent
 
 
@@ -77,6 +79,9 @@ def _plain(value: Any) -> Any:
 
 def serve(spec: StepSpec, served: int, scratch: str) -> None:
     """Run the step in this process, and report to the process `served`, with which it ends; `scratch`: its TMPDIR."""
+    for kind, most in ((resource.RLIMIT_FSIZE, MAX_DISK * 2**20), (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     # a killed study leaves nothing, running or on disk
     end_with_parent(served, lambda: shutil.rmtree(scratch, ignore_errors=True))
     (Path(scratch) / OUTCOME_FILE).write_text(json.dumps(run(spec), default=_plain))
