@@ -336,8 +336,8 @@ def conform(
     from qsmbench.conform import conform as run_checks
     from qsmbench.run import registry
 
-    found = registry.find(method, container=container)  # type: ignore[arg-type]  # it checks
     settings = _settings(set_)
+    found = registry.find(method, container=container, settings=settings)  # type: ignore[arg-type]  # it checks
     checks = run_checks(found, settings, time_limit=time_limit)
     colours = {PASS: "green", FAIL: "red"}
     table = Table(title=f"{plain(found.name)}: {page.counted(checks)}", title_justify="left")

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from qsmbench.sandbox import Sandbox, launch_environment, read_plain
+
 TIME_LIMIT = 60.0
 """s, for importing a module; assumed, PyTorch takes some ten on a cold disk."""
 
@@ -28,20 +30,25 @@ def how_it_ended(code: int) -> str:
     return f"killed by {known.get(-code, f'signal {-code}')}"
 
 
-def ask(module: str, name: str) -> dict[str, Any]:
+def ask(module: str, name: str, room: Callable[[Path, Path], Sandbox] | None = None) -> dict[str, Any]:
     """Run `python -m MODULE NAME ANSWER.json` and return its answer; see `answer`.
 
     Args:
         module: of qsmbench; ends in a call of `answer`.
         name: what it is to import.
+        room: what the process is shut in, made of two empty folders: one to work in, and the one for the answer.
 
     Returns:
         what it says; or, with the key `error`, why it says nothing.
     """
     with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as folder:
-        file = Path(folder) / "answer.json"
+        work, file = Path(folder, "work"), Path(folder, "out", "answer.json")
+        for made in (work, file.parent):
+            made.mkdir()
+        command = [sys.executable, "-P", "-m", module, name, str(file)]
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, name, str(file)],
+            command if room is None else room(work, file.parent).command(command),
+            env=None if room is None else launch_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,8 +63,8 @@ def ask(module: str, name: str) -> dict[str, Any]:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         try:
-            content = json.loads(file.read_text())
-        except (OSError, ValueError):
+            content = json.loads(read_plain(file))
+        except (OSError, ValueError, RecursionError):
             content = None
     if isinstance(content, dict):
         return content

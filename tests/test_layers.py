@@ -13,7 +13,9 @@ import qsmbench
 PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
-    {"errors", "units", "paths", "probe"},
+    {"errors", "units", "paths", "log"},
+    {"sandbox"},
+    {"probe"},
     {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},

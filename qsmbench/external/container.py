@@ -20,6 +20,7 @@ ON_THIS_MACHINE = ("none", "bubblewrap")
 
 _ALGORITHM, _INPUT, _OUTPUT = "/algo", "/input", "/output"
 
+
 @dataclass(frozen=True)
 class Call:
     """What is run, on which folders.

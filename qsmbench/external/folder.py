@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from qsmbench.child import run_and_tell
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, Params, read_json, write, write_json, write_params
 from qsmbench.data.volumes import check_grid, open_grid, open_volume
@@ -26,7 +25,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.external.container import ON_THIS_MACHINE, Call, contained, native
 from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
 from qsmbench.grid import Grid
-from qsmbench.log import MAX_LOG, Log, first_error
+from qsmbench.log import first_error
 from qsmbench.method import Container, ExternalMethod
 from qsmbench.sandbox import launch_environment
 
@@ -154,7 +153,7 @@ def _run(call: Call, container: str, image: str | None, memory_limit: float | No
     program = next(word for word in command if word != "env" and "=" not in word)
     if shutil.which(program, path=environment.get("PATH")) is None:
         raise QsmbenchError(f"{program}: no such program on this machine, but it is needed to run {call.folder.name}")
-    code, said = watch(command, call.scratch, environment)
+    code, said = run_and_tell(command, call.scratch, environment)
     if code == _OUT_OF_MEMORY and container in ("docker", "podman") and memory_limit is not None:
         raise MemoryError(f"took more memory than its limit of {memory_limit:g} MiB")
     if code != 0:
@@ -168,41 +167,6 @@ def _native_environment(call: Call) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     ours = {"PATH": path, "TMPDIR": str(call.scratch), "PYTHONDONTWRITEBYTECODE": "1"}
     return {**os.environ, **ours, **call.environment}
-
-
-def watch(command: Sequence[str], where: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run a command in the folder `where`, pass on what it says, and return its exit code and what it said.
-
-    Of a long log, the beginning and the end are kept. What the command leaves running in the background does not keep
-    us waiting; `qsmbench.run.step` ends it.
-    """
-    log = Log(_print, MAX_LOG - 1024)  # less than what is kept of a step, or it would be cut twice
-    with subprocess.Popen(
-        command,
-        cwd=where,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        assert process.stdout is not None
-        reader = threading.Thread(target=log.read, args=(process.stdout.fileno(),), daemon=True)
-        reader.start()
-        code = process.wait()
-        reader.join(timeout=1)
-        if reader.is_alive():  # somebody in the background holds the pipe: leave it, closing it would wait
-            process.stdout = None
-    log.close()
-    return code, log.text()
-
-
-def _print(said: bytes) -> None:
-    sys.stdout.flush()
-    if hasattr(sys.stdout, "buffer"):
-        sys.stdout.buffer.write(said)
-    else:  # of a notebook
-        sys.stdout.write(said.decode(errors="replace"))
-    sys.stdout.flush()
 
 
 def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.ndarray:

@@ -72,10 +72,11 @@ class StepSpec(Spec):
         each_orientation: whether the method runs on every orientation of its own, or on the first alone.
         time_limit: s.
         memory_limit: MiB, or None.
-        container: where a third-party folder runs; see `method.Container`.
+        container: where others' code runs; see `method.Container`.
         device: where a portable method computes.
         broken: why the method cannot be loaded; empty if it can.
         own_code: whether no code runs but this package's.
+        hidden: folders that others' code must not see, where it runs isolated.
     """
 
     kind: ClassVar[str] = "step"
@@ -93,6 +94,7 @@ class StepSpec(Spec):
     device: str
     broken: str = ""
     own_code: bool = False
+    hidden: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -306,10 +306,11 @@ class Family:
 
 def _end_containers(spec: StepSpec, scratch: Path) -> bool:
     """End what docker or podman still runs for this step: killing their client does not. Whether it ran any."""
-    files = list(scratch.rglob("*.cid"))
+    # the engine writes it where the container cannot, who might name another
+    files = list(scratch.glob("*/tmp/container.cid")) if spec.container in ("docker", "podman") else []
     for file in files:
-        command = [spec.container, "rm", "--force", file.read_text().strip()]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            command = [spec.container, "rm", "--force", read_plain(file).decode().strip()]
             subprocess.run(command, check=False, capture_output=True, timeout=60)
     return bool(files)
 

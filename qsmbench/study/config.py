@@ -56,7 +56,7 @@ class Study(Model):
     )
     container: Container = Field(
         "none",
-        description="where third-party folders run: on this machine, isolated on this machine, or in their container",
+        description="where others' code runs: on this machine, isolated on this machine, or in its container",
     )
     device: str = Field("numpy", description="where methods that support it compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder in which each study has a folder")
