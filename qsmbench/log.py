@@ -12,7 +12,7 @@ MAX_LOG = 2**20
 _TRACEBACK = "Traceback (most recent call last):"
 
 _ERROR = re.compile(
-    r"(?:[\w./-]+:(?: line \d+:| ?\d+:)* )?(?:fatal |internal )?error(?:: | in | using )"  # Octave, MATLAB, R, compilers
+    r"(?:[\w./-]+:(?: line \d+:| ?\d+:)* )?(?:fatal |internal )?error(?:: | in | using )"  # Octave, R, MATLAB
     r"|[\w./-]+: line \d+: .+"  # a shell
     r"|[\w.]*(?:Error|Exception): "
     r"|terminate called|segmentation fault|out of memory|killed$|aborted",

@@ -118,9 +118,7 @@ class Sandbox:
         yield from ("--ro-bind", str(real), place)
         for secret in dict.fromkeys(h.resolve() for h in self.hidden):
             if secret == real:
-                raise QsmbenchError(
-                    f"{source}: must be shown to the method and hidden from it; put the method elsewhere"
-                )
+                raise QsmbenchError(f"{source}: would be shown to the method, but holds results; put them elsewhere")
             if secret.is_relative_to(real) and secret.is_dir():
                 cover = f"{place}/{secret.relative_to(real)}"
                 yield from ("--size", "4096", "--tmpfs", cover, "--remount-ro", cover)

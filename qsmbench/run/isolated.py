@@ -124,7 +124,7 @@ def _run(name: str, names: Sequence[str], hidden: Sequence[Path], method: Method
         ValueError: a product is not what it should be.
     """
     settings = {n: values.pop(n) for n in list(values) if n in method.settings}
-    grid = values.get("grid", None) or _grid_of(values)
+    grid = values.get("grid") or _grid_of(values)
     with tempfile.TemporaryDirectory(prefix="qsmbench-") as folder:
         work, given, out = (Path(folder, n) for n in ("work", "in", "out"))
         for made in (work, given, out):
