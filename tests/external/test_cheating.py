@@ -1,4 +1,4 @@
-"""What a method gets at that it should not: `cheating/cheats.py`, run as a method in each mode and by each kind of user.
+"""What a method gets at that it should not: `cheating/cheats.py`, run as a method in each mode by each kind of user.
 
 Without isolation the same cheats work: that shows that they could be seen to work.
 """
@@ -30,7 +30,11 @@ NOBODY = 65534
 IS_ROOT = os.getuid() == 0
 SECRET = "9f3b7a51-secret"
 
-RUN = 'python3 "$(dirname "$0")/cheats.py" "$(dirname "$0")/world.json" "$1"; cp "$1/localfield.nii.gz" "$2/chimap.nii.gz"'
+RUN = """
+here=$(dirname "$0")
+python3 "$here/cheats.py" "$here/world.json" "$1"
+cp "$1/localfield.nii.gz" "$2/chimap.nii.gz"
+"""
 
 METHOD = """
 import cheats, world
@@ -265,10 +269,10 @@ def test_nothing_that_was_started_is_left(outcome, user, kind, container):
     assert not [place for place in seen if place.startswith("sleep")]
 
 
-def test_such_a_process_would_be_found(tmp_path):
+def test_such_a_process_would_be_found():
     seconds = f"8{os.getpid()}.5"
-    cheats.WORLD["sleep"] = seconds
-    subprocess.run([sys.executable, "-c", _OUTLIVE, str(HERE), seconds], check=True)
+    code = "import sys, cheats; cheats.WORLD['sleep'] = sys.argv[1]; cheats.outlive()"
+    subprocess.run([sys.executable, "-c", code, seconds], check=True, cwd=HERE)
     deadline = time.monotonic() + 5
     while not (left := sleepers(seconds)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -277,7 +281,6 @@ def test_such_a_process_would_be_found(tmp_path):
         process.kill()
 
 
-_OUTLIVE = (
     "import sys; sys.path.insert(0, sys.argv[1]); import cheats; cheats.WORLD['sleep'] = sys.argv[2]; cheats.outlive()"
 )
 

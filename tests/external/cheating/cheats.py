@@ -1,4 +1,5 @@
-"""Ways to get at what a method must not see or change: `python3 cheats.py WORLD.json`; a line for each says if it works.
+# ruff: noqa: PTH, T20, SIM105
+"""Ways to get at what a method must not see or change: `python3 cheats.py WORLD.json IN`; a line for each says if it does.
 
 It runs as a method of a benchmark would, and needs nothing but Python. The world names what the machine holds: a truth,
 results of others, a process with secrets. No cheat does harm where it works.
@@ -178,8 +179,10 @@ def scorer():
 
 
 def cache_of_compiled_loops():
-    os.makedirs(os.path.join(WORLD["package"], "__pycache__"), exist_ok=True)
-    return touch(os.path.join(WORLD["package"], "__pycache__", WORLD["trace"] + ".nbi"))
+    folder = os.path.join(WORLD["package"], "__pycache__")
+    if not os.path.isdir(folder):
+        os.mkdir(folder)
+    return touch(os.path.join(folder, WORLD["trace"] + ".nbi"))
 
 
 def path_file_of_python():

@@ -9,4 +9,4 @@ from qsmbench.run.specs import StepSpec
 
 if __name__ == "__main__":
     record = step.run(StepSpec.from_json(json.loads(Path(sys.argv[1]).read_text()), "step"))
-    print(json.dumps(record.to_json()))
+    sys.stdout.write(json.dumps(record.to_json()))
