@@ -281,10 +281,6 @@ def test_such_a_process_would_be_found():
         process.kill()
 
 
-    "import sys; sys.path.insert(0, sys.argv[1]); import cheats; cheats.WORLD['sleep'] = sys.argv[2]; cheats.outlive()"
-)
-
-
 @pytest.mark.parametrize(("kind", "container"), MODES)
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("cheat", ALL)

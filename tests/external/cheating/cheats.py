@@ -1,5 +1,4 @@
-# ruff: noqa: PTH, T20, SIM105
-"""Ways to get at what a method must not see or change: `python3 cheats.py WORLD.json IN`; a line for each says if it does.
+"""Ways to get at what a method must not: `python3 cheats.py WORLD.json IN`; a line for each says if it works.
 
 It runs as a method of a benchmark would, and needs nothing but Python. The world names what the machine holds: a truth,
 results of others, a process with secrets. No cheat does harm where it works.
