@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 Container = Annotated[
-    str, typer.Option(help="where third-party folders run: none (directly), bubblewrap, docker, podman or apptainer")
+    str, typer.Option(help="where others' code runs: none (directly), bubblewrap, docker, podman or apptainer")
 ]
 Device = Annotated[str, typer.Option(help="where methods that support it compute: numpy, cupy, torch, torch:cuda …")]
 Setting = Annotated[
@@ -391,9 +391,7 @@ def list_(
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:
     """KEY=VALUE pairs, the values read as YAML."""
-    import yaml
-
-    from qsmbench.typed_yaml import numbers
+    from qsmbench.typed_yaml import parse_yaml
 
     settings = {}
     for pair in pairs or []:
@@ -401,9 +399,11 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
         if not equals or not key:
             raise QsmbenchError(f"--set {pair!r}: must be KEY=VALUE, such as voxel_size=1")
         try:
-            settings[key.strip()] = numbers(yaml.safe_load(value))
-        except yaml.YAMLError as e:
-            raise QsmbenchError(f"--set {pair!r}: {value!r} is not YAML, such as 1, [1, 2] or text") from e
+            settings[key.strip()] = parse_yaml(value)
+        except ValueError as e:
+            shown = [text if len(text) < 100 else f"{text[:97]}…" for text in (pair, value)]
+            told = f"--set {shown[0]!r}: {shown[1]!r} is not YAML that can be used, such as 1, [1, 2] or text"
+            raise QsmbenchError(f"{told} ({e})") from e
     return settings
 
 

@@ -53,7 +53,7 @@ _PARAMS = {"TE": "a list of echo times in s", "B0": "a field strength in T", "B0
 
 def _is_numbers(value: Any) -> bool:
     flat = value if isinstance(value, list) else [value]
-    return all(isinstance(n, int | float) and not isinstance(n, bool) for n in flat)
+    return all(isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < 1e300 for n in flat)
 
 
 def read_params(folder: Path) -> Params:
@@ -67,8 +67,8 @@ def read_params(folder: Path) -> Params:
     for key in _PARAMS:
         if key not in content:
             raise QsmbenchError(f"{path}: {key} is missing; needed are TE [s], B0 [T] and B0_dir (unit vector)")
-        if not _is_numbers(content[key]):
-            raise QsmbenchError(f"{path}: {key} is {content[key]!r}; it must be {_PARAMS[key]}")
+        if not _is_numbers(content[key]) or isinstance(content[key], list) == (key == "B0"):
+            raise QsmbenchError(f"{path}: {key} is {repr(content[key])[:100]}; it must be {_PARAMS[key]}")
     volumes = [f for a in ARTIFACTS.values() if (f := folder / a.file).is_file()]
     if not volumes:
         raise QsmbenchError(f"{folder}: holds no volume; expected for example phase.nii.gz, mask.nii.gz")
@@ -76,9 +76,11 @@ def read_params(folder: Path) -> Params:
     try:
         grid = Grid.from_affine(shape, affine, tuple(content["B0_dir"]))
         params = Params(content["TE"], float(content["B0"]), grid)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, OverflowError) as e:
         raise QsmbenchError(f"{path}: {e}") from e
-    stated = content.get("voxel_size", grid.voxel_size)
+    stated = content.get("voxel_size", list(grid.voxel_size))
+    if not _is_numbers(stated) or np.size(stated) not in (1, 3):
+        raise QsmbenchError(f"{path}: voxel_size is {repr(stated)[:100]}; it must be three numbers, mm")
     if not np.allclose(stated, grid.voxel_size, rtol=1e-3):
         found = [round(d, 4) for d in grid.voxel_size]
         raise QsmbenchError(f"{path}: voxel_size is {stated}, but {volumes[0].name} has {found}")
@@ -206,7 +208,11 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError as e:
         raise QsmbenchError(f"{path}: no such file") from e
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+    except OSError as e:
+        raise QsmbenchError(f"{path}: {e.strerror}") from e
+    except RecursionError as e:
+        raise QsmbenchError(f"{path}: is not JSON that can be used (it is nested too deeply)") from e
+    except ValueError as e:
         raise QsmbenchError(f"{path}: is not JSON ({e})") from e
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")
@@ -234,9 +240,17 @@ def read_regions(path: Path) -> list[tuple[int, str, str]]:
     """
     if not path.is_file():
         raise QsmbenchError(f"{path}: no such file")
-    header, *rows = (line.split("\t") for line in path.read_text().splitlines() if line.strip())
+    try:
+        header, *rows = [line.split("\t") for line in path.read_text().splitlines() if line.strip()] or [[]]
+    except ValueError as e:
+        raise QsmbenchError(f"{path}: is not text ({e})") from e
     if "index" not in header or "name" not in header:
-        raise QsmbenchError(f"{path}: columns are {header}; index and name are needed")
+        raise QsmbenchError(f"{path}: columns are {', '.join(header)[:100]!r}; index and name are needed")
     index, name = header.index("index"), header.index("name")
     group = header.index("group") if "group" in header else None
+    for row in rows:
+        if len(row) < len(header) or not row[index].strip().isdecimal() or len(row[index]) > 9:
+            shown = " ".join(row)[:100]
+            needed = ", ".join(header)
+            raise QsmbenchError(f"{path}: a row is {shown!r}; needed are {needed}, the index a whole number")
     return [(int(r[index]), r[name], r[group] if group is not None else "") for r in rows]

@@ -17,7 +17,7 @@ from qsmbench.phantom.description.scenario import as_scenario, scenarios
 from qsmbench.phantom.description.subject import draw
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
-from qsmbench.typed_yaml import Model, check, read_yaml, refused
+from qsmbench.typed_yaml import Model, check, check_finite, read_yaml, refused
 
 SUFFIX = ".yaml"
 
@@ -47,6 +47,10 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
         case = scenario.case(overrides.pop("case", None), where)
         content = case.content(read_yaml(path))
         files.append(path)
+    try:
+        check_finite(overrides)
+    except ValueError as e:
+        raise QsmbenchError(f"{path}: {e}") from e
     for key, value in overrides.items():
         _override(content, key, value, path)
     _personalise(content, path)
@@ -105,7 +109,7 @@ def _path(name: str) -> Path:
 def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
     parameters = content.get("parameters")
     if isinstance(parameters, dict) and key in parameters:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
             raise QsmbenchError(f"{path}: {key} is {value!r}; it must be a number")
         parameters[key] = value
         return

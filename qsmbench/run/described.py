@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,6 +36,8 @@ def described(name: str, *, isolated: bool = False) -> ExternalMethod:
 
 
 def _method(content: dict[str, Any]) -> ExternalMethod:
+    if not re.fullmatch(r"\w[\w.+-]{0,199}", str(content["name"])):  # files are named after it
+        raise ValueError(f"is called {str(content['name'])[:100]!r}")
     produces = tuple(content["produces"])
     if not produces or not all(n in ARTIFACTS for n in produces):
         raise ValueError(f"produces {produces}")

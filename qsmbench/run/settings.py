@@ -56,4 +56,4 @@ def _wrong(value: Any, default: Any, *, ours: bool) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf

@@ -318,9 +318,12 @@ def read_job(path: Path) -> Job:
 def read_record(path: Path) -> Record | None:
     """Read a record; None if there is none, or none that can be used."""
     try:
-        return Record.from_json(_read(path), str(path))
+        record = Record.from_json(_read(path), str(path))
     except (QsmbenchError, TypeError):
         return None
+    texts = isinstance(record.status, str) and isinstance(record.reason, str)
+    tables = all(isinstance(t, dict) for t in (record.products, record.made_from, record.details))
+    return record if texts and tables else None
 
 
 def to_spec(content: Mapping[str, Any], where: str) -> Spec:
@@ -338,7 +341,7 @@ def to_spec(content: Mapping[str, Any], where: str) -> Spec:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise QsmbenchError(f"{path}: cannot be read ({e})") from e
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: holds {type(content).__name__}; it must be a JSON object")

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from qsmbench.scan.protocol import Protocol
 from qsmbench.typed_yaml import Model
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$", max_length=100)]
 
 
 class Simulated(Model):
@@ -26,6 +26,14 @@ class Simulated(Model):
         None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
     )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        twice = [s for i, s in enumerate(seeds) if s in seeds[:i]]
+        if twice:
+            raise ValueError(f"{twice[0]} is listed twice")
+        return seeds
 
     def orientations(self, protocol: Protocol) -> list[int]:
         """Return the indices of the orientations that are scanned; the first one is scored."""
