@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.errors import QsmbenchError, shown, suggest
 
 
 class Model(BaseModel):
@@ -211,8 +211,4 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 def refused(key: str, value: object, message: str) -> str:
     """Say in one line what is wrong with the value of a key."""
     message = message.removeprefix("Value error, ")
-    try:
-        shown = repr(value)
-    except (RecursionError, ValueError):  # an integer of thousands of digits
-        shown = type(value).__name__
-    return f"{key} is {shown if len(shown) < 80 else shown[:77] + '…'}: {message[:1].lower()}{message[1:]}"
+    return f"{key} is {shown(value, 80)}: {message[:1].lower()}{message[1:]}"

@@ -14,7 +14,7 @@ import numpy as np
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.phase_units import to_radians
 from qsmbench.data.volumes import check_grid, check_not_empty, open_grid, open_volume, save_volume
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, shown
 from qsmbench.grid import Grid
 
 PARAMS_FILE = "params.json"
@@ -68,7 +68,7 @@ def read_params(folder: Path) -> Params:
         if key not in content:
             raise QsmbenchError(f"{path}: {key} is missing; needed are TE [s], B0 [T] and B0_dir (unit vector)")
         if not _is_numbers(content[key]) or isinstance(content[key], list) == (key == "B0"):
-            raise QsmbenchError(f"{path}: {key} is {repr(content[key])[:100]}; it must be {_PARAMS[key]}")
+            raise QsmbenchError(f"{path}: {key} is {shown(content[key])}; it must be {_PARAMS[key]}")
     volumes = [f for a in ARTIFACTS.values() if (f := folder / a.file).is_file()]
     if not volumes:
         raise QsmbenchError(f"{folder}: holds no volume; expected for example phase.nii.gz, mask.nii.gz")
@@ -80,7 +80,7 @@ def read_params(folder: Path) -> Params:
         raise QsmbenchError(f"{path}: {e}") from e
     stated = content.get("voxel_size", list(grid.voxel_size))
     if not _is_numbers(stated) or np.size(stated) not in (1, 3):
-        raise QsmbenchError(f"{path}: voxel_size is {repr(stated)[:100]}; it must be three numbers, mm")
+        raise QsmbenchError(f"{path}: voxel_size is {shown(stated)}; it must be three numbers, mm")
     if not np.allclose(stated, grid.voxel_size, rtol=1e-3):
         found = [round(d, 4) for d in grid.voxel_size]
         raise QsmbenchError(f"{path}: voxel_size is {stated}, but {volumes[0].name} has {found}")

@@ -158,7 +158,7 @@ def _outcome(end: int | tuple[str, str], scratch: Path, said: str) -> dict[str, 
     if isinstance(end, tuple):
         return {"status": end[0], "reason": end[1]}
     if end == 0:
-        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
             told = json.loads(read_plain(scratch / OUTCOME_FILE))
             outcome = {key: told[key] for key in (*_KNOWN, "files") if key in told}
             if isinstance(outcome["status"], str) and isinstance(outcome["reason"], str):
