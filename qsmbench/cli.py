@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 Container = Annotated[
-    str, typer.Option(help="where others' code runs: none (directly), bubblewrap, docker, podman or apptainer")
+    str, typer.Option(help="where third-party code runs: none (directly), bubblewrap, docker, podman or apptainer")
 ]
 Device = Annotated[str, typer.Option(help="where methods that support it compute: numpy, cupy, torch, torch:cuda …")]
 Setting = Annotated[

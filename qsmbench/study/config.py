@@ -66,7 +66,7 @@ class Study(Model):
     )
     container: Container = Field(
         "none",
-        description="where others' code runs: on this machine, isolated on this machine, or in its container",
+        description="where third-party code runs: on this machine, isolated on this machine, or in its container",
     )
     device: str = Field("numpy", description="where methods that support it compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder in which each study has a folder")
