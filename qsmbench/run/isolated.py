@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from qsmbench.child import run_and_tell
+from qsmbench.compiled import copy_kept
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.dependencies import PACKAGE, find_package, imported_by
 from qsmbench.errors import FailedError, NotApplicable
@@ -33,6 +34,9 @@ from qsmbench.run.inside import ANSWER, CALL
 from qsmbench.sandbox import Sandbox, launch_environment, read_plain
 
 INPUT, OUTPUT = "/input", "/output"
+
+LOOPS = ".numba"
+"""Folder in /tmp for compiled loops."""
 
 MAX_ECHOES = 64
 """Volumes that a product may hold; assumed, no protocol has as many."""
@@ -132,7 +136,9 @@ def _run(name: str, names: Sequence[str], hidden: Sequence[Path], method: Method
         call = {"name": _absolute(name), "settings": _with_absolute(settings), "arguments": values}
         (given / CALL).write_bytes(pickle.dumps(call))
         room = room_for(names, work, out, hidden)
-        room = replace(room, shown={**room.shown, INPUT: given}, writable={OUTPUT: out})
+        copy_kept(work / "tmp" / LOOPS)
+        variables = {**room.environment, "NUMBA_CACHE_DIR": f"/tmp/{LOOPS}"}
+        room = replace(room, shown={**room.shown, INPUT: given}, writable={OUTPUT: out}, environment=variables)
         command = [sys.executable, "-P", "-m", "qsmbench.run.inside", INPUT, OUTPUT]
         code, said = run_and_tell(room.command(command), work, launch_environment())
         _tell(_answer(out, code, said))

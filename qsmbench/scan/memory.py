@@ -36,10 +36,12 @@ def memory_needed(phantom: Phantom, protocol: Protocol) -> float:
         gap = protocol.slices.gap if protocol.slices else 0
         with np.errstate(over="raise", divide="raise", invalid="raise"):
             geometry = scan_geometry(phantom.grid(), phantom.supersampling, protocol.grid, gap=gap)
+        voxels, parts = math.prod(geometry.grid.shape), math.prod(geometry.factor)
+        return voxels * (parts * BYTES_OF_SUBVOXEL + len(protocol.te) * BYTES_OF_VALUE) / 2**20
     except (OverflowError, ValueError, FloatingPointError, np.linalg.LinAlgError) as e:
-        raise QsmbenchError(f"phantom {phantom.name}: voxel_size or field of view is out of range ({e})") from e
-    voxels, parts = math.prod(geometry.grid.shape), math.prod(geometry.factor)
-    return voxels * (parts * BYTES_OF_SUBVOXEL + len(protocol.te) * BYTES_OF_VALUE) / 2**20
+        raise QsmbenchError(
+            f"phantom {phantom.name}: voxel_size, supersampling or field of view is out of range ({e})"
+        ) from e
 
 
 def memory_there() -> float:
