@@ -70,6 +70,25 @@ def numbers(content: Any) -> Any:
     return float(content) if isinstance(content, str) and _EXPONENT.fullmatch(content) else content
 
 
+_TOO_MANY = f"it stands for more than {MAX_VALUES} values, each alias counted as what it stands for"
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops as soon as there is too much."""
+
+    depth = count = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth, self.count = self.depth + 1, self.count + 1
+        if self.depth > MAX_DEPTH:
+            raise RecursionError
+        if self.count > MAX_VALUES:
+            raise ValueError(_TOO_MANY)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def parse_yaml(text: str) -> Any:
     """Return the content of YAML, all of its numbers finite.
 
@@ -79,12 +98,12 @@ def parse_yaml(text: str) -> Any:
     if len(text) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES} bytes")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
         if _values(node, {}, 0) > MAX_VALUES:
-            raise ValueError(f"with its aliases it stands for more than {MAX_VALUES} values")
+            raise ValueError(_TOO_MANY)
         content = numbers(loader.construct_document(node))
     except RecursionError:
         raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep") from None

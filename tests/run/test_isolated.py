@@ -67,9 +67,7 @@ def test_it_gives_the_same_bits(both, tmp_path):
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
-        ("raise RuntimeError('no luck')", "failed", "RuntimeError: no luck"),
         ("raise NotApplicable('needs eight echoes')", "skipped", "truth.mine: needs eight echoes"),
-        ("return 'a map'", "failed", "ValueError: chi is of type <U5; it must be real numbers"),
         ("return np.ones(2**46)", "memory", "Unable to allocate 512. TiB"),
         ("os._exit(3)", "failed", "crashed: exit code 3"),
     ],
@@ -104,13 +102,11 @@ def test_what_a_setting_of_our_method_names_runs_inside(scan_folder, tmp_path):
     need_bubblewrap()
     file = write(tmp_path, f"{OUTSIDE}\n    return local_field")
     settings = {"inversion": str(file), "background": "pdf"}
-    records = {
-        c: step.run(step_spec("two_pass", scan_folder, tmp_path / c, settings=settings, container=c))
-        for c in ("none", "bubblewrap")
-    }
-    assert records["none"].reason == "RuntimeError: outside"
-    assert (records["bubblewrap"].status, records["bubblewrap"].reason) == ("ok", "")
-    assert len(records["bubblewrap"].products) == 2
+    record = step.run(step_spec("two_pass", scan_folder, tmp_path / "out", settings=settings, container="bubblewrap"))
+    assert (record.status, record.reason) == ("ok", "")
+    assert len(record.products) == 2
+    with pytest.raises(RuntimeError, match="outside"):
+        registry.find(str(file)).function(None, None, None)
 
 
 def test_a_choice_of_its_regularisation_runs_inside(scan_folder, tmp_path):

@@ -110,19 +110,16 @@ def test_many_processes(run, monkeypatch):
     assert not [p for p in psutil.process_iter(["cmdline", "status"]) if p.info["cmdline"] == ["sleep", seconds]]
 
 
-def test_what_is_left_can_be_removed_whatever_it_is(tmp_path):
-    """Folders thousands deep, or that may not be entered."""
+def test_what_is_left_can_be_removed_whatever_it_is(tmp_path, monkeypatch):
+    """Folders that may not be entered, or so deep that Python gives up."""
     top = tmp_path / "top"
-    top.mkdir()
-    here = os.getcwd()  # noqa: PTH109
-    try:
-        os.chdir(top)
-        for _ in range(1200):
-            os.mkdir("d")  # noqa: PTH102
-            os.chdir("d")
-    finally:
-        os.chdir(here)
-    (top / "closed").mkdir(mode=0)
+    (top / "closed" / "file").mkdir(parents=True)
+    (top / "closed").chmod(0)
+
+    def gives_up(path):
+        raise RecursionError
+
+    monkeypatch.setattr(step.shutil, "rmtree", gives_up)
     step.remove(top)
     assert not top.exists()
 
