@@ -103,7 +103,11 @@ def run_and_tell(command: Sequence[str], where: Path, environment: Mapping[str, 
         assert process.stdout is not None
         reader = threading.Thread(target=log.read, args=(process.stdout.fileno(),), daemon=True)
         reader.start()
-        code = process.wait()
+        try:
+            code = process.wait()
+        except BaseException:  # a limit of time, or an interruption: leaving would wait for the process
+            process.kill()
+            raise
         reader.join(timeout=1)
         if reader.is_alive():  # somebody in the background holds the pipe: leave it, closing it would wait
             process.stdout = None

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from qsmbench import probe
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.method import ExternalMethod
-from qsmbench.run.isolated import room_for, source_of
+from qsmbench.run.isolated import absolute, room_for, source_of
 
 
 @cache
@@ -24,7 +24,7 @@ def described(name: str, *, isolated: bool = False) -> ExternalMethod:
             and it is given arrays of NumPy.
     """
     room = partial(room_for, [name]) if isolated else None
-    content = probe.ask("qsmbench.run.describe", name, room)
+    content = probe.ask("qsmbench.run.describe", absolute(name) if isolated else name, room)
     try:
         if "error" in content:
             return _broken(name, str(content["error"]))

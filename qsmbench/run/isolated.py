@@ -133,7 +133,7 @@ def _run(name: str, names: Sequence[str], hidden: Sequence[Path], method: Method
         work, given, out = (Path(folder, n) for n in ("work", "in", "out"))
         for made in (work, given, out):
             made.mkdir()
-        call = {"name": _absolute(name), "settings": _with_absolute(settings), "arguments": values}
+        call = {"name": absolute(name), "settings": _with_absolute(settings), "arguments": values}
         (given / CALL).write_bytes(pickle.dumps(call))
         room = room_for(names, work, out, hidden)
         copy_kept(work / "tmp" / LOOPS)
@@ -153,7 +153,7 @@ def _grid_of(values: Mapping[str, Any]) -> Grid | None:
     return None
 
 
-def _absolute(name: str) -> str:
+def absolute(name: str) -> str:
     """A name that leads to the same method from any folder."""
     base = registry.without_choice(name)
     is_path = registry.is_folder(base) or base.endswith((".py", ".yaml", ".yml"))
@@ -162,7 +162,7 @@ def _absolute(name: str) -> str:
 
 def _with_absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
     named = registry.named_in(settings)
-    return {n: _absolute(v) if isinstance(v, str) and v in named else v for n, v in settings.items()}
+    return {n: absolute(v) if isinstance(v, str) and v in named else v for n, v in settings.items()}
 
 
 def _answer(out: Path, code: int, said: str) -> dict[str, Any]:

@@ -46,7 +46,9 @@ def both(scan_folder, tmp_path):
     return both
 
 
-def test_it_gives_the_same_bits(both, tmp_path):
+def test_it_gives_the_same_bits(both, tmp_path, monkeypatch):
+    """The file is named by a path from where the study runs."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "beside.py").write_text("factor = 0.5\n")
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("")
@@ -55,7 +57,7 @@ def test_it_gives_the_same_bits(both, tmp_path):
     body += "weight = float((Path(package.__file__).parent / 'weights.txt').read_text())\n    "
     body += "return k * weight * beside.factor * local_field / grid.voxel_size[1], mask"
     file = write(tmp_path, body, produces="('chi', 'mask')", before="import beside, package")
-    (plain, inside), (here, there) = both(file, settings={"k": 3.0})
+    (plain, inside), (here, there) = both(file.name, settings={"k": 3.0})
     assert (inside.status, inside.reason) == ("ok", "")
     assert inside.products == plain.products
     assert len(inside.products) == 2
