@@ -6,7 +6,7 @@ that it only ever sees which records are missing. Hence all inputs are `ancient`
 """
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.study.workflow import command, planned, start_warm
+from qsmbench.study.workflow import SIMULATION_CORES, command, planned, start_warm
 
 try:
     plan = planned(
@@ -19,6 +19,8 @@ except QsmbenchError as error:
 
 R = str(plan.folder)
 RUN = command(plan)
+# a cluster needs no --cores
+CORES = workflow.resource_settings.cores or SIMULATION_CORES
 
 
 def before(record):
@@ -49,7 +51,7 @@ rule simulate:
         f"{R}/{{group}}/simulation.json",
     log:
         f"{R}/{{group}}/logs/simulate.txt",
-    threads: workflow.cores
+    threads: CORES
     shell:
         RUN
 

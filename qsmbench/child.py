@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
+
+from qsmbench.log import MAX_LOG, Log
+
+_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 LONGEST_PAUSE = 0.1
 """Interval of checks whether a child has ended [s]."""
@@ -30,11 +37,11 @@ class Program:
 
     Args:
         command: the program and its arguments.
-        output: file that receives its output.
+        output: file or pipe that receives its output.
         environment: its environment variables.
     """
 
-    def __init__(self, command: Sequence[str], output: IO[bytes], environment: dict[str, str]) -> None:
+    def __init__(self, command: Sequence[str], output: IO[bytes] | int, environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
@@ -76,6 +83,56 @@ class Fork:
                 time.sleep(min(left, pause))
                 pause = min(1.5 * pause, LONGEST_PAUSE)
         return self._code
+
+
+def run_and_tell(command: Sequence[str], where: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command in the folder `where`, pass on what it says, and return its exit code and what it said.
+
+    Of a long log, the beginning and the end are kept. What the command leaves running in the background does not keep
+    us waiting; `qsmbench.run.step` ends it.
+    """
+    log = Log(_print, MAX_LOG - 1024)  # less than what is kept of a step, or it would be cut twice
+    with subprocess.Popen(
+        command,
+        cwd=where,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout is not None
+        reader = threading.Thread(target=log.read, args=(process.stdout.fileno(),), daemon=True)
+        reader.start()
+        try:
+            code = process.wait()
+        except BaseException:  # a limit of time, or an interruption: leaving would wait for the process
+            process.kill()
+            raise
+        reader.join(timeout=1)
+        if reader.is_alive():  # somebody in the background holds the pipe: leave it, closing it would wait
+            process.stdout = None
+    log.close()
+    return code, log.text()
+
+
+def _print(said: bytes) -> None:
+    sys.stdout.flush()
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.buffer.write(said)
+    else:  # of a notebook
+        sys.stdout.write(said.decode(errors="replace"))
+    sys.stdout.flush()
+
+
+def adopt_orphans(adopt: bool) -> bool:
+    """Have descendants of this process become its children when their own parent ends, or no longer.
+
+    A process that forks twice and opens a session of its own would otherwise leave the family.
+
+    Returns:
+        whether the system can do that; only Linux can.
+    """
+    return sys.platform == "linux" and ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0) == 0
 
 
 def kill_group(child: Child) -> None:

@@ -31,7 +31,7 @@ app = typer.Typer(
 app.add_typer(cli_export.app, name="export")
 
 Container = Annotated[
-    str, typer.Option(help="where third-party folders run: none (directly), bubblewrap, docker, podman or apptainer")
+    str, typer.Option(help="where third-party code runs: none (directly), bubblewrap, docker, podman or apptainer")
 ]
 Device = Annotated[str, typer.Option(help="where methods that support it compute: numpy, cupy, torch, torch:cuda …")]
 Setting = Annotated[
@@ -395,8 +395,8 @@ def conform(
     from qsmbench.conform import conform as run_checks
     from qsmbench.run import registry
 
-    found = registry.find(method, container=container)  # type: ignore[arg-type]  # it checks
     settings = _settings(set_)
+    found = registry.find(method, container=container, settings=settings)  # type: ignore[arg-type]  # it checks
     checks = run_checks(found, settings, time_limit=time_limit)
     colours = {PASS: "green", FAIL: "red"}
     table = Table(title=f"{plain(found.name)}: {page.counted(checks)}", title_justify="left")
@@ -450,9 +450,7 @@ def list_(
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:
     """Return KEY=VALUE pairs as a mapping, with values read as YAML."""
-    import yaml
-
-    from qsmbench.typed_yaml import numbers
+    from qsmbench.typed_yaml import parse_yaml
 
     settings = {}
     for pair in pairs or []:
@@ -460,9 +458,11 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
         if not equals or not key:
             raise QsmbenchError(f"--set {pair!r}: must be KEY=VALUE, such as voxel_size=1")
         try:
-            settings[key.strip()] = numbers(yaml.safe_load(value))
-        except yaml.YAMLError as e:
-            raise QsmbenchError(f"--set {pair!r}: {value!r} is not YAML, such as 1, [1, 2] or text") from e
+            settings[key.strip()] = parse_yaml(value)
+        except ValueError as e:
+            shown = [text if len(text) < 100 else f"{text[:97]}…" for text in (pair, value)]
+            told = f"--set {shown[0]!r}: {shown[1]!r} is not YAML that can be used, such as 1, [1, 2] or text"
+            raise QsmbenchError(f"{told} ({e})") from e
     return settings
 
 

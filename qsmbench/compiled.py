@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -108,6 +109,22 @@ leaf = partial(numba.njit, cache=True, nogil=True, inline="never", _nrt=False)
 It does not count the references to its array arguments, which would take longer than its computation, in particular
 with several threads.
 """
+
+
+def copy_kept(target: Path) -> None:
+    """Copy the kept loops of the package to where a process finds them whose NUMBA_CACHE_DIR is `target`.
+
+    A process that must not write to ours would else compile them again.
+    """
+    given = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    for folder in (f for f in (PACKAGE, *PACKAGE.rglob("*")) if f.is_dir()):
+        place = InGivenFolder.get_suitable_cache_subpath(str(folder / "any.py"))
+        source = Path(given, place) if given else folder / "__pycache__"
+        kept = [f for f in source.glob("*.nb[ic]") if f.is_file()]
+        if kept:
+            (target / place).mkdir(parents=True)
+        for file in kept:
+            shutil.copyfile(file, target / place / file.name)
 
 
 def warm_up() -> None:

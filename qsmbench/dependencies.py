@@ -97,6 +97,16 @@ def sources(file: Path) -> list[Path]:
     return sorted(found)
 
 
+def imported_by(file: Path) -> tuple[Path, ...]:
+    """Return `file` and what it imports, directly or through others, of no installed distribution and not of ours."""
+    return tuple(f for f in _follow([file])[0] if not f.is_relative_to(PACKAGE))
+
+
+def find_package(top: str) -> Path | None:
+    """Return the folder or the file of a top-level module, which is not imported; None if there is none."""
+    return _installed(top, tuple(sys.path))[0]
+
+
 @cache
 def _within_package(file: Path, content: bytes) -> tuple[Path, ...]:
     """Return the files of this package that a file with the given content imports directly."""

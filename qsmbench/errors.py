@@ -19,6 +19,15 @@ class ExitCode(IntEnum):
     """Something failed or is missing: chains or datasets of a study, a step, a method that cannot be loaded."""
 
 
+def shown(value: object, longest: int = 100) -> str:
+    """Return a value as a message of one line bears it, whatever it is."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # an integer of thousands of digits
+        text = type(value).__name__
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def suggest(name: object, choices: Iterable[str]) -> str:
     """Return the choices for an unknown name, and the one that was probably meant, as text."""
     known = list(choices)

@@ -73,8 +73,8 @@ STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separa
 
 
 Container = Literal["none", "bubblewrap", "docker", "podman", "apptainer"]
-"""Where a third-party folder runs: directly on this machine; on this machine without access to its data and the network
-(bubblewrap); or in the container that the folder names."""
+"""Where third-party code runs: directly on this machine; on this machine without access to its data and the network
+(bubblewrap); or, of a folder, in the container that it names."""
 
 
 @dataclass(frozen=True)

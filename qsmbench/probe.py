@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from qsmbench.sandbox import Sandbox, launch_environment, read_plain
+
 TIME_LIMIT = 60.0
 """Time limit for importing a module [s]; assumed: PyTorch takes about ten on a cold disk."""
 
@@ -28,20 +30,25 @@ def how_it_ended(code: int) -> str:
     return f"killed by {known.get(-code, f'signal {-code}')}"
 
 
-def ask(module: str, name: str) -> dict[str, Any]:
+def ask(module: str, name: str, room: Callable[[Path, Path], Sandbox] | None = None) -> dict[str, Any]:
     """Run `python -m MODULE NAME ANSWER.json` and return its answer; see `answer`.
 
     Args:
         module: module of qsmbench that calls `answer`.
         name: of the module to import.
+        room: sandbox of the process, made from two empty folders: one to work in, and one for the answer.
 
     Returns:
         its answer; or the reason why there is none, as `error`.
     """
     with tempfile.TemporaryDirectory(prefix="qsmbench-", ignore_cleanup_errors=True) as folder:
-        file = Path(folder) / "answer.json"
+        work, file = Path(folder, "work"), Path(folder, "out", "answer.json")
+        for made in (work, file.parent):
+            made.mkdir()
+        command = [sys.executable, "-P", "-m", module, name, str(file)]
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, name, str(file)],
+            command if room is None else room(work, file.parent).command(command),
+            env=None if room is None else launch_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,8 +63,8 @@ def ask(module: str, name: str) -> dict[str, Any]:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         try:
-            content = json.loads(file.read_text())
-        except (OSError, ValueError):
+            content = json.loads(read_plain(file))
+        except (OSError, ValueError, RecursionError):
             content = None
     if isinstance(content, dict):
         return content

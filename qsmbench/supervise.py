@@ -101,7 +101,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def end_with_parent(parent: int, clean_up: Callable[[], object] = lambda: None) -> None:
-    """End this process and its group soon after its parent, in a thread that watches it.
+    """End this process, its group and its descendants soon after its parent, in a thread that watches it.
 
     Args:
         parent: process id of the parent.
@@ -112,6 +112,11 @@ def end_with_parent(parent: int, clean_up: Callable[[], object] = lambda: None) 
         while os.getppid() == parent:
             time.sleep(0.5)
         clean_up()
+        import psutil
+
+        for process in psutil.Process().children(recursive=True):  # some may have sessions of their own
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         if os.getpgrp() == os.getpid():  # else the group is somebody else's
             os.killpg(os.getpgrp(), signal.SIGKILL)
         os._exit(1)

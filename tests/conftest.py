@@ -19,8 +19,7 @@ from qsmbench.units import rad_per_ppm
 TE = np.array([0.004, 0.009, 0.014])
 
 
-@pytest.fixture
-def small():
+def make_small():
     """A 0.3 ppm sphere of 5 mm in a 9 mm ball of tissue, 3 T, oblique B0, odd and anisotropic grid.
 
     Returns a dict of artifacts (phase, magnitude, mask), the truth (chi, total_field, local_field, labels) and params.
@@ -48,6 +47,12 @@ def small():
         "regions": [(1, "tissue", ""), (2, "sphere", "dgm")],
         "params": Params(TE, 3.0, grid),
     }
+
+
+@pytest.fixture
+def small():
+    """See `make_small`."""
+    return make_small()
 
 
 @pytest.fixture

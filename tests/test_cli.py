@@ -160,7 +160,10 @@ def refused(result, message):
         (["reconstruct", "a", "b", "c", "--nonsense"], "No such option: --nonsense; see qsmbench reconstruct --help"),
         (["nonsense"], "No such command 'nonsense'; see qsmbench --help"),
         (["simulate", "sphere", "out", "--set", "voxel_size=[1,"], r"--set 'voxel_size=\[1,': '\[1,' is not YAML"),
-        (["simulate", "sphere", "out", "--set", "voxel_size=0.001"], "there is not enough memory"),
+        (
+            ["simulate", "sphere", "out", "--set", "voxel_size=0.001"],
+            r"takes at least \S+ MiB of memory, of which there are \d+",
+        ),
         (["simulate", "sphere", "out", "--set", "voxel_siz=1"], r"choose from .*radius.*did you mean voxel_size\?"),
         (["score", "nowhere", "."], "nowhere: no such folder"),
         (["conform", "tkd", "--set", "threshold=-1"], "method tkd: threshold is -1; it must be 0 or more"),

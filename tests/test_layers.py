@@ -13,8 +13,9 @@ import qsmbench
 PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
-    {"errors", "units", "paths", "probe"},
-    {"source_code"},
+    {"errors", "units", "paths", "log"},
+    {"source_code", "sandbox"},
+    {"probe"},
     {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},

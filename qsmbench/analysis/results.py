@@ -7,13 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from qsmbench.analysis.replicates import Replicates
 from qsmbench.data.folders import REGIONS_FILE, read_json, read_regions
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, read_provenance
 from qsmbench.data.score_table import COLUMNS, STATUS
 from qsmbench.errors import QsmbenchError
+from qsmbench.typed_yaml import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,9 +135,8 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
     table = _read_table(folder / "scores.parquet")
     unmade = table[(table["metric"] == STATUS) & (table["chain"] == "")]
     about = about or folder
-    config = (about / "config.yaml").read_text() if (about / "config.yaml").is_file() else ""
-    settings = yaml.safe_load(config)
-    settings = settings if isinstance(settings, dict) else {}
+    settings = read_yaml(about / "config.yaml") if (about / "config.yaml").is_file() else {}
+    config = (about / "config.yaml").read_text() if settings else ""
     return Study(
         name=str(settings.get("study") or folder.name),
         phrase=str(settings.get("description") or ""),
@@ -146,8 +144,8 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
         unmade=unmade,
         folder=folder,
         config=config,
-        versions=_json(about / "versions.json"),
-        origins=_json(about / ORIGINS_FILE),
+        versions=_texts(about / "versions.json"),
+        origins=_texts(about / ORIGINS_FILE),
     )
 
 
@@ -181,6 +179,15 @@ def _true_means(scores: pd.DataFrame) -> pd.DataFrame:
     both = means.merge(bias[[*about, "chain", "value"]], on=[*about, "chain"], suffixes=("", "_bias"))
     true = both.assign(value=both["value"] - both["value_bias"], chain="truth")
     return true.drop_duplicates(about)
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """Return the texts by name in a JSON file; empty if there is none."""
+    content = _json(path)
+    wrong = next((name for name, value in content.items() if not isinstance(value, str)), None)
+    if wrong is not None:
+        raise QsmbenchError(f"{path}: {wrong} is {content[wrong]!r}; it must be a text")
+    return content
 
 
 def _json(path: Path) -> dict[str, Any]:

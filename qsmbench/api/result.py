@@ -154,7 +154,7 @@ def reconstruct(
         methods: definition of names in the chain: a function decorated with `@method`, another method's name, or the
             path of a file or a folder.
         device: where portable methods compute: numpy, cupy, torch, torch:cuda ….
-        container: where third-party folders run: none, bubblewrap, docker, podman or apptainer.
+        container: where third-party code runs: none, bubblewrap, docker, podman or apptainer.
 
     Returns:
         the map, with the products of all steps.
@@ -176,7 +176,9 @@ def reconstruct(
 
     def describe(name: str) -> Method:
         found = own.get(name, name)
-        return found if isinstance(found, Method) else registry.find(found, container=container)
+        return (
+            found if isinstance(found, Method) else registry.find(found, container=container, settings=given.get(name))
+        )
 
     steps = chains.steps(chain, lambda name: Use(name, given.get(name, {})), describe=describe)
     if chain.split(".")[0] == chains.TRUTH and scan.truth is None:

@@ -16,7 +16,7 @@ from qsmbench.data.phase_units import Evidence, to_radians
 from qsmbench.data.read_mask import to_mask
 from qsmbench.data.tables import read_table, read_text
 from qsmbench.data.volumes import check_finite, on_grid, open_grid, open_volume, save_volume, without_unit_axes
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, shown
 from qsmbench.grid import Grid
 
 PARAMS_FILE = "params.json"
@@ -55,7 +55,7 @@ _PARAMS = {"TE": "a list of echo times in s", "B0": "a field strength in T", "B0
 
 def _is_numbers(value: Any) -> bool:
     flat = value if isinstance(value, list) else [value]
-    return all(isinstance(n, int | float) and not isinstance(n, bool) for n in flat)
+    return all(isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < 1e300 for n in flat)
 
 
 def read_params(folder: Path) -> Params:
@@ -69,8 +69,8 @@ def read_params(folder: Path) -> Params:
     for key in _PARAMS:
         if key not in content:
             raise QsmbenchError(f"{path}: {key} is missing; required: TE [s], B0 [T] and B0_dir (unit vector)")
-        if not _is_numbers(content[key]):
-            raise QsmbenchError(f"{path}: {key} is {content[key]!r}; it must be {_PARAMS[key]}")
+        if not _is_numbers(content[key]) or isinstance(content[key], list) == (key == "B0"):
+            raise QsmbenchError(f"{path}: {key} is {shown(content[key])}; it must be {_PARAMS[key]}")
     volumes = [f for a in ARTIFACTS.values() if (f := folder / a.file).is_file()]
     if not volumes:
         raise QsmbenchError(f"{folder}: contains no volume, such as phase.nii.gz or mask.nii.gz")
@@ -78,9 +78,11 @@ def read_params(folder: Path) -> Params:
     try:
         grid = Grid.from_affine(shape, affine, tuple(content["B0_dir"]))
         params = Params(content["TE"], float(content["B0"]), grid)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, OverflowError) as e:
         raise QsmbenchError(f"{path}: {e}") from e
-    stated = content.get("voxel_size", grid.voxel_size)
+    stated = content.get("voxel_size", list(grid.voxel_size))
+    if not _is_numbers(stated) or np.size(stated) not in (1, 3):
+        raise QsmbenchError(f"{path}: voxel_size is {shown(stated)}; it must be three numbers, mm")
     if not np.allclose(stated, grid.voxel_size, rtol=1e-3):
         found = [round(d, 4) for d in grid.voxel_size]
         raise QsmbenchError(f"{path}: voxel_size is {stated}, but {volumes[0].name} has {found}")
@@ -238,7 +240,11 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(read_text(path))
-    except json.JSONDecodeError as e:
+    except RecursionError as e:
+        raise QsmbenchError(f"{path}: is not JSON that can be used (it is nested too deeply)") from e
+    except ValueError as e:
+        if isinstance(e, QsmbenchError):
+            raise
         raise QsmbenchError(f"{path}: is not JSON ({e})") from e
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
@@ -266,8 +272,9 @@ def read_regions(path: Path) -> list[tuple[int, str, str]]:
     """
     rows = read_table(path)
     if not rows or not {"index", "name"} <= rows[0].keys():
-        raise QsmbenchError(f"{path}: columns are {list(rows[0]) if rows else 'missing'}; index and name are needed")
-    try:
-        return [(int(r["index"]), r["name"], r.get("group", "")) for r in rows]
-    except ValueError as e:
-        raise QsmbenchError(f"{path}: an index is not an integer ({e})") from e
+        found = ", ".join(rows[0])[:100] if rows else "missing"
+        raise QsmbenchError(f"{path}: columns are {found!r}; index and name are required")
+    for row in rows:
+        if not row["index"].strip().isdecimal() or len(row["index"]) > 9:
+            raise QsmbenchError(f"{path}: index is {shown(row['index'])}; it must be a whole number")
+    return [(int(r["index"]), r["name"], r.get("group", "")) for r in rows]

@@ -6,10 +6,11 @@ import csv
 import io
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from qsmbench.sandbox import MAX_DISK, MAX_PROCESSES, Sandbox
 
 CID_FILE = "container.cid"
 """Where docker and podman write which container they run, so that whoever ends the step can end it."""
@@ -18,9 +19,6 @@ ON_THIS_MACHINE = ("none", "bubblewrap")
 """Where a folder runs with this machine's programs; the other engines run an image."""
 
 _ALGORITHM, _INPUT, _OUTPUT = "/algo", "/input", "/output"
-
-_SYSTEM = [Path(p) for p in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix")]
-"""Where a machine keeps its programs, and no one keeps data."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Call:
         outputs: empty folder to write.
         scratch: empty folder for temporary files.
         environment: variables to set.
+        hidden: folders that must not be seen, even where they lie below the algorithm's.
     """
 
     folder: Path
@@ -42,6 +41,7 @@ class Call:
     outputs: Path
     scratch: Path
     environment: Mapping[str, str]
+    hidden: Sequence[Path] = ()
 
 
 def native(call: Call) -> list[str]:
@@ -58,38 +58,20 @@ def contained(call: Call, engine: str, image: str, memory_limit: float | None = 
         image: reference of the container's image.
         memory_limit: MiB.
     """
+    command = [*_command(call, _ALGORITHM), _INPUT, _OUTPUT]
     if engine == "bubblewrap":
-        start = _bubblewrap(call)
-    elif engine == "apptainer":
-        start = _apptainer(call, image)
-    else:
-        start = _oci(call, engine, image, memory_limit)
-    return [*start, *_command(call, _ALGORITHM), _INPUT, _OUTPUT]
-
-
-def _bubblewrap(call: Call) -> list[str]:
-    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
-    for place in _SYSTEM:
-        if place.is_symlink():
-            command += ["--symlink", str(place.readlink()), str(place)]
-        elif place.is_dir():
-            command += ["--ro-bind", str(place), str(place)]
-    here = Path.cwd()  # of the study, with its results, which may lie in one of them
-    if any(here.is_relative_to(place) for place in _SYSTEM):
-        command += ["--tmpfs", str(here)]
-    command += ["--bind", str(call.scratch), "/tmp"]
-    for python in dict.fromkeys([sys.base_prefix, sys.prefix]):  # after /tmp, in which they may lie
-        command += ["--ro-bind", python, python]
-    command += ["--ro-bind", str(call.folder), _ALGORITHM, "--ro-bind", str(call.inputs), _INPUT]
-    command += ["--bind", str(call.outputs), _OUTPUT]
-    return [*command, "--setenv", "TMPDIR", "/tmp", "--setenv", "HOME", "/tmp", "--chdir", "/tmp"]
+        shown, written = {_ALGORITHM: call.folder, _INPUT: call.inputs}, {_OUTPUT: call.outputs}
+        return Sandbox(call.scratch, shown, written, call.hidden, call.environment).command(command)
+    start = _apptainer(call, image) if engine == "apptainer" else _oci(call, engine, image, memory_limit)
+    return [*start, *command]
 
 
 def _oci(call: Call, engine: str, image: str, memory_limit: float | None) -> list[str]:
     rootless = engine == "podman" and os.getuid() != 0
     user = ["--userns=keep-id"] if rootless else ["--user", f"{os.getuid()}:{os.getgid()}"]
     command = [engine, "run", "--rm", "--network", "none", "--cidfile", str(call.scratch / CID_FILE), *user]
-    command += ["--security-opt", "no-new-privileges"]
+    command += ["--security-opt", "no-new-privileges", "--cap-drop", "ALL", "--pids-limit", str(MAX_PROCESSES)]
+    command += ["--ulimit", f"fsize={MAX_DISK * 2**20}", "--ulimit", "core=0"]
     if memory_limit is not None:  # swap as well, or it would take twice as much
         command += ["--memory", f"{memory_limit:.0f}m", "--memory-swap", f"{memory_limit:.0f}m"]
     command += [part for name, value in call.environment.items() for part in ("--env", f"{name}={value}")]

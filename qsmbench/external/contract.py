@@ -5,13 +5,14 @@ Source: https://github.com/QSMxT/QSM-CI, CONTRACT.md, and the package qsm-ci 0.6
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, shown
 from qsmbench.typed_yaml import read_yaml
 
 MANIFEST = "algorithm.yml"
@@ -82,20 +83,27 @@ def read_manifest(folder: Path) -> Manifest:
         raise QsmbenchError(f"{folder}: no such folder; a method's path must name a folder with an {MANIFEST}")
     content = read_yaml(path)
     stage = content.get("stage")
-    if stage not in STAGES:
-        raise QsmbenchError(f"{path}: stage is {stage!r}; choose from {', '.join(STAGES)}")
+    if not isinstance(stage, str) or stage not in STAGES:
+        raise QsmbenchError(f"{path}: stage is {shown(stage)}; choose from {', '.join(STAGES)}")
     required, optional = _inputs(path, content, STAGES[stage])
     run = content.get("run", "bash run.sh")
-    if not isinstance(run, str) or not run.strip():
-        raise QsmbenchError(f"{path}: run is {run!r}; it must be a command, such as bash run.sh")
+    if not isinstance(run, str) or not run.strip() or not run.isprintable():
+        raise QsmbenchError(f"{path}: run is {shown(run)}; it must be a command, such as bash run.sh")
+    image = content.get("image") or None
+    if image is not None and not (isinstance(image, str) and image.isprintable() and image[0] != "-"):
+        # what begins with a dash would be an option of the engine, such as --privileged
+        raise QsmbenchError(f"{path}: image is {shown(image)}; it must be the reference of an image")
+    name = str(content.get("slug") or folder.resolve().name)
+    if content.get("slug") and not re.fullmatch(r"\w[\w.+-]{0,99}", name):  # files are named after it
+        raise QsmbenchError(f"{path}: slug is {shown(name)}; it must consist of letters, digits and . _ + -")
     return Manifest(
-        name=str(content.get("slug") or folder.resolve().name),
+        name=name,
         produces=tuple(NAMES[n] for n in STAGES[stage].produces),
         required=required,
         optional=optional,
         run=run,
         defaults=_defaults(path, content.get("parameters") or []),
-        image=str(content["image"]) if content.get("image") else None,
+        image=image,
         reference=_reference(content),
         description=_description(content, folder),
     )
@@ -119,18 +127,24 @@ def _inputs(path: Path, content: Mapping[str, Any], stage: Stage) -> tuple[tuple
 def _names(path: Path, key: str, value: Any) -> list[str]:
     names = value or []
     if not isinstance(names, list):
-        raise QsmbenchError(f"{path}: {key} is {names!r}; it must be a list of artifacts")
+        raise QsmbenchError(f"{path}: {key} is {shown(names)}; it must be a list of artifacts")
     for name in names:
-        if name not in NAMES and name != PARAMS:
-            raise QsmbenchError(f"{path}: {key} holds {name!r}; choose from {', '.join([*NAMES, PARAMS])}")
+        if not isinstance(name, str) or (name not in NAMES and name != PARAMS):
+            raise QsmbenchError(f"{path}: {key} holds {shown(name)}; choose from {', '.join([*NAMES, PARAMS])}")
     return [n for n in names if n != PARAMS]
 
 
 def _defaults(path: Path, parameters: Any) -> dict[str, Any]:
     entries = parameters if isinstance(parameters, list) else [parameters]
     if not all(isinstance(p, dict) and p.get("name") for p in entries):
-        raise QsmbenchError(f"{path}: parameters is {parameters!r}; it must be a list of mappings with a name each")
+        raise QsmbenchError(
+            f"{path}: parameters is {shown(parameters)}; it must be a list of mappings with a name each"
+        )
     defaults = {str(p["name"]): p.get("default") for p in entries}
+    # they become variables of the environment
+    strange = [n for n in defaults if not n.isprintable() or "=" in n or len(n) > 100]
+    if strange:
+        raise QsmbenchError(f"{path}: a parameter is called {shown(strange[0])}; choose another name")
     taken = [name for name in defaults if name in ARTIFACTS or name in ("grid", "te", "b0")]
     if taken:
         raise QsmbenchError(f"{path}: a parameter is called {taken[0]!r}, which is the name of an artifact")

@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from qsmbench.child import run_and_tell
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, Params, read_json, write, write_json, write_params
 from qsmbench.data.read_mask import to_mask
@@ -27,27 +26,32 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.external.container import ON_THIS_MACHINE, Call, contained, native
 from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
 from qsmbench.grid import Grid
+from qsmbench.log import first_error
 from qsmbench.method import Container, ExternalMethod, note
+from qsmbench.sandbox import launch_environment
 
 CONFIG_FILE = "config.json"
 
 _SCAN = ("grid", "te", "b0")
 """What every folder is told of the scan, in `params.json`."""
 
-_LOG_LIMIT = 2**20
-"""Characters of what a folder says that are kept: a log should not fill the disk of who runs a challenge."""
+MAX_ECHOES = 64
+"""Volumes that a product may hold; assumed, no protocol has as many."""
 
 _OUT_OF_MEMORY = 137
 """Exit code of a container whose process was killed, which its engine does when the memory limit is reached."""
 
 
-def load(folder: Path, container: Container = "none", memory_limit: float | None = None) -> ExternalMethod:
+def load(
+    folder: Path, container: Container = "none", memory_limit: float | None = None, hidden: Sequence[Path] = ()
+) -> ExternalMethod:
     """Load the method in a folder that follows the QSM-CI contract.
 
     Args:
         folder: with an `algorithm.yml`.
         container: where it runs; see `registry.Container`.
         memory_limit: MiB that its container may take; a process on this machine is watched by `qsmbench.run.step`.
+        hidden: folders that bubblewrap must not show, wherever they lie.
 
     Raises:
         QsmbenchError: the folder does not keep the contract, has no image for its container, or its script has
@@ -60,7 +64,7 @@ def load(folder: Path, container: Container = "none", memory_limit: float | None
     _check_script(folder, manifest.run)
 
     def reconstruct(**values: Any) -> tuple[np.ndarray, ...]:
-        return _reconstruct(folder.resolve(), manifest, container, memory_limit, values)
+        return _reconstruct(folder.resolve(), manifest, container, memory_limit, hidden, values)
 
     return ExternalMethod(
         name=manifest.name,
@@ -90,7 +94,12 @@ def _check_script(folder: Path, run: str) -> None:
 
 
 def _reconstruct(
-    folder: Path, manifest: Manifest, container: str, memory_limit: float | None, values: dict[str, Any]
+    folder: Path,
+    manifest: Manifest,
+    container: str,
+    memory_limit: float | None,
+    hidden: Sequence[Path],
+    values: dict[str, Any],
 ) -> tuple[np.ndarray, ...]:
     """Run the folder on `values`: artifacts, `grid`, `te`, `b0`, and the settings that are not left at their default.
 
@@ -106,7 +115,7 @@ def _reconstruct(
         outputs.mkdir()
         scratch.mkdir()
         _write_inputs(inputs, volumes, Params(te, b0, grid), values)
-        call = Call(folder, manifest.run, inputs, outputs, scratch, _variables(inputs))
+        call = Call(folder, manifest.run, inputs, outputs, scratch, _variables(inputs), hidden)
         _run(call, container, manifest.image, memory_limit)
         mask = volumes.get("mask")
         return tuple(_read(outputs, name, grid, mask) for name in manifest.produces)
@@ -141,17 +150,17 @@ def _variables(inputs: Path) -> dict[str, str]:
 
 def _run(call: Call, container: str, image: str | None, memory_limit: float | None) -> None:
     command = native(call) if container == "none" else contained(call, container, image or "", memory_limit)
-    environment = _native_environment(call) if container in ON_THIS_MACHINE else dict(os.environ)
+    environment = {"none": _native_environment(call), "bubblewrap": launch_environment()}.get(container, {**os.environ})
     program = next(word for word in command if word != "env" and "=" not in word)
     if shutil.which(program, path=environment.get("PATH")) is None:
         raise QsmbenchError(f"{program}: no such program on this machine, but it is needed to run {call.folder.name}")
-    code, last = _watch(command, call.scratch, environment)
+    code, said = run_and_tell(command, call.scratch, environment)
     if code == _OUT_OF_MEMORY and container in ("docker", "podman") and memory_limit is not None:
         raise MemoryError(f"took more memory than its limit of {memory_limit:g} MiB")
     if code != 0:
-        last = last.replace(f"{call.folder}{os.sep}", "")
-        said = f" ({last[:200]})" if last else ""
-        raise RuntimeError(f"{call.run}: {'exit code' if code > 0 else 'killed by signal'} {abs(code)}{said}")
+        reason = first_error(said).replace(f"{call.folder}{os.sep}", "")[:200]
+        how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
+        raise RuntimeError(f"{call.run}: {how}{f' ({reason})' if reason else ''}")
 
 
 def _native_environment(call: Call) -> dict[str, str]:
@@ -159,44 +168,6 @@ def _native_environment(call: Call) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     ours = {"PATH": path, "TMPDIR": str(call.scratch), "PYTHONDONTWRITEBYTECODE": "1"}
     return {**os.environ, **ours, **call.environment}
-
-
-def _watch(command: list[str], where: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run a command in the folder `where`, pass on what it says, and return its exit code and its last line.
-
-    What it leaves running in the background does not keep us waiting; `qsmbench.run.step` ends it.
-    """
-    with subprocess.Popen(
-        command,
-        cwd=where,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        assert process.stdout is not None
-        said: list[str] = []
-        reader = threading.Thread(target=_pass_on, args=(process.stdout, said), daemon=True)
-        reader.start()
-        code = process.wait()
-        reader.join(timeout=1)
-        if reader.is_alive():  # somebody in the background holds the pipe: leave it, closing it would wait
-            process.stdout = None
-    return code, said[-1] if said else ""
-
-
-def _pass_on(stream: IO[str], said: list[str]) -> None:
-    left = _LOG_LIMIT
-    for line in iter(lambda: stream.readline(_LOG_LIMIT), ""):
-        if left > 0:
-            cut = f"{line[:left]}\n… all beyond {_LOG_LIMIT} characters is left out\n"
-            sys.stdout.write(line if len(line) < left else cut)
-            sys.stdout.flush()
-        left -= len(line)
-        if line.strip():
-            said[:] = [line.strip()]
 
 
 def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.ndarray:
@@ -215,6 +186,8 @@ def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.nd
         shape, affine = open_grid(file)
         if shape[:3] != grid.shape:
             raise ValueError(f"{file.name} has shape {shape[:3]}; the scan has {grid.shape}")
+        if np.prod(shape[3:], dtype=float) > MAX_ECHOES:  # before memory is taken for it
+            raise ValueError(f"{file.name} has shape {shape}; the scan has {grid.shape}")
         _check_place(file, affine, grid)
         values = open_volume(file, finite=False)[0].astype(np.float32)
     except ValueError as e:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 
-from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.errors import QsmbenchError, shown, suggest
 from qsmbench.paths import data_dir
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description.files import locate
@@ -17,7 +17,7 @@ from qsmbench.phantom.description.scenario import as_scenario, scenarios
 from qsmbench.phantom.description.subject import draw
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
-from qsmbench.typed_yaml import Model, check, read_yaml, refused
+from qsmbench.typed_yaml import Model, check, check_finite, read_yaml, refused
 
 SUFFIX = ".yaml"
 
@@ -47,6 +47,10 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
         case = scenario.case(overrides.pop("case", None), where)
         content = case.content(read_yaml(path))
         files.append(path)
+    try:
+        check_finite(overrides)
+    except ValueError as e:
+        raise QsmbenchError(f"{path}: {e}") from e
     for key, value in overrides.items():
         _override(content, key, value, path)
     _personalise(content, path)
@@ -75,7 +79,7 @@ def _personalise(content: dict[str, Any], path: Path) -> None:
     if not content.get("population"):
         for key in ("subject", "age"):
             if content.get(key):
-                raise QsmbenchError(f"{path}: {key} is {content[key]!r}; this phantom has no population")
+                raise QsmbenchError(f"{path}: {key} is {shown(content[key])}; this phantom has no population")
         return
     who = check(content, PersonKeys, str(path))
     population = read_population(locate(who.population, path.parent))
@@ -105,8 +109,8 @@ def _path(name: str) -> Path:
 def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
     parameters = content.get("parameters")
     if isinstance(parameters, dict) and key in parameters:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise QsmbenchError(f"{path}: {key} is {value!r}; it must be a number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+            raise QsmbenchError(f"{path}: {key} is {shown(value)}; it must be a number")
         parameters[key] = value
         return
     *parents, last = key.split(".")
@@ -140,7 +144,7 @@ def _first(error: ValidationError, content: dict[str, Any]) -> str:
     first = error.errors()[0]
     key = ".".join(str(p) for p in first["loc"] if p not in _KINDS) or "the file"
     if first["type"] == "extra_forbidden":
-        unknown = f"{key} is unknown (value {first['input']!r})"
+        unknown = f"{key} is unknown (value {shown(first['input'])})"
         if "." in key:
             return f"{unknown}; see the other phantoms for the accepted keys"
         description = LabelDescription if content.get("kind") == "labelmap" else ShapesDescription

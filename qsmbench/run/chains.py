@@ -42,7 +42,7 @@ class Limits:
     Attributes:
         time_limit: s.
         memory_limit: MiB, or None.
-        container: where third-party folders run; see `registry.find`.
+        container: where others' code runs; see `registry.find`.
         device: where portable methods compute; see `ops.arrays.array.to_device`.
 
     Raises:
@@ -131,14 +131,14 @@ class Step:
             each_orientation=each,
             broken=self.method.broken,
             own_code=self._is_own,
+            hidden=[str(folder) for folder in places.hidden],
             **asdict(limits),
         )
 
     @property
     def _is_own(self) -> bool:
         """Whether the method, and each method named by its settings, belongs to this package."""
-        named = [v for v in self.use.settings.values() if isinstance(v, str) and registry.resolves(v)]
-        return all(map(registry.is_own, [self.use.method, *named]))
+        return all(map(registry.is_own, [self.use.method, *registry.named_in(self.use.settings)]))
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,14 @@ class Places:
         scan: folder of the scan.
         truth: folder of the truth, or None.
         absent: missing artifacts of scan or truth, as pairs of provider and artifact.
+        hidden: folders with results and truths, which third-party code must not see.
     """
 
     chains: Path
     scan: Path
     truth: Path | None
     absent: frozenset[tuple[str, str]] = frozenset()
+    hidden: tuple[Path, ...] = ()
 
     def has(self, provider: str, artifact: str) -> bool:
         """Whether a provider has an artifact; steps have all of their products."""
@@ -201,6 +203,8 @@ def steps(chain: str, resolve: Resolve = Use, *, describe: Describe = registry.d
         found.append(Step(prefix, method, use, dict(providers)))
         if not any(step.method.broken for step in found):
             check_settings(name, method, use.settings)
+            for other in registry.named_in(use.settings):
+                describe(other)
             _check_inputs(chain, found[-1])
         providers |= dict.fromkeys(method.produces, prefix)
     return found

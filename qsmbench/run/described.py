@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from qsmbench import probe
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.method import ExternalMethod
+from qsmbench.run.isolated import absolute, room_for, source_of
 
 
 @cache
-def described(name: str) -> ExternalMethod:
+def described(name: str, *, isolated: bool = False) -> ExternalMethod:
     """Return a description of the method called `name`; `broken` is the reason if it cannot be imported.
 
     Args:
         name: of an entry point, or path of a Python file, optionally with a choice of the regularisation; see
             `registry.find`.
+        isolated: import it where it has access to its own code alone. What it says of its files is not believed then,
+            and it is given arrays of NumPy.
     """
-    content = probe.ask("qsmbench.run.describe", name)
+    room = partial(room_for, [name]) if isolated else None
+    content = probe.ask("qsmbench.run.describe", absolute(name) if isolated else name, room)
     try:
-        return _broken(name, str(content["error"])) if "error" in content else _method(content)
+        if "error" in content:
+            return _broken(name, str(content["error"]))
+        if isolated:
+            content |= {"source": str(source_of(name)), "files": [], "portable": False, "watched": True}
+        return _method(content)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         return _broken(name, f"{name}: has an invalid description ({type(e).__name__}: {e})")
 
 
 def _method(content: dict[str, Any]) -> ExternalMethod:
+    if not re.fullmatch(r"\w[\w.+-]{0,199}", str(content["name"])):  # files are named after it
+        raise ValueError(f"is called {str(content['name'])[:100]!r}")
     produces = tuple(content["produces"])
     if not produces or not all(n in ARTIFACTS for n in produces):
         raise ValueError(f"produces {produces}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,9 +18,13 @@ from typing import Any, get_args
 
 from qsmbench.errors import FailedError, QsmbenchError, suggest
 from qsmbench.method import STAGES, Container, Method
+from qsmbench.sandbox import check_available
 
 FOLDER = Path(__file__).parents[1] / "methods"
 """Folder of the built-in methods: `<stage>/<name>.py` contains the function `<name>`."""
+
+_FILES = (".py", ".yaml", ".yml")
+"""The endings of files that hold a method: a function of Python, or the description of a network."""
 
 
 @cache
@@ -28,47 +33,61 @@ def _files() -> dict[str, Path]:
 
 
 @cache
-def _entry_points() -> dict[str, Any]:
+def entry_point_methods() -> dict[str, Any]:
+    """Return the entry points of other packages' methods by name; none is loaded."""
     return {e.name: e for e in entry_points(group="qsmbench.methods")}
 
 
 def resolves(text: str) -> bool:
     """Whether a text, such as the value of a setting, names a method."""
-    base = _without_choice(text)
+    base = without_choice(text)
     return base in names() or (base.endswith(".py") and Path(base).is_file()) or is_folder(base)
 
 
 def names() -> list[str]:
     """Return the names of all methods: built-in ones in pipeline order, then those of installed packages."""
-    return [*_files(), *(n for n in _entry_points() if n not in _files())]
+    return [*_files(), *(n for n in entry_point_methods() if n not in _files())]
 
 
 def describe(name: str, *, container: Container = "none") -> Method:
     """Return the inputs, products and settings of the method called `name`; see `find`.
 
-    Third-party Python is not executed in this process. If it cannot be imported, `broken` of the result is the reason.
+    Third-party Python is not executed in this process, and with bubblewrap only in its sandbox. If it cannot be
+    imported, `broken` of the result is the reason.
 
     Raises:
-        QsmbenchError: there is no such method or container.
+        QsmbenchError: there is no such method or container, or it cannot be used here.
     """
     if _is_trusted(name):
         return find(name, container=container)
     _check_there(name)
-    return importlib.import_module("qsmbench.run.described").described(name)
+    _check_container(container, [name])
+    return importlib.import_module("qsmbench.run.described").described(name, isolated=container == "bubblewrap")
 
 
 def is_folder(name: str) -> bool:
     """Whether a method's name is the path of a third-party folder, or of its `algorithm.yml`."""
-    base = _without_choice(name)
+    base = without_choice(name)
     return (Path(base).is_dir() and base not in names()) or Path(base).name == "algorithm.yml"
+
+
+def named_in(settings: Mapping[str, Any]) -> list[str]:
+    """Return the methods that the values of settings name."""
+    return [v for v in settings.values() if isinstance(v, str) and resolves(v)]
 
 
 def is_own(name: str) -> bool:
     """Whether a method belongs to this package, or is such a method with a choice of its regularisation."""
-    return _without_choice(name) in _files()
+    return without_choice(name) in _files()
 
 
-def _without_choice(name: str) -> str:
+def is_others(name: str) -> bool:
+    """Whether a name leads to code that is not of this package."""
+    base = without_choice(name)
+    return not is_own(name) and (base.endswith(_FILES) or base in entry_point_methods() or is_folder(name))
+
+
+def without_choice(name: str) -> str:
     """Return the method that a name such as `tv+lcurve` wraps; a path may itself contain a plus sign."""
     while "+" in name and not Path(name).exists() and name not in _files():
         name = name.rpartition("+")[0]
@@ -77,19 +96,41 @@ def _without_choice(name: str) -> str:
 
 def _is_trusted(name: str) -> bool:
     """Whether finding a method imports no third-party Python."""
-    base = _without_choice(name)
+    base = without_choice(name)
     if is_own(name):
         return True
-    return base not in _entry_points() and not base.endswith(".py")
+    return base not in entry_point_methods() and not base.endswith(".py")
 
 
 def _check_there(name: str) -> None:
-    base = _without_choice(name)
+    base = without_choice(name)
     if base.endswith(".py") and not Path(base).is_file():
         raise QsmbenchError(f"{base}: no such file; a method's path must name a Python file")
 
 
-def find(name: str, *, container: Container = "none", memory_limit: float | None = None) -> Method:
+def _check_container(container: Container, names: Iterable[str]) -> None:
+    """Refuse a container that does not exist, cannot be had here, or is not for the methods of these names."""
+    if container not in get_args(Container):
+        raise QsmbenchError(f"container is {container!r}; choose from {', '.join(get_args(Container))}")
+    others = [n for n in names if is_others(n)]
+    if container == "bubblewrap" and others:
+        check_available()
+    without_image = [n for n in others if not is_folder(n)]
+    if container not in ("none", "bubblewrap") and without_image:
+        raise QsmbenchError(
+            f"{without_image[0]}: has no image to run in {container}; set container: none or bubblewrap, or make it a "
+            "folder with an algorithm.yml"
+        )
+
+
+def find(
+    name: str,
+    *,
+    container: Container = "none",
+    memory_limit: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    hidden: Sequence[Path] = (),
+) -> Method:
     """Load a method by name or path.
 
     `tv+lcurve` is the method `tv`, wrapped by a choice of its regularisation (see `choice.choose`).
@@ -98,21 +139,25 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     Args:
         name: of a method; or the path of a Python file (`….py`), of a folder with an `algorithm.yml`, or of the
             description of a network (`….yaml`).
-        container: where a folder runs; see `method.Container`.
-        memory_limit: of the container of a folder, MiB.
+        container: where third-party code runs; see `method.Container`.
+        memory_limit: for a folder: MiB that its container may take.
+        settings: may name further methods.
+        hidden: folders that bubblewrap must not show, wherever they lie.
 
     Raises:
-        QsmbenchError: there is no such method or container.
+        QsmbenchError: there is no such method or container, or it cannot be used here.
         FailedError: it cannot be imported, or its file declares no method of that name.
     """
-    if container not in get_args(Container):
-        raise QsmbenchError(f"container is {container!r}; choose from {', '.join(get_args(Container))}")
+    involved = [name, *([] if is_folder(name) else named_in(settings or {}))]
+    _check_container(container, involved)
+    if container == "bubblewrap" and not is_folder(name) and any(map(is_others, involved)):
+        return importlib.import_module("qsmbench.run.isolated").isolated(name, involved, hidden)
     path = Path(name)
     if name.endswith(".py"):
         return _declared(_load_file(path), path.stem, str(path))
-    if is_folder(name) and name == _without_choice(name):
-        return _load_folder(path if path.is_dir() else path.parent, container, memory_limit)
-    if name.endswith((".yaml", ".yml")):
+    if is_folder(name) and name == without_choice(name):
+        return _load_folder(path if path.is_dir() else path.parent, container, memory_limit, hidden)
+    if name.endswith(_FILES):
         return importlib.import_module("qsmbench.external.network").load(path)
     if name in _files():
         file = _files()[name]
@@ -120,24 +165,24 @@ def find(name: str, *, container: Container = "none", memory_limit: float | None
     if "+" in name:
         inner, _, how = name.rpartition("+")
         return importlib.import_module("qsmbench.choice.choose").with_parameter_choice(
-            find(inner, container=container, memory_limit=memory_limit), how
+            find(inner, container=container, memory_limit=memory_limit, hidden=hidden), how
         )
-    if name in _entry_points():
+    if name in entry_point_methods():
         return _load_entry_point(name)
     if "/" in name:
         raise QsmbenchError(f"{name}: no such folder; a method's path must name a folder with an algorithm.yml")
     raise QsmbenchError(f"unknown method {name!r}; {suggest(name, names())}")
 
 
-def _load_folder(path: Path, container: Container, memory_limit: float | None) -> Method:
+def _load_folder(path: Path, container: Container, memory_limit: float | None, hidden: Sequence[Path]) -> Method:
     # by its name, so that a change of it is a change of methods that are folders alone; see `dependencies`
-    return importlib.import_module("qsmbench.external.folder").load(path, container, memory_limit)
+    return importlib.import_module("qsmbench.external.folder").load(path, container, memory_limit, hidden)
 
 
 def _load_entry_point(name: str) -> Method:
     where = f"entry point qsmbench.methods:{name}"
     try:
-        loaded = _entry_points()[name].load()
+        loaded = entry_point_methods()[name].load()
     except (Exception, SystemExit, KeyboardInterrupt) as e:  # another package's module may raise anything
         raise FailedError(f"{where} cannot be loaded: {type(e).__name__}: {e}") from e
     if not isinstance(loaded, Method):

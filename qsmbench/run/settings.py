@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.errors import QsmbenchError, shown, suggest
 from qsmbench.method import Method
 
 _OURS = Path(__file__).parents[1] / "methods"
@@ -34,7 +34,7 @@ def check_settings(name: str, method: Method, settings: Mapping[str, Any]) -> No
             raise QsmbenchError(f"method {name}: unknown setting {key!r}; {suggest(key, method.settings)}")
         wrong = _wrong(value, method.settings[key], ours=ours)
         if wrong:
-            raise QsmbenchError(f"method {name}: {key} is {value!r}; it must be {wrong}")
+            raise QsmbenchError(f"method {name}: {key} is {shown(value)}; it must be {wrong}")
 
 
 def _wrong(value: Any, default: Any, *, ours: bool) -> str:
@@ -56,4 +56,4 @@ def _wrong(value: Any, default: Any, *, ours: bool) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf

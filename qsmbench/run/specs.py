@@ -72,10 +72,11 @@ class StepSpec(Spec):
         each_orientation: whether the method runs separately on every orientation, or only on the first.
         time_limit: s.
         memory_limit: MiB, or None.
-        container: where a third-party folder runs; see `method.Container`.
+        container: where others' code runs; see `method.Container`.
         device: where a portable method computes.
         broken: why the method cannot be loaded; empty if it can.
         own_code: whether only code of this package runs.
+        hidden: folders that third-party code must not see where it runs isolated.
     """
 
     kind: ClassVar[str] = "step"
@@ -93,6 +94,7 @@ class StepSpec(Spec):
     device: str
     broken: str = ""
     own_code: bool = False
+    hidden: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -316,9 +318,12 @@ def read_job(path: Path) -> Job:
 def read_record(path: Path) -> Record | None:
     """Read a record; None if there is none or it is invalid."""
     try:
-        return Record.from_json(_read(path), str(path))
+        record = Record.from_json(_read(path), str(path))
     except (QsmbenchError, TypeError):
         return None
+    texts = isinstance(record.status, str) and isinstance(record.reason, str)
+    tables = all(isinstance(t, dict) for t in (record.products, record.made_from, record.details))
+    return record if texts and tables else None
 
 
 def to_spec(content: Mapping[str, Any], where: str) -> Spec:
@@ -336,7 +341,7 @@ def to_spec(content: Mapping[str, Any], where: str) -> Spec:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise QsmbenchError(f"{path}: cannot be read ({e})") from e
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
+from qsmbench.child import adopt_orphans
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import read_of, read_params, write
 from qsmbench.method import Method, collected
@@ -21,6 +23,7 @@ from qsmbench.run import registry
 from qsmbench.run.call import Inputs, apply, failure
 from qsmbench.run.specs import StepSpec
 from qsmbench.run.step import OUTCOME_FILE
+from qsmbench.sandbox import MAX_DISK
 from qsmbench.supervise import end_with_parent
 
 
@@ -56,7 +59,13 @@ def run(spec: StepSpec) -> dict[str, Any]:
     outcome: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
     details: dict[str, Any] = {}
     try:
-        method = registry.find(spec.method, container=spec.container, memory_limit=spec.memory_limit)  # type: ignore[arg-type]  # it checks
+        method = registry.find(
+            spec.method,
+            container=spec.container,  # type: ignore[arg-type]  # it checks
+            memory_limit=spec.memory_limit,
+            settings=spec.settings,
+            hidden=[Path(folder) for folder in spec.hidden],
+        )
         outcome |= {} if method.watched else {"peak_memory": None}
         details |= {"used": {**method.settings, **spec.settings}, "reference": method.reference}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
@@ -90,6 +99,10 @@ def _plain(value: Any) -> Any:
 
 def serve(spec: StepSpec, served: int, scratch: str) -> None:
     """Run the step in this process, and report to the process `served`, with which it ends; `scratch`: its TMPDIR."""
+    for kind, most in ((resource.RLIMIT_FSIZE, MAX_DISK * 2**20), (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    adopt_orphans(True)
     # a killed study leaves nothing, running or on disk
     end_with_parent(served, lambda: shutil.rmtree(scratch, ignore_errors=True))
     (Path(scratch) / OUTCOME_FILE).write_text(json.dumps(run(spec), default=_plain))

@@ -19,6 +19,7 @@ from qsmbench.scan.field import field_of
 from qsmbench.scan.geometry import ScanGeometry, scan_geometry
 from qsmbench.scan.harmonics import evaluate, fit
 from qsmbench.scan.kspace import keep_measured, multiply_spectrum
+from qsmbench.scan.memory import check_memory
 from qsmbench.scan.noise import sigma_for
 from qsmbench.scan.protocol import Protocol
 from qsmbench.scan.readout import distort, eddy_phase, fat_spectrum
@@ -73,6 +74,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
         QsmbenchError: the phantom's mask is empty on this grid, or the protocol has no such orientation.
     """
     protocol.check_orientation(orientation)
+    check_memory(phantom, protocol)
     gap = protocol.slices.gap if protocol.slices else 0
     head = protocol.orientations[orientation]
     geometry = scan_geometry(

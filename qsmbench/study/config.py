@@ -15,15 +15,25 @@ from qsmbench.method import Container
 from qsmbench.phantom.load import load as load_phantom
 from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Step, Use
+from qsmbench.scan.memory import check_memory
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
 from qsmbench.study.tuned import check_apart, read_tuned
-from qsmbench.typed_yaml import Model, check, numbers, read_yaml
+from qsmbench.typed_yaml import Model, check, check_finite, numbers, read_yaml
 
 RESERVED = ("logs", "report")
 """Folders of a study that are not datasets."""
 
-StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]
+StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_length=100)]
+
+LONGEST = 200
+"""Bytes of the name of a chain or a dataset: both are names of files, which have at most 255 with what is added."""
+
+
+def _check_lengths(names: list[str]) -> None:
+    long = [name for name in names if len(name.encode()) > LONGEST]
+    if long:
+        raise ValueError(f"{long[0][:40]!r}… has {len(long[0].encode())} bytes; a name may have {LONGEST}")
 
 
 class Variant(Model):
@@ -56,7 +66,7 @@ class Study(Model):
     )
     container: Container = Field(
         "none",
-        description="where third-party folders run: on this machine, isolated on this machine, or in their container",
+        description="where third-party code runs: on this machine, isolated on this machine, or in its container",
     )
     device: str = Field("numpy", description="where methods that support it compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder in which each study has a folder")
@@ -67,6 +77,7 @@ class Study(Model):
         twice = [n for i, n in enumerate(names) if n in names[:i]]
         if twice:
             raise ValueError(f"{twice[0]!r} is listed twice")
+        _check_lengths(names)
         return names
 
     @field_validator("datasets")
@@ -80,6 +91,7 @@ class Study(Model):
             raise ValueError(f"a dataset would be called {strange[0]!r}; give it a name of letters, digits, + and -")
         names = [f"{d.group}_seed-{s}" for d in datasets if isinstance(d, Simulated) for s in d.seeds]
         names += [d.group for d in datasets if isinstance(d, Measured)]
+        _check_lengths(names)
         double = [n for i, n in enumerate(names) if n in names[:i]]
         if double and len(set(groups)) == len(groups):
             raise ValueError(f"two scans are called {double[0]!r}; give one a name, or each its own seed")
@@ -118,18 +130,28 @@ class Study(Model):
         return self.results / self.study
 
 
+def _finite(content: dict[str, Any], where: str) -> dict[str, Any]:
+    try:
+        content = numbers(content)
+        check_finite(content)
+    except ValueError as e:
+        raise QsmbenchError(f"{where}: {e}") from e
+    return content
+
+
 def parse(content: dict[str, Any], where: str) -> Study:
     """Build a study from its mapping, and check every phantom, protocol and chain.
 
     Raises:
         QsmbenchError: an unknown key, an invalid value, or a chain with incompatible steps; begins with `where`.
     """
-    study = check(numbers(content), Study, where)
+    study = check(_finite(content, where), Study, where)
     try:
         for source in study.datasets:
             if isinstance(source, Simulated):
-                load_phantom(source.phantom, source.set)
+                phantom = load_phantom(source.phantom, source.set)
                 protocol = load_protocol(source.protocol, source.set_protocol)
+                check_memory(phantom, protocol)
                 for orientation in source.orientations(protocol):
                     protocol.check_orientation(orientation)
         _ = study.steps

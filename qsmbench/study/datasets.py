@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from qsmbench.data.bids import subjects as all_subjects
 from qsmbench.data.measured import Stated
@@ -16,7 +16,7 @@ from qsmbench.data.phase_units import UNITS
 from qsmbench.scan.protocol import Protocol
 from qsmbench.typed_yaml import Model
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$", max_length=100)]
 
 
 class Simulated(Model):
@@ -31,6 +31,14 @@ class Simulated(Model):
         None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
     )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        twice = [s for i, s in enumerate(seeds) if s in seeds[:i]]
+        if twice:
+            raise ValueError(f"{twice[0]} is listed twice")
+        return seeds
 
     def orientations(self, protocol: Protocol) -> list[int]:
         """Return the indices of the orientations that are scanned; the first one is scored."""

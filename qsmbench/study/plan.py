@@ -135,7 +135,8 @@ class Plan:
         """Return the locations of the artifacts of the chains on a dataset."""
         d = self.datasets[dataset]
         folder = self.folder / dataset
-        return Places(folder / "chains", folder / "scan", self.folder / d.group / "truth" if d.has_truth else None)
+        truth = self.folder / d.group / "truth" if d.has_truth else None
+        return Places(folder / "chains", folder / "scan", truth, hidden=(self.study.results.resolve(),))
 
     # Jobs
 
@@ -327,12 +328,12 @@ class Plan:
         each = step.chain in self._over_orientations
         spec = step.spec(places, self.study.limits, orientations=orientations, each=each)
         method = step.method
-        named = [v for v in {**method.settings, **step.use.settings}.values() if isinstance(v, str)]
-        methods = [method, *(registry.describe(v) for v in named if registry.resolves(v))]
+        named = registry.named_in({**method.settings, **step.use.settings})
+        methods = [method, *(registry.describe(v, container=self.study.container) for v in named)]
         files = [f for m in methods for f in m.files]
         settings = {
             "settings": spec.settings,
-            "container": spec.container if registry.is_folder(spec.method) else "none",
+            "container": "none" if spec.own_code else spec.container,
             "device": spec.device if method.portable else "numpy",
             "orientations": orientations if each or "orientations" in method.consumes else [],
             "each_orientation": each,

@@ -109,7 +109,14 @@ def _places(steps: Path, scan: Path, truth: Path | None) -> Places:
     """Return the absolute paths of the artifacts of all steps, and what is missing in the scan and the truth."""
     providers = {chains.SCAN: scan, **({chains.TRUTH_FOLDER: truth} if truth else {})}
     absent = {(p, name) for p, f in providers.items() for name in ARTIFACTS if name not in present(f)}
-    return Places(steps.resolve(), scan.resolve(), truth.resolve() if truth else None, frozenset(absent))
+    hidden = [steps.parent, scan, scan.resolve().parent / "truth", *([truth] if truth else [])]
+    return Places(
+        steps.resolve(),
+        scan.resolve(),
+        truth.resolve() if truth else None,
+        frozenset(absent),
+        tuple(folder.resolve() for folder in hidden),
+    )
 
 
 def _as_artifacts(scan: Path, out: Path, stated: Stated, note: Callable[[str], object]) -> Path:

@@ -15,6 +15,7 @@ from qsmbench.data.bids import write_megre, write_truth
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.scan.acquired_mask import acquired
+from qsmbench.scan.memory import check_memory
 from qsmbench.scan.protocol import Protocol, load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
@@ -29,8 +30,9 @@ def simulated(source: Simulated, out: Path, *, bids: bool = False) -> None:
     If the protocol has several orientations and `source` selects none, all are written: the further ones to
     orientation-<index> in both folders, or as BIDS datasets `out`/orientation-<index>.
     """
-    folders.make_folder(out)
     what = described(source)
+    check_memory(what.phantom, what.protocol)
+    folders.make_folder(out)
     _remove_old(out)
     for i, simulation in enumerate(scans(what)):
         if bids:

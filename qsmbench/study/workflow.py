@@ -22,6 +22,9 @@ from qsmbench.study.plan import Plan
 from qsmbench.study.scoring import FAILED_CHAINS
 from qsmbench.study.warm import WarmProcess
 
+SIMULATION_CORES = 8
+"""Processors of a simulation where Snakemake is not told how many there are, as on a cluster; assumed."""
+
 BECAUSE_OF_FAILURE = ("failed", "timeout", "memory", "missing")
 
 

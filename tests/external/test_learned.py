@@ -7,6 +7,7 @@ import oracles
 import pytest
 import yaml
 from numpy.testing import assert_allclose, assert_array_equal
+from programs import need_bubblewrap
 
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.external.patches import Patches
@@ -52,6 +53,14 @@ def convolution(folder, kernel):
     flipped = kernel[::-1, ::-1, ::-1][None, None]  # a network's convolution is a correlation
     pads = [n // 2 for n in kernel.shape] * 2
     save(folder, [helper.make_node("Conv", ["x", "w"], ["y"], pads=pads)], {"w": flipped})
+
+
+def test_isolated_it_gives_the_same(tmp_path, volume, mask, kernel):
+    need_bubblewrap()
+    convolution(tmp_path, kernel)
+    outside = network(tmp_path)(local_field=volume, mask=mask)
+    inside = registry.find(str(tmp_path / "net.yaml"), container="bubblewrap")(local_field=volume, mask=mask)
+    np.testing.assert_array_equal(inside, outside)
 
 
 @pytest.fixture

@@ -227,6 +227,50 @@ def test_plain_snakemake_runs_the_same(sandbox):
     assert sandbox.runs() == before
 
 
+QUEUE = """
+import os
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.settings import CommonSettings
+
+no = ("job_deploy_sources", "pass_default_storage_provider_args", "pass_default_resources_args")
+no += ("pass_envvar_declarations_to_cmd", "auto_deploy_default_storage_provider", "implies_no_shared_fs")
+common_settings = CommonSettings(non_local_exec=True, **dict.fromkeys(no, False))
+
+class Executor(RemoteExecutor):
+    def run_job(self, job):
+        os.write(1, f"submitted {job.name} with {job.threads} threads".encode())
+        os._exit(7)
+
+    async def check_active_jobs(self, jobs):
+        for job in jobs:
+            yield job
+
+    def cancel_jobs(self, jobs):
+        pass
+"""
+
+
+def test_a_cluster_needs_no_cores(sandbox):
+    """An executor like that for Slurm, which submits the first job and stops."""
+    from qsmbench.paths import data_dir
+
+    plugin = sandbox.folder / "snakemake_executor_plugin_queue"
+    plugin.mkdir()
+    (plugin / "__init__.py").write_text(QUEUE)
+    sandbox.study(["zero"])
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(data_dir() / "Snakefile")]
+    path = os.pathsep.join([str(sandbox.folder), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*snakemake, "--configfile", "s.yaml", "--executor", "queue", "--jobs", "2", "--quiet"],
+        cwd=sandbox.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stdout) == (7, "submitted simulate with 8 threads"), done.stderr
+
+
 def test_a_phantom_that_cannot_be_made(sandbox):
     """An invalid description ends the study before anything runs."""
     sandbox.study(["zero"], datasets=[{"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": -1}}])
