@@ -154,7 +154,7 @@ def test_what_it_says_of_itself_is_not_believed(tmp_path):
     assert (found.source, found.files, found.portable, found.watched) == (file, (), False, True)
     named = tmp_path / "named.py"
     named.write_text(f"{HEAD}\n{answer.format(repr(told | {'name': '../../x'}))}")
-    assert "is described wrongly" in registry.describe(str(named), container="bubblewrap").broken
+    assert "has an invalid description" in registry.describe(str(named), container="bubblewrap").broken
 
 
 def test_a_method_of_an_installed_package(tmp_path, monkeypatch):
