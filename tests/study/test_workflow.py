@@ -540,11 +540,11 @@ def test_a_simulation_leaves_nothing_of_an_earlier_one(sandbox):
 @pytest.mark.parametrize(
     ("datasets", "message"),
     [
-        ([{**ONE[0], "seeds": [0, 0]}], "two scans are called 'sphere_brain-3t_seed-0'"),
+        ([{**ONE[0], "seeds": [0, 0]}], "0 is listed twice"),
         ([{"bids": "a (b)"}, {"bids": "a [b]"}], "two datasets are called 'a-b'; give one of them a name"),
         ([ONE[0], {"bids": "x/sphere_brain-3t_seed-0"}], "two scans are called 'sphere_brain-3t_seed-0'"),
         (["head"], "datasets"),
-        ([{"bids": "x/report"}], "a dataset is called 'report', which is the name of a folder in every study"),
+        ([{"bids": "x/report"}], "a dataset is called 'report', which is a reserved folder name"),
     ],
 )
 def test_names_that_cannot_be(sandbox, datasets, message):
