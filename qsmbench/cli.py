@@ -131,7 +131,7 @@ def run(
     overrides = {key: value for key, value in given.items() if value is not None}
     study = configuration.load(config, overrides)
     outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or ())
-    for notes in (study.folder / d.group / "scan" / "notes.json" for d in study.datasets):
+    for notes in (study.folder / d.group / "scan" / "notes.json" for d in study.sources):
         for note in read_json(notes)["notes"] if notes.is_file() else ():
             console.print(f"Note: {plain(note)}", soft_wrap=True)
     if "tables" not in outcome.broken:
@@ -145,7 +145,7 @@ def run(
 
 def _incomplete(study: Study, outcome: Outcome) -> str:
     """Describe the failures of a study in one line: counts, and the first reason of each kind."""
-    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.datasets)  # a measured scan has no seeds
+    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.sources)  # a measured scan has no seeds
     found: list[tuple[str, int | None, dict[Any, str]]] = [
         ("dataset", datasets, outcome.datasets),
         ("chain", datasets * len(study.chains), outcome.chains),

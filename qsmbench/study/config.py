@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Step, Use
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
+from qsmbench.study.factors import crossed
 from qsmbench.study.tuned import check_apart, read_tuned
 from qsmbench.typed_yaml import Model, check, numbers, read_yaml
 
@@ -47,7 +49,9 @@ class Study(Model):
     description: str = Field("", description="one line, shown in the report")
     datasets: list[Dataset] = Field(min_length=1)
     chains: list[str] = Field(
-        min_length=1, description="method names joined by dots; truth.tkd is applied to the true field"
+        min_length=1,
+        description="method names joined by dots; truth.tkd is applied to the true field. A mapping of step to methods, "
+        "in place of the list or as one of its items, stands for all combinations",
     )
     methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="limit for each step of a chain, s")
@@ -61,6 +65,14 @@ class Study(Model):
     device: str = Field("numpy", description="where methods that support it compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder in which each study has a folder")
 
+    @field_validator("chains", mode="before")
+    @classmethod
+    def _combinations(cls, chains: Any) -> Any:
+        items = chains if isinstance(chains, list) else [chains] if isinstance(chains, dict) else chains
+        if not isinstance(items, list):
+            return items
+        return [name for item in items for name in (_combined(item) if isinstance(item, dict) else [item])]
+
     @field_validator("chains")
     @classmethod
     def _unique(cls, names: list[str]) -> list[str]:
@@ -72,6 +84,7 @@ class Study(Model):
     @field_validator("datasets")
     @classmethod
     def _distinct(cls, datasets: list[Simulated | Measured]) -> list[Simulated | Measured]:
+        given, datasets = datasets, [d for given in datasets for d in crossed(given)]
         groups = [d.group for d in datasets]
         strange = [g for g in groups if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_.-]*", g)]
         if strange:
@@ -87,7 +100,12 @@ class Study(Model):
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:
             raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")
-        return datasets
+        return given
+
+    @cached_property
+    def sources(self) -> list[Simulated | Measured]:
+        """The datasets, with one for each combination of crossed keys."""
+        return [source for given in self.datasets for source in crossed(given)]
 
     def resolve(self, name: str) -> Use:
         """Return the method and settings behind a name in a chain."""
@@ -114,6 +132,19 @@ class Study(Model):
         return self.results / self.study
 
 
+def _combined(steps: dict[Any, Any]) -> list[str]:
+    """Return the chains of all combinations of the methods of each step; null leaves a step out."""
+    choices = [methods if isinstance(methods, list) else [methods] for methods in steps.values()]
+    for step, methods in zip(steps, choices, strict=True):
+        wrong = [m for m in methods if m is not None and not isinstance(m, str)]
+        if wrong or not methods:
+            raise ValueError(f"{step} is {wrong[0] if wrong else methods!r}; it must be a method or a list of methods")
+    names = [".".join(m for m in chosen if m) for chosen in product(*choices)]
+    if not all(names):
+        raise ValueError("a combination has no step; remove a null")
+    return list(dict.fromkeys(names))
+
+
 def parse(content: dict[str, Any], where: str) -> Study:
     """Build a study from its mapping, and check every phantom, protocol and chain.
 
@@ -122,7 +153,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
     """
     study = check(numbers(content), Study, where)
     try:
-        for source in study.datasets:
+        for source in study.sources:
             if isinstance(source, Simulated):
                 load_phantom(source.phantom, source.set)
                 protocol = load_protocol(source.protocol, source.set_protocol)
@@ -130,7 +161,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
                     protocol.check_orientation(orientation)
         for chain in study.chains:
             study.steps(chain)
-        scans = [scan for source in study.datasets if isinstance(source, Simulated) for scan in source.scans()]
+        scans = [scan for source in study.sources if isinstance(source, Simulated) for scan in source.scans()]
         for variant in study.methods.values():
             if variant.tuned:
                 check_apart(read_tuned(variant.tuned), variant.tuned, scans)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from qsmbench.scan.protocol import Protocol
 from qsmbench.typed_yaml import Model
@@ -15,7 +14,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 
 
 class Simulated(Model):
-    """Scans of a phantom: one for each seed of the noise."""
+    """Scans of a phantom: one for each seed of the noise, and for each combination of the keys in `over`."""
 
     phantom: str = Field(description="name of a phantom or scenario, or path of its YAML")
     protocol: str = Field(description="name of a protocol, or path of its YAML")
@@ -25,7 +24,21 @@ class Simulated(Model):
     orientation: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
     )
+    over: dict[str, list[Any] | Literal["all"]] = Field(
+        {},
+        description="values to cross, by key of the phantom or the protocol, or phantom, protocol or orientation; "
+        "all: every case or orientation",
+    )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_crossed(cls, content: Any) -> Any:
+        """Take the first of the crossed phantoms or protocols as the value of that key, which is then replaced."""
+        if not isinstance(content, dict) or not isinstance(content.get("over"), dict):
+            return content
+        crossed = {k: v[0] for k, v in content["over"].items() if isinstance(v, list) and v}
+        return {**{k: crossed[k] for k in ("phantom", "protocol") if k in crossed}, **content}
 
     def orientations(self, protocol: Protocol) -> list[int]:
         """Return the indices of the orientations that are scanned; the first one is scored."""
@@ -35,12 +48,6 @@ class Simulated(Model):
         """Return what each scan is made from, which distinguishes it from others."""
         same = self.model_dump(mode="json", include={"phantom", "protocol", "set", "set_protocol"})
         return [{**same, "seed": seed} for seed in self.seeds]
-
-    @property
-    def overridden(self) -> dict[str, Any]:
-        """The keys that are overridden, as cells of a table; case and subject have columns of their own."""
-        chosen = {k: v for k, v in self.set.items() if k not in ("case", "subject")}
-        return {key: _cell(value) for key, value in {**chosen, **self.set_protocol}.items()}
 
     @property
     def group(self) -> str:
@@ -73,11 +80,6 @@ class Measured(Model):
     def group(self) -> str:
         """Name of the dataset without its subject."""
         return self.name or self.bids.name
-
-
-def _cell(value: Any) -> Any:
-    """Return a value as a table holds it."""
-    return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
 
 def _kind(dataset: Any) -> str:

@@ -50,6 +50,7 @@ from qsmbench.study.ask import JOBS, job_file
 from qsmbench.study.config import Study
 from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
+from qsmbench.study.factors import factors
 from qsmbench.study.versions import reported_versions
 
 SCORED_WITH = ("mask", "labels", "local_field")
@@ -83,7 +84,7 @@ class Plan:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.folder = study.folder.absolute()  # a method may change the working directory
-        self.datasets = {d.name: d for source in study.datasets for d in _scans(source)}
+        self.datasets = {d.name: d for source in study.sources for d in _scans(source)}
         self.steps: dict[str, Step] = {s.chain: s for chain in study.chains for s in study.steps(chain)}
         self.contents = Contents(self.folder / JOBS / "contents.json")
 
@@ -509,8 +510,8 @@ class Plan:
 
     @cached_property
     def _factors(self) -> dict[str, dict[str, Any]]:
-        """Return the factors that distinguish the groups."""
-        return {d.group: _factors(d.source) for d in {d.group: d for d in self.datasets.values()}.values()}
+        """Return the factors of each group, by column."""
+        return factors({d.group: d.source for d in self.datasets.values()})
 
     def _row_of(self, dataset: Dataset) -> dict[str, Any]:
         """Return the row of a dataset in `datasets.csv`."""
@@ -527,17 +528,6 @@ def _scanned_orientations(source: Simulated | Measured) -> list[int]:
     if isinstance(source, Measured):
         return [0]
     return source.orientations(load_protocol(source.protocol, source.set_protocol))
-
-
-def _factors(source: Simulated | Measured) -> dict[str, Any]:
-    """Return the factors of a source, by column; empty texts are omitted."""
-    if isinstance(source, Measured):
-        return {"subject": source.subject or ""}
-    phantom = load(source.phantom, source.set)
-    case = {"scenario": phantom.name, "case": phantom.case.name} if phantom.case else {}
-    named = {"phantom": phantom.path.stem, "protocol": Path(source.protocol).stem, **case}
-    named |= {"subject": str(source.set.get("subject", 0)), "orientation": str(source.orientation or 0)}
-    return named | source.overridden
 
 
 def _scans(source: Simulated | Measured) -> list[Dataset]:
