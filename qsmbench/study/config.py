@@ -50,8 +50,8 @@ class Study(Model):
     datasets: list[Dataset] = Field(min_length=1)
     chains: list[str] = Field(
         min_length=1,
-        description="method names joined by dots; truth.tkd is applied to the true field. A mapping of step to methods, "
-        "in place of the list or as one of its items, stands for all combinations",
+        description="method names joined by dots; truth.tkd is applied to the true field. A mapping of step to methods "
+        "(the list or one of its items) stands for all combinations",
     )
     methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="limit for each step of a chain, s")

@@ -87,7 +87,8 @@ def _place(source: Simulated, key: str) -> tuple[str, str]:
     of_phantom = phantoms.is_key(source.phantom, key)
     if of_protocol and of_phantom:
         raise QsmbenchError(
-            f"over.{key}: both the phantom and the protocol have this key; choose from {_PHANTOM}.{key}, {_PROTOCOL}.{key}"
+            f"over.{key}: both the phantom and the protocol have this key; choose from "
+            f"{_PHANTOM}.{key}, {_PROTOCOL}.{key}"
         )
     if not of_protocol and not of_phantom:
         raise QsmbenchError(
