@@ -286,6 +286,53 @@ def report(
     console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
 
 
+@app.command(epilog=_example("qsmbench compare results/mine romeo.fit.vsharp.tv romeo.fit.pdf.tv --metric nrmse"))
+def compare(
+    results: Annotated[Path, typer.Argument(help="folder of a study")],
+    a: Annotated[str, typer.Argument(metavar="A", help="a chain of the study")],
+    b: Annotated[str, typer.Argument(metavar="B", help="the chain to compare it with")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="metric to compare by; repeatable. By default the NRMSE")
+    ] = None,
+    support: Annotated[str, typer.Option(help="voxels that are scored: study or common")] = "study",
+    margin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[METRIC=]VALUE",
+            help="largest difference that counts as equivalent: a share (0.05) of an error, or a difference of scores "
+            "such as the correlation; repeatable",
+        ),
+    ] = None,
+    all_pairs: Annotated[
+        bool, typer.Option("--all-pairs", help="A and B were chosen after a look at the scores of all chains")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="file to write; by default compare_A_B.csv in RESULTS")] = None,
+) -> None:
+    """Say whether one chain is better than another, with intervals and tests over subjects.
+
+    The chains are compared on the same scans, over all conditions and in each. Scans of one subject count as one. See
+    docs/statistics.md.
+    """
+    from qsmbench.analysis import verdict
+    from qsmbench.analysis.comparison import sentence
+    from qsmbench.analysis.results import read_study
+
+    found = verdict.compare_chains(
+        read_study(results),
+        a,
+        b,
+        names=metric or (),
+        support=support,
+        margins=_margins(margin),
+        against_all=all_pairs,
+    )
+    file = csv or results / f"compare_{a}_{b}.csv"
+    verdict.table(found).to_csv(file, index=False)
+    for comparison in found:
+        console.print(plain(sentence(comparison)), soft_wrap=True)
+    console.print(f"Table: {file.resolve()}", soft_wrap=True)
+
+
 @app.command("new-method", epilog=_example("qsmbench new-method mine --produces chi"))
 def new_method(
     name: Annotated[str, typer.Argument(help="name of the method: lower-case letters and digits")],
@@ -403,6 +450,20 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
         except yaml.YAMLError as e:
             raise QsmbenchError(f"--set {pair!r}: {value!r} is not YAML, such as 1, [1, 2] or text") from e
     return settings
+
+
+def _margins(given: list[str] | None) -> dict[str, float]:
+    """Return [METRIC=]VALUE as margins by metric; "" is that of all others."""
+    found = {}
+    for text in given or []:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            found[name.strip()] = -1.0
+        if not 0 < found[name.strip()] < float("inf"):
+            raise QsmbenchError(f"--margin {text!r}: must be a positive number, such as 0.05 or correlation=0.01")
+    return found
 
 
 def _paths(pairs: list[str] | None) -> dict[str, str]:
