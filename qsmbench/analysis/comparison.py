@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from qsmbench.analysis.columns import Column
 from qsmbench.analysis.intervals import LEVEL, NOISE, NOTHING, Interval, mean_interval
@@ -128,8 +128,11 @@ def compare_family(
         QsmbenchError: the metric has no best value.
     """
     size = max(family or 0, len(pairs))
-    alone = [_alone(sample, a, b, margin, condition, size) for a, b in pairs]
-    adjusted = holm([c.p for c in alone], size)
+    values = {c: sample.values[c].to_numpy(float) for c in dict.fromkeys(c for pair in pairs for c in pair)}
+    found = [_alone(sample, (a, b), (values[a], values[b]), margin, condition, size) for a, b in pairs]
+    tests = signed_ranks([means for _, means in found], subjects_needed(size))
+    alone = [replace(c, p=p) for (c, _), p in zip(found, tests, strict=True)]
+    adjusted = holm(tests, size)
     equivalent = holm([c.p_equivalence for c in alone], size)
     return [
         replace(c, p_adjusted=p, p_equivalence=e, verdict=c.verdict or _verdict(c, p, e))
@@ -155,17 +158,40 @@ def holm(p: Sequence[float], family: int | None = None) -> list[float]:
     return adjusted.tolist()
 
 
-def signed_rank(differences: np.ndarray) -> float:
-    """Return the two-sided p of the Wilcoxon signed-rank test of independent differences; 1 if all are zero.
+def signed_ranks(differences: Sequence[np.ndarray], needed: int = 0) -> list[float]:
+    """Return the two-sided p of the Wilcoxon signed-rank test of each set of independent differences.
 
-    Zeros are dropped; the distribution is exact without ties up to 50 differences, by permutation with ties up to 13.
+    Zeros are dropped. The distribution is exact up to 50 differences without ties, by permutation up to 13 with ties.
+
+    Args:
+        differences: sets of differences, (n,) each.
+        needed: smallest number of differences other than 0; sets with fewer have the p NaN.
     """
-    nonzero = differences[differences != 0]
-    return float(stats.wilcoxon(nonzero).pvalue) if nonzero.size else 1.0
+    nonzero = [d[d != 0] for d in differences]
+    p = np.full(len(nonzero), np.nan)
+    alike: dict[int, list[int]] = {}
+    for i, d in enumerate(nonzero):
+        if d.size < max(needed, 1):
+            continue
+        if np.unique(np.abs(d)).size < d.size:
+            p[i] = stats.wilcoxon(d).pvalue
+        else:
+            alike.setdefault(d.size, []).append(i)
+    for its in alike.values():
+        p[its] = stats.wilcoxon(np.stack([nonzero[i] for i in its]), axis=1).pvalue
+    return p.tolist()
 
 
-def _alone(sample: Sample, a: str, b: str, margin: float | None, condition: str, family: int) -> Comparison:
-    x, y = (sample.values[c].to_numpy(float) for c in (a, b))
+def _alone(
+    sample: Sample,
+    pair: tuple[str, str],
+    values: tuple[np.ndarray, np.ndarray],
+    margin: float | None,
+    condition: str,
+    family: int,
+) -> tuple[Comparison, np.ndarray]:
+    """Return the comparison of a pair without its signed-rank test, and the mean difference of each subject."""
+    x, y = values
     both = ~np.isnan(x) & ~np.isnan(y)
     x, y, group, subject = x[both], y[both], sample.group[both], sample.subject[both]
     ratio = use_ratio(sample.column, x, y)
@@ -174,10 +200,6 @@ def _alone(sample: Sample, a: str, b: str, margin: float | None, condition: str,
     given = margin if margin is not None else MARGIN if ratio else math.nan
     bound = math.log1p(given) if ratio else given
     means = subject_means(difference, group, subject)[0] if difference.size else difference
-    needed = subjects_needed(family)
-    p = math.nan
-    if np.count_nonzero(means) >= needed:
-        p = signed_rank(means)
     verdict = ""
     if difference.size == 0:
         verdict = NO_SCAN
@@ -185,23 +207,24 @@ def _alone(sample: Sample, a: str, b: str, margin: float | None, condition: str,
         verdict = IDENTICAL
     elif interval.n == 1:
         verdict = ONE_SUBJECT
-    return Comparison(
-        a=a,
-        b=b,
+    alone = Comparison(
+        a=pair[0],
+        b=pair[1],
         column=sample.column,
         condition=condition,
         support=sample.support,
         ratio=ratio,
         interval=interval.exp() if ratio else interval,
         effect=hedges(means),
-        p=p,
+        p=math.nan,
         p_adjusted=math.nan,
         family=family,
-        needed=needed,
+        needed=subjects_needed(family),
         margin=given,
         p_equivalence=tost(means, bound),
         verdict=verdict,
     )
+    return alone, means
 
 
 def hedges(differences: np.ndarray) -> float:
@@ -218,11 +241,10 @@ def tost(differences: np.ndarray, margin: float) -> float:
     """Return the p of two one-sided t tests that the mean lies within ±margin; NaN if it is not defined."""
     if differences.size < 2 or math.isnan(margin):
         return math.nan
-    if differences.std() == 0:
-        return 0.0 if abs(differences[0]) < margin else 1.0
-    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
-    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
-    return float(max(below, above))
+    mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(differences.size)
+    if error == 0:
+        return 0.0 if abs(mean) < margin else 1.0
+    return float(special.stdtr(differences.size - 1, (abs(mean) - margin) / error))
 
 
 def _verdict(c: Comparison, p: float, p_equivalence: float) -> str:

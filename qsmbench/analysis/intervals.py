@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from qsmbench.analysis.subjects import subject_means
 
@@ -79,7 +79,7 @@ def mean_interval(
 def t_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """Compute Student's t interval of a mean of independent values, (n,) with n ≥ 2."""
     error = values.std(ddof=1) / math.sqrt(values.size)
-    reach = float(stats.t.ppf((1 + level) / 2, values.size - 1) * error)
+    reach = float(special.stdtrit(values.size - 1, (1 + level) / 2) * error)
     return float(values.mean()) - reach, float(values.mean()) + reach
 
 
@@ -120,5 +120,5 @@ def _of_noise(values: np.ndarray, group: np.ndarray, mean: float, level: float) 
     centred = values - (np.bincount(code, values) / count)[code]
     variance = float(np.square(centred).sum()) / degrees
     error = math.sqrt(variance * float((1 / count).sum())) / count.size
-    reach = float(stats.t.ppf((1 + level) / 2, degrees)) * error
+    reach = float(special.stdtrit(degrees, (1 + level) / 2)) * error
     return Interval(mean, mean - reach, mean + reach, 1, values.size, NOISE, degrees=degrees)

@@ -100,5 +100,5 @@ def test_nothing_in_common_is_a_failure(tmp_path):
         verdict.compare_chains(study, A, B, names=["nrmse"])
     table.loc[table["chain"] == A, "artifact"] = "total_field"
     study = read_study(write_study(tmp_path / "t", table, pictures=False))
-    with pytest.raises(QsmbenchError, match="cannot be compared: romeo.pdf.tv produces total_field"):
+    with pytest.raises(QsmbenchError, match=r"cannot be compared: romeo\.pdf\.tv produces total_field"):
         verdict.compare_chains(study, A, B)
