@@ -143,6 +143,34 @@ def run(
         raise FailedError(_incomplete(study, outcome))
 
 
+@app.command(epilog=_example("qsmbench plan configs/quick.yaml --cores 2"))
+def plan(
+    config: Annotated[Path, typer.Argument(help="YAML file of the study")],
+    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
+) -> None:
+    """Print how many scans, steps and scores a study has, and roughly what it takes. Nothing is run."""
+    from qsmbench.study import config as configuration
+    from qsmbench.study.estimate import estimate
+    from qsmbench.study.plan import Plan
+
+    study = configuration.load(config, {"results": str(results)} if results else None)
+    found = estimate(Plan(study), cores)
+    counted = ", ".join(f"{n} {what.removesuffix('s') if n == 1 else what}" for what, n in found.counts.items())
+    console.print(f"{study.study}: {counted}", soft_wrap=True)
+    if found.done:
+        console.print(f"Finished before: {found.done} jobs")
+    hours, minutes = divmod(max(round(found.seconds / 60), 1), 60)
+    lasts = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    console.print(
+        f"Roughly, on {cores} core{'s' if cores > 1 else ''}: {lasts}, {found.disk / 1024:.1f} GiB of disk, "
+        f"{found.memory / 1024:.1f} GiB of memory",
+        soft_wrap=True,
+    )
+    if found.guessed:
+        console.print(f"No recorded duration: {', '.join(map(plain, found.guessed))}", soft_wrap=True)
+
+
 def _incomplete(study: Study, outcome: Outcome) -> str:
     """Describe the failures of a study in one line: counts, and the first reason of each kind."""
     datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.sources)  # a measured scan has no seeds

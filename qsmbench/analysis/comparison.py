@@ -127,6 +127,8 @@ def compare_family(
     Raises:
         QsmbenchError: the metric has no best value.
     """
+    if not pairs:
+        return []
     size = max(family or 0, len(pairs))
     values = {c: sample.values[c].to_numpy(float) for c in dict.fromkeys(c for pair in pairs for c in pair)}
     found = [_alone(sample, (a, b), (values[a], values[b]), margin, condition, size) for a, b in pairs]

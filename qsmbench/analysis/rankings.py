@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from qsmbench.analysis.columns import Column
+from qsmbench.analysis.columns import FAMILIES, Column
 from qsmbench.analysis.comparison import ALPHA, BETTER, EQUIVALENT, WORSE, Comparison, all_pairs, compare_family, holm
 from qsmbench.analysis.intervals import LEVEL
 from qsmbench.analysis.losses import losses, use_ratio
@@ -26,16 +26,6 @@ RULES: dict[Rule, str] = {
     "rank_then_aggregate": "by the mean of the ranks on each subject",
     "test_then_rank": "by the number of chains that a chain is significantly better than",
 }
-
-FAMILIES = {
-    "error": ("nrmse", "detrended_nrmse", "hfen"),
-    "structure": ("correlation", "xsim"),
-    "deep grey matter": ("dgm_slope", "dgm_intercept", "dgm_r2"),
-    "data consistency": ("data_consistency",),
-    "masks": ("dice", "coverage"),
-    "cost": ("time", "peak_memory"),
-}
-"""Metrics that answer the same question; a chain has a rank in each family."""
 
 RESAMPLES = 1000
 

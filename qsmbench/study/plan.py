@@ -258,7 +258,7 @@ class Plan:
             set=source.set,
             protocol=source.protocol,
             set_protocol=source.set_protocol,
-            orientations=self._orientations[group],
+            orientations=self.orientations[group],
         )
         meaning = self.contents.meaning
         tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
@@ -284,7 +284,7 @@ class Plan:
             seed=dataset.seed,
             protocol=source.protocol,
             set_protocol=source.set_protocol,
-            orientations=self._orientations[dataset.group],
+            orientations=self.orientations[dataset.group],
         )
         names = [f"noisefree/{f}" for f in (*_scan_files(), RECEIVER_FILE)]
         inputs: dict[str, Any] = {f: [str(simulation), f] for f in _in_all(names, spec.orientations)}
@@ -496,7 +496,7 @@ class Plan:
         return str(record.relative_to(self.folder))
 
     @cached_property
-    def _orientations(self) -> dict[str, list[int]]:
+    def orientations(self) -> dict[str, list[int]]:
         """Return the indices of the scanned orientations, by group; a measured scan has one."""
         found = {}
         for d in self.datasets.values():
@@ -521,7 +521,7 @@ class Plan:
         ]
 
     def _further_orientations(self, dataset: Dataset) -> list[str]:
-        return [orientation_folder(i) for i in range(1, len(self._orientations[dataset.group]))]
+        return [orientation_folder(i) for i in range(1, len(self.orientations[dataset.group]))]
 
 
 def _scanned_orientations(source: Simulated | Measured) -> list[int]:

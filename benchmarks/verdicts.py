@@ -1,6 +1,6 @@
 """Whether the statistics keep what they promise: coverage of intervals, false and missed differences.
 
-    python benchmarks/coverage.py [--studies 4000] [--families 400]
+    python benchmarks/verdicts.py [--studies 4000] [--families 400]
 
 Studies are simulated with nested seeds: subjects differ, and each has several scans that differ in their noise.
 

@@ -1,4 +1,4 @@
-"""A small run of `benchmarks/coverage.py`: intervals cover what they should, and no difference is invented."""
+"""A small run of `benchmarks/verdicts.py`: intervals cover what they should, and no difference is invented."""
 
 import importlib.util
 
@@ -6,7 +6,7 @@ import pytest
 
 from qsmbench.paths import data_dir
 
-SCRIPT = data_dir() / "benchmarks" / "coverage.py"
+SCRIPT = data_dir() / "benchmarks" / "verdicts.py"
 pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="only in a checkout")
 
 
