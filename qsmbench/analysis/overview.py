@@ -19,7 +19,7 @@ from qsmbench.analysis.losses import use_ratio
 from qsmbench.analysis.rankings import Ranking, ranking, subject_losses, tied_with_first
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
-from qsmbench.data.score_table import CONTROLS
+from qsmbench.data.score_table import CONTROLS, is_isolated
 
 NAMED = 6
 """Largest number of tied chains that a sentence names."""
@@ -88,7 +88,7 @@ def overview(study: Study, artifact: str, column: Column, support: str) -> Overv
     conditions = sample.conditions
     group_of = study.factors["group"].reindex(sample.values.index).astype(str).to_numpy()
     cells = {chain: _cells(sample, chain, conditions, geometric=geometric) for chain in scored}
-    isolated = [c for c in scored if c.startswith("truth.")]
+    isolated = [c for c in scored if is_isolated(c)]
     others = [c for c in scored if c not in CONTROLS and c not in isolated]
     parts = [_part(sample, chains, cells, what) for chains, what in ((isolated, "isolated chain"), (others, "chain"))]
     covers = {i.covers for row in cells.values() for i in row if i is not None}

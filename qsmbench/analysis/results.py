@@ -41,6 +41,7 @@ class Study:
         factors: the factors of each dataset, with a column `group`; index: dataset.
         folder: path of the study.
         config: text of `config.yaml`.
+        weights: of the metrics in the study's weighted score; empty if it defines none.
         versions: content of `versions.json`.
         origins: content of `origins.json`.
     """
@@ -52,6 +53,7 @@ class Study:
     factors: pd.DataFrame
     folder: Path
     config: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -155,6 +157,7 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
         factors=factors,
         folder=folder,
         config=config,
+        weights=dict(settings.get("score") or {}),
         versions=_json(about / "versions.json"),
         origins=_json(about / ORIGINS_FILE),
     )

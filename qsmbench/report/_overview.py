@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from qsmbench.analysis.attribution import ATTRIBUTION, CONE
 from qsmbench.analysis.columns import Column
+from qsmbench.analysis.families import FamilyRanks, family_ranks
+from qsmbench.analysis.intervals import SUBJECTS
 from qsmbench.analysis.overview import Overview, overview
 from qsmbench.analysis.ranking import Row, rating
 from qsmbench.analysis.results import Study
+from qsmbench.analysis.shares import PLACES, oracles, shares
 from qsmbench.analysis.summary import Table
 from qsmbench.data.score_table import SUPPORTS
 
@@ -30,6 +35,31 @@ class Entry:
     table: Table | None
     column: Column | None
     leaders: tuple[Row | None, Row | None]
+
+
+def attributed(study: Study) -> dict[str, Any]:
+    """Return the content of the section on where errors come from; empty if no error was divided."""
+    stages = {s: shares(study, ATTRIBUTION, s) for s in SUPPORTS}
+    if not any(a.chains for a in stages.values()):
+        return {}
+    covered = [i.covers for a in stages.values() for row in a.chains.values() for i in row if i is not None]
+    return {
+        "stages": stages,
+        "oracles": {s: {c: oracles(study, c, s) for c in a.chains} for s, a in stages.items()},
+        "places": [found for metric in PLACES if (found := shares(study, metric, "common")).chains],
+        "headings": PLACES,
+        "several": SUBJECTS in covered,
+        "cone": CONE,
+    }
+
+
+def ranked_families(study: Study, tables: Sequence[Table]) -> dict[str, list[FamilyRanks]]:
+    """Return the ranks by family of metrics, by artifact."""
+    columns: dict[str, dict[str, Column]] = {}
+    for t in tables:
+        columns.setdefault(t.artifact, {}).update({c.metric: c for c in t.columns})
+    found = {a: family_ranks(study, a, list(its.values()), study.weights) for a, its in columns.items()}
+    return {artifact: ranks for artifact, ranks in found.items() if ranks}
 
 
 def entries(tables: Sequence[Table], pages: Mapping[str, str]) -> list[Entry]:

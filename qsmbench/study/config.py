@@ -11,12 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from qsmbench.errors import QsmbenchError
+from qsmbench import metrics
+from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.method import Container
 from qsmbench.phantom.load import load as load_phantom
 from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Step, Use
 from qsmbench.scan.protocol import load_protocol
+from qsmbench.study import stages
 from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
 from qsmbench.study.factors import crossed
 from qsmbench.study.tuned import check_apart, read_tuned
@@ -52,6 +54,12 @@ class Study(Model):
         min_length=1,
         description="method names joined by dots; truth.tkd is applied to the true field. A mapping of step to methods "
         "(the list or one of its items) stands for all combinations",
+    )
+    attribution: list[str] = Field(
+        [], description="chains whose error is divided among their stages, by further chains that are fed true maps"
+    )
+    score: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="weights of metrics for a ranking by a weighted score, such as {nrmse: 2, xsim: 1}; {}: none"
     )
     methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="limit for each step of a chain, s")
@@ -153,6 +161,12 @@ def parse(content: dict[str, Any], where: str) -> Study:
     """
     study = check(numbers(content), Study, where)
     try:
+        further = [c for name in study.attribution for c in stages.chains_for(study.steps(name))]
+        added = [c for c in dict.fromkeys([*study.attribution, *further]) if c not in study.chains]
+        study = study.model_copy(update={"chains": [*study.chains, *added]})
+        unknown = [m for m in study.score if m not in metrics.names()]
+        if unknown:
+            raise QsmbenchError(f"score.{unknown[0]}: is not a metric; {suggest(unknown[0], metrics.names())}")
         for source in study.sources:
             if isinstance(source, Simulated):
                 load_phantom(source.phantom, source.set)

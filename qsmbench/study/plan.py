@@ -45,7 +45,7 @@ from qsmbench.run.specs import (
     read_record,
 )
 from qsmbench.scan.protocol import load_protocol, protocol_file
-from qsmbench.study import freshness
+from qsmbench.study import freshness, stages
 from qsmbench.study.ask import JOBS, job_file
 from qsmbench.study.config import Study
 from qsmbench.study.contents import Contents
@@ -181,8 +181,8 @@ class Plan:
                 yield self._step_job(dataset, step)
             scores = [self._score_job(dataset, chain) for chain in self.study.chains]
             yield from scores
-            yield self._for_all_chains(dataset, "common", CommonSpec, ["common.parquet", "common.nii.gz"], scores)
-            yield self._for_all_chains(dataset, "pictures", PicturesSpec, ["pictures"], scores)
+            yield self._for_all_chains(dataset, "common", ["common.parquet", "common.nii.gz"], scores)
+            yield self._for_all_chains(dataset, "pictures", ["pictures"], scores)
         yield self._tables_job()
         yield self._report_job()
 
@@ -413,19 +413,22 @@ class Plan:
             time_limit=self.study.time_limit,  # a metric of another package may never return
         )
 
-    def _for_all_chains(
-        self, dataset: Dataset, rule: str, kind: type[CommonSpec | PicturesSpec], targets: list[str], scores: list[Job]
-    ) -> Job:
+    def _for_all_chains(self, dataset: Dataset, rule: str, targets: list[str], scores: list[Job]) -> Job:
         inputs = {f"{s.spec['chain']}: {label}": source for s in scores for label, source in s.inputs.items()}
         specs = [s.spec for s in scores]
         scores_again = rule == "common"
+        attribution = self._attribution if scores_again and dataset.has_truth else {}
         return self._job(
             rule,
             dataset.name,
-            kind(specs),
+            CommonSpec(specs, attribution) if scores_again else PicturesSpec(specs),
             self.folder / dataset.name / f"{rule}.json",
             targets,
-            settings={"dataset": dataset.name, "chains": [[s["chain"], s["artifacts"]] for s in specs]},
+            settings={
+                "dataset": dataset.name,
+                "chains": [[s["chain"], s["artifacts"]] for s in specs],
+                **({"attribution": attribution} if attribution else {}),
+            },
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / f"{rule}.py", *(metrics.files() if scores_again else [])],
             modules=metrics.modules() if scores_again else (),
@@ -503,6 +506,11 @@ class Plan:
             if d.group not in found:
                 found[d.group] = _scanned_orientations(d.source)
         return found
+
+    @cached_property
+    def _attribution(self) -> dict[str, dict[str, str]]:
+        """Return the chains that are fed the truth through each stage, by the chain whose error is divided."""
+        return {c: stages.fed(self.study.steps(c)) for c in self.study.attribution}
 
     @cached_property
     def _over_orientations(self) -> set[str]:

@@ -66,9 +66,8 @@ def test_own_records_come_first(scan_folder):
 def test_the_command_prints_them(tmp_path, monkeypatch, capsys):
     file = tmp_path / "x.yaml"
     text = "study: s\ndatasets: [{phantom: sphere, protocol: brain-3t}]\nchains: [truth, mine]\n"
-    (tmp_path / "mine.py").write_text(
-        "from qsmbench.method import method\n\n@method(produces='chi', reference='x')\ndef mine(mask):\n    return mask\n"
-    )
+    method = "@method(produces='chi', reference='x')\ndef mine(mask):\n    return mask\n"
+    (tmp_path / "mine.py").write_text(f"from qsmbench.method import method\n\n{method}")
     file.write_text(f"{text}methods: {{mine: {{use: {tmp_path / 'mine.py'}}}}}\n")
     monkeypatch.setattr("sys.argv", ["qsmbench", "plan", str(file), "--cores", "2"])
     with pytest.raises(SystemExit) as end:
