@@ -96,7 +96,8 @@ def invent(study, datasets, chains, seeds):
         folder = study / name
         if seed == 0:
             write_truth(study / group / "truth", head)
-        rows.append(dict.fromkeys(FACTORS, "") | {"dataset": name, "group": group, "phantom": "head", "seed": seed})
+        about = {"dataset": name, "group": group, "phantom": "head", "subject": str(i // seeds), "seed": seed}
+        rows.append(dict.fromkeys(FACTORS, "") | about)
         places = {"scan.json": {}, "common.json": {}, "pictures.json": {"not_drawn": {"romeo": "no colour scale"}}}
         for place, details in places.items():
             write_spec(folder / place, record(place, details=details))

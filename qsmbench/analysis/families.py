@@ -9,7 +9,7 @@ from qsmbench.analysis.columns import FAMILIES, OTHERS, Column, family_of
 from qsmbench.analysis.rankings import Ranking, Weighted, mean_ranks, ranking, weighted
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
-from qsmbench.data.score_table import CONTROLS, is_isolated
+from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def family_ranks(
     samples = {m: s for m, s in samples.items() if len(s.values)}
     scored = list(dict.fromkeys(c for s in samples.values() for c in s.values.columns if s.values[c].notna().any()))
     parts = {
-        isolated: [c for c in scored if c not in CONTROLS and is_isolated(c) is isolated] for isolated in (False, True)
+        isolated: [c for c in scored if c not in CONTROLS and not is_fed(c) and is_isolated(c) is isolated]
+        for isolated in (False, True)
     }
     return [_part(samples, chains, weights, isolated) for isolated, chains in parts.items() if len(chains) > 1]
 

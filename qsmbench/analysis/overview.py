@@ -19,7 +19,7 @@ from qsmbench.analysis.losses import use_ratio
 from qsmbench.analysis.rankings import Ranking, ranking, subject_losses, tied_with_first
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
-from qsmbench.data.score_table import CONTROLS, is_isolated
+from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 
 NAMED = 6
 """Largest number of tied chains that a sentence names."""
@@ -83,7 +83,7 @@ class Overview:
 def overview(study: Study, artifact: str, column: Column, support: str) -> Overview:
     """Return the overview of one metric."""
     sample = study.sample(column, artifact, support)
-    scored = [c for c in sample.values.columns if sample.values[c].notna().any()]
+    scored = [c for c in sample.values.columns if sample.values[c].notna().any() and not is_fed(c)]
     geometric = use_ratio(column, sample.values[[c for c in scored if c not in CONTROLS]].to_numpy(float))
     conditions = sample.conditions
     group_of = study.factors["group"].reindex(sample.values.index).astype(str).to_numpy()

@@ -10,7 +10,7 @@ from qsmbench.analysis.columns import column
 from qsmbench.analysis.comparison import NO_SCAN, Comparison, compare_family, sentence
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
-from qsmbench.data.score_table import CONTROLS, COSTS, RUN_ROWS, SUPPORTS
+from qsmbench.data.score_table import CONTROLS, COSTS, RUN_ROWS, SUPPORTS, is_fed
 from qsmbench.errors import FailedError, QsmbenchError, suggest
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def compare_chains(
     for s in samples:
         given = margins or {}
         margin = given.get(s.column.metric, given.get(""))
-        pairs = _pairs(s, artifact, study) if against_all else len(samples)
+        pairs = _pairs(s) if against_all else len(samples)
         found += compare_family(s, [(a, b)], margin=margin, family=pairs)
         if len(s.conditions) > 1:
             size = pairs if against_all else len(samples) * len(s.conditions)
@@ -102,8 +102,9 @@ def _sample(study: Study, name: str, artifact: str, support: str) -> Sample:
     return study.sample(column(name, str(unit.iloc[0])), artifact, support)
 
 
-def _pairs(s: Sample, artifact: str, study: Study) -> int:
-    n = len([c for c in s.values.columns if c not in CONTROLS])
+def _pairs(s: Sample) -> int:
+    """Return the number of pairs of chains, controls and chains of an attribution aside."""
+    n = len([c for c in s.values.columns if c not in CONTROLS and not is_fed(c)])
     return max(1, n * (n - 1) // 2)
 
 

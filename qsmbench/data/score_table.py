@@ -26,6 +26,11 @@ def is_isolated(chain: str) -> bool:
     return chain not in CONTROLS and any(step in FED for step in chain.split("."))
 
 
+def is_fed(chain: str) -> bool:
+    """Whether a chain is fed a true map after its beginning, as those of an attribution; it is not ranked."""
+    return any(step in FED[1:] for step in chain.split("."))
+
+
 COSTS = ("time", "peak_memory")
 """Metrics of the cost of a chain."""
 
