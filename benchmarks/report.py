@@ -28,6 +28,7 @@ from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
 from qsmbench.run.specs import RUN_FILE, Job, Record, ReportSpec, TablesSpec, prefixes, write_spec
 from qsmbench.view.picture import draw
+from qsmbench.view.volumes import save
 
 STEPS = ("romeo.fit.vsharp.tv", "romeo.fit.pdf.tkd", "truth.noisy.l2", "truth.tkd", "laplacian.fit.vsharp.medi")
 MADE_FROM = {"inputs": {f"input {i}": f"{i:064x}" for i in range(8)}, "versions": {"numpy": "2.4.6", "scipy": "1.17.1"}}
@@ -76,7 +77,7 @@ def picture(path):
     x, y, z = grid.axes()
     mask = x**2 / 0.8 + y**2 + z**2 / 0.8 < 85**2
     truth = np.random.default_rng(0).normal(0, 0.03, grid.shape)
-    draw(truth, 0.7 * truth, mask, grid, "ppm", path, path.stem)
+    save(draw(truth, 0.7 * truth, mask, grid, "ppm", path.stem), path)
     return path.read_bytes()
 
 

@@ -357,7 +357,8 @@ def compare(
     file = csv or results / f"compare_{a}_{b}.csv"
     verdict.table(found).to_csv(file, index=False)
     for comparison in found:
-        console.print(plain(sentence(comparison)), soft_wrap=True)
+        said = f"{sentence(comparison)} {verdict.outlook(comparison)}".strip()
+        console.print(plain(said), soft_wrap=True)
     console.print(f"Table: {file.resolve()}", soft_wrap=True)
 
 

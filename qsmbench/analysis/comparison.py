@@ -43,6 +43,7 @@ class Comparison:
         condition: of the scans; empty for all of them.
         support: of the scores.
         ratio: whether `interval` is that of a ratio of errors, a over b, instead of the difference of losses, a − b.
+        spread: standard deviation of the differences over subjects, of logarithms for a ratio; NaN for one subject.
         interval: estimate and ends; below 1 (ratio) or 0 (difference), a is better.
         effect: standardised mean difference of the pairs, Hedges' g: negative if a is better; NaN for one subject.
         p: of the signed-rank test, two-sided; NaN if it cannot reach the level.
@@ -61,6 +62,7 @@ class Comparison:
     support: str
     ratio: bool
     interval: Interval
+    spread: float
     effect: float
     p: float
     p_adjusted: float
@@ -217,6 +219,7 @@ def _alone(
         support=sample.support,
         ratio=ratio,
         interval=interval.exp() if ratio else interval,
+        spread=interval.spread,
         effect=hedges(means),
         p=math.nan,
         p_adjusted=math.nan,

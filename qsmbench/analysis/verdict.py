@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from qsmbench import metrics
 from qsmbench.analysis.columns import column
-from qsmbench.analysis.comparison import NO_SCAN, Comparison, compare_family, sentence
+from qsmbench.analysis.comparison import NO_SCAN, UNDECIDED, Comparison, compare_family, sentence
+from qsmbench.analysis.power import subjects_for
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
 from qsmbench.data.score_table import CONTROLS, COSTS, RUN_ROWS, SUPPORTS, is_fed
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 DEFAULT = ("nrmse", "data_consistency")
 """Metrics by which chains are compared unless others are named: the first that both have."""
+
+
+MOST = 200
+"""Largest number of subjects that is considered for a study that would show a difference."""
 
 
 def compare_chains(
@@ -108,6 +113,15 @@ def _pairs(s: Sample) -> int:
     return max(1, n * (n - 1) // 2)
 
 
+def outlook(c: Comparison) -> str:
+    """Return how many subjects would show a difference as large as the margin; empty unless the verdict is open."""
+    if c.verdict != UNDECIDED or not c.ratio or not c.spread > 0:
+        return ""
+    needed = subjects_for(1 + c.margin, c.spread, comparisons=c.family, most=MOST)
+    number = f"{needed}" if needed else f"more than {MOST}"
+    return f"With this spread between subjects, {number} subjects would show a difference of {100 * c.margin:g} %."
+
+
 def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Return comparisons as a table, a row each."""
     import pandas as pd
@@ -127,6 +141,7 @@ def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "interval_covers": c.interval.covers,
             "subjects": c.interval.n,
             "scans": c.interval.scans,
+            "spread": c.spread,
             "hedges_g": c.effect,
             "p": c.p,
             "p_holm": c.p_adjusted,

@@ -51,6 +51,8 @@ def test_a_pair_chosen_afterwards_belongs_to_all_pairs(tmp_path):
     study = read_study(write_study(tmp_path / "s", pd.concat([table, *more]), pictures=False))
     (found,) = verdict.compare_chains(study, A, B, against_all=True)
     assert found.family == 45 and found.verdict == "undecided" and found.needed == 11
+    assert verdict.outlook(found) == "With this spread between subjects, 11 subjects would show a difference of 5 %."
+    assert verdict.outlook(verdict.compare_chains(study, A, B)[0]) == ""  # it is shown already
 
 
 def run(monkeypatch, *arguments):
