@@ -10,6 +10,7 @@ import numpy as np
 from qsmbench.analysis.intervals import Interval, mean_interval
 from qsmbench.analysis.losses import losses, use_ratio
 from qsmbench.analysis.subjects import Sample
+from qsmbench.data.score_table import COLUMNS, FACTORS
 from qsmbench.errors import QsmbenchError, suggest
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Curve:
     best: Any
     points: list[Point]
     envelope: list[Any]
+
+
+def numeric_factors(factors: pd.DataFrame) -> list[str]:
+    """Return the overridden keys with several levels that are numbers, as columns of `factors`."""
+    keys = [c for c in factors.columns if c not in (*FACTORS, *COLUMNS)]
+    return [c for c in keys if factors[c].dtype.kind in "if" and factors[c].dropna().nunique() > 1]
 
 
 def curves(sample: Sample, factors: pd.DataFrame, factor: str, *, tolerance: float = 0.1) -> list[Curve]:

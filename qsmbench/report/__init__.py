@@ -18,7 +18,7 @@ from qsmbench.data.score_table import SUPPORTS
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used
-from qsmbench.report._overview import attributed, entries, overviews, ranked_families
+from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
 from qsmbench.report._pictures import Picture, copied, embedded, not_drawn, picture_files, size
 from qsmbench.report._provenance import provenance
 from qsmbench.report._summary import direction, mean_text, number_text, spread_text
@@ -69,7 +69,12 @@ def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
     first = {s["table"].group: f"#{s['id']}" for s in reversed(sections)}
     content |= {"groups": entries(found, pages) if split else [], "sections": sections}
     content |= {"overviews": overviews(read, found), "pages": pages or first}
-    content |= {"attribution": attributed(read), "families": ranked_families(read, found), "weights": read.weights}
+    content |= {
+        "robustness": robustness(read, found),
+        "attribution": attributed(read),
+        "families": ranked_families(read, found),
+        "weights": read.weights,
+    }
     return _write("page.html.j2", out / "index.html", content | _of_study(read))
 
 

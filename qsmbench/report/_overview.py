@@ -10,12 +10,14 @@ from qsmbench.analysis.attribution import ATTRIBUTION, CONE
 from qsmbench.analysis.columns import Column
 from qsmbench.analysis.families import FamilyRanks, family_ranks
 from qsmbench.analysis.intervals import SUBJECTS
+from qsmbench.analysis.losses import can_be_ratio
 from qsmbench.analysis.overview import Overview, overview
 from qsmbench.analysis.ranking import Row, rating
 from qsmbench.analysis.results import Study
+from qsmbench.analysis.robustness import curves, numeric_factors
 from qsmbench.analysis.shares import PLACES, oracles, shares
 from qsmbench.analysis.summary import Table
-from qsmbench.data.score_table import SUPPORTS
+from qsmbench.data.score_table import CONTROLS, SUPPORTS, is_fed
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,17 @@ def attributed(study: Study) -> dict[str, Any]:
         "several": SUBJECTS in covered,
         "cone": CONE,
     }
+
+
+def robustness(study: Study, tables: Sequence[Table]) -> dict[str, Any]:
+    """Return the content of the section on robustness: the curves of χ over each crossed number; empty without any."""
+    column = next((c for t in tables if t.artifact == "chi" and (c := rating(t.columns))), None)
+    if column is None or not can_be_ratio(column):
+        return {}
+    sample = study.sample(column)
+    sample = sample.of([c for c in sample.values.columns if c not in CONTROLS and not is_fed(c)])
+    found = {f: its for f in numeric_factors(study.factors) if (its := curves(sample, study.factors, f, tolerance=0.1))}
+    return {"column": column, "factors": found, "tolerance": "10 %"} if found else {}
 
 
 def ranked_families(study: Study, tables: Sequence[Table]) -> dict[str, list[FamilyRanks]]:

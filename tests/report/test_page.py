@@ -251,3 +251,16 @@ def test_attribution_and_weighted_score_are_shown(tmp_path):
     assert "romeo.vsharp.tkd 60.5 65.5 50.5 30.0 50.0 25.0 −5.0" in text  # oracle, with noise, whole chain, parts
     assert "with the weights nrmse 2, correlation 1" in text and "weighted score" in text
     assert "a single one, so that there are no intervals" in text
+
+
+def test_robustness_over_a_crossed_number_is_shown(tmp_path):
+    levels = [(snr, factor) for snr, factor in ((100, 1.0), (50, 1.05), (10, 1.5))]
+    tables = []
+    for snr, factor in levels:
+        table = scores(CHAINS, group=f"g{snr}").assign(snr=snr)
+        table.loc[(table["metric"] == "nrmse") & (table["chain"] == CHAINS[2]), "value"] = 40.0 * factor
+        tables.append(table)
+    html = build(write_study(tmp_path / "s", pd.concat(tables), pictures=False), tmp_path / "out").read_text()
+    text = text_of(html[html.index('<section id="robustness"') : html.index('<section id="s0"')])
+    assert "romeo.vsharp.tkd × 1.50 × 1.05 best 40.0 50, 100" in text
+    assert "g10" in html and Page(html).open == []
