@@ -28,6 +28,7 @@ from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
 from qsmbench.run.specs import RUN_FILE, Job, Record, ReportSpec, TablesSpec, prefixes, write_spec
 from qsmbench.view.picture import draw
+from qsmbench.view.volumes import save
 
 STEPS = ("romeo.fit.vsharp.tv", "romeo.fit.pdf.tkd", "truth.noisy.l2", "truth.tkd", "laplacian.fit.vsharp.medi")
 MADE_FROM = {"inputs": {f"input {i}": f"{i:064x}" for i in range(8)}, "versions": {"numpy": "2.4.6", "scipy": "1.17.1"}}
@@ -76,7 +77,7 @@ def picture(path):
     x, y, z = grid.axes()
     mask = x**2 / 0.8 + y**2 + z**2 / 0.8 < 85**2
     truth = np.random.default_rng(0).normal(0, 0.03, grid.shape)
-    draw(truth, 0.7 * truth, mask, grid, "ppm", path, path.stem)
+    save(draw(truth, 0.7 * truth, mask, grid, "ppm", path.stem), path)
     return path.read_bytes()
 
 
@@ -96,7 +97,8 @@ def invent(study, datasets, chains, seeds):
         folder = study / name
         if seed == 0:
             write_truth(study / group / "truth", head)
-        rows.append(dict.fromkeys(FACTORS, "") | {"dataset": name, "group": group, "phantom": "head", "seed": seed})
+        about = {"dataset": name, "group": group, "phantom": "head", "subject": str(i // seeds), "seed": seed}
+        rows.append(dict.fromkeys(FACTORS, "") | about)
         places = {"scan.json": {}, "common.json": {}, "pictures.json": {"not_drawn": {"romeo": "no colour scale"}}}
         for place, details in places.items():
             write_spec(folder / place, record(place, details=details))

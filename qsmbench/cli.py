@@ -133,9 +133,9 @@ def run(
     overrides = {key: value for key, value in given.items() if value is not None}
     study = configuration.load(config, overrides)
     outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or ())
-    for name in (d.group for d in study.datasets):
+    for name in (d.group for d in study.sources):
         notes = study.folder / name / "scan" / "notes.json"
-        which = f" on {name}" if len(study.datasets) > 1 else ""
+        which = f" on {name}" if len(study.sources) > 1 else ""
         for note in read_json(notes)["notes"] if notes.is_file() else ():
             console.print(f"Note{which}: {plain(note)}", soft_wrap=True)
     if "tables" not in outcome.broken:
@@ -147,9 +147,37 @@ def run(
         raise FailedError(_incomplete(study, outcome))
 
 
+@app.command(epilog=_example("qsmbench plan configs/quick.yaml --cores 2"))
+def plan(
+    config: Annotated[Path, typer.Argument(help="YAML file of the study")],
+    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
+) -> None:
+    """Print how many scans, steps and scores a study has, and roughly what it takes. Nothing is run."""
+    from qsmbench.study import config as configuration
+    from qsmbench.study.estimate import estimate
+    from qsmbench.study.plan import Plan
+
+    study = configuration.load(config, {"results": str(results)} if results else None)
+    found = estimate(Plan(study), cores)
+    counted = ", ".join(f"{n} {what.removesuffix('s') if n == 1 else what}" for what, n in found.counts.items())
+    console.print(f"{study.study}: {counted}", soft_wrap=True)
+    if found.done:
+        console.print(f"Finished before: {found.done} jobs")
+    hours, minutes = divmod(max(round(found.seconds / 60), 1), 60)
+    lasts = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    console.print(
+        f"Roughly, on {cores} core{'s' if cores > 1 else ''}: {lasts}, {found.disk / 1024:.1f} GiB of disk, "
+        f"{found.memory / 1024:.1f} GiB of memory",
+        soft_wrap=True,
+    )
+    if found.guessed:
+        console.print(f"No recorded duration: {', '.join(map(plain, found.guessed))}", soft_wrap=True)
+
+
 def _incomplete(study: Study, outcome: Outcome) -> str:
     """Describe the failures of a study in one line: counts, and the first reason of each kind."""
-    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.datasets)  # a measured scan has no seeds
+    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.sources)  # a measured scan has no seeds
     found: list[tuple[str, int | None, dict[Any, str]]] = [
         ("dataset", datasets, outcome.datasets),
         ("chain", datasets * len(study.chains), outcome.chains),
@@ -340,6 +368,54 @@ def report(
     console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
 
 
+@app.command(epilog=_example("qsmbench compare results/mine romeo.fit.vsharp.tv romeo.fit.pdf.tv --metric nrmse"))
+def compare(
+    results: Annotated[Path, typer.Argument(help="folder of a study")],
+    a: Annotated[str, typer.Argument(metavar="A", help="a chain of the study")],
+    b: Annotated[str, typer.Argument(metavar="B", help="the chain to compare it with")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="metric to compare by; repeatable. By default the NRMSE")
+    ] = None,
+    support: Annotated[str, typer.Option(help="voxels that are scored: study or common")] = "study",
+    margin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[METRIC=]VALUE",
+            help="largest difference that counts as equivalent: a share (0.05) of an error, or a difference of scores "
+            "such as the correlation; repeatable",
+        ),
+    ] = None,
+    all_pairs: Annotated[
+        bool, typer.Option("--all-pairs", help="A and B were chosen after a look at the scores of all chains")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="file to write; by default compare_A_B.csv in RESULTS")] = None,
+) -> None:
+    """Say whether one chain is better than another, with intervals and tests over subjects.
+
+    The chains are compared on the same scans, over all conditions and in each. Scans of one subject count as one. See
+    docs/statistics.md.
+    """
+    from qsmbench.analysis import verdict
+    from qsmbench.analysis.comparison import sentence
+    from qsmbench.analysis.results import read_study
+
+    found = verdict.compare_chains(
+        read_study(results),
+        a,
+        b,
+        names=metric or (),
+        support=support,
+        margins=_margins(margin),
+        against_all=all_pairs,
+    )
+    file = csv or results / f"compare_{a}_{b}.csv"
+    verdict.table(found).to_csv(file, index=False)
+    for comparison in found:
+        said = f"{sentence(comparison)} {verdict.outlook(comparison)}".strip()
+        console.print(plain(said), soft_wrap=True)
+    console.print(f"Table: {file.resolve()}", soft_wrap=True)
+
+
 app.command(epilog=_example("qsmbench baseline results/regression baseline.parquet"))(cli_gate.baseline)
 app.command(epilog=_example("qsmbench check results/regression --baseline baseline.parquet --junit junit.xml"))(
     cli_gate.check
@@ -464,6 +540,20 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
             told = f"--set {shown[0]!r}: {shown[1]!r} is not YAML that can be used, such as 1, [1, 2] or text"
             raise QsmbenchError(f"{told} ({e})") from e
     return settings
+
+
+def _margins(given: list[str] | None) -> dict[str, float]:
+    """Return [METRIC=]VALUE as margins by metric; "" is that of all others."""
+    found = {}
+    for text in given or []:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            found[name.strip()] = -1.0
+        if not 0 < found[name.strip()] < float("inf"):
+            raise QsmbenchError(f"--margin {text!r}: must be a positive number, such as 0.05 or correlation=0.01")
+    return found
 
 
 def _paths(pairs: list[str] | None) -> dict[str, str]:

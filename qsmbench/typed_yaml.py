@@ -52,7 +52,6 @@ def _takes_bool(annotation: Any) -> bool:
 
 M = TypeVar("M", bound=BaseModel)
 
-
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 

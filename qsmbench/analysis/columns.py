@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from qsmbench import metrics
 from qsmbench.data.score_table import COSTS
 
-_ORDER = (
-    *("coverage", "dice", "nrmse", "detrended_nrmse", "detrended_slope", "correlation", "xsim", "hfen"),
-    *("dgm_slope", "dgm_intercept", "dgm_r2", "data_consistency"),
-)
+FAMILIES = {
+    "mask": ("coverage", "dice"),
+    "error": ("nrmse", "detrended_nrmse", "detrended_slope", "hfen"),
+    "structure": ("correlation", "xsim"),
+    "deep grey matter": ("dgm_slope", "dgm_intercept", "dgm_r2"),
+    "field": ("data_consistency",),
+    "cost": COSTS,
+}
+"""Metrics that answer the same question, in order of importance; a chain has a rank in each family."""
+
+OTHERS = "other"
+"""Family of the metrics that are in none."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,12 @@ def column(metric: str, unit: str) -> Column:
     return Column(metric, m.label, unit, m.best, m.higher_is_better)
 
 
+def family_of(metric: str) -> str:
+    """Return the family of a metric."""
+    return next((name for name, its in FAMILIES.items() if metric in its), OTHERS)
+
+
 def in_reading_order(names: list[str]) -> list[str]:
-    """Sort metrics by importance, unknown ones last."""
-    return [*(m for m in _ORDER if m in names), *(m for m in names if m not in _ORDER)]
+    """Sort metrics by family and importance, unknown ones last."""
+    known = [m for its in FAMILIES.values() for m in its]
+    return [*(m for m in known if m in names), *(m for m in names if m not in known)]

@@ -9,7 +9,7 @@ from itertools import product
 
 from qsmbench.analysis.columns import Column
 from qsmbench.analysis.replicates import Cell
-from qsmbench.data.score_table import CONTROLS, SUPPORTS
+from qsmbench.data.score_table import CONTROLS, SUPPORTS, is_isolated
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Row:
     @property
     def isolated(self) -> bool:
         """Whether its input is a true map instead of the result of a method."""
-        return not self.control and self.chain.startswith("truth.")
+        return is_isolated(self.chain)
 
 
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

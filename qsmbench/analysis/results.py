@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qsmbench.analysis.columns import Column
 from qsmbench.analysis.replicates import Replicates
+from qsmbench.analysis.subjects import Sample, sample
 from qsmbench.data.folders import REGIONS_FILE, read_json, read_regions
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, read_provenance
 from qsmbench.data.score_table import COLUMNS, STATUS
@@ -35,8 +37,10 @@ class Study:
         phrase: one-line description.
         scores: tidy table with the columns `NEEDED`, of the successful datasets.
         unmade: rows of the failed datasets, with the same columns.
+        factors: the factors of each dataset, with a column `group`; index: dataset.
         folder: path of the study.
         config: text of `config.yaml`.
+        weights: of the metrics in the study's weighted score; empty if it defines none.
         versions: content of `versions.json`.
         origins: content of `origins.json`.
     """
@@ -45,8 +49,10 @@ class Study:
     phrase: str
     scores: pd.DataFrame
     unmade: pd.DataFrame
+    factors: pd.DataFrame
     folder: Path
     config: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -69,6 +75,10 @@ class Study:
     def true_means(self) -> Replicates:
         """The true regional means: the mean minus the bias, if the bias was scored."""
         return Replicates(_true_means(self.scores))
+
+    def sample(self, column: Column, artifact: str = "chi", support: str = "study") -> Sample:
+        """Return one metric of all chains on all scans; see `subjects.sample`."""
+        return sample(self.scores, self.factors, column, artifact, support)
 
     def of(self, group: str) -> pd.DataFrame:
         """Return the scores of a group."""
@@ -132,7 +142,7 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
     Raises:
         QsmbenchError: `scores.parquet` is missing, damaged, empty or lacks a column.
     """
-    table = _read_table(folder / "scores.parquet")
+    table, factors = _read_table(folder / "scores.parquet")
     unmade = table[(table["metric"] == STATUS) & (table["chain"] == "")]
     about = about or folder
     settings = read_yaml(about / "config.yaml") if (about / "config.yaml").is_file() else {}
@@ -142,15 +152,26 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
         phrase=str(settings.get("description") or ""),
         scores=table[~table["dataset"].isin(unmade["dataset"])],
         unmade=unmade,
+        factors=factors,
         folder=folder,
         config=config,
+        weights=_weights(settings.get("score")),
         versions=_texts(about / "versions.json"),
         origins=_texts(about / ORIGINS_FILE),
     )
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read the scores, with text as categories, since there are few names; missing text becomes empty."""
+def _weights(given: Any) -> dict[str, float]:
+    """Return the weights in a study's configuration, which somebody may have edited."""
+    items = given.items() if isinstance(given, dict) else ()
+    return {str(name): float(w) for name, w in items if isinstance(w, int | float) and w > 0}
+
+
+def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the scores and the factors of each dataset.
+
+    Text is read as categories, since there are few names; missing text becomes empty.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -158,7 +179,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{path}: no such file; run the study before its report")
     try:
         with pq.ParquetFile(path) as file:
+            factors = [c for c in file.schema_arrow.names if c not in NEEDED]
             table = file.read(columns=list(NEEDED))
+            others = _first_of_each(table, file.read(columns=factors)) if "dataset" in table.column_names else None
     except (OSError, ValueError) as e:
         raise QsmbenchError(f"{path}: cannot be read as Parquet ({' '.join(str(e).split())[:200]})") from e
     missing = [c for c in NEEDED if c not in table.column_names]
@@ -168,7 +191,20 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{path}: contains no scores")
     columns = {c: table[c].cast(pa.string()).fill_null("").dictionary_encode() for c in NEEDED if c not in _NUMBERS}
     columns |= {c: table[c].cast(pa.float64()) for c in _NUMBERS}
-    return pa.table(columns).select(NEEDED).to_pandas()
+    scores = pa.table(columns).select(NEEDED).to_pandas()
+    about = scores.drop_duplicates("dataset")[["dataset", "group", "seed"]].astype({"dataset": str, "group": str})
+    about = about.set_index("dataset")
+    return scores, about if others is None else about.join(others.set_index(about.index))
+
+
+def _first_of_each(table: Any, factors: Any) -> pd.DataFrame:
+    """Return the first row of each dataset, in the order of the table."""
+    import numpy as np
+
+    codes = table["dataset"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    first = np.unique(codes, return_index=True)[1]
+    found: pd.DataFrame = factors.take(np.sort(first)).to_pandas()
+    return found
 
 
 def _true_means(scores: pd.DataFrame) -> pd.DataFrame:

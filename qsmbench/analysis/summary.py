@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from qsmbench.analysis.columns import Column, column, in_reading_order
+from qsmbench.analysis.columns import Column, column, family_of, in_reading_order
 from qsmbench.analysis.ranking import Row, mark_best, ranked
 from qsmbench.analysis.results import Study
 from qsmbench.data.score_table import COSTS, NOT_SCORED, RUN_ROWS, STATUS
@@ -38,6 +39,11 @@ class Table:
     controls: list[Row]
     failed: list[Row]
     undefined: dict[str, list[str]]
+
+    @property
+    def families(self) -> list[tuple[str, int]]:
+        """Families of neighbouring columns, each with their number."""
+        return [(name, len(list(its))) for name, its in groupby(self.columns, lambda c: family_of(c.metric))]
 
     @property
     def measured(self) -> list[Column]:

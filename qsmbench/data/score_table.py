@@ -17,6 +17,20 @@ SUPPORTS = {"study": "the study mask", "common": "the voxels that all methods re
 CONTROLS = ("truth", "zero")
 """Control chains, which are not methods: they bound every table."""
 
+FED = ("truth", "true_mask", "true_total_field", "true_local_field")
+"""Controls within a chain that feed it a true map."""
+
+
+def is_isolated(chain: str) -> bool:
+    """Whether an input of a chain is a true map, so that it does not compete with chains that start from the phase."""
+    return chain not in CONTROLS and any(step in FED for step in chain.split("."))
+
+
+def is_fed(chain: str) -> bool:
+    """Whether a chain is fed a true map after its beginning, as those of an attribution; it is not ranked."""
+    return any(step in FED[1:] for step in chain.split("."))
+
+
 COSTS = ("time", "peak_memory")
 """Metrics of the cost of a chain."""
 

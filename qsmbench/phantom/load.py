@@ -28,6 +28,34 @@ def names() -> list[str]:
     return sorted(f.stem for f in files)
 
 
+def cases(name_or_path: str) -> list[str]:
+    """Return the names of the cases of a scenario, controls first; empty for a phantom.
+
+    Raises:
+        QsmbenchError: there is no such phantom or scenario.
+    """
+    path = _path(name_or_path)
+    scenario = as_scenario(read_yaml(path), path)
+    return list(scenario.cases) if scenario else []
+
+
+def is_key(name_or_path: str, key: str) -> bool:
+    """Whether a key can be overridden in a phantom, or (for a dotted key) its first part.
+
+    Raises:
+        QsmbenchError: there is no such phantom or scenario.
+    """
+    path = _path(name_or_path)
+    content = read_yaml(path)
+    if scenario := as_scenario(content, path):
+        if key == "case":
+            return True
+        content = read_yaml(_path(scenario.phantom))
+    description = LabelDescription if content.get("kind") == "labelmap" else ShapesDescription
+    first = key.partition(".")[0]
+    return first in {*description.model_fields, "subject"} or key in (content.get("parameters") or {})
+
+
 def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
     """Load a phantom or a scenario by its name in the phantoms folder, or by the path of a YAML file.
 

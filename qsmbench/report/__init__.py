@@ -18,10 +18,10 @@ from qsmbench.data.score_table import SUPPORTS
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used
-from qsmbench.report._overview import across, entries
+from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
 from qsmbench.report._pictures import Picture, copied, embedded, not_drawn, picture_files, size
 from qsmbench.report._provenance import provenance
-from qsmbench.report._summary import direction, mean_text, spread_text
+from qsmbench.report._summary import direction, mean_text, number_text, spread_text
 from qsmbench.view.page import render
 from qsmbench.view.planes import CONVENTION
 
@@ -64,8 +64,17 @@ def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
         "beside": beside,
         "pictures": copied(files, out) if beside else embedded(files),
     }
-    groups = entries(found, _write_groups(read, found, content, out)) if split else []
-    content |= {"groups": groups, "across": across(groups), "sections": [] if split else _sections(read, found)}
+    pages = _write_groups(read, found, content, out) if split else {}
+    sections = [] if split else _sections(read, found)
+    first = {s["table"].group: f"#{s['id']}" for s in reversed(sections)}
+    content |= {"groups": entries(found, pages) if split else [], "sections": sections}
+    content |= {"overviews": overviews(read, found), "pages": pages or first}
+    content |= {
+        "robustness": robustness(read, found),
+        "attribution": attributed(read),
+        "families": ranked_families(read, found),
+        "weights": read.weights,
+    }
     return _write("page.html.j2", out / "index.html", content | _of_study(read))
 
 
@@ -96,6 +105,7 @@ def _common(study: Study) -> dict[str, Any]:
         "convention": CONVENTION,
         "direction": direction,
         "mean_text": mean_text,
+        "number_text": number_text,
         "spread_text": spread_text,
     }
 

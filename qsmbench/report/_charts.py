@@ -19,7 +19,7 @@ ROW = 20.0
 
 _MANY = 25  # chains from which a panel is so tall that its scale is repeated above it
 _COLOURS = ("#3b82c4", "#e0803a", "#3fa46a", "#c9524e", "#8f6bbf", "#b08a3c", "#4fb0b5", "#d078a8", "#7d8795")
-_SHAPES = ("●", "■", "▲")
+_SHAPES = ("●", "■", "▲", "◆", "▼")
 _BOX_FROM = 5  # replicates from which quartiles say more than the points alone
 
 Values = Sequence[np.ndarray]

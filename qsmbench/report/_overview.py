@@ -1,13 +1,23 @@
-"""The first page of a large study: its groups, and the chains across them."""
+"""The first page: every chain in every condition, and the groups of a large study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from qsmbench.analysis.attribution import ATTRIBUTION, CONE
 from qsmbench.analysis.columns import Column
+from qsmbench.analysis.families import FamilyRanks, family_ranks
+from qsmbench.analysis.intervals import SUBJECTS
+from qsmbench.analysis.losses import can_be_ratio
+from qsmbench.analysis.overview import Overview, overview
 from qsmbench.analysis.ranking import Row, rating
+from qsmbench.analysis.results import Study
+from qsmbench.analysis.robustness import curves, numeric_factors
+from qsmbench.analysis.shares import PLACES, oracles, shares
 from qsmbench.analysis.summary import Table
+from qsmbench.data.score_table import CONTROLS, SUPPORTS, is_fed
 
 
 @dataclass(frozen=True)
@@ -29,23 +39,40 @@ class Entry:
     leaders: tuple[Row | None, Row | None]
 
 
-@dataclass(frozen=True)
-class Across:
-    """One metric of the chains, group by group.
+def attributed(study: Study) -> dict[str, Any]:
+    """Return the content of the section on where errors come from; empty if no error was divided."""
+    stages = {s: shares(study, ATTRIBUTION, s) for s in SUPPORTS}
+    if not any(a.chains for a in stages.values()):
+        return {}
+    covered = [i.covers for a in stages.values() for row in a.chains.values() for i in row if i is not None]
+    return {
+        "stages": stages,
+        "oracles": {s: {c: oracles(study, c, s) for c in a.chains} for s, a in stages.items()},
+        "places": [found for metric in PLACES if (found := shares(study, metric, "common")).chains],
+        "headings": PLACES,
+        "several": SUBJECTS in covered,
+        "cone": CONE,
+    }
 
-    Attributes:
-        artifact: the scored artifact.
-        column: the metric that ranks the chains in each group.
-        entries: the tables of the groups.
-        methods: for each chain, its row in each table; None if it has no score.
-        controls: the same for the controls.
-    """
 
-    artifact: str
-    column: Column
-    entries: list[Entry]
-    methods: dict[str, list[Row | None]]
-    controls: dict[str, list[Row | None]]
+def robustness(study: Study, tables: Sequence[Table]) -> dict[str, Any]:
+    """Return the content of the section on robustness: the curves of χ over each crossed number; empty without any."""
+    column = next((c for t in tables if t.artifact == "chi" and (c := rating(t.columns))), None)
+    if column is None or not can_be_ratio(column):
+        return {}
+    sample = study.sample(column)
+    sample = sample.of([c for c in sample.values.columns if c not in CONTROLS and not is_fed(c)])
+    found = {f: its for f in numeric_factors(study.factors) if (its := curves(sample, study.factors, f, tolerance=0.1))}
+    return {"column": column, "factors": found, "tolerance": "10 %"} if found else {}
+
+
+def ranked_families(study: Study, tables: Sequence[Table]) -> dict[str, list[FamilyRanks]]:
+    """Return the ranks by family of metrics, by artifact."""
+    columns: dict[str, dict[str, Column]] = {}
+    for t in tables:
+        columns.setdefault(t.artifact, {}).update({c.metric: c for c in t.columns})
+    found = {a: family_ranks(study, a, list(its.values()), study.weights) for a, its in columns.items()}
+    return {artifact: ranks for artifact, ranks in found.items() if ranks}
 
 
 def entries(tables: Sequence[Table], pages: Mapping[str, str]) -> list[Entry]:
@@ -59,26 +86,13 @@ def _entries(group: str, page: str, tables: Sequence[Table]) -> list[Entry]:
     return [Entry(group, page, t, rating(t.columns), (_first(t, True), _first(t, False))) for t in tables]
 
 
-def across(found: Sequence[Entry]) -> list[Across]:
-    """Return the chains across the groups, for each artifact and its ranking metric."""
-    alike: dict[tuple[str, str], list[Entry]] = {}
-    for e in found:
-        if e.table is not None and e.column is not None:
-            alike.setdefault((e.table.artifact, e.column.metric), []).append(e)
-    return [_across(artifact, its) for (artifact, _), its in alike.items()]
-
-
-def _across(artifact: str, found: list[Entry]) -> Across:
-    column = next(e.column for e in found if e.column is not None)
-    tables = [e.table for e in found if e.table is not None]
-    return Across(artifact, column, found, _rows([t.methods for t in tables]), _rows([t.controls for t in tables]))
-
-
-def _rows(tables: Sequence[Sequence[Row]]) -> dict[str, list[Row | None]]:
-    """Return the rows of each chain, in the order of the first table that has it."""
-    by_chain = [{r.chain: r for r in rows} for rows in tables]
-    chains = dict.fromkeys(chain for rows in by_chain for chain in rows)
-    return {chain: [rows.get(chain) for rows in by_chain] for chain in chains}
+def overviews(study: Study, tables: Sequence[Table]) -> list[dict[str, Overview]]:
+    """Return the overview of each artifact by the metric that ranks its chains, by support."""
+    ratings: dict[tuple[str, str], Column] = {}
+    for t in tables:
+        if column := rating(t.columns):
+            ratings.setdefault((t.artifact, column.metric), column)
+    return [{s: overview(study, artifact, c, s) for s in SUPPORTS} for (artifact, _), c in ratings.items()]
 
 
 def _first(table: Table, isolated: bool) -> Row | None:

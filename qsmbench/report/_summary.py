@@ -19,14 +19,20 @@ def direction(column: Column) -> str:
     return "higher is better" if column.higher_is_better else "lower is better"
 
 
+def number_text(value: float, unit: str) -> str:
+    """Format a value of a metric."""
+    return number(value, _DECIMALS.get(unit, 3))
+
+
 def mean_text(cell: Cell, unit: str) -> str:
     """Format the mean of a cell."""
-    return number(cell.mean, _DECIMALS.get(unit, 3))
+    return number_text(cell.mean, unit)
 
 
 def spread_text(cell: Cell, unit: str) -> str:
-    """Format the standard deviation of a cell; empty for a single replicate."""
-    return "" if math.isnan(cell.sd) else number(cell.sd, _DECIMALS.get(unit, 3))
+    """Format the standard deviation of a cell; empty for a single replicate, or if it is too small to be shown."""
+    text = "" if math.isnan(cell.sd) else number_text(cell.sd, unit)
+    return text if text.strip("0.") else ""
 
 
 def number(value: float, decimals: int) -> str:

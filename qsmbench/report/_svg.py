@@ -96,12 +96,14 @@ class Panel:
         self.inside += [f'<circle cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="2.8"/>' for x, y in places]
 
     def mark(self, x: float, y: float, colour: str, shape: int) -> None:
-        """Draw a circle, a square or a triangle."""
+        """Draw a circle, a square, a triangle, a diamond or a triangle that points down."""
         a, b = self.across(x), self.down(y)
         drawn = (
             f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.7" fill="{colour}"/>',
             f'<path fill="{colour}" d="M{a - 2.6:.1f} {b - 2.6:.1f}h5.2v5.2h-5.2z"/>',
             f'<path fill="{colour}" d="M{a - 3.2:.1f} {b + 2.6:.1f}h6.4l-3.2 -5.8z"/>',
+            f'<path fill="{colour}" d="M{a:.1f} {b - 3.6:.1f}l3.3 3.6l-3.3 3.6l-3.3 -3.6z"/>',
+            f'<path fill="{colour}" d="M{a - 3.2:.1f} {b - 2.6:.1f}h6.4l-3.2 5.8z"/>',
         )
         self.inside.append(drawn[shape % len(drawn)])
 

@@ -18,6 +18,9 @@ from qsmbench.run.specs import ScoreSpec, StepSpec, prefixes
 TRUTH = "truth"
 """The control that gives its chain access to the truth."""
 
+FED = {"true_mask": "mask", "true_total_field": "total_field", "true_local_field": "local_field"}
+"""The controls that replace one artifact by the truth, anywhere in a chain; they read nothing else of the truth."""
+
 SCAN, TRUTH_FOLDER = "<scan>", "<truth>"
 """Providers of artifacts other than the steps of a chain; method names cannot contain these characters."""
 
@@ -200,7 +203,8 @@ def steps(chain: str, resolve: Resolve = Use, *, describe: Describe = registry.d
             providers = {**dict.fromkeys(TRUE_ARTIFACTS, TRUTH_FOLDER), **providers}
         use = resolve(name)
         method = describe(use.method)
-        found.append(Step(prefix, method, use, dict(providers)))
+        fed = {FED[use.method]: TRUTH_FOLDER} if use.method in FED else {}
+        found.append(Step(prefix, method, use, {**providers, **fed}))
         if not any(step.method.broken for step in found):
             check_settings(name, method, use.settings)
             for other in registry.named_in(use.settings):

@@ -125,11 +125,17 @@ class ScoreSpec(Spec):
 
 @dataclass(frozen=True)
 class CommonSpec(Spec):
-    """The results of all chains on one dataset, scored on their common voxels."""
+    """The results of all chains on one dataset, scored on their common voxels.
+
+    Attributes:
+        scores: specifications of the scores of each chain.
+        attribution: for each chain whose error is divided, the chain that is fed the truth through each stage.
+    """
 
     kind: ClassVar[str] = "common"
     gathers: ClassVar[bool] = True
     scores: list[dict[str, Any]]
+    attribution: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from qsmbench.errors import QsmbenchError
+from qsmbench import metrics
+from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.method import Container
 from qsmbench.phantom.load import load as load_phantom
 from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Step, Use
 from qsmbench.scan.memory import check_memory
 from qsmbench.scan.protocol import load_protocol
+from qsmbench.study import stages
 from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
+from qsmbench.study.factors import crossed
 from qsmbench.study.tuned import check_apart, read_tuned
 from qsmbench.typed_yaml import Model, check, check_finite, numbers, read_yaml
 
@@ -57,7 +61,15 @@ class Study(Model):
     description: str = Field("", description="one line, shown in the report")
     datasets: list[Dataset] = Field(min_length=1)
     chains: list[str] = Field(
-        min_length=1, description="method names joined by dots; truth.tkd is applied to the true field"
+        min_length=1,
+        description="method names joined by dots; truth.tkd is applied to the true field. A mapping of step to methods "
+        "(the list or one of its items) stands for all combinations",
+    )
+    attribution: list[str] = Field(
+        [], description="chains whose error is divided among their stages, by further chains that are fed true maps"
+    )
+    score: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="weights of metrics for a ranking by a weighted score, such as {nrmse: 2, xsim: 1}; {}: none"
     )
     methods: dict[StepName, Variant] = Field({}, description="variants of methods, by the name used in the chains")
     time_limit: Annotated[float, Field(gt=0)] = Field(600, description="limit for each step of a chain, s")
@@ -71,6 +83,14 @@ class Study(Model):
     device: str = Field("numpy", description="where methods that support it compute: numpy, cupy, torch, torch:cuda …")
     results: Path = Field(Path("results"), description="folder in which each study has a folder")
 
+    @field_validator("chains", mode="before")
+    @classmethod
+    def _combinations(cls, chains: Any) -> Any:
+        items = chains if isinstance(chains, list) else [chains] if isinstance(chains, dict) else chains
+        if not isinstance(items, list):
+            return items
+        return [name for item in items for name in (_combined(item) if isinstance(item, dict) else [item])]
+
     @field_validator("chains")
     @classmethod
     def _unique(cls, names: list[str]) -> list[str]:
@@ -83,8 +103,7 @@ class Study(Model):
     @field_validator("datasets")
     @classmethod
     def _distinct(cls, given: list[Simulated | Measured]) -> list[Simulated | Measured]:
-        """Return a dataset for each subject, after a look at the names of all."""
-        datasets = [one for d in given for one in (d.each() if isinstance(d, Measured) else [d])]
+        datasets = [d for one in given for d in _expanded(one)]
         groups = [d.group for d in datasets]
         strange = [g for g in groups if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_.-]*", g)]
         if strange:
@@ -101,7 +120,12 @@ class Study(Model):
         twice = [g for i, g in enumerate(groups) if g in groups[:i]]
         if twice:
             raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")
-        return datasets
+        return given
+
+    @cached_property
+    def sources(self) -> list[Simulated | Measured]:
+        """The datasets, with one for each combination of crossed keys, and for each of several subjects."""
+        return [source for given in self.datasets for source in _expanded(given)]
 
     def resolve(self, name: str) -> Use:
         """Return the method and settings behind a name in a chain."""
@@ -115,9 +139,12 @@ class Study(Model):
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        """The steps of all chains, by the chain up to the step; see `chains.steps`."""
-        describe = partial(registry.describe, container=self.container)
-        return {s.chain: s for chain in self.chains for s in chains.steps(chain, self.resolve, describe=describe)}
+        """The steps of all chains, by the chain up to the step."""
+        return {s.chain: s for chain in self.chains for s in self.steps_of(chain)}
+
+    def steps_of(self, chain: str) -> list[Step]:
+        """Return the steps of a chain; see `chains.steps`."""
+        return chains.steps(chain, self.resolve, describe=partial(registry.describe, container=self.container))
 
     @property
     def limits(self) -> Limits:
@@ -130,6 +157,11 @@ class Study(Model):
         return self.results / self.study
 
 
+def _expanded(given: Simulated | Measured) -> list[Simulated | Measured]:
+    """Return a dataset for each combination of crossed keys, or for each of several subjects."""
+    return [*given.each()] if isinstance(given, Measured) else crossed(given)
+
+
 def _finite(content: dict[str, Any], where: str) -> dict[str, Any]:
     try:
         content = numbers(content)
@@ -137,6 +169,19 @@ def _finite(content: dict[str, Any], where: str) -> dict[str, Any]:
     except ValueError as e:
         raise QsmbenchError(f"{where}: {e}") from e
     return content
+
+
+def _combined(steps: dict[Any, Any]) -> list[str]:
+    """Return the chains of all combinations of the methods of each step; null leaves a step out."""
+    choices = [methods if isinstance(methods, list) else [methods] for methods in steps.values()]
+    for step, methods in zip(steps, choices, strict=True):
+        wrong = [m for m in methods if m is not None and not isinstance(m, str)]
+        if wrong or not methods:
+            raise ValueError(f"{step} is {wrong[0] if wrong else methods!r}; it must be a method or a list of methods")
+    names = [".".join(m for m in chosen if m) for chosen in product(*choices)]
+    if not all(names):
+        raise ValueError("a combination has no step; remove a null")
+    return list(dict.fromkeys(names))
 
 
 def parse(content: dict[str, Any], where: str) -> Study:
@@ -147,7 +192,13 @@ def parse(content: dict[str, Any], where: str) -> Study:
     """
     study = check(_finite(content, where), Study, where)
     try:
-        for source in study.datasets:
+        further = [c for name in study.attribution for c in stages.chains_for(study.steps_of(name))]
+        added = [c for c in dict.fromkeys([*study.attribution, *further]) if c not in study.chains]
+        study = study.model_copy(update={"chains": [*study.chains, *added]})
+        unknown = [m for m in study.score if m not in metrics.names()]
+        if unknown:
+            raise QsmbenchError(f"score.{unknown[0]}: is not a metric; {suggest(unknown[0], metrics.names())}")
+        for source in study.sources:
             if isinstance(source, Simulated):
                 phantom = load_phantom(source.phantom, source.set)
                 protocol = load_protocol(source.protocol, source.set_protocol)
@@ -155,7 +206,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
                 for orientation in source.orientations(protocol):
                     protocol.check_orientation(orientation)
         _ = study.steps
-        scans = [scan for source in study.datasets if isinstance(source, Simulated) for scan in source.scans()]
+        scans = [scan for source in study.sources if isinstance(source, Simulated) for scan in source.scans()]
         for variant in study.methods.values():
             if variant.tuned:
                 check_apart(read_tuned(variant.tuned), variant.tuned, scans)

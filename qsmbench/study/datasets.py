@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from pathlib import Path
@@ -20,7 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$", max_length=1
 
 
 class Simulated(Model):
-    """Scans of a phantom: one for each seed of the noise."""
+    """Scans of a phantom: one for each seed of the noise, and for each combination of the keys in `over`."""
 
     phantom: str = Field(description="name of a phantom or scenario, or path of its YAML")
     protocol: str = Field(description="name of a protocol, or path of its YAML")
@@ -29,6 +28,11 @@ class Simulated(Model):
     set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to override, such as snr: 50")
     orientation: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         None, description="which of the protocol's orientations, by default the first; all: for methods such as cosmos"
+    )
+    over: dict[str, list[Any] | Literal["all"]] = Field(
+        {},
+        description="values to cross, by key of the phantom or the protocol, or phantom, protocol or orientation; "
+        "all: every case or orientation",
     )
     name: Name | None = Field(None, description="name of the group of datasets; by default phantom-case_protocol")
 
@@ -40,6 +44,15 @@ class Simulated(Model):
             raise ValueError(f"{twice[0]} is listed twice")
         return seeds
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_crossed(cls, content: Any) -> Any:
+        """Take the first of the crossed phantoms or protocols as the value of that key, which is then replaced."""
+        if not isinstance(content, dict) or not isinstance(content.get("over"), dict):
+            return content
+        crossed = {k: v[0] for k, v in content["over"].items() if isinstance(v, list) and v}
+        return {**{k: crossed[k] for k in ("phantom", "protocol") if k in crossed}, **content}
+
     def orientations(self, protocol: Protocol) -> list[int]:
         """Return the indices of the orientations that are scanned; the first one is scored."""
         return list(range(len(protocol.orientations))) if self.orientation == "all" else [self.orientation or 0]
@@ -48,12 +61,6 @@ class Simulated(Model):
         """Return what each scan is made from, which distinguishes it from others."""
         same = self.model_dump(mode="json", include={"phantom", "protocol", "set", "set_protocol"})
         return [{**same, "seed": seed} for seed in self.seeds]
-
-    @property
-    def overridden(self) -> dict[str, Any]:
-        """The keys that are overridden, as cells of a table; case and subject have columns of their own."""
-        chosen = {k: v for k, v in self.set.items() if k not in ("case", "subject")}
-        return {key: _cell(value) for key, value in {**chosen, **self.set_protocol}.items()}
 
     @property
     def group(self) -> str:
@@ -137,11 +144,6 @@ def safe_name(text: str) -> str:
     """Return a text as a part of a name of a dataset: letters without accents, digits, . + - and _."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9.+_]+", "-", plain).strip("-.+_") or "scan"
-
-
-def _cell(value: Any) -> Any:
-    """Return a value as a table holds it."""
-    return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
 
 def _kind(dataset: Any) -> str:

@@ -46,11 +46,12 @@ from qsmbench.run.specs import (
     read_record,
 )
 from qsmbench.scan.protocol import load_protocol, protocol_file
-from qsmbench.study import freshness
+from qsmbench.study import freshness, stages
 from qsmbench.study.ask import JOBS, job_file
 from qsmbench.study.config import Study
 from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
+from qsmbench.study.factors import factors
 from qsmbench.study.versions import reported_versions
 
 SCORED_WITH = ("mask", "labels", "local_field")
@@ -84,7 +85,7 @@ class Plan:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.folder = study.folder.absolute()  # a method may change the working directory
-        self.datasets = {d.name: d for source in study.datasets for d in _scans(source)}
+        self.datasets = {d.name: d for source in study.sources for d in _scans(source)}
         self.steps = study.steps
         self.contents = Contents(self.folder / JOBS / "contents.json")
 
@@ -182,8 +183,8 @@ class Plan:
                 yield self._step_job(dataset, step)
             scores = [self._score_job(dataset, chain) for chain in self.study.chains]
             yield from scores
-            yield self._for_all_chains(dataset, "common", CommonSpec, ["common.parquet", "common.nii.gz"], scores)
-            yield self._for_all_chains(dataset, "pictures", PicturesSpec, ["pictures"], scores)
+            yield self._for_all_chains(dataset, "common", ["common.parquet", "common.nii.gz"], scores)
+            yield self._for_all_chains(dataset, "pictures", ["pictures"], scores)
         yield self._tables_job()
         yield self._report_job()
 
@@ -259,7 +260,7 @@ class Plan:
             set=source.set,
             protocol=source.protocol,
             set_protocol=source.set_protocol,
-            orientations=self._orientations[group],
+            orientations=self.orientations[group],
         )
         meaning = self.contents.meaning
         tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
@@ -285,7 +286,7 @@ class Plan:
             seed=dataset.seed,
             protocol=source.protocol,
             set_protocol=source.set_protocol,
-            orientations=self._orientations[dataset.group],
+            orientations=self.orientations[dataset.group],
         )
         names = [f"noisefree/{f}" for f in (*_scan_files(), RECEIVER_FILE)]
         inputs: dict[str, Any] = {f: [str(simulation), f] for f in _in_all(names, spec.orientations)}
@@ -414,19 +415,22 @@ class Plan:
             time_limit=self.study.time_limit,  # a metric of another package may never return
         )
 
-    def _for_all_chains(
-        self, dataset: Dataset, rule: str, kind: type[CommonSpec | PicturesSpec], targets: list[str], scores: list[Job]
-    ) -> Job:
+    def _for_all_chains(self, dataset: Dataset, rule: str, targets: list[str], scores: list[Job]) -> Job:
         inputs = {f"{s.spec['chain']}: {label}": source for s in scores for label, source in s.inputs.items()}
         specs = [s.spec for s in scores]
         scores_again = rule == "common"
+        attribution = self._attribution if scores_again and dataset.has_truth else {}
         return self._job(
             rule,
             dataset.name,
-            kind(specs),
+            CommonSpec(specs, attribution) if scores_again else PicturesSpec(specs),
             self.folder / dataset.name / f"{rule}.json",
             targets,
-            settings={"dataset": dataset.name, "chains": [[s["chain"], s["artifacts"]] for s in specs]},
+            settings={
+                "dataset": dataset.name,
+                "chains": [[s["chain"], s["artifacts"]] for s in specs],
+                **({"attribution": attribution} if attribution else {}),
+            },
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / f"{rule}.py", *(metrics.files() if scores_again else [])],
             modules=metrics.modules() if scores_again else (),
@@ -497,7 +501,7 @@ class Plan:
         return str(record.relative_to(self.folder))
 
     @cached_property
-    def _orientations(self) -> dict[str, list[int]]:
+    def orientations(self) -> dict[str, list[int]]:
         """Return the indices of the scanned orientations, by group; a measured scan has one."""
         found = {}
         for d in self.datasets.values():
@@ -506,13 +510,18 @@ class Plan:
         return found
 
     @cached_property
+    def _attribution(self) -> dict[str, dict[str, str]]:
+        """Return the chains that are fed the truth through each stage, by the chain whose error is divided."""
+        return {c: stages.fed(self.study.steps_of(c)) for c in self.study.attribution}
+
+    @cached_property
     def _over_orientations(self) -> set[str]:
         return chains.over_orientations(self.steps.values())
 
     @cached_property
     def _factors(self) -> dict[str, dict[str, Any]]:
-        """Return the factors that distinguish the groups."""
-        return {d.group: _factors(d.source) for d in {d.group: d for d in self.datasets.values()}.values()}
+        """Return the factors of each group, by column."""
+        return factors({d.group: d.source for d in self.datasets.values()})
 
     def _row_of(self, dataset: Dataset) -> dict[str, Any]:
         """Return the row of a dataset in `datasets.csv`."""
@@ -522,24 +531,13 @@ class Plan:
         ]
 
     def _further_orientations(self, dataset: Dataset) -> list[str]:
-        return [orientation_folder(i) for i in range(1, len(self._orientations[dataset.group]))]
+        return [orientation_folder(i) for i in range(1, len(self.orientations[dataset.group]))]
 
 
 def _scanned_orientations(source: Simulated | Measured) -> list[int]:
     if isinstance(source, Measured):
         return [0]
     return source.orientations(load_protocol(source.protocol, source.set_protocol))
-
-
-def _factors(source: Simulated | Measured) -> dict[str, Any]:
-    """Return the factors of a source, by column; empty texts are omitted."""
-    if isinstance(source, Measured):
-        return {"subject": source.subject or ""}
-    phantom = load(source.phantom, source.set)
-    case = {"scenario": phantom.name, "case": phantom.case.name} if phantom.case else {}
-    named = {"phantom": phantom.path.stem, "protocol": Path(source.protocol).stem, **case}
-    named |= {"subject": str(source.set.get("subject", 0)), "orientation": str(source.orientation or 0)}
-    return named | source.overridden
 
 
 def _scans(source: Simulated | Measured) -> list[Dataset]:

@@ -16,7 +16,8 @@ GROUPS = ["head_brain-3t", "leg & <b>_3t"]
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     lost = scores([], failed=[("romeo.pdf.tv", None, "failed: lost")], group="arm")
-    table = pd.concat([*(scores(CHAINS, group=g) for g in GROUPS), lost])
+    phantoms = zip(GROUPS, ("head", "leg"), strict=True)
+    table = pd.concat([*(scores(CHAINS, group=g).assign(phantom=p) for g, p in phantoms), lost])
     return write_study(tmp_path_factory.mktemp("results") / "large", table)
 
 
@@ -39,8 +40,9 @@ def html_pages(pages):
 
 
 def sections(html):
-    """Sections of scores, without their ids, which are unique in a page."""
+    """Sections of scores, without their ids, which are unique in a page; folded on a page with several."""
     found = re.findall(r'<section id="s\d+".*?</section>', html, re.DOTALL)
+    found = [section.replace('<details class="group" open>', '<details class="group">') for section in found]
     return [re.sub(r'\bs\d+(-h)?"', '"', section) for section in found]
 
 
@@ -65,14 +67,16 @@ def test_every_link_and_picture_leads_somewhere(study, pages):
     assert all(name in linked for name in names if name != "index.html")
 
 
-def test_the_first_page_shows_the_leaders_and_every_chain_across_the_groups(pages):
+def test_the_first_page_shows_the_leaders_and_every_chain_in_every_condition(pages):
     html = pages["index.html"]
     text = text_of(html)
     assert f"{GROUPS[0]} 2 4 0 – romeo.vsharp.tkd NRMSE 50.5 %" in text
     assert "arm no scores" in text and "failed lost" in text
-    across = html[html.index('id="across-1"') : html.index('id="missing"')]
-    assert all(f'<th scope="row">{chain}' in across for chain in CHAINS)
-    assert across.count("50.5") == 2 * across.count("NRMSE of every chain")  # data and text, of each group
+    first = html[html.index('id="overview-1"') : html.index('id="groups"')]
+    assert all(f'<th scope="row">{chain}' in first for chain in CHAINS)
+    assert all(f'<a href="{name}">' in first for name in html_pages(pages) if name[0] in "12")
+    shown = re.findall(r"<td><span>([0-9.]+)<small>", first)
+    assert shown.count("50.5") == 2  # on the study mask, in each group
     assert "<img" not in html
 
 

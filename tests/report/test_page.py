@@ -217,5 +217,50 @@ def test_isolated_and_composed_chains_compete_apart(tmp_path):
 
     chains = ["truth", "zero", "truth.tkd", "truth.tv", "romeo.tkd", "romeo.tv"]
     page = build(write_study(tmp_path / "s", scores(chains)), tmp_path / "out").read_text()
+    page = page[page.index('<section id="s0"') :]
     rows = {c: page.split(f">{c}<")[1].split("</tr>")[0] for c in chains[2:]}
     assert [" best" in rows[c] for c in chains[2:]] == [True, False, True, False]  # errors grow along the list
+
+
+def test_no_spread_is_shown_that_rounds_to_nothing(tmp_path):
+    table = scores(CHAINS)
+    table.loc[table["metric"] == "nrmse", "value"] = table["value"] * 1e-6 + 40 * (table["metric"] == "nrmse")
+    html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
+    assert not re.search(r"± 0\.0*\D", html)
+
+
+def test_groups_are_folded_if_there_are_several(tmp_path):
+    table = pd.concat([scores(CHAINS, group=f"g{i}").assign(phantom=f"p{i}") for i in range(3)])
+    html = build(write_study(tmp_path / "s", table, pictures=False), tmp_path / "out").read_text()
+    assert html.count('<details class="group">') == 3 and 'class="group" open' not in html
+    assert html.index('id="overview-1"') < html.index('id="s0"')
+    single = build(write_study(tmp_path / "t", scores(CHAINS), pictures=False), tmp_path / "two").read_text()
+    assert '<details class="group" open>' in single
+
+
+def test_attribution_and_weighted_score_are_shown(tmp_path):
+    table = scores([*CHAINS, "truth.tkd", "truth.noisy.tkd"])
+    own = table[(table["chain"] == "romeo.vsharp.tkd") & (table["metric"] == "nrmse")]
+    parts = {"field": 30.0, "background": 50.0, "inversion": 25.0, "coverage": -5.0}
+    more = [own.assign(metric="attribution", region=r, value=v) for r, v in parts.items()]
+    config = "study: s\nscore: {nrmse: 2, correlation: 1}\n"
+    study = write_study(tmp_path / "s", pd.concat([table, *more]), pictures=False, config=config)
+    html = build(study, tmp_path / "out").read_text()
+    assert Page(html).open == []
+    text = text_of(html)
+    assert "romeo.vsharp.tkd 60.5 65.5 50.5 30.0 50.0 25.0 −5.0" in text  # oracle, with noise, whole chain, parts
+    assert "with the weights nrmse 2, correlation 1" in text and "weighted score" in text
+    assert "a single one, so that there are no intervals" in text
+
+
+def test_robustness_over_a_crossed_number_is_shown(tmp_path):
+    levels = [(snr, factor) for snr, factor in ((100, 1.0), (50, 1.05), (10, 1.5))]
+    tables = []
+    for snr, factor in levels:
+        table = scores(CHAINS, group=f"g{snr}").assign(snr=snr)
+        table.loc[(table["metric"] == "nrmse") & (table["chain"] == CHAINS[2]), "value"] = 40.0 * factor
+        tables.append(table)
+    html = build(write_study(tmp_path / "s", pd.concat(tables), pictures=False), tmp_path / "out").read_text()
+    text = text_of(html[html.index('<section id="robustness"') : html.index('<section id="s0"')])
+    assert "romeo.vsharp.tkd × 1.50 × 1.05 best 40.0 50, 100" in text
+    assert "g10" in html and Page(html).open == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qsmbench.analysis.attribution import ATTRIBUTION, attribution_rows
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.volumes import save_volume
 from qsmbench.metrics import Reference, not_scored
@@ -18,8 +19,37 @@ def run(spec: CommonSpec, out: Path) -> dict[str, Any]:
     """Write the table and the mask of the common voxels below `out`; return the chains that failed."""
     chains = [s for s in finished(spec.scores) if any(map(_is_scored_map, s.artifacts))]
     rows, failed = scored(chains, out / "common.nii.gz")
+    rows += attributed(chains, spec.attribution)
     write_table(out / "common.parquet", rows)
     return {FAILED_CHAINS: failed, "transient": bool(failed)}
+
+
+def attributed(specs: list[ScoreSpec], attribution: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    """Divide the errors of chains among their stages, and describe where they lie.
+
+    Args:
+        specs: of the chains that have a result, all of one scan.
+        attribution: for each chain, the chain that is fed the truth through each stage; see `stages.fed`.
+
+    Returns:
+        rows with the columns of a study's table; a chain without one of the results has a row with the reason.
+    """
+    by_chain = {s.chain: s for s in specs}
+    rows: list[dict[str, Any]] = []
+    for chain, fed in attribution.items():
+        spec = by_chain.get(chain)
+        if spec is None:
+            continue
+        missing = [c for c in fed.values() if c and c not in by_chain]
+        if missing:
+            reason = f"{missing[0]} has no result"
+            row = {"metric": ATTRIBUTION, "region": "", "support": "study", "value": np.nan, "unit": "%"}
+            rows += named(spec, "chi", [{**row, "reason": reason}])
+            continue
+        scan = Scan(spec)
+        maps = [(scan.estimate(s, "chi"), scan.support(s)) for s in (spec, *(by_chain[c] for c in fed.values() if c))]
+        rows += named(spec, "chi", attribution_rows(maps, list(fed), scan.reference("chi")))
+    return rows
 
 
 def _is_scored_map(artifact: str) -> bool:

@@ -1,0 +1,184 @@
+"""What a study will take: time, disk and memory, from recorded durations, before anything runs."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from qsmbench.data.bids import megre_files
+from qsmbench.data.folders import read_params
+from qsmbench.data.volumes import open_grid
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import data_dir
+from qsmbench.phantom.load import load
+from qsmbench.run.specs import RUN_FILE, read_record
+from qsmbench.scan.geometry import scan_geometry
+from qsmbench.scan.protocol import load_protocol
+from qsmbench.study.datasets import Measured, Simulated
+from qsmbench.study.plan import Plan
+
+DURATIONS = Path("configs") / "durations.csv"
+"""Recorded costs of every job for a million voxels, written by `benchmarks/durations.py` on one core."""
+
+BASE_MEMORY = 100.0
+"""Memory of a process that has only imported the libraries [MiB]: that of the step `zero`."""
+
+OVERHEAD = 0.1
+"""Time of a job that computes nothing [s]."""
+
+_MIB, _MILLION = 2**20, 1e6
+_RECORDS = {"simulation.json": "simulate", "scan.json": "noise", "common.json": "common", "pictures.json": "pictures"}
+_FOLDERS = {"noise": ("scan",), "simulate": ("noisefree", "truth"), "pictures": ("pictures",)}
+
+
+class Cost(NamedTuple):
+    """Cost of a job: seconds, and MiB of memory beyond `BASE_MEMORY` and of disk; each for a million voxels."""
+
+    seconds: float
+    memory: float
+    disk: float
+
+
+@dataclass
+class Estimate:
+    """What a study consists of, and what it will take.
+
+    Attributes:
+        counts: simulations, scans, steps, scores, and all jobs.
+        done: number of jobs with a record of success.
+        seconds: duration of all jobs with `cores` processors, whether or not they are done.
+        disk: MiB.
+        memory: peak over the jobs that may run at once, MiB.
+        guessed: methods without a recorded duration; the mean of all steps is taken.
+    """
+
+    counts: dict[str, int]
+    done: int
+    seconds: float
+    disk: float
+    memory: float
+    guessed: list[str] = field(default_factory=list)
+
+
+def estimate(plan: Plan, cores: int) -> Estimate:
+    """Estimate a study.
+
+    Costs come from the records in the study's own folder, otherwise from `DURATIONS`, and are proportional to the
+    number of voxels. Other machines and settings differ, so that it is an order of magnitude.
+
+    Args:
+        plan: of the study.
+        cores: number of processors.
+    """
+    own = recorded(plan.folder) if plan.folder.is_dir() else {}
+    costs = {**_committed(), **own}
+    guessed: dict[str, None] = {}
+    size = {group: _voxels(source) / _MILLION for group, source in _sources(plan).items()}
+    jobs: list[tuple[Cost, float]] = []
+    for group in plan.groups:
+        orientations = len(plan.orientations[group])
+        jobs.append((costs["simulate"], size[group] * orientations))
+    for d in plan.datasets.values():
+        jobs.append((costs["noise"], size[d.group] * len(plan.orientations[d.group])))
+        jobs += [(_cost(s.name, s.use.method, costs, guessed), size[d.group]) for s in plan.steps.values()]
+        jobs += [(costs[kind], size[d.group]) for kind in ("score", "common", "pictures") for _ in plan.study.chains]
+    count = len(plan.datasets) * (len(plan.steps) + len(plan.study.chains) + 3) + len(plan.groups) + 2
+    memory = sorted((BASE_MEMORY + c.memory * voxels for c, voxels in jobs), reverse=True)
+    longest = max((c.seconds * voxels for c, voxels in jobs), default=0.0)
+    total = sum(c.seconds * voxels for c, voxels in jobs) + OVERHEAD * count
+    return Estimate(
+        counts={
+            "simulations": len(plan.groups),
+            "scans": len(plan.datasets),
+            "steps": len(plan.datasets) * len(plan.steps),
+            "scores": len(plan.datasets) * len(plan.study.chains),
+            "jobs": count,
+        },
+        done=sum(record is not None and record.ok for record in plan.records().values()) if own else 0,
+        seconds=max(total / cores, longest),
+        disk=sum(c.disk * voxels for c, voxels in jobs),
+        memory=sum(memory[:cores]),
+        guessed=list(guessed),
+    )
+
+
+def _sources(plan: Plan) -> dict[str, Simulated | Measured]:
+    return {d.group: d.source for d in plan.datasets.values()}
+
+
+def _voxels(source: Simulated | Measured) -> int:
+    """Return the number of voxels of a scan."""
+    if isinstance(source, Measured):
+        nx, ny, nz = open_grid(megre_files(source.bids, source.subject, source.session)[0])[0][:3]
+        return int(nx * ny * nz)
+    phantom, protocol = load(source.phantom, source.set), load_protocol(source.protocol, source.set_protocol)
+    return math.prod(scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid.shape)
+
+
+def _cost(name: str, method: str, costs: dict[str, Cost], guessed: dict[str, None]) -> Cost:
+    """Return the cost of a method; unless recorded, that of the method that it wraps, or the mean of all steps."""
+    base = method
+    while "+" in base and f"step {base}" not in costs:
+        base = base.rpartition("+")[0]
+    if f"step {base}" in costs:
+        return costs[f"step {base}"]
+    guessed[name] = None
+    steps = [c for k, c in costs.items() if k.startswith("step ")]
+    return Cost(*(sum(values) / len(steps) for values in zip(*steps, strict=True)))
+
+
+@cache
+def _committed() -> dict[str, Cost]:
+    path = data_dir() / DURATIONS
+    try:
+        with path.open() as file:
+            return {r["job"]: Cost(*(float(r[f]) for f in Cost._fields)) for r in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError) as e:
+        raise QsmbenchError(f"{path}: cannot be read ({e})") from e
+
+
+def recorded(folder: Path) -> dict[str, Cost]:
+    """Return the mean cost of each kind of job of a study that has run; steps as `step METHOD`.
+
+    Args:
+        folder: of the study.
+    """
+    found: dict[str, list[Cost]] = {}
+    for scan in folder.glob("*/scan/params.json"):
+        voxels = math.prod(read_params(scan.parent).grid.shape) / _MILLION
+        for name, cost in _of_scan(scan.parents[1], voxels):
+            found.setdefault(name, []).append(cost)
+    return {k: Cost(*(sum(v) / len(its) for v in zip(*its, strict=True))) for k, its in found.items()}
+
+
+def _of_scan(dataset: Path, voxels: float) -> Iterator[tuple[str, Cost]]:
+    group = dataset.with_name(dataset.name.rpartition("_seed-")[0] or dataset.name)
+    chains = max(sum(1 for _ in dataset.glob("scores/*.json")), 1)
+    for place, name in _RECORDS.items():
+        home = group if name == "simulate" else dataset
+        record = read_record(home / place)
+        if record is not None and record.ok and record.seconds is not None:
+            per = chains if name in ("common", "pictures") else 1  # for each chain
+            disk = sum(map(_size, (home / f for f in _FOLDERS.get(name, ()))))
+            yield name, Cost(record.seconds / per / voxels, 0.0, disk / per / voxels)
+    for file in dataset.glob("scores/*.json"):
+        record = read_record(file)
+        if record is not None and record.ok and record.seconds is not None:
+            yield "score", Cost(record.seconds / voxels, 0.0, 0.0)
+    for file in (dataset / "chains").glob(f"*/{RUN_FILE}"):
+        record = read_record(file)
+        if record is not None and record.ok and record.seconds is not None:
+            seconds = float(record.details.get("wall") or record.seconds)
+            memory = max((record.peak_memory or BASE_MEMORY) - BASE_MEMORY, 0.0)
+            cost = Cost(seconds / voxels, memory / voxels, _size(file.parent) / voxels)
+            yield f"step {record.details['method']}", cost
+
+
+def _size(folder: Path) -> float:
+    """Return the size of all files below a folder, MiB."""
+    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / _MIB
