@@ -181,7 +181,8 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         with pq.ParquetFile(path) as file:
             factors = [c for c in file.schema_arrow.names if c not in NEEDED]
             table = file.read(columns=list(NEEDED))
-            others = _first_of_each(table, file.read(columns=factors)) if "dataset" in table.column_names else None
+            found = factors and "dataset" in table.column_names
+            others = _first_of_each(table, file.read(columns=factors)) if found else None
     except (OSError, ValueError) as e:
         raise QsmbenchError(f"{path}: cannot be read as Parquet ({' '.join(str(e).split())[:200]})") from e
     missing = [c for c in NEEDED if c not in table.column_names]

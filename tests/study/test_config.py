@@ -108,7 +108,7 @@ def test_names_of_measured_datasets(tmp_path, monkeypatch, dataset, names):
         (tmp_path / "here" / "ds" / f"sub-{label}" / "anat").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     study = config.parse({**LEGAL, "datasets": [dataset], "chains": ["romeo.fit"]}, "x.yaml")
-    assert [d.group for d in study.datasets] == names
+    assert [d.group for d in study.sources] == names
     assert list(Plan(study).datasets) == names
     again = config.parse(yaml.safe_load(Plan(study).config_text()), "config.yaml")
     assert again == study

@@ -167,7 +167,7 @@ def test_a_row_of_the_artifact_table_concerns_those_who_use_it(folder, monkeypat
         ({"methods": {"tkd": {"set": {"threshold": 0.3}}}}, {*steps("truth.tkd"), "report"}),
         ({"time_limit": 30.0}, {"report"}),
         ({"description": "other words"}, {"report"}),
-        ({"container": "bubblewrap"}, {"report"}),
+        ({"container": "bubblewrap"}, {*steps("truth.mine"), "report"}),
         ({"device": "torch"}, {*steps("truth.tkd", "truth.l2+lcurve", "romeo.fit.vsharp"), "report"}),
         ({"results": "elsewhere"}, set()),
     ],
