@@ -399,8 +399,9 @@ def compare(
     from qsmbench.analysis.comparison import sentence
     from qsmbench.analysis.results import read_study
 
+    study = read_study(results)
     found = verdict.compare_chains(
-        read_study(results),
+        study,
         a,
         b,
         names=metric or (),
@@ -413,6 +414,9 @@ def compare(
     for comparison in found:
         said = f"{sentence(comparison)} {verdict.outlook(comparison)}".strip()
         console.print(plain(said), soft_wrap=True)
+    for name in dict.fromkeys(c.column.metric for c in found):
+        if said := verdict.mixed_view(study, a, b, name, support):
+            console.print(plain(said), soft_wrap=True)
     console.print(f"Table: {file.resolve()}", soft_wrap=True)
 
 

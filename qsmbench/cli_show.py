@@ -48,6 +48,8 @@ def show_scores(file: Path) -> None:
     """Print the main scores averaged over the datasets, one line per chain."""
     import pandas as pd
 
+    from qsmbench.data.score_table import is_fed
+
     scores = pd.read_parquet(file)
     shown = ["nrmse", "detrended_nrmse", "correlation", "hfen", "xsim", "coverage", "data_consistency", "time"]
     whole = scores[(scores["region"] == "") & scores["support"].isin(["study", "run"]) & scores["metric"].isin(shown)]
@@ -57,7 +59,8 @@ def show_scores(file: Path) -> None:
     made = whole.groupby("chain")["artifact"].agg(lambda names: "chi" if "chi" in set(names) else names.iloc[0])
     whole = whole[whole["artifact"] == whole["chain"].map(made)]  # χ+ and χ− are shown in the report only
     means = whole.pivot_table(index="chain", columns="metric", values="value", aggfunc="mean", dropna=False)
-    means = means.reindex(index=scores["chain"].unique(), columns=[m for m in shown if means.get(m) is not None])
+    chains = [c for c in scores["chain"].unique() if not is_fed(c)]  # those of an attribution are in the report
+    means = means.reindex(index=chains, columns=[m for m in shown if means.get(m) is not None])
     means = means.dropna(axis="columns", how="all")
     means.columns = pd.Index([f"{m.replace('_', ' ')} {units[m]}".strip().replace(" ", "\n") for m in means.columns])
     print_table(means.reset_index(), "Means over the datasets, on the study mask")

@@ -190,7 +190,7 @@ def test_bad_arguments(command, monkeypatch, tmp_path, arguments, message):
     [
         ("romeo.nosuch", [], "unknown method 'nosuch'; choose from"),
         ("romeo.tkd", [], "tkd needs local_field, which no earlier step produces"),
-        ("truth.tkd", [], "begins with truth; name its folder with --truth"),
+        ("truth.tkd", [], "uses the truth; name its folder with --truth"),
         ("romeo.fit", ["--set", "romeo.x=1"], "method romeo: unknown setting 'x'; choose from"),
         ("romeo.fit", ["--set", "romeo.offset_smoothin=1"], r"romeo: .*did you mean offset_smoothing\?"),
         ("romeo.fitt", [], r"unknown method 'fitt'; choose from .* \(did you mean fit\?\)"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,11 +113,13 @@ def conditions(factors: pd.DataFrame) -> list[str]:
     """Return the condition of each dataset: all factors but subject and seed.
 
     Its name is that of the group if the condition has only one; otherwise it is made of scenario or phantom, case,
-    protocol, orientation if there are several, and the overridden keys.
+    protocol, and the orientation and the overridden keys in which the conditions differ.
     """
     groups = factors["group"].astype(str).tolist()
     columns = [c for c in factors.columns if c not in (*WITHIN_CONDITION, *COLUMNS)]
-    texts = factors[columns].astype(object).where(factors[columns].notna(), "").astype(str)
+    texts = factors[columns].map(_text)
+    always = ("phantom", "scenario", "case", "protocol")
+    shown = [c for c in columns if c in always or texts[c].nunique() > 1]
     simulated = (texts["phantom"] != "").tolist() if "phantom" in texts else [False] * len(groups)
     keys = [tuple(row) if sim else (g,) for row, g, sim in zip(texts.to_numpy(), groups, simulated, strict=True)]
     names: dict[tuple[str, ...], str] = {}
@@ -125,12 +127,18 @@ def conditions(factors: pd.DataFrame) -> list[str]:
     for key, group in zip(keys, groups, strict=True):
         members.setdefault(key, set()).add(group)
     for key, its in members.items():
-        names[key] = next(iter(its)) if len(its) == 1 else _name(dict(zip(columns, key, strict=True)))
+        names[key] = next(iter(its)) if len(its) == 1 else _name(dict(zip(columns, key, strict=True)), shown)
     return [names[key] for key in keys]
 
 
-def _name(factors: dict[str, str]) -> str:
-    known = {key: value for key, value in factors.items() if value != ""}
+def _text(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _name(factors: dict[str, str], shown: Sequence[str]) -> str:
+    known = {key: factors[key] for key in shown if factors[key] != ""}
     what = known.pop("scenario", known.get("phantom", ""))
     known.pop("phantom", None)
     parts = ["-".join(p for p in (what, known.pop("case", "")) if p), known.pop("protocol", "")]

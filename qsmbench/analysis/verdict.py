@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qsmbench import metrics
 from qsmbench.analysis.columns import column
 from qsmbench.analysis.comparison import NO_SCAN, UNDECIDED, Comparison, compare_family, sentence
+from qsmbench.analysis.mixed import mixed
 from qsmbench.analysis.power import subjects_for
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
@@ -111,6 +112,28 @@ def _pairs(s: Sample) -> int:
     """Return the number of pairs of chains, controls and chains of an attribution aside."""
     n = len([c for c in s.values.columns if c not in CONTROLS and not is_fed(c)])
     return max(1, n * (n - 1) // 2)
+
+
+def mixed_view(study: Study, a: str, b: str, metric: str, support: str = "study") -> str:
+    """Return what a mixed model says about two chains over several conditions; empty if it does not apply."""
+    s = _sample(study, metric, _artifact(study, a, b), support)
+    both = s.where(s.values[[a, b]].notna().all(axis=1).to_numpy())
+    if len(both.conditions) < 2 or both.n_subjects < 3:
+        return ""
+    try:
+        found = mixed(both, a, b)
+    except FailedError as e:
+        return f"No mixed model: {e}."
+    if found.subject + found.scan + found.noise < 1e-9:  # all differences are the same
+        return ""
+    i, scale = found.overall, "ratio" if found.ratio else "difference of losses"
+    scans = f"{found.scan:.2g} between their scans, {found.noise:.2g} within them"
+    spread = f"{found.subject:.2g} between subjects, {scans}"
+    of = " of its logarithm" if found.ratio else ""
+    return (
+        f"Mixed model of {s.column.label}, all {len(both.conditions)} conditions with the same weight: "
+        f"{scale} {i.estimate:.3f} (95 % interval {i.low:.3f} to {i.high:.3f}); standard deviations{of}: {spread}."
+    )
 
 
 def outlook(c: Comparison) -> str:

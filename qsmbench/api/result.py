@@ -181,8 +181,8 @@ def reconstruct(
         )
 
     steps = chains.steps(chain, lambda name: Use(name, given.get(name, {})), describe=describe)
-    if chain.split(".")[0] == chains.TRUTH and scan.truth is None:
-        raise QsmbenchError(f"chain {chain!r} begins with truth; {scan.name} has none")
+    if scan.truth is None and any(s.use.method in (chains.TRUTH, *chains.FED) for s in steps):
+        raise QsmbenchError(f"chain {chain!r} uses the truth; {scan.name} has none")
     run = _Run(scan, chains.over_orientations(steps), device)
     results = {s.chain: run.step(s) for s in steps}
     return run.result(steps[-1], results)

@@ -72,8 +72,8 @@ def reconstruct(
     chains.check_named(chain, named, "--method {}=…")
     describe = partial(registry.describe, container=limits.container)
     steps = chains.steps(chain, lambda name: Use(named.get(name, name), given.get(name, {})), describe=describe)
-    if chain.split(".")[0] == chains.TRUTH and truth is None:
-        raise QsmbenchError(f"chain {chain!r} begins with truth; name its folder with --truth")
+    if truth is None and any(s.use.method in (chains.TRUTH, *chains.FED) for s in steps):
+        raise QsmbenchError(f"chain {chain!r} uses the truth; name its folder with --truth")
     if truth is not None and not truth.is_dir():
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     make_folder(out)

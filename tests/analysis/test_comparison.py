@@ -197,7 +197,7 @@ def test_conditions_are_all_factors_but_subject_and_seed():
         seed=[0, 1, 0, 0, None],
         snr=[30.0, 30.0, 30.0, 30.0, np.nan],
     )
-    assert conditions(f) == ["head_brain-3t_snr-30.0"] * 3 + ["g2", "real"]
+    assert conditions(f) == ["head_brain-3t_snr-30"] * 3 + ["g2", "real"]
 
 
 def test_sample_of_a_table():

@@ -69,6 +69,8 @@ def test_the_command_prints_the_sentence_and_writes_the_table(folder, tmp_path, 
     out = capsys.readouterr().out
     assert code == 0 and f"{A} is better than {B} by " in out and "95 % interval" in out and "8 subjects" in out
     table = pd.read_csv(tmp_path / "t.csv")
+    assert "Mixed model of NRMSE, all 2 conditions with the same weight: ratio 0.89" in out
+    assert out.count("Mixed model") == 1  # the times are all the same
     assert len(table) == 6 and set(table["metric"]) == {"nrmse", "time"} and (table["sentence"].str.len() > 20).all()
     assert run(monkeypatch, "compare", folder, A, B) == 0
     assert (folder / f"compare_{A}_{B}.csv").is_file()

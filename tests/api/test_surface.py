@@ -176,7 +176,7 @@ def test_what_is_no_scan_is_refused(scan, changes, message):
         (lambda s, c: qb.reconstruct(["romeo"], s), r"chain is \['romeo'\]; it must be method names"),
         (lambda s, c: qb.reconstruct("romeo", s.phase), "scan is ndarray; it must be a Scan"),
         (lambda s, c: qb.reconstruct("tv.romeo", s), "tv needs local_field"),
-        (lambda s, c: qb.reconstruct("truth.tv", made(s)), "begins with truth; scan has none"),
+        (lambda s, c: qb.reconstruct("truth.tv", made(s)), "uses the truth; scan has none"),
         (lambda s, c: qb.reconstruct("truth.tv", s, settings={"tv": {"lambda": 1}}), "unknown setting 'lambda'"),
         (lambda s, c: qb.reconstruct("truth.tv", s, settings={"strength": 1}), r"settings\['strength'\]: chain"),
         (lambda s, c: qb.reconstruct("truth.tv", s, settings={"tv": 1}), "must be a dict"),
