@@ -9,7 +9,8 @@ from qsmbench import metrics
 from qsmbench.data.score_table import COSTS
 
 _ORDER = (
-    *("coverage", "dice", "nrmse", "detrended_nrmse", "detrended_slope", "correlation", "xsim", "hfen"),
+    *("coverage", "dice", "nrmse", "own_nrmse", "rim_nrmse", "deep_nrmse"),
+    *("detrended_nrmse", "detrended_slope", "correlation", "xsim", "hfen"),
     *("dgm_slope", "dgm_intercept", "dgm_r2", "data_consistency"),
 )
 
