@@ -106,7 +106,7 @@ def test_a_wrapping_method_describes_what_the_inner_one_does():
     texts = registry.find("l2+lcurve").parameter_texts
     assert texts["penalty"] == registry.find("l2").parameter_texts["penalty"] == "identity, gradient or laplacian"
     assert texts["pad"] == "zeros around the bounding box of the mask, mm along each axis"
-    assert texts["choose"] == "the setting whose value is chosen"
+    assert texts["choose"] == "the setting to choose"
     assert texts["local_field"].startswith("(nx, ny, nz) ppm: ")
 
 

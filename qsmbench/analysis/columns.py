@@ -11,6 +11,7 @@ from qsmbench.data.score_table import COSTS
 FAMILIES = {
     "mask": ("coverage", "dice"),
     "error": ("nrmse", "detrended_nrmse", "detrended_slope", "hfen"),
+    "parts of the mask": ("own_nrmse", "rim_nrmse", "deep_nrmse"),
     "structure": ("correlation", "xsim"),
     "deep grey matter": ("dgm_slope", "dgm_intercept", "dgm_r2"),
     "field": ("data_consistency",),

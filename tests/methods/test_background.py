@@ -72,12 +72,13 @@ def test_head_with_air_cavities(method, head):
 
 
 @pytest.mark.parametrize(
-    ("method", "share"), [(sharp, 0.02), (vsharp, 0.02), (resharp, 0.02), (ismv, 0.02), (lbv, 0.15), (pdf, 0.15)]
+    ("method", "share"), [(sharp, 0.02), (vsharp, 0.02), (resharp, 0.02), (ismv, 0.03), (lbv, 0.15), (pdf, 0.15)]
 )
 def test_what_is_left_of_the_background_is_small_beside_the_local_field(method, share, head):
     """The background is ten times the local field; so the error is what the local field loses, not what is left.
 
     LBV's six neighbours are a coarse Laplacian close to air, on voxels of 2 mm; PDF stops before its fit is perfect.
+    iSMV repeats the error of its ball, whose mean is exact only up to third order.
     """
     left, kept = remove(method, head.background, head.mask, head.grid)
     inner = binary_erosion(kept, iterations=2)
@@ -140,7 +141,7 @@ def test_vsharp_says_when_no_ball_fits():
     grid = Grid((12, 12, 8), SIZE)
     mask = np.zeros(grid.shape, bool)
     mask[5:7, 5:7, 4] = True
-    with pytest.raises(NotApplicable, match="no ball of radius 2 mm"):
+    with pytest.raises(NotApplicable, match=r"no ball of radius 2\.82843 mm"):
         vsharp(np.ones(grid.shape, np.float32), mask, grid)
 
 
@@ -237,16 +238,68 @@ def test_resharp_without_regularisation_leaves_no_filtered_field(ball):
     assert left[2] < 2e-3
 
 
-def test_ismv_background_is_its_own_mean_and_the_limit_of_repeated_means(lump):
+def test_ismv_repeats_the_mean_and_keeps_the_boundary(lump):
     grid, mask, field = lump
-    local, kept = ismv(field, mask, grid, radius=2.2, tolerance=1e-5)
+    local, kept = ismv(field, mask, grid, radius=2.2, n_iterations=7)
+    repeated = field.astype(float)
+    for _ in range(7):
+        repeated = np.where(kept, ball_mean(repeated, 2.2, grid), field)
+    np.testing.assert_allclose((field - local)[kept], repeated[kept], atol=1e-5)
+    assert not local[~kept].any()
+
+
+def test_ismv_converges_to_a_background_that_is_its_own_mean(lump):
+    grid, mask, field = lump
+    local, kept = ismv(field, mask, grid, radius=2.2, n_iterations=400)
     background = field - local
     assert np.abs(background - ball_mean(background, 2.2, grid))[kept].max() < 1e-5
-    np.testing.assert_array_equal(background[mask & ~kept], field[mask & ~kept])
-    repeated = field.copy()
-    for _ in range(300):
-        repeated = np.where(kept, ball_mean(repeated, 2.2, grid), field)
-    np.testing.assert_allclose(background, repeated, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def rim():
+    """A ball with two spheres deep inside, and 40 strong ones at its rim: fields in closed form."""
+    grid = Grid((52, 52, 52), (2.0, 2.0, 2.0))
+    axes = grid.axes()
+    x, y, z = axes
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    directions = np.random.default_rng(0).standard_normal((40, 3))
+    spheres = [((6, -4, 3), 7, 0.15), ((-14, 8, -6), 6, 0.1)]
+    spheres += [(tuple(43 * v / np.linalg.norm(v)), 3, 0.5) for v in directions]
+    local = sum(oracles.sphere_field(axes, grid.b0_dir, *sphere) for sphere in spheres)
+    outer = oracles.sphere_field(axes, grid.b0_dir, (0, 30, -58), 12, 9.4)
+    mask = radius < 46
+    return grid, mask, local * mask, (local + outer) * mask, radius
+
+
+@pytest.mark.parametrize(
+    ("method", "near", "deep", "coverage"),
+    [
+        (sharp, 0.56, 0.4, 0.66),
+        (vsharp, 0.37, 0.14, 0.83),
+        (resharp, 0.3, 0.1, 0.78),
+        (ismv, 0.65, 0.22, 0.72),
+        (lbv, 0.33, 0.14, 0.89),
+        (pdf, 0.42, 0.18, 1.0),
+    ],
+)
+def test_strong_sources_at_the_rim(method, near, deep, coverage, rim):
+    """Errors on the same voxels for all methods: more than 10 mm and more than 20 mm from the edge.
+
+    With balls that count cut voxels by their share, and balls up to 12 mm, V-SHARP had 0.47 and 0.16; the limit of
+    iSMV has 0.71 and 0.27; the coverage of SHARP was 0.63, that of RESHARP 0.73.
+    """
+    grid, mask, local, total, radius = rim
+    left, kept = remove(method, total, mask, grid)
+    assert kept.sum() >= coverage * mask.sum()
+    assert kept[radius < 36].all()
+    assert oracles.nrmse(left, local, radius < 36) < near
+    assert oracles.nrmse(left, local, radius < 26) < deep
+
+
+def test_many_means_continue_the_field_of_the_rim_inwards(rim):
+    grid, mask, local, total, radius = rim
+    errors = [oracles.nrmse(ismv(total, mask, grid, n_iterations=n)[0], local, radius < 36) for n in (5, 50, 400)]
+    assert errors[1] < 0.95 * errors[2]
 
 
 def test_lbv_is_the_direct_solution_of_laplaces_equation(lump):
@@ -293,9 +346,9 @@ def test_smaller_balls_of_ismv_come_to_lbv(ball):
     """Both look for a field that is a mean of its neighbours; with a ball of one voxel they ask nearly the same."""
     grid, mask, local, outer = ball
     cubes = Grid(grid.shape, (1.2, 1.2, 1.2), OBLIQUE)
-    one, kept = ismv(local + outer, mask, cubes, radius=1.2, tolerance=1e-3)
+    one, kept = ismv(local + outer, mask, cubes, radius=1.2, n_iterations=1500)
     other, _ = lbv(local + outer, mask, cubes, tolerance=1e-3)
-    far, _ = ismv(local + outer, mask, cubes, radius=4.8, tolerance=1e-3)
+    far, _ = ismv(local + outer, mask, cubes, radius=4.8, n_iterations=300)
     inner = binary_erosion(kept, iterations=3)
     assert oracles.nrmse(one, other, inner) < 0.5 * oracles.nrmse(far, other, inner)
 

@@ -129,6 +129,62 @@ def test_noise_map_of_a_fit_without_weights(smooth):
     assert observed > 1.3 * bound(UNEVEN, 1.0, 0.01, free=False, r2star=60.0)  # the weights earn their place
 
 
+@pytest.mark.parametrize("method", [fit, nonlinear_fit])
+def test_late_echoes_that_do_not_agree_lose_their_weight(method, smooth):
+    """In a third of the volume the last four of eight echoes are wrong by up to two radians, as beside a strong source.
+
+    With weights by magnitude alone, the field was wrong by 25 times its noise there. The first four echoes alone give
+    the bound.
+    """
+    mask, field, offset = smooth
+    te = [0.005 * i for i in range(1, 9)]
+    wrong = (mask & (GRID.axes()[0] > 4))[..., None] * np.array([0, 0, 0, 0, 0.6, 0.9, -1.1, 2.0])
+    errors, noises = [], []
+    for seed in range(8):
+        phase, magnitude, true = measure(field, te, mask, 0.01, seed, offset)
+        phase = np.angle(np.exp(1j * (phase + wrong))).astype(np.float32)
+        found, noise = fitted(method, phase, magnitude, true, mask, te, offset_smoothing=0.0)
+        errors.append(found - field)
+        noises.append(noise)
+    for part, good in ((wrong.any(-1), te[:4]), (mask & ~wrong.any(-1), te)):
+        rms = np.sqrt(np.mean(np.square(errors)[:, part]))
+        assert rms < 1.1 * bound(good, 1.0, 0.01, free=True)
+        assert rms == pytest.approx(np.sqrt(np.mean(np.square(noises)[:, part])), rel=0.1)
+
+
+@pytest.mark.parametrize("method", [fit, nonlinear_fit])
+@pytest.mark.parametrize("echo", [0, 1, 2, 4])
+def test_a_single_echo_that_does_not_agree_loses_its_weight(method, echo, smooth):
+    """The other four echoes give the bound."""
+    mask, field, offset = smooth
+    bad = mask & (np.random.default_rng(0).random(mask.shape) < 0.1)
+    errors = []
+    for seed in range(5):
+        phase, magnitude, true = measure(field, UNEVEN, mask, 0.01, seed, offset)
+        phase[bad, echo] += 0.4
+        phase = np.angle(np.exp(1j * phase)).astype(np.float32)
+        found, noise = fitted(method, phase, magnitude, true, mask, UNEVEN, offset_smoothing=0.0)
+        errors.append((found - field)[bad] / noise[bad])
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("method", [fit, nonlinear_fit])
+def test_noise_map_knows_voxels_that_follow_no_line(method, smooth):
+    """With three echoes there is no telling which is wrong, but their noise is no longer that of the others."""
+    mask, field, offset = smooth
+    te = [0.004, 0.009, 0.016]
+    phase, magnitude, true = measure(field, te, mask, 0.01, offset=offset)
+    bad = mask & (np.random.default_rng(0).random(mask.shape) < 0.05)
+    phase[bad, 1] += 0.3
+    phase = np.angle(np.exp(1j * phase)).astype(np.float32)
+    settings = {"offset_smoothing": 0.0, "robust": False}
+    found, noise = fitted(method, phase, magnitude, true, mask, te, **settings)
+    plain = bound(te, 1.0, 0.01, free=True)
+    assert np.median(noise[bad]) > 5 * plain
+    assert np.median(noise[mask & ~bad]) == pytest.approx(plain, rel=0.1)
+    assert np.median(np.abs(found - field)[bad] / noise[bad]) < 2
+
+
 def test_noise_from_residuals_is_robust_to_some_voxels():
     """A tenth of the voxels, whose phase is no line over TE, moves the estimate by a few per cent."""
     te = np.array(UNEVEN, np.float32)

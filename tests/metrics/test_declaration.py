@@ -25,6 +25,7 @@ def test_every_metric_declares_itself(name):
 def test_all_metrics_are_there():
     expected = {"nrmse", "detrended_nrmse", "detrended_slope", "correlation", "hfen", "xsim", "mean", "bias"}
     expected |= {"dgm_slope", "dgm_intercept", "dgm_r2", "coverage", "data_consistency", "dice"}
+    expected |= {"own_nrmse", "rim_nrmse", "deep_nrmse"}
     assert set(metrics.names()) >= expected
 
 

@@ -29,6 +29,32 @@ def test_nrmse_is_blind_to_what_lies_outside_the_mask():
     assert outside == find("nrmse")(line(1, 3, 2), line(1, 2, 3), mask[:3])
 
 
+def test_own_nrmse_is_that_of_the_reconstructed_voxels_and_their_mean():
+    """Errors 0, −1, 1 about a truth of −2, 0, 2 in three of four voxels, with another mean: √2 / √8."""
+    support = line(0, 1, 1, 1) > 0
+    value = find("own_nrmse")(line(0, 8, 9, 13), line(9, -1, 1, 3), support, LINE)
+    assert value == pytest.approx(50)
+    with pytest.raises(NotApplicable, match="no voxel was reconstructed"):
+        find("own_nrmse")(line(1, 1, 1, 1), line(1, 2, 3, 4), ~LINE, LINE)
+
+
+def test_errors_by_depth():
+    """In a cube of 31 voxels of 1 mm, the rim of 12 mm leaves 7³ voxels; each part has its own error and norm."""
+    grid = Grid((31, 31, 31), (1.0, 1.0, 1.0))
+    mask = np.ones(grid.shape, bool)
+    deep = np.zeros_like(mask)
+    deep[12:19, 12:19, 12:19] = True
+    truth = np.where(np.indices(grid.shape)[0] % 2, 1.0, -1.0)
+    truth -= truth.mean()
+    sign = np.where(np.indices(grid.shape)[1] % 2, 1.0, -1.0)  # orthogonal to the truth; its mean is that of one plane
+    estimate = truth + np.where(deep, 0.25, 0.5) * sign
+    by = {"study_mask": mask, "grid": grid}
+    assert find("rim_nrmse")(estimate, truth, mask, **by) == pytest.approx(50, rel=2e-3)
+    assert find("deep_nrmse")(estimate, truth, mask, **by) == pytest.approx(25, rel=1e-2)
+    with pytest.raises(NotApplicable, match="no such voxel"):
+        find("deep_nrmse")(estimate, truth, mask & ~deep, **by)
+
+
 def test_detrending_forgives_scale_and_the_slope_tells_it():
     truth = line(-3, -1, 1, 3)
     assert find("detrended_nrmse")(truth / 4 + 7, truth, LINE) == pytest.approx(0, abs=1e-4)

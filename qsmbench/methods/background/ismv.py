@@ -1,21 +1,23 @@
 """Background removal by iterated spherical mean values."""
 
 from qsmbench.method import method
+from qsmbench.ops.arrays.array import compute
+from qsmbench.ops.arrays.fft import convolve
 from qsmbench.ops.kernels.sphere import SphericalMean
-from qsmbench.ops.solvers.restricted import solve_restricted
 
 
 @method(produces=("local_field", "mask"), reference="Wen 2014, doi:10.1002/mrm.24998", portable=True)
-def ismv(total_field, mask, grid, *, radius=4.0, tolerance=1e-2, max_iterations=100):
-    """iSMV: the background is the field that equals its own mean over a ball around each voxel.
+def ismv(total_field, mask, grid, *, radius=5.0, n_iterations=50):
+    """iSMV: the background is what remains of the field after taking its mean over a ball again and again.
 
-    Voxels around which the ball does not fit keep the total field, as boundary values of the background. Wen 2014
-    iterates the mean until it converges; the fixed point is the solution of a symmetric linear system for the local
-    field, (1 − mean)·local = (1 − mean)·field where the ball fits and local = 0 elsewhere, which preconditioned
-    conjugate gradients find in far fewer iterations.
+    Voxels around which the ball does not fit keep the total field, as boundary values of the background. One mean
+    leaves a harmonic field as it is and smooths the local field, first where it varies most; the limit of many means is
+    the field that equals its own mean. The boundary values contain the local field of sources at the edge of the mask,
+    which the limit continues into the mask: with strong sources there, many more iterations increase the error. So the
+    number of iterations is the regularisation.
 
     Args:
-        tolerance: stop when the residual has fallen to this fraction of its start (see `ops.solvers.restricted`).
+        n_iterations: number of means.
 
     Returns:
         mask: (nx, ny, nz) bool, eroded.
@@ -27,5 +29,12 @@ def ismv(total_field, mask, grid, *, radius=4.0, tolerance=1e-2, max_iterations=
         Wen 2014, doi:10.1002/mrm.24998.
     """
     mean = SphericalMean(mask, grid, radius)
-    right = mean.subtract_mean(total_field)
-    return mean.finish(solve_restricted(1 - mean.kernel, mean.centres, right, tolerance, max_iterations))
+    field = mean.take(total_field)
+    background = field
+    for _ in range(n_iterations):
+        background = compute(_replace, field, convolve(background, mean.kernel), mean.centres)
+    return mean.finish(field - background)
+
+
+def _replace(xp, field, mean, centres):
+    return xp.where(centres, mean, field)

@@ -5,8 +5,8 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import method
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import echo_weights, fit_line, slope_noise
-from qsmbench.ops.phase.noise import estimate_noise
+from qsmbench.ops.phase.echo_line import echo_agreement, echo_weights, excess_noise, fit_line, slope_noise
+from qsmbench.ops.phase.noise import estimate_noise, noise_from_residuals
 from qsmbench.ops.phase.wrap import nearest
 from qsmbench.units import rad_per_ppm
 
@@ -14,7 +14,7 @@ WEIGHTING = ("magnitude", "none")
 
 
 @method(produces=("total_field", "field_noise"), reference="de Rochefort 2008, doi:10.1002/mrm.21710")
-def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offset_smoothing=5.0):
+def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", robust=True, offset_smoothing=5.0):
     """Weighted linear fit of the phase over echo time.
 
     The variance of the phase is proportional to 1/magnitude², so the echoes are weighted with magnitude². The phase at
@@ -23,12 +23,18 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
     and subtracted, and the slope fitted again without one. Whole turns that are common to all echoes of a voxel are
     part of its intercept, and do not affect the field. With a single echo, the phase at TE = 0 is assumed to be zero.
 
+    Echoes that do not continue the line through the earlier ones lose weight (`robust`): where phase was unwrapped
+    wrongly, where a voxel contains several fields, or where blood flows. In a Laplacian unwrapping of late echoes,
+    neighbouring phases differ by more than π in many places, which changes the phase far around.
+
     The noise of the field is that of the phase, propagated through the fit. Its level, one number for the whole scan,
     is estimated from the residuals of the lines, so that systematic deviations count as noise; for a single echo, from
-    its magnitude. The noise in real and imaginary part is assumed to be uniform.
+    its magnitude. The noise in real and imaginary part is assumed to be uniform. Where the residuals of a voxel exceed
+    it, the noise of the field grows with them.
 
     Args:
         weighting: "magnitude": by magnitude²; "none": equal weights for all echoes.
+        robust: reduce the weight of echoes that do not agree with the earlier ones (needs three echoes).
 
     Raises:
         QsmbenchError: `weighting` is neither of the two.
@@ -42,14 +48,19 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", offs
     te = te.astype(np.float32)
     phase, signal = unwrapped[mask], magnitude[mask]
     weight = echo_weights(signal) if weighting == "magnitude" else np.ones(signal.shape, np.float32)
-    smoothing = (0.0, 0.0)
+    smoothing, agreement = (0.0, 0.0), np.ones(1, np.float32)
+    if robust and te.size > 2:
+        early = noise_from_residuals(phase[:, :3], signal[:, :3], te[:3])
+        agreement = echo_agreement(phase, signal, te, early)
+        weight = weight * agreement
     if te.size > 1:
         phase -= _offset(phase, weight, mask, grid, te, offset_smoothing)[:, None]
         smoothing = smoothing_weights(grid, offset_smoothing)
     sigma = estimate_noise(phase, signal, te, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = (weight * phase) @ te / (weight @ te**2) / rad_per_ppm(b0, 1.0)
-    noise[mask] = slope_noise(weight, signal, te, sigma, smoothing) / rad_per_ppm(b0, 1.0)
+    excess = excess_noise(phase, agreement * signal**2, te, sigma)
+    noise[mask] = excess * slope_noise(weight, signal, te, sigma, smoothing) / rad_per_ppm(b0, 1.0)
     return field, noise
 
 

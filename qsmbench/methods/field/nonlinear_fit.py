@@ -4,8 +4,8 @@ import numpy as np
 
 from qsmbench.method import method
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import echo_weights, slope_noise
-from qsmbench.ops.phase.noise import estimate_noise
+from qsmbench.ops.phase.echo_line import echo_agreement, echo_weights, excess_noise, slope_noise
+from qsmbench.ops.phase.noise import estimate_noise, noise_from_residuals
 from qsmbench.ops.phase.phase_offset import extrapolate_offset, unwrap_echo_difference
 from qsmbench.ops.phase.unwrap import connected_parts, unwrap_part
 from qsmbench.ops.phase.wrap import wrap
@@ -16,7 +16,7 @@ _TOLERANCE = 1e-5  # of the phase in the last echo, rad
 
 
 @method(produces=("total_field", "field_noise"), reference="Liu 2013, doi:10.1002/mrm.24272")
-def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0, iterations=10):
+def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, robust=True, offset_smoothing=5.0, iterations=10):
     """Nonlinear least squares of the complex signal over echo time.
 
     In each voxel, Σ |magnitude · (exp(i·phase) − exp(i·(offset + slope·te)))|² over the echoes is minimised by
@@ -30,7 +30,8 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0,
     in `fit`.
 
     Args:
-        iterations: largest number of Gauss–Newton steps in each of the two fits.
+        robust: reduce the weight of echoes that do not agree with the earlier ones, as `fit` does.
+        iterations: largest number of Gauss–Newton steps in each of the fits.
 
     Reference:
         Liu 2013, doi:10.1002/mrm.24272; smooth phase at TE = 0: Eckstein 2018, doi:10.1002/mrm.26963; unwrapping:
@@ -41,11 +42,18 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0,
     signal, phase_inside = magnitude[mask], phase[mask]
     weight = echo_weights(signal)
     slope, offset = slope[mask], offset[mask]
-    smoothing = (0.0, 0.0)
+    smoothing, agreement = (0.0, 0.0), np.ones(1, np.float32)
     if te.size > 1:
         smoothing = smoothing_weights(grid, offset_smoothing)
         slope = _add_echoes(phase_inside, weight, times, slope, offset)
         slope, offset = _gauss_newton(phase_inside, weight, times, slope, offset, iterations)
+        if robust and te.size > 2:
+            line = offset[:, None] + slope[:, None] * times
+            near = line + wrap(phase_inside - line)
+            early = noise_from_residuals(near[:, :3], signal[:, :3], times[:3])
+            agreement = echo_agreement(near, signal, times, early)
+            weight = weight * agreement
+            slope, offset = _gauss_newton(phase_inside, weight, times, slope, offset, iterations)
         if offset_smoothing > 0:
             offset = _smoothed(offset, weight, times, mask, grid, offset_smoothing)
             slope, _ = _gauss_newton(phase_inside, weight, times, slope, offset, iterations, free_offset=False)
@@ -53,7 +61,8 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0,
     sigma = estimate_noise(residual, signal, times, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = slope / rad_per_ppm(b0, 1.0)
-    noise[mask] = slope_noise(weight, signal, times, sigma, smoothing) / rad_per_ppm(b0, 1.0)
+    excess = excess_noise(residual, agreement * signal**2, times, sigma)
+    noise[mask] = excess * slope_noise(weight, signal, times, sigma, smoothing) / rad_per_ppm(b0, 1.0)
     return field, noise
 
 

@@ -12,60 +12,41 @@ from qsmbench.grid import Grid
 from qsmbench.ops.arrays.array import compute, like, namespace
 from qsmbench.ops.arrays.fft import Shape, Window, convolve, irfftn, rfftn
 
-_PARTS = 6  # sub-points along each side of a voxel; the weights at the surface are right to about 1/6³
-
 
 def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> np.ndarray:
     """Compute the weight of each voxel in the mean over a ball around the centre of the central voxel.
 
-    A voxel that the surface cuts counts with the fraction of it that lies in the ball. On anisotropic voxels, the
-    weights of a true ball would not average a harmonic field like x² − z² to its value at the centre: a voxel of
-    side d adds d²/12 to the second moment along its axis. So the ball is flattened along the longer sides until the
-    moments are equal, and the remaining difference is moved between the centre and its neighbours. Then the mean of
-    harmonic polynomials up to third order is exact.
+    A voxel belongs to the ball if its centre does, as in the published implementations of SHARP and RESHARP. Counting
+    cut voxels by their share would make the surface smoother, but the ball larger: it would not fit around many voxels
+    at the edge of a mask. On cubic voxels, the mean of any harmonic polynomial up to third order is exact by symmetry.
+    On others, equal weights would not average x² − z² to its value at the centre; so they are changed, as little as
+    possible, until the second moments are equal.
 
     Args:
         radius: mm, not smaller than the longest side of a voxel.
         voxel_size: mm.
 
     Returns:
-        (2hx + 1, 2hy + 1, 2hz + 1) float64 with sum 1; all but possibly the central one are ≥ 0.
+        (2hx + 1, 2hy + 1, 2hz + 1) float64 with sum 1; ≥ 0, unless the radius is the longest side of a voxel and that
+            is five times the shortest or more.
     """
     size = np.array(voxel_size)
-    squares = radius**2 - 5 / 12 * (size**2 - size.min() ** 2)
-    for _ in range(3):
-        weights = _ellipsoid(np.sqrt(squares), size)
-        moments = _second_moments(weights, size)
-        squares = np.maximum(squares - 5 * (moments - moments.min()), squares.max() / 4)
-    _equalise(weights, moments, size)
+    limit = radius * (1 + 1e-6)
+    x, y, z = (np.arange(-h, h + 1) * d for h, d in zip((limit / size).astype(int), size, strict=True))
+    inside = (x**2)[:, None, None] + (y**2)[:, None] + z**2 <= limit**2
+    weights = np.zeros(inside.shape)
+    weights[inside] = _with_equal_moments(np.argwhere(inside) * size - [x[-1], y[-1], z[-1]])
     return weights
 
 
-def _ellipsoid(semiaxes: np.ndarray, size: np.ndarray) -> np.ndarray:
-    half = np.maximum(np.floor(semiaxes / size + 0.5).astype(int), 1)
-    sub = (np.arange(_PARTS) + 0.5) / _PARTS - 0.5
-    x, y, z = ((np.arange(h + 1)[:, None] + sub).ravel() * d / a for h, d, a in zip(half, size, semiaxes, strict=True))
-    inside = (x**2)[:, None, None] + (y**2)[:, None] + z**2 <= 1
-    nx, ny, nz = half + 1
-    octant = inside.reshape(nx, _PARTS, ny, _PARTS, nz, _PARTS).sum(axis=(1, 3, 5)).astype(float)
-    weights = octant[np.ix_(*(np.abs(np.arange(-h, h + 1)) for h in half))]
-    return weights / weights.sum()
-
-
-def _second_moments(weights: np.ndarray, size: np.ndarray) -> np.ndarray:
-    x, y, z = ((np.arange(n) - n // 2) * d for n, d in zip(weights.shape, size, strict=True))
-    return np.array([(weights * square).sum() for square in ((x**2)[:, None, None], (y**2)[:, None], z**2)])
-
-
-def _equalise(weights: np.ndarray, moments: np.ndarray, size: np.ndarray) -> None:
-    """Move weight, in place, from the centre to its neighbours until the second moments are equal."""
-    centre = np.array(weights.shape) // 2
-    for axis, share in enumerate((moments.max() - moments) / (2 * size**2)):
-        for step in (-1, 1):
-            neighbour = centre.copy()
-            neighbour[axis] += step
-            weights[tuple(neighbour)] += share
-        weights[tuple(centre)] -= 2 * share
+def _with_equal_moments(points: np.ndarray) -> np.ndarray:
+    """Compute the weights of symmetric points (n, 3), nearest to 1/n, whose second moments about 0 are equal."""
+    squares = points**2
+    moments = squares.mean(axis=0)
+    deviation = squares - moments
+    spread = np.linalg.inv(deviation.T @ deviation / len(points))
+    target = spread.sum(axis=0) @ moments / spread.sum()
+    return (1 + deviation @ spread @ (target - moments)) / len(points)
 
 
 @lru_cache(maxsize=1)
@@ -93,7 +74,7 @@ def ball_centres(mask_hat: Any, kernel: Any, shape: Shape) -> Any:
     """Find the voxels around which the ball of an SMV kernel lies within a mask.
 
     One voxel of zeros between the mask and its cyclic copies is sufficient, since a ball that crosses it contains part
-    of it.
+    of it. Rounding limits the ball to about 100 000 voxels.
 
     Args:
         mask_hat: (nx, ny, nz // 2 + 1), half spectrum of the mask.
@@ -103,7 +84,7 @@ def ball_centres(mask_hat: Any, kernel: Any, shape: Shape) -> Any:
     Returns:
         (nx, ny, nz) bool.
     """
-    return irfftn(kernel * mask_hat, shape) > 1 - 2e-5  # beyond rounding, the ball lies in the mask
+    return irfftn(kernel * mask_hat, shape) > 1 - 5e-6  # less than a voxel of the ball, more than rounding
 
 
 class SphericalMean:
@@ -135,9 +116,13 @@ class SphericalMean:
         if not xp.any(self.centres):
             raise NotApplicable(f"no ball of radius {radius:g} mm fits into the mask")
 
+    def take(self, field: Any) -> Any:
+        """Crop a field to the window, zero outside the mask."""
+        return self._window.take(field, self._mask)
+
     def subtract_mean(self, field: Any) -> Any:
         """Crop a field to the window and subtract its mean over the ball at the centres; set it to zero elsewhere."""
-        volume = self._window.take(field, self._mask)
+        volume = self.take(field)
         return compute(_difference, volume, convolve(volume, self.kernel), self.centres)
 
     def finish(self, local_field: Any) -> tuple[Any, Any]:

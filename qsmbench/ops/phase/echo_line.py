@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import gammaincinv
 
 _CHUNK = 1 << 16  # voxels whose noise is computed at a time
+_LIMIT = 3.0  # standard deviations beyond which an echo loses weight
+_DISAGREEMENT = 0.1  # factor below which other lines are tried
 
 
 def echo_weights(magnitude: np.ndarray) -> np.ndarray:
@@ -40,6 +43,92 @@ def fit_line(values: np.ndarray, weight: np.ndarray, te: np.ndarray) -> tuple[np
     # a single echo with signal does not determine the slope
     slope = (weight * centred * values).sum(axis=1) / np.maximum(spread, 1e-6 * total * te[-1] ** 2)
     return mean_value - slope * mean_te, slope, total * spread / (weight @ te**2)
+
+
+def echo_agreement(values: np.ndarray, magnitude: np.ndarray, te: np.ndarray, sigma: float) -> np.ndarray:
+    """Find echoes that do not continue the line through the earlier ones, and compute the factor of their weight.
+
+    Echo by echo, the phase is compared with the line through the earlier echoes, with the weights that these received.
+    Its deviation is divided by its standard deviation: that of the echo, and that of the line at this echo. The factor
+    is 1 up to three standard deviations and falls with the fourth power beyond. Errors of unwrapping, dephasing and
+    flow grow with TE, and late echoes have most leverage on a common fit, so that residuals of a common fit would blame
+    the early ones. Where echoes disagree, the first or the second may be the wrong one: then lines that start without
+    it are tried, and the one that most echoes agree with is kept.
+
+    Args:
+        values: (n_voxels, n_echoes) unwrapped phase, rad, with any intercept.
+        magnitude: (n_voxels, n_echoes) a.u.
+        te: (n_echoes,) float32, s.
+        sigma: standard deviation of the noise in real and imaginary part, a.u.
+
+    Returns:
+        (n_voxels, n_echoes) float32, 0 … 1.
+    """
+    factor = np.ones(values.shape, np.float32)
+    if te.size < 3 or sigma <= 0:
+        return factor
+    for start in range(0, len(values), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        v, m = values[part].astype(float), magnitude[part].astype(float)
+        variance = sigma**2 / np.maximum(m, sigma * 1e-3) ** 2
+        found = _agreement(v, variance, te)
+        split = found.min(axis=1) < _DISAGREEMENT
+        for order in ([0, 2, 1], [1, 2, 0]) if te.size > 3 else ():
+            columns = [*order, *range(3, te.size)]
+            other = np.empty_like(found[split])
+            other[:, columns] = _agreement(v[split][:, columns], variance[split][:, columns], te[columns])
+            better = other.sum(axis=1) > found[split].sum(axis=1) + 0.5
+            found[split] = np.where(better[:, None], other, found[split])
+        factor[part] = found
+    return factor
+
+
+def _agreement(values: np.ndarray, variance: np.ndarray, te: np.ndarray) -> np.ndarray:
+    """Compute the factors of `echo_agreement` if the first two columns are right: (n_voxels, n_echoes)."""
+    t, factor, w = te.astype(float), np.ones(values.shape), 1 / variance
+    for k in range(2, te.size):
+        before = w[:, :k]
+        s0, s1, s2 = before.sum(axis=1), before @ t[:k], before @ t[:k] ** 2
+        determinant = np.maximum(s0 * s2 - s1**2, 1e-12 * s0 * s2)
+        own, steep = (before * values[:, :k]).sum(axis=1), (before * values[:, :k]) @ t[:k]
+        predicted = ((s2 - s1 * t[k]) * own + (s0 * t[k] - s1) * steep) / determinant
+        spread = variance[:, k] + (s2 - 2 * s1 * t[k] + s0 * t[k] ** 2) / determinant
+        factor[:, k] = 1 / np.maximum((values[:, k] - predicted) ** 2 / (_LIMIT**2 * spread), 1) ** 2
+        w[:, k] *= factor[:, k]
+    return factor
+
+
+def excess_noise(values: np.ndarray, precision: np.ndarray, te: np.ndarray, sigma: float) -> np.ndarray:
+    """Compute by how much the residuals of a line exceed what noise explains.
+
+    Σ precision·residual²/σ² about the line is χ² distributed if there is only noise. Where it exceeds what one voxel in
+    a thousand reaches, the errors of the phase are systematic, and the noise of the slope grows by the root of its
+    ratio to the degrees of freedom.
+
+    Args:
+        values: (n_voxels, n_echoes) rad, with any intercept.
+        precision: (n_voxels, n_echoes) magnitude², reduced where echoes do not agree, a.u.²
+        te: (n_echoes,) float32, s.
+        sigma: standard deviation of the noise in real and imaginary part, a.u.
+
+    Returns:
+        (n_voxels,) float32, 1 or larger; 1 where fewer than three echoes have a hundredth of the largest precision.
+
+    Reference:
+        Scaling errors by √(χ²/freedom): Particle Data Group 2022, doi:10.1093/ptep/ptac097 (section 5.2.2).
+    """
+    excess = np.ones(len(values), np.float32)
+    if te.size < 3 or sigma <= 0:
+        return excess
+    largest = precision.max(axis=1, keepdims=True)
+    freedom = (precision > 1e-2 * largest).sum(axis=1) - 2
+    judged = (largest[:, 0] > 0) & (freedom > 0)
+    values, precision, freedom = values[judged], precision[judged], freedom[judged]
+    intercept, slope, _ = fit_line(values, precision, te)
+    power = (precision * (values - intercept[:, None] - slope[:, None] * te) ** 2).sum(axis=1) / sigma**2
+    limits = 2 * gammaincinv(np.arange(te.size - 1) / 2, 0.999)
+    excess[judged] = np.where(power > limits[freedom], np.sqrt(power / freedom), 1)
+    return excess
 
 
 def slope_noise(
