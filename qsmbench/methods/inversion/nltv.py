@@ -19,10 +19,10 @@ def nltv(
     regularisation=1.5e-4,
     first_regularisation=0.05,
     first_iterations=20,
-    penalty=2.5,
-    data_penalty=1.0,
+    penalty=5.0,
+    data_penalty=0.3,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.0025,
     max_iterations=100,
     pad=20.0,
 ):
