@@ -34,7 +34,8 @@ def nltv(
     starting from some iterations of `l1_qsm`, which is robust to unwrapping errors, leads to the right one. By ADMM.
 
     Args:
-        data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.
+        data_penalty: ρ, weight of the field splitting; with 0.1, voxels that are wrong by whole turns
+            can keep it from converging (the largest w² is 1 to 2).
 
     Reference:
         Milovic 2018, doi:10.1002/mrm.27073.
