@@ -15,9 +15,9 @@ def l1_qsm(
     *,
     regularisation=0.05,
     penalty=2.5,
-    data_penalty=1.5,
+    data_penalty=0.5,
     relaxation=1.8,
-    tolerance=0.005,
+    tolerance=0.003,
     max_iterations=200,
     pad=20.0,
 ):

@@ -19,10 +19,10 @@ def nltv(
     regularisation=1.5e-4,
     first_regularisation=0.05,
     first_iterations=20,
-    penalty=2.5,
-    data_penalty=1.0,
+    penalty=5.0,
+    data_penalty=0.3,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.0025,
     max_iterations=100,
     pad=20.0,
 ):
@@ -34,7 +34,8 @@ def nltv(
     starting from some iterations of `l1_qsm`, which is robust to unwrapping errors, leads to the right one. By ADMM.
 
     Args:
-        data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.
+        data_penalty: ρ, weight of the field splitting; with 0.1, voxels that are wrong by whole turns
+            can keep it from converging (the largest w² is 1 to 2).
 
     Reference:
         Milovic 2018, doi:10.1002/mrm.27073.

@@ -14,10 +14,10 @@ def tv(
     grid,
     *,
     regularisation=1.5e-4,
-    penalty=3.0,
-    data_penalty=0.3,
+    penalty=4.0,
+    data_penalty=0.1,
     relaxation=1.8,
-    tolerance=0.015,
+    tolerance=0.005,
     max_iterations=100,
     pad=20.0,
 ):
