@@ -13,7 +13,6 @@ from qsmbench.method import ExternalMethod
 from qsmbench.run.isolated import absolute, room_for, source_of
 
 
-@cache
 def described(name: str, *, isolated: bool = False) -> ExternalMethod:
     """Return a description of the method called `name`; `broken` is the reason if it cannot be imported.
 
@@ -23,6 +22,20 @@ def described(name: str, *, isolated: bool = False) -> ExternalMethod:
         isolated: import it where it has access to its own code alone. What it says of its files is not believed then,
             and it is given arrays of NumPy.
     """
+    return _described(name, isolated, _state(name))
+
+
+def _state(name: str) -> tuple[Any, ...]:
+    """Return what identifies the file that a name leads to from the working folder, and its content."""
+    for path in (Path(name), Path(name.rpartition("+")[0])):
+        if path.is_file():
+            found = path.stat()
+            return str(path.absolute()), found.st_mtime_ns, found.st_size, found.st_ino
+    return (str(Path.cwd()),)
+
+
+@cache
+def _described(name: str, isolated: bool, _: tuple[Any, ...]) -> ExternalMethod:
     room = partial(room_for, [name]) if isolated else None
     content = probe.ask("qsmbench.run.describe", absolute(name) if isolated else name, room)
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.run import chains
+from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Places, Use
 
 
@@ -71,3 +71,16 @@ def test_what_a_chain_made_itself_is_never_taken_from_the_truth():
 
 def test_a_scan_without_truth_offers_none():
     assert inputs("truth.tkd", Places(Path("d/chains"), Path("d/scan"), None)) == {"mask": "d/scan"}
+
+
+def test_a_relative_path_is_another_method_in_another_folder(tmp_path, monkeypatch):
+    head = "from qsmbench.method import method\n@method(produces='chi', reference='test')\n"
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(
+            f"{head}def mine(local_field, *, {name}=1.0):\n    return local_field\n"
+        )
+        monkeypatch.chdir(tmp_path / name)
+        found.append(registry.describe("mine.py").settings)
+    assert found == [{"a": 1.0}, {"b": 1.0}]
