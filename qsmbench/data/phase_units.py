@@ -43,6 +43,9 @@ ROUNDING = 0.01
 _OTHER_PERIOD = 0.85
 """Values that wrap within less than this share of a unit's turn are in another unit; assumed."""
 
+_HALF = 0.5
+"""The same in a folder of artifacts, whose phase is in rad unless it is clearly not; assumed."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -363,7 +366,8 @@ class _Decision:
     def _wraps_within(self, unit: str) -> bool:
         """Whether the values wrap with a period that is shorter than the unit's turn."""
         least = min(r.turn for r in UNITS[unit].ranges if r.holds(self.low, self.high))
-        return self.span < _OTHER_PERIOD * least and self.wrapping
+        share = _OTHER_PERIOD if self.known.by_convention is None else _HALF
+        return self.span < share * least and _is_turn(self.low, self.high) and self.wrapping
 
     def _range(self, unit: str) -> Range:
         """The range of a unit that the values lie in."""
@@ -455,11 +459,12 @@ class _Decision:
     def _check_each_echo(self, span: Range) -> None:
         """Refuse an echo that wraps with another period than all together."""
         echoes = self._with_echoes(self.values)
-        if echoes.shape[3] == 1 or self.span < _OTHER_PERIOD * span.turn:
+        by_convention = self.known.by_convention is not None and not self.known.sidecar
+        if echoes.shape[3] == 1 or by_convention or self.span < _OTHER_PERIOD * span.turn:
             return
         for e in range(echoes.shape[3]):
             low, high = _span(echoes[..., e], self.where)
-            short = 0 < high - low < _OTHER_PERIOD * span.turn
+            short = 0 < high - low < _OTHER_PERIOD * span.turn and _is_turn(low, high)
             if short and wraps(echoes[..., e : e + 1], self.known.signal, high - low):
                 raise QsmbenchError(
                     f"{self.where}: echo {e + 1} wraps within {low:.5g} … {high:.5g}, all echoes together within "
@@ -487,6 +492,14 @@ class _Decision:
     @staticmethod
     def _with_echoes(values: np.ndarray) -> np.ndarray:
         return values[..., None] if values.ndim == 3 else values
+
+
+def _is_turn(low: float, high: float) -> bool:
+    """Whether a range may be one turn: its ends are opposite, or one of them is 0, within 5 % of it.
+
+    Where an object has sharp edges, neighbours differ by the whole range without a wrap, but few ranges end like this.
+    """
+    return min(abs(low + high), abs(low), abs(high)) <= 0.05 * (high - low)
 
 
 def _span(values: np.ndarray, where: str) -> tuple[float, float]:

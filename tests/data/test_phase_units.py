@@ -7,6 +7,9 @@ from measured_scan import bids, edit, files, save_stored, scan, slope
 from qsmbench.data.measured import Stated, read_measured
 from qsmbench.data.phase_units import Evidence, to_radians
 from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.load import load
+from qsmbench.scan.protocol import load_protocol
+from qsmbench.scan.simulate import simulate
 
 TURN = 2 * np.pi
 KEYS = r"state phase_unit \(rad, mrad, siemens, degrees, pi, cycles\) or phase_scale \(rad per stored number\)"
@@ -269,3 +272,14 @@ def test_noise_is_not_a_wrap():
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 20, 20, 1))
     with pytest.raises(QsmbenchError, match="no wraps are seen"):
         to_radians(noise, "x")
+
+
+@pytest.mark.parametrize("voxel_size", [8, 4])
+@pytest.mark.parametrize("stated", [None, "rad"])
+def test_sharp_edges_are_no_wraps(voxel_size, stated):
+    """The noise-free phase of a simulated sphere, of which neighbours at the edge differ by all that an echo spans."""
+    phantom = load("sphere", {"voxel_size": voxel_size})
+    phase = np.angle(simulate(phantom, load_protocol("brain-3t")).signal).astype(np.float32)
+    for echoes in (phase, *np.split(phase, phase.shape[3], axis=3)):
+        found, _ = to_radians(echoes, "x", Evidence(sidecar=stated, by_convention=None if stated else "rad"))
+        assert np.array_equal(found, echoes)
