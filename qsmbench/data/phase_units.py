@@ -43,8 +43,8 @@ ROUNDING = 0.01
 _OTHER_PERIOD = 0.85
 """Values that wrap within less than this share of a unit's turn are in another unit; assumed."""
 
-_HALF = 0.5
-"""The same in a folder of artifacts, whose phase is in rad unless it is clearly not; assumed."""
+_OTHER_THAN_RAD = 0.5
+"""The same for rad, which most phases are: sharp edges of an object can look like wraps; assumed."""
 
 
 @dataclass(frozen=True)
@@ -366,8 +366,7 @@ class _Decision:
     def _wraps_within(self, unit: str) -> bool:
         """Whether the values wrap with a period that is shorter than the unit's turn."""
         least = min(r.turn for r in UNITS[unit].ranges if r.holds(self.low, self.high))
-        share = _OTHER_PERIOD if self.known.by_convention is None else _HALF
-        return self.span < share * least and _is_turn(self.low, self.high) and self.wrapping
+        return self.span < _other_period(unit) * least and _is_turn(self.low, self.high) and self.wrapping
 
     def _range(self, unit: str) -> Range:
         """The range of a unit that the values lie in."""
@@ -442,7 +441,7 @@ class _Decision:
         return radians.astype(np.float32), [note]
 
     def _converted(self, unit: str, span: Range, why: str) -> tuple[np.ndarray, list[str]]:
-        self._check_each_echo(span)
+        self._check_each_echo(unit, span)
         if unit == "rad":
             if max(-self.low, self.high) <= np.pi * (1 + ROUNDING):
                 return self.values.astype(np.float32, copy=False), []
@@ -456,7 +455,7 @@ class _Decision:
         beyond = (max(abs(self.low - span.zero), abs(self.high - span.zero))) > (0.5 + ROUNDING) * span.turn
         return (_wrapped(radians) if beyond else radians), [note]
 
-    def _check_each_echo(self, span: Range) -> None:
+    def _check_each_echo(self, unit: str, span: Range) -> None:
         """Refuse an echo that wraps with another period than all together."""
         echoes = self._with_echoes(self.values)
         by_convention = self.known.by_convention is not None and not self.known.sidecar
@@ -464,7 +463,7 @@ class _Decision:
             return
         for e in range(echoes.shape[3]):
             low, high = _span(echoes[..., e], self.where)
-            short = 0 < high - low < _OTHER_PERIOD * span.turn and _is_turn(low, high)
+            short = 0 < high - low < _other_period(unit) * span.turn and _is_turn(low, high)
             if short and wraps(echoes[..., e : e + 1], self.known.signal, high - low):
                 raise QsmbenchError(
                     f"{self.where}: echo {e + 1} wraps within {low:.5g} … {high:.5g}, all echoes together within "
@@ -492,6 +491,10 @@ class _Decision:
     @staticmethod
     def _with_echoes(values: np.ndarray) -> np.ndarray:
         return values[..., None] if values.ndim == 3 else values
+
+
+def _other_period(unit: str) -> float:
+    return _OTHER_THAN_RAD if unit == "rad" else _OTHER_PERIOD
 
 
 def _is_turn(low: float, high: float) -> bool:

@@ -275,11 +275,12 @@ def test_noise_is_not_a_wrap():
 
 
 @pytest.mark.parametrize("voxel_size", [8, 4])
+@pytest.mark.parametrize("protocol", ["brain-3t", "brain-1p5t"])
 @pytest.mark.parametrize("stated", [None, "rad"])
-def test_sharp_edges_are_no_wraps(voxel_size, stated):
+def test_sharp_edges_are_no_wraps(voxel_size, protocol, stated):
     """The noise-free phase of a simulated sphere, of which neighbours at the edge differ by all that an echo spans."""
     phantom = load("sphere", {"voxel_size": voxel_size})
-    phase = np.angle(simulate(phantom, load_protocol("brain-3t")).signal).astype(np.float32)
+    phase = np.angle(simulate(phantom, load_protocol(protocol)).signal).astype(np.float32)
     for echoes in (phase, *np.split(phase, phase.shape[3], axis=3)):
         found, _ = to_radians(echoes, "x", Evidence(sidecar=stated, by_convention=None if stated else "rad"))
         assert np.array_equal(found, echoes)
