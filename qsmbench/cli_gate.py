@@ -12,8 +12,6 @@ from qsmbench.errors import ExitCode, QsmbenchError
 
 FAIL_ON = ("worse", "change", "time")
 
-SHOWN = ("failed", "missing", "incomparable", "worse", "slower", "larger", "better", "changed", "new")
-
 
 def baseline(
     results: Annotated[Path, typer.Argument(help="folder of a study, such as results/regression")],
@@ -86,11 +84,9 @@ def _print(rows: list) -> None:
     """Print the verdicts that are not equal as a table."""
     from rich.table import Table
 
-    from qsmbench.gate.write import change
+    from qsmbench.gate.write import change, noteworthy
 
-    shown = [
-        r for r in rows if r.verdict in SHOWN and not (r.verdict == "changed" and r.metric in ("time", "peak_memory"))
-    ]
+    shown = noteworthy(rows)
     if not shown:
         return
     table = Table(title="Against the baseline", title_justify="left")

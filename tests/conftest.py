@@ -1,6 +1,7 @@
 """Threads of the tests, and a small scan that they write and read."""
 
 import os
+import sys
 
 for _variable in ("QSMBENCH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # pytest -n runs a test on each processor; more threads only wait for others
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from analytic import oblique, sphere_fraction
 
+from qsmbench import cli
 from qsmbench.data import folders
 from qsmbench.data.folders import Params
 from qsmbench.grid import Grid
@@ -64,3 +66,19 @@ def scan_folder(small, tmp_path):
     folders.write(tmp_path / "truth", small["truth"], grid)
     folders.write_regions(tmp_path / "truth" / folders.REGIONS_FILE, small["regions"])
     return tmp_path
+
+
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """Run `qsmbench` with arguments in this process; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["qsmbench", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as e:
+            code = e.code or 0
+        return (code, *capfd.readouterr())
+
+    return run

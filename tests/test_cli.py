@@ -14,27 +14,10 @@ import pandas as pd
 import pytest
 
 import qsmbench
-from qsmbench import cli, cli_show
+from qsmbench import cli_show
 from qsmbench.data import folders, volumes
 
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-
-
-@pytest.fixture
-def command(monkeypatch, capfd):
-    """Run `qsmbench` with arguments; returns exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["qsmbench", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = e.code or 0
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_version(command):

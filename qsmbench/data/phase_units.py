@@ -43,7 +43,7 @@ ROUNDING = 0.01
 _OTHER_PERIOD = 0.85
 """Values that wrap within less than this share of a unit's turn are in another unit; assumed."""
 
-_OTHER_THAN_RAD = 0.5
+_OTHER_PERIOD_IN_RAD = 0.5
 """The same for rad, which most phases are: sharp edges of an object can look like wraps; assumed."""
 
 
@@ -494,7 +494,8 @@ class _Decision:
 
 
 def _other_period(unit: str) -> float:
-    return _OTHER_THAN_RAD if unit == "rad" else _OTHER_PERIOD
+    """Return the share of a unit's turn below which a phase that wraps is in another unit."""
+    return _OTHER_PERIOD_IN_RAD if unit == "rad" else _OTHER_PERIOD
 
 
 def _is_turn(low: float, high: float) -> bool:

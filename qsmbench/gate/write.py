@@ -13,9 +13,9 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.score_table import COSTS
 from qsmbench.errors import QsmbenchError
 from qsmbench.gate.baseline import file_of
-from qsmbench.gate.compare import CHANGED, FAILED, INCOMPARABLE, MISSING, VERDICTS, WORSE, Row
+from qsmbench.gate.compare import CHANGED, EQUAL, FAILED, IDENTICAL, INCOMPARABLE, MISSING, NEW, VERDICTS, WORSE, Row
 
-SHOWN = 20
+LONGEST = 20
 """Rows of a Markdown table; the others are counted."""
 
 _FAILING = (FAILED, MISSING, INCOMPARABLE, WORSE)
@@ -26,6 +26,11 @@ def sentence(rows: Sequence[Row]) -> str:
     counts = Counter(r.verdict for r in rows if r.metric not in COSTS)
     parts = [f"{counts[v]} {v}" for v in VERDICTS if counts[v]]
     return f"{sum(counts.values())} scores: {', '.join(parts) or 'none'}"
+
+
+def noteworthy(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows to show: scores that are not equal, and costs beyond their margin."""
+    return [r for r in rows if r.verdict not in (IDENTICAL, EQUAL) and not (r.verdict == CHANGED and r.metric in COSTS)]
 
 
 def change(row: Row) -> str:
@@ -57,19 +62,15 @@ def junit(rows: Sequence[Row], file: Path) -> None:
 def markdown(rows: Sequence[Row], file: Path, title: str) -> None:
     """Write a summary fit for a pull request: the counts, and the verdicts that are not equal."""
     lines = [f"### {title}", "", sentence(rows), ""]
-    shown = [r for r in rows if r.verdict in (*_FAILING, "better", "slower", "larger") or _has_changed(r)]
+    shown = [r for r in noteworthy(rows) if r.verdict != NEW]
     if shown:
         lines += ["| verdict | chain | metric | change | worst scan |", "|---|---|---|---|---|"]
-        for r in shown[:SHOWN]:
+        for r in shown[:LONGEST]:
             what = f"{r.artifact} {r.metric}".strip()
             lines.append(f"| {r.verdict} | `{r.chain}` | {what} | {change(r)} | {r.scan} |".replace("\n", " "))
-        if len(shown) > SHOWN:
-            lines += ["", f"and {len(shown) - SHOWN} more"]
+        if len(shown) > LONGEST:
+            lines += ["", f"and {len(shown) - LONGEST} more"]
     _write(file, "\n".join(lines) + "\n")
-
-
-def _has_changed(row: Row) -> bool:
-    return row.verdict == CHANGED and row.metric not in COSTS
 
 
 HISTORY = ("commit", "chain", "artifact", "metric", "value", "unit", "verdict")

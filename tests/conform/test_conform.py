@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 import sound
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from qsmbench import cli
 from qsmbench.conform import FAIL, NOT_APPLICABLE, PASS, conform
 from qsmbench.conform.compare import agreement, best_shift, difference
 from qsmbench.conform.scene import ISOTROPIC, NOISE, OBLIQUE, SOURCES, render, sphere
@@ -265,24 +263,14 @@ def test_the_time_is_limited(where):
 
 
 @pytest.fixture
-def command(monkeypatch, capfd, tmp_path):
+def conform_command(command, monkeypatch, tmp_path):
     """Run `qsmbench conform` in an empty folder; returns exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["qsmbench", "conform", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = e.code or 0
-        return (code, *capfd.readouterr())
-
-    return run
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: command("conform", *arguments)
 
 
-def test_a_sound_method_leaves_with_zero(command, tmp_path):
-    code, out, _ = command("tkd", "--set", "threshold=0.1")
+def test_a_sound_method_leaves_with_zero(conform_command, tmp_path):
+    code, out, _ = conform_command("tkd", "--set", "threshold=0.1")
     assert code == 0
     assert " 0 failed" in out
     content = json.loads((tmp_path / "conform-tkd" / "conform.json").read_text())
@@ -294,9 +282,9 @@ def test_a_sound_method_leaves_with_zero(command, tmp_path):
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
 
 
-def test_a_broken_method_leaves_with_one_and_shows_where(command, tmp_path):
+def test_a_broken_method_leaves_with_one_and_shows_where(conform_command, tmp_path):
     path = next(p for p in BROKEN if p.stem == "kernel_transposed")
-    code, out, _ = command(path, "--out", "page")
+    code, out, _ = conform_command(path, "--out", "page")
     assert code == 1
     assert re.search(r"anisotropic\W+fail", out)
     page = (tmp_path / "page" / "index.html").read_text()
@@ -304,20 +292,20 @@ def test_a_broken_method_leaves_with_one_and_shows_where(command, tmp_path):
     assert page.count("data:image/png;base64,") == 3 * 3  # plain, anisotropic, axis swap
 
 
-def test_bad_usage_leaves_with_two(command, tmp_path):
+def test_bad_usage_leaves_with_two(conform_command, tmp_path):
     for arguments, message in (
         (["tk"], "unknown method 'tk'"),
         (["tkd", "--set", "t=1"], "unknown setting 't'"),
         (["missing.py"], "no such file"),
         (["tkd", "--out", "/dev/null/page"], "cannot be written to"),
     ):
-        code, _, err = command(*arguments)
+        code, _, err = conform_command(*arguments)
         assert code == 2
         assert message in " ".join(err.split())
         assert err.count("\n") == 1
 
 
-def test_help_has_an_example(command):
-    code, out, _ = command("--help")
+def test_help_has_an_example(conform_command):
+    code, out, _ = conform_command("--help")
     assert code == 0
     assert "Example: qsmbench conform tkd" in " ".join(out.split())

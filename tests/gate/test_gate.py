@@ -1,7 +1,6 @@
 """The gate: every verdict on tables made by hand, files that go round, and the command with its exit codes."""
 
 import json
-import sys
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from qsmbench import cli
 from qsmbench.data import folders
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.errors import ExitCode, QsmbenchError
@@ -234,19 +232,10 @@ def test_a_history_grows_and_is_plotted(tmp_path):
 # The command
 
 
-@pytest.fixture
-def command(monkeypatch, capfd, tmp_path):
-    def run(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["qsmbench", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = e.code or 0
-        return (code, *capfd.readouterr())
-
-    return run
+@pytest.fixture(autouse=True)
+def working_folder(monkeypatch, tmp_path):
+    """Files are named relative to an empty folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
