@@ -6,7 +6,7 @@ BIN := $(ENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 READY := $(ENV)/ready
 
-.PHONY: benchmark test lint check bench gallery format clean
+.PHONY: benchmark test lint check bench gallery board format clean
 
 benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
@@ -32,6 +32,12 @@ bench: $(READY)
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py
+
+# about two hours on two cores
+board: $(READY)
+	$(BIN)/qsmbench run configs/board-head.yaml --cores $(CORES)
+	$(BIN)/qsmbench board results/board-head results/board/head
+	$(BIN)/python docs/board.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

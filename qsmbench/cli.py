@@ -108,7 +108,13 @@ def _common(
     pass
 
 
-@app.command(epilog=_example("qsmbench run configs/quick.yaml --cores 2"))
+@app.command(
+    epilog=_example(
+        "qsmbench run configs/quick.yaml --cores 2",
+        "qsmbench run configs/board-head.yaml --chain romeo.fit.vsharp.mine --method mine=mine.py "
+        "--against results/board/head",
+    )
+)
 def run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study")],
     cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
@@ -118,8 +124,22 @@ def run(
     rerun: Annotated[
         list[str] | None, typer.Option(metavar="CHAIN", help="run the steps of this chain again; repeatable")
     ] = None,
+    chain: Annotated[
+        list[str] | None, typer.Option(metavar="CHAIN", help="chain to run in place of those of CONFIG; repeatable")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="file or folder to use as method NAME of the chains; repeatable"),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="BOARD", help="reference board to compare with, such as results/board/head"),
+    ] = None,
 ) -> None:
     """Run a study: simulate, reconstruct, score, report. Up-to-date results are reused.
+
+    With --against, the chains are compared with those of a reference board, which are not run again: CONFIG defines
+    the scans of the board. The report is in the folder `against` of the study.
 
     The exit code is 4 if a dataset, a chain or a job failed; the report shows why.
     """
@@ -128,10 +148,15 @@ def run(
     from qsmbench.data.folders import read_json
     from qsmbench.study import config as configuration
     from qsmbench.study import workflow
+    from qsmbench.study.against import check_same_scans
 
     given = {"results": str(results) if results else None, "device": device}
-    overrides = {key: value for key, value in given.items() if value is not None}
-    study = configuration.load(config, overrides)
+    overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if chain:
+        overrides |= {"chains": chain, "attribution": []}
+    study = configuration.load(config, overrides, methods=_paths(method))
+    if against:
+        check_same_scans(study, against)
     outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or ())
     for name in (d.group for d in study.sources):
         notes = study.folder / name / "scan" / "notes.json"
@@ -143,6 +168,8 @@ def run(
     page = study.folder / "report" / "index.html"
     if "report" not in outcome.broken:
         console.print(f"Report: {page.resolve()}", soft_wrap=True)
+    if against and "tables" not in outcome.broken:
+        cli_gate.compare_with_board(study.folder, against)
     if not outcome.complete:
         raise FailedError(_incomplete(study, outcome))
 
@@ -424,6 +451,7 @@ app.command(epilog=_example("qsmbench baseline results/regression baseline.parqu
 app.command(epilog=_example("qsmbench check results/regression --baseline baseline.parquet --junit junit.xml"))(
     cli_gate.check
 )
+app.command(epilog=_example("qsmbench board results/board-head results/board/head"))(cli_gate.board)
 app.command(epilog=_example("qsmbench history history.csv history.svg --metric nrmse"))(cli_gate.history)
 
 

@@ -1,4 +1,4 @@
-"""The verbs of the regression gate: `qsmbench baseline`, `check` and `history`."""
+"""The verbs of the regression gate, `qsmbench baseline`, `check` and `history`, and of the reference board, `board`."""
 
 from __future__ import annotations
 
@@ -106,3 +106,42 @@ def history(
     from qsmbench.gate.plot import plot
 
     console.print(f"Plot: {plot(file, out, metric).resolve()}", soft_wrap=True)
+
+
+def board(
+    results: Annotated[Path, typer.Argument(help="folder of a finished study, such as results/board-head")],
+    folder: Annotated[Path, typer.Argument(help="folder to write, such as results/board/head")],
+) -> None:
+    """Keep the scores of a study as a reference board, with which other methods are compared by `run --against`."""
+    from qsmbench.gate.board import write_board
+
+    found = write_board(results, folder)
+    counted = f"{len(found.factors)} scans, {len(found.chains)} chains"
+    console.print(f"Board: {folder.resolve()}, {counted}", soft_wrap=True)
+
+
+def compare_with_board(results: Path, reference: Path) -> None:
+    """Print the place of each chain of a study among those of a board, and write a report with both.
+
+    Args:
+        results: folder of the study.
+        reference: folder of the board.
+    """
+    from qsmbench.analysis.columns import column
+    from qsmbench.analysis.results import read_study
+    from qsmbench.analysis.verdict import DEFAULT
+    from qsmbench.data.score_table import CONTROLS
+    from qsmbench.gate.board import joined, standing
+    from qsmbench.report import build
+
+    study = joined(results, reference)
+    versions = [s.versions.get("qsmbench", "unknown") for s in (study, read_study(reference))]
+    if versions[0] != versions[1]:
+        console.print(f"Note: the board was made by version {versions[1]}; this is version {versions[0]}")
+    unit = dict(zip(study.scores["metric"].astype(str), study.scores["unit"].astype(str), strict=True))
+    metric = column(DEFAULT[0], unit.get(DEFAULT[0], ""))
+    for chain in read_study(results).chains:
+        for said in standing(study, chain, metric) if chain not in CONTROLS else ():
+            console.print(plain(said), soft_wrap=True)
+    page = build(study, results / "against")
+    console.print(f"Report with the board: {page.resolve()}", soft_wrap=True)

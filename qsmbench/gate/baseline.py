@@ -45,8 +45,7 @@ class Baseline:
 
     def has_same_scan(self, other: Baseline, dataset: str) -> bool:
         """Return whether a dataset is the same scan on both sides, up to rounding."""
-        ours, theirs = self.scans.get(dataset), other.scans.get(dataset)
-        return bool(ours and theirs and len(ours) == len(theirs) and np.allclose(ours, theirs, rtol=0, atol=SAME))
+        return same_scan(self.scans.get(dataset), other.scans.get(dataset))
 
     def save(self, file: Path) -> None:
         """Write a Parquet file.
@@ -145,6 +144,11 @@ def fingerprint(scan: Path) -> list[float]:
                 found = np.einsum("ijk,i,j,k->", signal, x, y, z, optimize=True) / size / np.sqrt(signal.size)
                 numbers += [float(found.real), float(found.imag)]
     return numbers
+
+
+def same_scan(ours: list[float] | None, theirs: list[float] | None) -> bool:
+    """Return whether two fingerprints are those of the same scan, up to rounding; an empty one is that of no scan."""
+    return bool(ours and theirs and len(ours) == len(theirs) and np.allclose(ours, theirs, rtol=0, atol=SAME))
 
 
 def file_of(folder: Path, dataset: str, chain: str, artifact: str) -> Path:

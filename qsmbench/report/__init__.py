@@ -34,14 +34,15 @@ ROW_BUDGET = 300
 """Largest number of rows in the score tables of one page; otherwise each group has its own page."""
 
 
-def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
+def build(study: Path | Study, out: Path, *, about: Path | None = None) -> Path:
     """Write the report of a study.
 
     It is one page with embedded pictures. Pictures beyond `PICTURE_BUDGET` are written to a separate folder; tables
     beyond `ROW_BUDGET` are written to separate pages, one per group of replicates, with links from the first page.
 
     Args:
-        study: the study folder; contains `scores.parquet`, and may contain `<dataset>/pictures/<chain>.webp`.
+        study: the study folder; contains `scores.parquet`, and may contain `<dataset>/pictures/<chain>.webp`. Or the
+            study in memory.
         out: folder to write to; created if necessary.
         about: folder that may contain `config.yaml`, `versions.json` and `origins.json` (origins of the settings, by
             method name in the chains); by default the study folder.
@@ -52,7 +53,7 @@ def build(study: Path, out: Path, *, about: Path | None = None) -> Path:
     Raises:
         QsmbenchError: the scores are missing, damaged or empty, or `out` cannot be written to.
     """
-    read, out = read_study(Path(study), about), Path(out)
+    read, out = study if isinstance(study, Study) else read_study(Path(study), about), Path(out)
     found, files = tables(read), picture_files(read)
     make_folder(out)
     split = len(read.groups) > 1 and sum(len(t.methods) + len(t.controls) + len(t.failed) for t in found) > ROW_BUDGET

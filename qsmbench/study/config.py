@@ -25,7 +25,7 @@ from qsmbench.study.factors import crossed
 from qsmbench.study.tuned import check_apart, read_tuned
 from qsmbench.typed_yaml import Model, check, check_finite, numbers, read_yaml
 
-RESERVED = ("logs", "report")
+RESERVED = ("logs", "report", "against")
 """Folders of a study that are not datasets."""
 
 StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_length=100)]
@@ -216,6 +216,17 @@ def parse(content: dict[str, Any], where: str) -> Study:
     return study
 
 
-def load(path: Path, instead: Mapping[str, str] | None = None) -> Study:
-    """Load the study in a YAML file, with some keys overridden; see `parse`."""
-    return parse({**read_yaml(path), **(instead or {})}, str(path))
+def load(path: Path, instead: Mapping[str, Any] | None = None, *, methods: Mapping[str, str] | None = None) -> Study:
+    """Load the study in a YAML file, with some keys overridden; see `parse`.
+
+    Args:
+        path: of the file.
+        instead: values by key, in place of those of the file.
+        methods: files or folders by the name of a method in the chains, besides those of the file.
+    """
+    content = {**read_yaml(path), **(instead or {})}
+    if methods:
+        named = content.get("methods")
+        added = {name: {"use": path} for name, path in methods.items()}
+        content["methods"] = {**(named if isinstance(named, dict) else {}), **added}
+    return parse(content, str(path))
