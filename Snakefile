@@ -6,7 +6,14 @@ that it only ever sees which records are missing. Hence all inputs are `ancient`
 """
 
 from qsmbench.errors import QsmbenchError
-from qsmbench.study.workflow import SIMULATION_CORES, command, planned, start_warm
+from qsmbench.study.needs import Needs
+from qsmbench.study.workflow import (
+    CLUSTER_CORES,
+    command,
+    planned,
+    scan_command,
+    start_warm,
+)
 
 try:
     plan = planned(
@@ -19,8 +26,10 @@ except QsmbenchError as error:
 
 R = str(plan.folder)
 RUN = command(plan)
-# a cluster needs no --cores
-CORES = workflow.resource_settings.cores or SIMULATION_CORES
+SCAN = scan_command(plan)
+NEEDS = Needs(plan)  # what a cluster is asked for
+ON_CLUSTER = workflow.resource_settings.nodes is not None
+CORES = workflow.resource_settings.cores or CLUSTER_CORES  # a cluster needs no --cores
 
 
 def before(record):
@@ -52,6 +61,9 @@ rule simulate:
     log:
         f"{R}/{{group}}/logs/simulate.txt",
     threads: CORES
+    resources:
+        mem_mb=lambda w, attempt: NEEDS.simulation_memory(w.group, attempt),
+        runtime=lambda w, attempt: NEEDS.simulation_minutes(w.group, attempt),
     shell:
         RUN
 
@@ -125,9 +137,43 @@ rule pictures:
         RUN
 
 
+# All jobs of a scan at once, for a cluster, where each would take longer to start than most of them run.
+rule scan:
+    input:
+        lambda w: [ancient(f) for f in plan.before_scan(w.dataset)],
+    output:
+        f"{R}/{{dataset}}/common.json",
+        f"{R}/{{dataset}}/pictures.json",
+    log:
+        f"{R}/{{dataset}}/logs/scan.txt",
+    threads: CLUSTER_CORES
+    resources:
+        mem_mb=lambda w, threads, attempt: NEEDS.scan_memory(
+            w.dataset, threads, attempt
+        ),
+        runtime=lambda w, threads, attempt: NEEDS.scan_minutes(
+            w.dataset, threads, attempt
+        ),
+    shell:
+        SCAN
+
+
+if ON_CLUSTER:
+
+    ruleorder: scan > common
+    ruleorder: scan > pictures
+
+else:
+
+    ruleorder: common > scan
+    ruleorder: pictures > scan
+
+
 rule tables:
     input:
-        before(lambda w: plan.tables),
+        lambda w: [
+            ancient(f) for f in (plan.last if ON_CLUSTER else plan.before(plan.tables))
+        ],
     output:
         str(plan.tables),
     log:

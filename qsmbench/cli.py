@@ -131,6 +131,10 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME=PATH", help="file or folder to use as method NAME of the chains; repeatable"),
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Snakemake profile: slurm, or a folder with a config.yaml; takes the place of --cores"),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(metavar="BOARD", help="reference board to compare with, such as results/board/head"),
@@ -157,7 +161,7 @@ def run(
     study = configuration.load(config, overrides, methods=_paths(method))
     if against:
         check_same_scans(study, against)
-    outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or ())
+    outcome = workflow.run(study, cores=cores, force=force, rerun=rerun or (), profile=profile)
     for name in (d.group for d in study.sources):
         notes = study.folder / name / "scan" / "notes.json"
         which = f" on {name}" if len(study.sources) > 1 else ""

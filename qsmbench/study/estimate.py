@@ -75,17 +75,16 @@ def estimate(plan: Plan, cores: int) -> Estimate:
         plan: of the study.
         cores: number of processors.
     """
-    own = recorded(plan.folder) if plan.folder.is_dir() else {}
-    costs = {**_committed(), **own}
-    guessed: dict[str, None] = {}
-    size = {group: _voxels(source) / _MILLION for group, source in _sources(plan).items()}
+    costs = known_costs(plan)
+    of_step = {s.name: cost_of(s.use.method, costs) for s in plan.steps.values()}
+    size = voxels_by_group(plan)
     jobs: list[tuple[Cost, float]] = []
     for group in plan.groups:
         orientations = len(plan.orientations[group])
         jobs.append((costs["simulate"], size[group] * orientations))
     for d in plan.datasets.values():
         jobs.append((costs["noise"], size[d.group] * len(plan.orientations[d.group])))
-        jobs += [(_cost(s.name, s.use.method, costs, guessed), size[d.group]) for s in plan.steps.values()]
+        jobs += [(of_step[s.name][0], size[d.group]) for s in plan.steps.values()]
         jobs += [(costs[kind], size[d.group]) for kind in ("score", "common", "pictures") for _ in plan.study.chains]
     count = len(plan.datasets) * (len(plan.steps) + len(plan.study.chains) + 3) + len(plan.groups) + 2
     memory = sorted((BASE_MEMORY + c.memory * voxels for c, voxels in jobs), reverse=True)
@@ -99,16 +98,23 @@ def estimate(plan: Plan, cores: int) -> Estimate:
             "scores": len(plan.datasets) * len(plan.study.chains),
             "jobs": count,
         },
-        done=sum(record is not None and record.ok for record in plan.records().values()) if own else 0,
+        done=sum(record is not None and record.ok for record in plan.records().values()),
         seconds=max(total / cores, longest),
         disk=sum(c.disk * voxels for c, voxels in jobs),
         memory=sum(memory[:cores]),
-        guessed=list(guessed),
+        guessed=[name for name, (_, known) in of_step.items() if not known],
     )
 
 
-def _sources(plan: Plan) -> dict[str, Simulated | Measured]:
-    return {d.group: d.source for d in plan.datasets.values()}
+def known_costs(plan: Plan) -> dict[str, Cost]:
+    """Return the costs recorded in the study's own folder, otherwise those of `DURATIONS`; steps as `step METHOD`."""
+    return {**_committed(), **(recorded(plan.folder) if plan.folder.is_dir() else {})}
+
+
+def voxels_by_group(plan: Plan) -> dict[str, float]:
+    """Return the number of voxels of the scans of each group, in millions."""
+    sources = {d.group: d.source for d in plan.datasets.values()}
+    return {group: _voxels(source) / _MILLION for group, source in sources.items()}
 
 
 def _voxels(source: Simulated | Measured) -> int:
@@ -120,16 +126,22 @@ def _voxels(source: Simulated | Measured) -> int:
     return math.prod(scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid.shape)
 
 
-def _cost(name: str, method: str, costs: dict[str, Cost], guessed: dict[str, None]) -> Cost:
-    """Return the cost of a method; unless recorded, that of the method that it wraps, or the mean of all steps."""
+def cost_of(method: str, costs: dict[str, Cost]) -> tuple[Cost, bool]:
+    """Return the cost of a method, and whether it is known.
+
+    Unless it is recorded, it is that of the method that it wraps, or the mean of all steps, which is a guess.
+
+    Args:
+        method: name, or path of a file.
+        costs: see `known_costs`.
+    """
     base = method
     while "+" in base and f"step {base}" not in costs:
         base = base.rpartition("+")[0]
     if f"step {base}" in costs:
-        return costs[f"step {base}"]
-    guessed[name] = None
+        return costs[f"step {base}"], True
     steps = [c for k, c in costs.items() if k.startswith("step ")]
-    return Cost(*(sum(values) / len(steps) for values in zip(*steps, strict=True)))
+    return Cost(*(sum(values) / len(steps) for values in zip(*steps, strict=True))), False
 
 
 @cache

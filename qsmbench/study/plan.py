@@ -161,6 +161,17 @@ class Plan:
         implied = set().union(*(self._ancestors[r] for r in direct))
         return [r for r in direct if r not in implied]
 
+    def before_scan(self, dataset: str) -> list[str]:
+        """Return the records of other folders that the jobs of a dataset depend on."""
+        own = self.folder / dataset
+        direct = {r for job in self._jobs.values() if Path(job.record).is_relative_to(own) for r in job.before}
+        return sorted(r for r in direct if not Path(r).is_relative_to(own))
+
+    @property
+    def last(self) -> list[str]:
+        """The records of all datasets that are written last, if the jobs of a dataset are run together."""
+        return [str(path(d)) for d in self.datasets for path in (self.common, self.pictures)]
+
     @cached_property
     def _ancestors(self) -> dict[str, set[str]]:
         """All records that each job depends on, by its own record."""

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from qsmbench.data.folders import make_folder
-from qsmbench.errors import QsmbenchError
+from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.paths import data_dir
 from qsmbench.study import ask
 from qsmbench.study.ask import JOBS
@@ -21,9 +22,10 @@ from qsmbench.study.config import Study, parse
 from qsmbench.study.plan import Plan
 from qsmbench.study.scoring import FAILED_CHAINS
 from qsmbench.study.warm import WarmProcess
+from qsmbench.typed_yaml import read_yaml
 
-SIMULATION_CORES = 8
-"""Processors of a simulation where Snakemake is not told how many there are, as on a cluster; assumed."""
+CLUSTER_CORES = 8
+"""Processors of a job where Snakemake is not told how many there are, as on a cluster; assumed."""
 
 BECAUSE_OF_FAILURE = ("failed", "timeout", "memory", "missing")
 
@@ -77,12 +79,20 @@ def command(plan: Plan) -> str:
     return f"QSMBENCH_THREADS={{threads}} OMP_NUM_THREADS={{threads}} exec {asking} {{output:q}} 2> {{log:q}}"
 
 
+def scan_command(plan: Plan) -> str:
+    """Return the shell command that runs all jobs of a dataset, in the format language of Snakemake."""
+    batch = shlex.join([sys.executable, "-P", "-m", "qsmbench.study.batch", str(plan.folder)])
+    batch = batch.replace("{", "{{").replace("}", "}}")
+    return f"QSMBENCH_THREADS=1 OMP_NUM_THREADS=1 exec {batch} {{wildcards.dataset:q}} {{threads}} 2> {{log:q}}"
+
+
 def run(
     study: Study,
     *,
     cores: int,
     force: bool = False,
     rerun: Sequence[str] = (),
+    profile: str | None = None,
 ) -> Outcome:
     """Run a study; reuse up-to-date results.
 
@@ -91,21 +101,24 @@ def run(
         cores: number of processors to use.
         force: rerun everything.
         rerun: chains whose steps are rerun.
+        profile: name of a profile in `configs/profiles`, or path of a folder with a Snakemake profile; it takes the
+            place of `cores`.
 
     Raises:
-        QsmbenchError: the results folder is not writable, another run is using the study, or a chain to rerun is not in
-            the study.
+        QsmbenchError: there is no such profile, the results folder is not writable, another run is using the study, or
+            a chain to rerun is not in the study.
     """
     unknown = [chain for chain in rerun if chain not in study.chains]
     if unknown:
         raise QsmbenchError(f"--rerun {unknown[0]}: the study has no such chain; choose from {', '.join(study.chains)}")
+    where = None if profile is None else profile_folder(profile)
     make_folder(study.folder)
     with _alone(study.folder):
         plan = Plan(study)
         _prepared[_key(study)] = plan
         waiting = plan.prepare(force=force, rerun=rerun)
         if waiting:
-            _snakemake(plan, cores)
+            _snakemake(plan, cores, where)
         return outcome(plan)
 
 
@@ -128,7 +141,26 @@ def _stop_warm(plan: Plan) -> None:
         started.stop()
 
 
-def _snakemake(plan: Plan, cores: int) -> None:
+def profile_folder(profile: str) -> Path:
+    """Return the folder of a Snakemake profile: one of `configs/profiles`, or one of the user's own.
+
+    Raises:
+        QsmbenchError: there is no such profile, or what it needs is not installed.
+    """
+    own = data_dir() / "configs" / "profiles"
+    found = next((p for p in (own / profile, Path(profile)) if (p / "config.yaml").is_file()), None)
+    if found is None:
+        names = sorted(p.name for p in own.iterdir() if p.is_dir())
+        raise QsmbenchError(f"--profile {profile}: {suggest(profile, names)}, or a folder with a config.yaml")
+    executor = read_yaml(found / "config.yaml").get("executor", "local")
+    module = f"snakemake_executor_plugin_{str(executor).replace('-', '_')}"
+    if executor not in ("local", "dryrun", "touch") and find_spec(module) is None:
+        package = module.replace("_", "-")
+        raise QsmbenchError(f"--profile {profile}: its executor {executor!r} is not installed; pip install {package}")
+    return found
+
+
+def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     """Run the jobs without a record. The records, not Snakemake, determine success."""
     start_warm(plan)  # while it gets ready, Snakemake reads the workflow
     from snakemake.cli import main
@@ -141,7 +173,8 @@ def _snakemake(plan: Plan, cores: int) -> None:
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_qsmbench", progress)
     config = plan.folder / JOBS / "config.yaml"  # with what the command line overrides
     config.write_text(plan.config_text())
-    arguments = ["--snakefile", str(data_dir() / "Snakefile"), "--configfile", str(config), "--cores", str(cores)]
+    arguments = ["--snakefile", str(data_dir() / "Snakefile"), "--configfile", str(config)]
+    arguments += ["--profile", str(profile)] if profile else ["--cores", str(cores)]
     # the records say what is done: Snakemake's own marks and locks, left by a run that was killed, would mislead it
     arguments += ["--ignore-incomplete", "--nolock", "--drop-metadata", "--keep-going", "--logger", "qsmbench"]
     try:

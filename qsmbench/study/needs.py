@@ -1,0 +1,75 @@
+"""What the jobs of a study need on a cluster: memory and time, from recorded costs and the number of voxels."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+from qsmbench.study.estimate import BASE_MEMORY, Cost, cost_of, known_costs, voxels_by_group
+from qsmbench.study.plan import Plan
+
+SLACK_MEMORY, SLACK_TIME = 2.0, 5.0
+"""Factors between recorded costs and what is asked for; assumed. Machines and settings differ."""
+
+LEAST_MEMORY, LEAST_MINUTES = 1000, 5
+"""What is asked for at least [MiB, min]: libraries, from a file system that is slow at first; assumed."""
+
+VOLUMES = 50
+"""Memory of a job without a record of it, in float32 volumes: a scan of eight echoes, read and copied; assumed."""
+
+
+class Needs:
+    """The needs of the jobs of a study. Those of a second attempt are twice those of the first, and so on.
+
+    Args:
+        plan: of the study.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @cached_property
+    def _millions(self) -> dict[str, float]:
+        return voxels_by_group(self._plan)
+
+    @cached_property
+    def _costs(self) -> dict[str, Cost]:
+        return known_costs(self._plan)
+
+    @cached_property
+    def _of_scan(self) -> list[Cost]:
+        """Costs of all jobs of a scan, for a million voxels."""
+        costs, plan = self._costs, self._plan
+        rest = [costs[kind] for kind in ("score", "common", "pictures") for _ in plan.study.chains]
+        return [costs["noise"], *rest, *(cost_of(s.use.method, costs)[0] for s in plan.steps.values())]
+
+    def simulation_memory(self, group: str, attempt: int = 1) -> int:
+        """Return the memory of the simulation of a group, MiB."""
+        orientations = len(self._plan.orientations[group])
+        return _memory(self._costs["simulate"].memory * self._millions[group] * orientations, attempt)
+
+    def simulation_minutes(self, group: str, attempt: int = 1) -> int:
+        """Return the time of the simulation of a group, min."""
+        orientations = len(self._plan.orientations[group])
+        return _minutes(self._costs["simulate"].seconds * self._millions[group] * orientations, attempt)
+
+    def scan_memory(self, dataset: str, cores: int, attempt: int = 1) -> int:
+        """Return the memory of the jobs of a dataset that may run at once, MiB."""
+        millions = self._millions[self._plan.datasets[dataset].group]
+        least = VOLUMES * 4e6 / 2**20
+        largest = sorted((max(c.memory, least) for c in self._of_scan), reverse=True)[:cores]
+        return _memory(sum(BASE_MEMORY + memory * millions for memory in largest), attempt)
+
+    def scan_minutes(self, dataset: str, cores: int, attempt: int = 1) -> int:
+        """Return the time of all jobs of a dataset, min: of those that run at once, and of the longest."""
+        millions = self._millions[self._plan.datasets[dataset].group]
+        seconds = [c.seconds * millions for c in self._of_scan]
+        return _minutes(sum(seconds) / cores + max(seconds), attempt)
+
+
+def _memory(used: float, attempt: int) -> int:
+    return math.ceil(LEAST_MEMORY + SLACK_MEMORY * used) * 2 ** (attempt - 1)
+
+
+def _minutes(seconds: float, attempt: int) -> int:
+    return (LEAST_MINUTES + math.ceil(SLACK_TIME * seconds / 60)) * 2 ** (attempt - 1)
