@@ -77,7 +77,8 @@ def estimate(plan: Plan, cores: int) -> Estimate:
     """
     costs = known_costs(plan)
     of_step = {s.name: cost_of(s.use.method, costs) for s in plan.steps.values()}
-    size = voxels_by_group(plan)
+    sources = {d.group: d.source for d in plan.datasets.values()}
+    size = {group: millions_of_voxels(source) for group, source in sources.items()}
     jobs: list[tuple[Cost, float]] = []
     for group in plan.groups:
         orientations = len(plan.orientations[group])
@@ -111,19 +112,18 @@ def known_costs(plan: Plan) -> dict[str, Cost]:
     return {**_committed(), **(recorded(plan.folder) if plan.folder.is_dir() else {})}
 
 
-def voxels_by_group(plan: Plan) -> dict[str, float]:
-    """Return the number of voxels of the scans of each group, in millions."""
-    sources = {d.group: d.source for d in plan.datasets.values()}
-    return {group: _voxels(source) / _MILLION for group, source in sources.items()}
+def millions_of_voxels(source: Simulated | Measured) -> float:
+    """Return the number of voxels of a scan, in millions.
 
-
-def _voxels(source: Simulated | Measured) -> int:
-    """Return the number of voxels of a scan."""
+    Raises:
+        QsmbenchError: the scan cannot be read.
+    """
     if isinstance(source, Measured):
         nx, ny, nz = open_grid(megre_files(source.bids, source.subject, source.session)[0])[0][:3]
-        return int(nx * ny * nz)
+        return int(nx * ny * nz) / _MILLION
     phantom, protocol = load(source.phantom, source.set), load_protocol(source.protocol, source.set_protocol)
-    return math.prod(scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid.shape)
+    shape = scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid.shape
+    return math.prod(shape) / _MILLION
 
 
 def cost_of(method: str, costs: dict[str, Cost]) -> tuple[Cost, bool]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
-from qsmbench.study.estimate import BASE_MEMORY, Cost, cost_of, known_costs, voxels_by_group
+from qsmbench.errors import QsmbenchError
+from qsmbench.study.datasets import Measured, Simulated
+from qsmbench.study.estimate import BASE_MEMORY, Cost, cost_of, known_costs, millions_of_voxels
 from qsmbench.study.plan import Plan
 
 SLACK_MEMORY, SLACK_TIME = 2.0, 5.0
@@ -27,10 +29,20 @@ class Needs:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._known: dict[str, float] = {}
+
+    def _millions(self, group: str) -> float:
+        """Millions of voxels; 1 for a scan that cannot be read, since its job says why."""
+        if group not in self._known:
+            try:
+                self._known[group] = millions_of_voxels(self._sources[group])
+            except QsmbenchError:
+                self._known[group] = 1.0
+        return self._known[group]
 
     @cached_property
-    def _millions(self) -> dict[str, float]:
-        return voxels_by_group(self._plan)
+    def _sources(self) -> dict[str, Simulated | Measured]:
+        return {d.group: d.source for d in self._plan.datasets.values()}
 
     @cached_property
     def _costs(self) -> dict[str, Cost]:
@@ -46,23 +58,23 @@ class Needs:
     def simulation_memory(self, group: str, attempt: int = 1) -> int:
         """Return the memory of the simulation of a group, MiB."""
         orientations = len(self._plan.orientations[group])
-        return _memory(self._costs["simulate"].memory * self._millions[group] * orientations, attempt)
+        return _memory(self._costs["simulate"].memory * self._millions(group) * orientations, attempt)
 
     def simulation_minutes(self, group: str, attempt: int = 1) -> int:
         """Return the time of the simulation of a group, min."""
         orientations = len(self._plan.orientations[group])
-        return _minutes(self._costs["simulate"].seconds * self._millions[group] * orientations, attempt)
+        return _minutes(self._costs["simulate"].seconds * self._millions(group) * orientations, attempt)
 
     def scan_memory(self, dataset: str, cores: int, attempt: int = 1) -> int:
         """Return the memory of the jobs of a dataset that may run at once, MiB."""
-        millions = self._millions[self._plan.datasets[dataset].group]
+        millions = self._millions(self._plan.datasets[dataset].group)
         least = VOLUMES * 4e6 / 2**20
         largest = sorted((max(c.memory, least) for c in self._of_scan), reverse=True)[:cores]
         return _memory(sum(BASE_MEMORY + memory * millions for memory in largest), attempt)
 
     def scan_minutes(self, dataset: str, cores: int, attempt: int = 1) -> int:
         """Return the time of all jobs of a dataset, min: of those that run at once, and of the longest."""
-        millions = self._millions[self._plan.datasets[dataset].group]
+        millions = self._millions(self._plan.datasets[dataset].group)
         seconds = [c.seconds * millions for c in self._of_scan]
         return _minutes(sum(seconds) / cores + max(seconds), attempt)
 
