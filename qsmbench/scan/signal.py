@@ -5,48 +5,46 @@ from __future__ import annotations
 import numpy as np
 
 from qsmbench.compiled import compiled
-from qsmbench.phantom.species import FAT
+from qsmbench.phantom.properties import Protons
 from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
 
 
 def spoiled_gre(
     field: np.ndarray,
-    pd: np.ndarray,
-    t1: np.ndarray,
-    r2star: np.ndarray,
-    fat_fraction: np.ndarray,
+    protons: Protons,
     factor: tuple[int, int, int],
     *,
     te: np.ndarray,
     tr: float,
     flip_angle: float,
     b0: float,
+    with_spectrum: bool = True,
     profile: tuple[np.ndarray, np.ndarray] | None = None,
     transmit: np.ndarray | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute the signal of a spoiled gradient echo, averaged over the sub-voxels of each voxel.
+    """Compute the signal of one species in a spoiled gradient echo, averaged over the sub-voxels of each voxel.
 
-    S(TE) = ⟨PD·sin α·(1 − E1)/(1 − E1·cos α)·[(1 − f) + f·c(TE)]·exp(−R2*·TE + i·2π·γ̄·B0·ΔB·TE)⟩, E1 = exp(−TR/T1),
-    f the fat fraction and c the dephasing of the fat spectrum. The complex mean includes dephasing within the voxel.
+    S(TE) = c(TE)·⟨PD·sin α·(1 − E1)/(1 − E1·cos α)·exp(−R2*·TE + i·2π·γ̄·B0·ΔB·TE)⟩, E1 = exp(−TR/T1), c the dephasing
+    of the species' spectrum. The complex mean includes dephasing within the voxel.
 
     Args:
-        field: (nx·fx, ny·fy, nz·fz) float32, ppm of B0; the following maps are on the same fine grid.
-        pd: proton density, a.u.
-        t1: s.
-        r2star: 1/s, due to structure below the sub-voxel size.
-        fat_fraction: 0–1.
+        field: (nx·fx, ny·fy, nz·fz) float32, ppm of B0; the maps of the protons are on the same fine grid.
+        protons: of one species.
         factor: sub-voxels per voxel (fx, fy, fz).
         te: (n_echoes,) s.
         tr: s.
         flip_angle: degrees.
         b0: T.
+        with_spectrum: whether the spectrum dephases the signal; otherwise all protons are at 0 ppm.
         profile: along z, over the sub-voxels of a voxel: flip angle (fz,) relative to `flip_angle`, and excited
             fraction (fz,) of each sub-voxel; None: uniform.
         transmit: (nx, ny, nz) float32, factor of the flip angle; None: 1.
+        out: (nx, ny, nz, n_echoes) complex64, to which the signal is added; None: a new array.
 
     Returns:
-        (nx, ny, nz, n_echoes) complex64.
+        (nx, ny, nz, n_echoes) complex64, `out`.
     """
     omega = 2 * np.pi * hz_per_ppm(b0)
     flip, share = profile or (np.ones(factor[2]), np.ones(factor[2]))
@@ -55,18 +53,18 @@ def spoiled_gre(
     transmit = np.zeros((0, 0, 0), np.float32) if transmit is None else transmit
     # times in float64 from decimal values: equal spacings differ in the last bit, which would defeat the recurrence
     te = np.round(np.asarray(te, float), 9)
-    fat = FAT.dephasing(te, b0)
+    dephasing = protons.spectrum.dephasing(te, b0) if with_spectrum else np.ones(te.size, complex)
     nx, ny, nz = (n // f for n, f in zip(field.shape, factor, strict=True))
-    out = np.empty((nx, ny, nz, te.size), np.complex64)
-    maps = (field, pd, t1, r2star, fat_fraction)
-    over_planes(_signal, nx, out, *maps, *factor, te, fat, tr, alpha, sin_a, cos_a, share, transmit, omega)
+    if out is None:
+        out = np.zeros((nx, ny, nz, te.size), np.complex64)
+    maps = (field, protons.pd, protons.t1, protons.r2star)
+    over_planes(_add_signal, nx, out, *maps, *factor, te, dephasing, tr, alpha, sin_a, cos_a, share, transmit, omega)
     return out
 
 
 @compiled()
-def _signal(
-    start, stop, out, field, pd, t1, r2star, fat_fraction,
-    fx, fy, fz, te, fat, tr, alpha, sin_a, cos_a, share, transmit, omega,
+def _add_signal(
+    start, stop, out, field, pd, t1, r2star, fx, fy, fz, te, dephasing, tr, alpha, sin_a, cos_a, share, transmit, omega,
 ):  # fmt: skip
     counted = share.sum() * fx * fy
     total = np.empty(te.size, np.complex128)
@@ -74,6 +72,7 @@ def _signal(
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
                 total[:] = 0
+                found = False
                 for a in range(i * fx, (i + 1) * fx):
                     for b in range(j * fy, (j + 1) * fy):
                         for c in range(k * fz, (k + 1) * fz):
@@ -82,6 +81,7 @@ def _signal(
                             s = c - k * fz
                             if share[s] == 0:
                                 continue
+                            found = True
                             sin, cos = sin_a[s], cos_a[s]
                             if transmit.size:
                                 angle = alpha[s] * transmit[i, j, k]
@@ -89,7 +89,6 @@ def _signal(
                             e1 = np.exp(-tr / t1[a, b, c])
                             m0 = share[s] * (pd[a, b, c] * sin * (1 - e1) / (1 - cos * e1))
                             rate = complex(-r2star[a, b, c], omega * field[a, b, c])
-                            f = fat_fraction[a, b, c]
                             step = 0.0
                             turn = 1.0 + 0.0j
                             z = m0 + 0.0j
@@ -100,6 +99,7 @@ def _signal(
                                     step = spacing
                                     turn = np.exp(rate * step)
                                 z *= turn
-                                total[e] += z * (1 - f + f * fat[e])
-                for e in range(te.size):
-                    out[i, j, k, e] = total[e] / counted
+                                total[e] += z
+                if found:
+                    for e in range(te.size):
+                        out[i, j, k, e] += total[e] * dephasing[e] / counted
