@@ -68,12 +68,16 @@ def images(phantom, protocol):
     """The signal and, in double precision, the image of each peak at each echo at 0 ppm; shifts [Hz], field [Hz]."""
     properties, field, found = fine_maps(phantom, protocol)
     hz = GAMMA_BAR * protocol.b0 * 1e-6 * field.astype(float)
+    slopes = np.stack(np.gradient(hz))  # across a sub-voxel
     parts = []
     for pd, t1, r2star, shift, amplitude in species_of(properties):
         start = steady_state(pd, t1, protocol)
         for delta, share in zip(shift, amplitude, strict=True):
             echoes = [
-                blocks(share * start * np.exp((-r2star + 2j * np.pi * hz) * te), phantom.supersampling)
+                blocks(
+                    share * start * np.exp((-r2star + 2j * np.pi * hz) * te) * np.sinc(slopes * te).prod(axis=0),
+                    phantom.supersampling,
+                )
                 for te in protocol.te
             ]
             parts.append((GAMMA_BAR * protocol.b0 * 1e-6 * delta, np.stack(echoes, -1)))
