@@ -23,7 +23,9 @@ class Readout(Model):
     """Readout of a line of k-space."""
 
     axis: Literal["x", "y", "z"] = Field("x", description="readout axis; the others are phase-encoded")
-    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat is not displaced")
+    bandwidth: PositiveFloat | None = Field(
+        None, description="Hz per pixel of the image; null: so high that fat is not displaced"
+    )
     polarity: Literal["monopolar", "bipolar"] = Field("monopolar", description="bipolar: even echoes read backwards")
     distortion: bool = Field(False, description="whether B0 displaces the signal along the readout; needs a bandwidth")
     eddy: list[float] = Field(

@@ -251,7 +251,10 @@ def _image_in_motion(
 ) -> np.ndarray:
     """Return the image of a moving head: each pose has its own field, and contributes its lines of k-space."""
     assert protocol.motion
-    poses = motion.poses(protocol.motion, geometry.isocentre)
+    time, axes, total = _lines(protocol, geometry.grid)
+    of_line = motion.pose_at(time, total, protocol.motion.poses)
+    # the truth is the pose that measures the centre of k-space, with slices that of most of them
+    poses = motion.poses(protocol.motion, geometry.isocentre, int(np.median(of_line[0, 0])))
     fine = geometry.grid.refine(geometry.factor)
 
     def states() -> Iterator[np.ndarray]:
@@ -263,8 +266,7 @@ def _image_in_motion(
             _subtract_shim(shim, field, fine)
             yield _image_at_rest(field, properties, geometry, protocol)
 
-    time, axes, total = _lines(protocol, geometry.grid)
-    return segments.assemble(states(), motion.pose_at(time, total, len(poses)), axes)
+    return segments.assemble(states(), of_line, axes)
 
 
 def _image_in_breath(still: np.ndarray, protocol: Protocol, grid: Grid) -> np.ndarray:
