@@ -30,7 +30,8 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", robu
     The noise of the field is that of the phase, propagated through the fit. Its level, one number for the whole scan,
     is estimated from the residuals of the lines, so that systematic deviations count as noise; for a single echo, from
     its magnitude. The noise in real and imaginary part is assumed to be uniform. Where the residuals of a voxel exceed
-    it, the noise of the field grows with them. Where echoes are weak, it includes the chance that they are whole turns off.
+    it, the noise of the field grows with them. Where echoes are weak, it includes the chance that they are whole turns
+    off.
 
     Args:
         weighting: "magnitude": by magnitude²; "none": equal weights for all echoes.

@@ -138,8 +138,8 @@ def turn_noise(
     """Compute the standard deviation of a slope by the echoes that may be whole turns off.
 
     Where noise makes the number of turns between echoes uncertain, errors of the slope are rare but large, and the
-    residuals of the fit do not show them. Given the echoes modulo 2π, the slope has the density ∝ exp(Σ m·a/σ²·cos(phase
-    − slope·te)) with m the magnitude and a = √(m² − 2σ²) (Gudbjartsson & Patz 1995). The result is the root of its second
+    residuals of the fit do not show them. Given the echoes modulo 2π, the slope has a density proportional to
+    exp(Σ m·a/σ²·cos(phase − slope·te)), with m the magnitude and a = √(m² − 2σ²). The result is the root of its second
     moment about the fitted slope, without the part within 2 rad of it in the last echo, which is ordinary noise. Slopes
     up to half a turn between the closest echoes are considered.
 
@@ -153,6 +153,9 @@ def turn_noise(
 
     Returns:
         (n_voxels,) float32, rad/s.
+
+    Reference:
+        Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618 (bias of the magnitude).
     """
     noise = np.zeros(len(phase), np.float32)
     if te.size < 2 or sigma <= 0:
