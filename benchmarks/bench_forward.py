@@ -12,6 +12,8 @@ import qsm_forward
 from analytic import oblique, sphere_fraction
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.properties import Protons
+from qsmbench.phantom.species import WATER, spectrum
 from qsmbench.scan import prism
 from qsmbench.scan.field import field_of
 from qsmbench.scan.signal import spoiled_gre
@@ -56,13 +58,13 @@ def maps(chi):
         "pd": np.full(GRID.shape, 0.8, np.float32),
         "t1": np.full(GRID.shape, 1.2, np.float32),
         "r2star": np.full(GRID.shape, 20.0, np.float32),
-        "fat_fraction": np.zeros(GRID.shape, np.float32),
     }
 
 
 def ours(maps):
     """The signal of eight echoes."""
-    return spoiled_gre(*maps.values(), (1, 1, 1), te=TE, tr=0.05, flip_angle=15.0, b0=3.0)
+    water = Protons(maps["pd"], maps["t1"], maps["r2star"], maps["r2star"], spectrum(WATER))
+    return spoiled_gre(maps["field"], water, (1, 1, 1), te=TE, tr=0.05, flip_angle=15.0, b0=3.0)
 
 
 def theirs(maps):

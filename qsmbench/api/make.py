@@ -96,8 +96,9 @@ def render(phantom: str | os.PathLike[str], *, b0: float = 3.0, **keys: Any) -> 
         **keys: keys of the phantom to override, as for `simulate`.
 
     Returns:
-        the maps as attributes, (nx, ny, nz): `chi`, `chi_para`, `chi_dia` [ppm], `pd`, `t1` [s], `r2`, `r2star` [1/s],
-        `fat_fraction`, `labels`, `mask`; `regions` (index, name and group of the labels) and `grid`.
+        the maps as attributes, (nx, ny, nz): `chi`, `chi_para`, `chi_dia` [ppm], `pd`, `fat_fraction`, `labels`,
+        `mask`; `t1` [s], `r2`, `r2star` [1/s] of water, and `fat_t1`, `fat_r2`, `fat_r2star` of fat; `regions` (index,
+        name and group of the labels) and `grid`.
 
     Raises:
         QsmbenchError: no such phantom or key, or an invalid value.

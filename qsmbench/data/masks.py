@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from skimage.segmentation import watershed
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 
-BRAIN_THRESHOLD = 0.4
+BRAIN_THRESHOLD = 0.5
 """Of the median magnitude of the brightest half: below it is bone and air; assumed."""
 
 BRIDGE_MM = 12.0
@@ -25,6 +26,9 @@ SIGNAL_THRESHOLD = 0.3
 
 def brain(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
     """Find the largest bright part of a head that thin bridges alone join to the rest, and fill its holes.
+
+    Where fat that the readout displaced lies on the skull, brain and scalp have no dark gap between them: there the
+    brain ends at the darkest voxels on the way from its core to what is far from it.
 
     Args:
         magnitude: (nx, ny, nz, n_echoes).
@@ -43,8 +47,9 @@ def brain(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
     core = _largest(core)
     if not core.any():
         return _largest(tissue)
-    grown = ndimage.distance_transform_edt(~core, sampling=grid.voxel_size) <= 1.2 * BRIDGE_MM
-    return ndimage.binary_fill_holes(_largest(grown & tissue))
+    far = ndimage.distance_transform_edt(~core, sampling=grid.voxel_size) > 1.2 * BRIDGE_MM
+    basins = watershed(-combined, core.astype(np.int8) + 2 * far.astype(np.int8))
+    return ndimage.binary_fill_holes(_largest((basins == 1) & tissue))
 
 
 MADE_FROM_MAGNITUDE = "mask made from the magnitude: threshold, largest connected part, holes filled"

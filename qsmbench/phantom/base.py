@@ -27,6 +27,7 @@ from qsmbench.phantom.painting.fibres import Course
 from qsmbench.phantom.painting.placing import label_name, paint_source, source_shapes
 from qsmbench.phantom.painting.texture import apply, noise
 from qsmbench.phantom.properties import Properties
+from qsmbench.phantom.species import FAT, WATER, spectrum
 from qsmbench.phantom.warp import NO_WARP, Warp
 
 LESION = "lesion"
@@ -153,7 +154,9 @@ class Phantom(ABC):
             self._apply_texture(canvas, self.description.texture, b0)
         if self.fibres:
             anisotropy.apply(canvas, self.fibres, self._orientation_dependence(b0))
-        return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
+        d = self.description
+        spectra = {WATER: spectrum(WATER), FAT: spectrum(FAT, d.fat_peaks, d.temperature)}
+        return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, d.ambient_chi, spectra)
 
     def provenance(self, b0: float) -> list[SourcedValue]:
         """List the values that the properties of each region depend on at `b0` [T], with their sources.

@@ -31,7 +31,7 @@ from qsmbench.threads import over_planes
 from qsmbench.typed_yaml import check
 
 NEEDED = ("chi", "pd", "t1", "r2star", "fat_fraction")
-"""Columns of a table without tissues; `r2` is optional."""
+"""Columns of a table without tissues; the other keys of `Material` are optional."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class LabelPhantom(Phantom):
             if name := row.get("tissue"):
                 values[index] = find_tissue(self.tissues, name, where).values(b0, self.description.dr)
                 continue
-            values[index] = material_values(_material(row, f"{where}: label {index}"))
+            values[index] = material_values(_material(row, f"{where}: label {index}"), self.tissues, b0)
         return weight(values)
 
 

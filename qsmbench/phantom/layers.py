@@ -358,7 +358,7 @@ class ShapePhantom(Phantom):
         if layer.material is None:
             assert layer.tissue is not None
             return self._values(layer.tissue, b0)
-        return weight(material_values(layer.material))
+        return weight(material_values(layer.material, self.tissues, b0))
 
     def _values(self, tissue: str, b0: float) -> np.ndarray:
         return weight(find_tissue(self.tissues, tissue, self.path).values(b0, self.description.dr))

@@ -9,12 +9,13 @@ from qsmbench.data.provenance import SourcedValue
 from qsmbench.phantom.description import sources as s
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.description.tissues import Origin, Tissue
-from qsmbench.phantom.species import CHANNELS, PROPERTIES, WATER
+from qsmbench.phantom.species import CHI, FAT, SPECIES, STATED
+from qsmbench.phantom.species import UNITS as UNITS_OF_SPECIES
 
-UNITS = {"chi": "ppm", **{channel.name: channel.unit for channel in PROPERTIES}}
+UNITS = {"chi": "ppm", **UNITS_OF_SPECIES}
 """Unit of each property."""
 
-STATED = ("chi", *(name for name in CHANNELS if name not in WATER.chi))
+LISTED = ("chi", *(name for name in STATED if name not in CHI))
 """The properties of a tissue, those of χ as one."""
 
 ANYWHERE = ""
@@ -23,10 +24,15 @@ ANYWHERE = ""
 
 def of_tissue(tissue: Tissue, b0: float) -> list[SourcedValue]:
     """List the values of a region of `tissue` at `b0` [T]."""
-    behind = {"chi": WATER.chi, "r2star": ("r2", *WATER.chi) if tissue.follows_chi else ("r2star",)}
+    r2star = ("r2", *CHI) if tissue.follows_chi else ("r2star",)
+    of_fat = (FAT.r2star,) if FAT.r2star in tissue.curves else (FAT.r2, *dict.fromkeys(("r2", *r2star)))
+    behind = {"chi": CHI, "r2star": r2star, FAT.r2star: of_fat}
+    absent = [s for s in SPECIES[1:] if tissue.at(s.fraction, b0) == 0]
+    unused = {name for s in absent for name in (s.t1, s.r2, s.r2star)}
     return [
         _row(name, f"{part} of {tissue.name}", tissue.at(part, b0), UNITS[part], tissue.origin(part, b0))
-        for name in STATED
+        for name in LISTED
+        if name not in unused
         for part in behind.get(name, (name,))
     ]
 

@@ -1,17 +1,32 @@
-"""The channels of a phantom's maps, and the species of protons that they describe.
+"""The species of protons in a voxel, such as water and fat, and the channels of a phantom's maps.
 
-Susceptibility and proton density are averaged by volume, properties of protons by proton density. So a stack of maps
-contains the latter multiplied by the proton density, until `Properties` divides by it.
+A tissue states its total proton density and the fraction of each species. In a stack of maps each species has its own
+proton density and relaxation; their signals are added, their properties are never averaged with each other.
+Susceptibility is that of the voxel: all its protons are in the same field.
+
+Susceptibility and proton density are averaged by volume, relaxation by the proton density of its species. So a stack
+contains the latter multiplied by that proton density, until `unweight` divides by it.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import numpy as np
 
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import data_dir
 from qsmbench.units import hz_per_ppm
+
+BODY_TEMPERATURE = 37.0
+"""°C, at which the shifts of `phantoms/spectra.csv` hold."""
+
+SHIFT_OF_WATER = -0.01
+"""ppm/°C by which water's resonance moves while that of fat stays (Ishihara 1995, doi:10.1002/mrm.1910340606)."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +45,23 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Species:
-    """Protons of one kind: the names of the channels with their properties, and their spectrum.
+class Spectrum:
+    """Resonances of a species.
 
     Attributes:
-        name: of the species.
-        chi: χ+ and χ− of their medium.
-        pd: total proton density, of which this species has `fraction`.
-        fraction: 0–1; None for the remainder.
-        t1: longitudinal relaxation time.
-        r2: irreversible transverse relaxation rate.
-        r2star: effective transverse relaxation rate.
-        shift: ppm from water, of each peak of the spectrum.
+        shift: ppm from water, of each peak.
         amplitude: of each peak, relative to each other.
-        source: of the spectrum.
+        source: reference.
     """
 
-    name: str
-    chi: tuple[str, str]
-    pd: str
-    fraction: str | None
-    t1: str
-    r2: str
-    r2star: str
     shift: tuple[float, ...]
     amplitude: tuple[float, ...]
     source: str
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is a single peak at 0 ppm."""
+        return self.shift == (0.0,)
 
     def dephasing(self, te: np.ndarray, b0: float) -> np.ndarray:
         """Compute the complex signal of the spectrum alone, relative to as many protons at 0 ppm: (n_echoes,).
@@ -69,68 +75,144 @@ class Species:
         return np.exp(1j * phase) @ (amplitude / amplitude.sum())
 
 
-PROPERTIES = (
-    Channel("chi_para", "ppm"),
-    Channel("chi_dia", "ppm"),  # as a positive number
-    Channel("pd", ""),  # CSF = 1
-    Channel("t1", "s", weight="pd"),
-    Channel("r2", "1/s", weight="pd"),
-    Channel("r2star", "1/s", weight="pd"),
-    Channel("fat_fraction", "", weight="pd"),
-)
-"""All channels, in the order of every stack of maps."""
+@dataclass(frozen=True)
+class Species:
+    """Protons of one kind.
+
+    Attributes:
+        name: of the species.
+        prefix: of the names of its relaxation times and rates.
+    """
+
+    name: str
+    prefix: str
+
+    @property
+    def pd(self) -> str:
+        """Channel of its own proton density."""
+        return f"{self.name}_pd"
+
+    @property
+    def fraction(self) -> str:
+        """Name of its share of the proton density of a tissue; that of water is the remainder."""
+        return f"{self.name}_fraction"
+
+    @property
+    def t1(self) -> str:
+        """Channel of the longitudinal relaxation time."""
+        return f"{self.prefix}t1"
+
+    @property
+    def r2(self) -> str:
+        """Channel of the irreversible transverse relaxation rate."""
+        return f"{self.prefix}r2"
+
+    @property
+    def r2star(self) -> str:
+        """Channel of the effective transverse relaxation rate."""
+        return f"{self.prefix}r2star"
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Its channels."""
+        relaxation = ((self.t1, "s"), (self.r2, "1/s"), (self.r2star, "1/s"))
+        return (Channel(self.pd, ""), *(Channel(name, unit, self.pd) for name, unit in relaxation))
+
+
+WATER = Species("water", "")
+FAT = Species("fat", "fat_")
+
+SPECIES = (WATER, FAT)
+"""The species that a phantom's protons belong to; all but water have spectra in `phantoms/spectra.csv`."""
+
+CHI = ("chi_para", "chi_dia")
+"""Channels of χ+ and χ−, the latter as a positive number."""
+
+PROPERTIES = (*(Channel(name, "ppm") for name in CHI), *(channel for s in SPECIES for channel in s.channels))
+"""All channels, in the order of every stack of maps. A proton density of 1 is that of CSF."""
 
 CHANNELS = tuple(channel.name for channel in PROPERTIES)
 """Their names."""
 
-WATER = Species(
-    name="water",
-    chi=("chi_para", "chi_dia"),
-    pd="pd",
-    fraction=None,
-    t1="t1",
-    r2="r2",
-    r2star="r2star",
-    shift=(0.0,),
-    amplitude=(1.0,),
-    source="the reference of all shifts",
-)
+REQUIRED = (*CHI, "pd", WATER.t1, WATER.r2, *(s.fraction for s in SPECIES[1:]))
+"""What a tissue must state: χ, total proton density, relaxation of its water, fraction of the other species."""
 
-FAT = Species(
-    name="fat",
-    chi=("chi_para", "chi_dia"),
-    pd="pd",
-    fraction="fat_fraction",
-    t1="t1",
-    r2="r2",
-    r2star="r2star",
-    shift=(-3.80, -3.40, -2.60, -1.95, -0.50, 0.60),
-    amplitude=(0.088, 0.700, 0.120, 0.006, 0.039, 0.047),
-    source="six-peak model, Silva 2023, doi:10.1002/mrm.29597",
-)
+STATED = (*REQUIRED, WATER.r2star, *(name for s in SPECIES[1:] for name in (s.t1, s.r2, s.r2star)))
+"""All that a tissue can state."""
 
-SPECIES = (WATER, FAT)
-"""The species that a phantom's protons belong to."""
+UNITS = {"pd": "", **{s.fraction: "" for s in SPECIES}, **{channel.name: channel.unit for channel in PROPERTIES}}
+"""Unit of each channel and of each stated property."""
 
 # what follows is for compiled loops, to which numbers and tuples of numbers are constants
 
-CHI_PARA, CHI_DIA = (CHANNELS.index(name) for name in WATER.chi)
+CHI_PARA, CHI_DIA = (CHANNELS.index(name) for name in CHI)
 """Numbers of the channels of χ."""
 
-RELAXATION = tuple(
-    dict.fromkeys(
-        (CHANNELS.index(s.pd), CHANNELS.index(s.t1), CHANNELS.index(s.r2), CHANNELS.index(s.r2star)) for s in SPECIES
-    )
-)
-"""Numbers of the channels PD, T1, R2 and R2* of each species, once for those that share them."""
+RELAXATION = tuple(tuple(CHANNELS.index(name) for name in (s.pd, s.t1, s.r2, s.r2star)) for s in SPECIES)
+"""Numbers of the channels PD, T1, R2 and R2* of each species."""
+
+WATER_PD = CHANNELS.index(WATER.pd)
+"""Number of the channel of water's proton density."""
 
 WEIGHTS = tuple(CHANNELS.index(c.weight) if c.weight else -1 for c in PROPERTIES)
 """Number of the proton density that each channel is multiplied by in a stack; −1: none."""
 
 
+@cache
+def spectrum(species: Species, peaks: int | None = None, temperature: float = BODY_TEMPERATURE) -> Spectrum:
+    """Return the spectrum of a species.
+
+    Args:
+        species: the species.
+        peaks: number of peaks, which selects one of the spectra of `phantoms/spectra.csv`; None: the first one.
+        temperature: °C, which moves all peaks relative to water.
+
+    Raises:
+        QsmbenchError: there is none with as many peaks.
+    """
+    if species is WATER:
+        return Spectrum((0.0,), (1.0,), "the reference of all shifts")
+    known = _spectra()[species.name]
+    if (chosen := peaks or next(iter(known))) not in known:
+        raise QsmbenchError(
+            f"{species.name} has no spectrum of {peaks} peaks; choose from {', '.join(map(str, known))}"
+        )
+    found = known[chosen]
+    warmer = -SHIFT_OF_WATER * (temperature - BODY_TEMPERATURE)
+    return Spectrum(tuple(shift + warmer for shift in found.shift), found.amplitude, found.source)
+
+
+@cache
+def _spectra() -> dict[str, dict[int, Spectrum]]:
+    """Read `phantoms/spectra.csv`: species → number of peaks → spectrum."""
+    with (data_dir() / "phantoms" / "spectra.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found: dict[str, dict[int, Spectrum]] = {}
+    for name, peaks in dict.fromkeys((row["species"], row["peaks"]) for row in rows):
+        own = [row for row in rows if (row["species"], row["peaks"]) == (name, peaks)]
+        shift, amplitude = (tuple(float(row[key]) for row in own) for key in ("shift", "amplitude"))
+        found.setdefault(name, {})[int(peaks)] = Spectrum(shift, amplitude, own[0]["source"])
+    return found
+
+
+FatPeaks = Literal[6, 7, 9]
+"""Numbers of peaks of the spectra of fat."""
+
+
 def in_order(values: Mapping[str, float]) -> np.ndarray:
-    """Return the value of each channel, (c,) in the order of `CHANNELS`."""
-    return np.array([values[name] for name in CHANNELS])
+    """Return the value of each channel, (c,) in the order of `CHANNELS`.
+
+    Args:
+        values: of `STATED`; the relaxation of a species without protons may be absent.
+    """
+    others = sum(values[s.fraction] for s in SPECIES[1:])
+    shares = {WATER: 1 - others, **{s: values[s.fraction] for s in SPECIES[1:]}}
+    found = {name: values[name] for name in CHI}
+    for s, share in shares.items():
+        relaxation = (s.t1, s.r2, s.r2star)
+        found[s.pd] = values["pd"] * share
+        found |= {name: values[name] if share > 0 else values.get(name, 0.0) for name in relaxation}
+    return np.array([found[name] for name in CHANNELS])
 
 
 def weight(values: np.ndarray) -> np.ndarray:
@@ -149,7 +231,7 @@ def unweight(stack: np.ndarray) -> None:
         stack: (c, nx, ny, nz) float32, the channels in their order, as they mix.
     """
     for channel, density in enumerate(WEIGHTS):
-        if density >= 0:
+        if density >= 0 and stack[density].any():  # maps of a species without protons stay untouched
             pd, volume = stack[density], stack[channel]
             np.divide(volume, pd, out=volume, where=pd > 1e-6)
             volume[pd <= 1e-6] = 0

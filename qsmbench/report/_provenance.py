@@ -13,6 +13,7 @@ NAMED = 8
 
 _PARTS = {"chi_para": "χ+", "chi_dia": "χ−"}
 _SYMBOLS = {"chi": "χ", "pd": "PD", "t1": "T1", "r2": "R2", "r2star": "R2*", "fat_fraction": "fat fraction", **_PARTS}
+_SYMBOLS |= {"fat_t1": "T1 of fat", "fat_r2": "R2 of fat", "fat_r2star": "R2* of fat"}
 _WORDS = {
     "table": "values of tissues and sources",
     "population": "age and person",

@@ -26,15 +26,15 @@ class Motion(Model):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the poses")
 
 
-def poses(motion: Motion, about: Point) -> list[np.ndarray]:
-    """Draw (4, 4) rigid motions in the world [mm], rotating about the point `about`; the middle one is the identity."""
+def poses(motion: Motion, about: Point, still: int) -> list[np.ndarray]:
+    """Draw (4, 4) rigid motions in the world [mm], rotating about the point `about`; number `still` is the identity."""
     rng = np.random.default_rng(motion.seed)
     found = []
     for p in range(motion.poses):
         shift = rng.normal(0, motion.translate, 3)
         x, y, z = rng.normal(0, motion.rotate, 3)
         pose = np.eye(4)
-        if p != motion.poses // 2:
+        if p != still:
             pose[:3, :3] = rotation_matrix((float(x), float(y), float(z)))
             pose[:3, 3] = shift + about - pose[:3, :3] @ np.array(about)
         found.append(pose)

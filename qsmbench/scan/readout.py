@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat
 
 from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
-from qsmbench.phantom.species import FAT
+from qsmbench.phantom.species import Spectrum
 from qsmbench.scan.harmonics import evaluate
 from qsmbench.threads import n_threads, over_planes
 from qsmbench.typed_yaml import Model
@@ -23,7 +23,9 @@ class Readout(Model):
     """Readout of a line of k-space."""
 
     axis: Literal["x", "y", "z"] = Field("x", description="readout axis; the others are phase-encoded")
-    bandwidth: PositiveFloat | None = Field(None, description="Hz per pixel; null: so high that fat is not displaced")
+    bandwidth: PositiveFloat | None = Field(
+        None, description="Hz per pixel of the image; null: so high that fat is not displaced"
+    )
     polarity: Literal["monopolar", "bipolar"] = Field("monopolar", description="bipolar: even echoes read backwards")
     distortion: bool = Field(False, description="whether B0 displaces the signal along the readout; needs a bandwidth")
     eddy: list[float] = Field(
@@ -46,15 +48,17 @@ def direction(readout: Readout, n_echoes: int) -> np.ndarray:
     return forwards
 
 
-def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndarray:
-    """Return the factor of the fat spectrum along the readout, relative to water.
+def chemical_shift(n: int, spectrum: Spectrum, readout: Readout, te: np.ndarray, b0: float) -> np.ndarray:
+    """Return the factor of a spectrum along the readout, relative to water.
 
-    Each sample is read some time before or after TE, during which each fat peak accumulates phase. This displaces the
-    peak by its shift [Hz] divided by the bandwidth [Hz per pixel], opposite to the readout direction, since fat
-    resonates below water.
+    Each sample is read some time before or after TE, during which each peak accumulates phase. This displaces the peak
+    by its shift [Hz] divided by the bandwidth [Hz per pixel]; opposite to the readout direction if it resonates below
+    water, as most of fat does. The factor depends on the sample alone, and B0 on the place that the signal comes from:
+    so it is applied after `distort`.
 
     Args:
         n: pixels along the readout.
+        spectrum: of a species.
         readout: with a bandwidth.
         te: (n_echoes,) s.
         b0: T.
@@ -65,7 +69,7 @@ def fat_spectrum(n: int, readout: Readout, te: np.ndarray, b0: float) -> np.ndar
     assert readout.bandwidth is not None
     # phase grows with the field here, while a forward transform turns the other way: hence the minus
     late = -np.fft.fftfreq(n)[:, None] / readout.bandwidth * direction(readout, len(te))
-    return FAT.dephasing((te + late).ravel(), b0).reshape(n, len(te))
+    return spectrum.dephasing((te + late).ravel(), b0).reshape(n, len(te))
 
 
 def distort(image: np.ndarray, field: np.ndarray, readout: Readout, b0: float) -> np.ndarray:

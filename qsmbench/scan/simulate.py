@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.species import FAT, WATER
+from qsmbench.phantom.species import FAT, WATER, Species
 from qsmbench.scan import b1, breathing, coils, motion, segments
 from qsmbench.scan.blocks import majority, repeat
 from qsmbench.scan.field import field_of
@@ -22,7 +23,7 @@ from qsmbench.scan.kspace import keep_measured, multiply_spectrum
 from qsmbench.scan.memory import check_memory
 from qsmbench.scan.noise import sigma_for
 from qsmbench.scan.protocol import Protocol
-from qsmbench.scan.readout import distort, eddy_phase, fat_spectrum
+from qsmbench.scan.readout import chemical_shift, distort, eddy_phase
 from qsmbench.scan.signal import spoiled_gre
 from qsmbench.scan.slab import properties_and_field
 from qsmbench.scan.slices import profile, slice_mean
@@ -38,7 +39,8 @@ class Simulation:
         mask: (nx, ny, nz) bool, voxels of which at least half is in the phantom's study mask.
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
-            r2prime, labels, and ct if there are calcifications.
+            r2, r2prime, labels, ct if there are calcifications, and if there is fat: fat_fraction,
+            signal_fat_fraction, water_r2star, fat_r2star.
         regions: index, name and group of the labels.
         geometry: of the scan.
         sigma: of the noise in the real and imaginary parts of each coil; 0: no noise.
@@ -93,6 +95,8 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     truth = _truth(properties, field, mask, fine, factor, weight)
     if (ct := phantom.ct(fine)) is not None:
         truth["ct"] = slice_mean(ct, factor, weight)
+    if FAT in properties.present:
+        truth |= _truth_of_fat(field, properties, geometry, protocol)
     signal = _image_at_rest(field, properties, geometry, protocol)
     if protocol.motion:
         signal = _image_in_motion(signal, phantom, protocol, geometry, shim)
@@ -130,6 +134,7 @@ def _truth(
     """Return the true artifacts by name, each the mean over the voxel (or the excited slice) of its sub-voxels."""
     source = local_source(properties.chi, repeat(mask, factor))
     local = slice_mean(field_of(source, fine), factor, weight)
+    r2, r2star = (properties.mean_over_species(name) for name in ("r2", "r2star"))
     para, dia = (slice_mean(part, factor, weight) for part in (properties.chi_para, properties.chi_dia))
     return {
         "chi": para - dia,
@@ -137,61 +142,94 @@ def _truth(
         "chi_dia": dia,
         "total_field": slice_mean(field, factor, weight),
         "local_field": np.where(mask, local, np.float32(0)),
-        "r2star": slice_mean(properties.r2star, factor, weight),
-        "r2": slice_mean(properties.r2, factor, weight),
-        "r2prime": slice_mean(properties.r2star - properties.r2, factor, weight),
+        "r2star": slice_mean(r2star, factor, weight),
+        "r2": slice_mean(r2, factor, weight),
+        "r2prime": slice_mean(r2star - r2, factor, weight),
         "labels": majority(properties.labels, factor),
     }
+
+
+def _truth_of_fat(
+    field: np.ndarray, properties: Properties, geometry: ScanGeometry, protocol: Protocol
+) -> dict[str, np.ndarray]:
+    """Return the true artifacts that fat adds.
+
+    The fat fraction is that of the protons; that of the signal at TE = 0 also depends on T1 and the flip angle. R2* of
+    each species is the mean over its protons.
+    """
+    weight = _slice_weight(protocol, geometry)
+    protons = {s: properties.protons(s) for s in properties.present}
+
+    def mean(volume: np.ndarray) -> np.ndarray:
+        return slice_mean(volume, geometry.factor, weight)
+
+    density = {s: mean(p.pd) for s, p in protons.items()}
+    start = {s: np.abs(_acquire(field, properties, s, geometry, protocol, np.zeros(1))[..., 0]) for s in protons}
+    rates = {s: _ratio(mean(p.pd * p.r2star), density[s]) for s, p in protons.items()}
+    return {
+        "fat_fraction": _ratio(density[FAT], reduce(np.add, density.values())),
+        "signal_fat_fraction": _ratio(start[FAT], reduce(np.add, start.values())),
+        "water_r2star": rates[WATER],
+        "fat_r2star": rates[FAT],
+    }
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 1e-6)
 
 
 def _image_at_rest(field: np.ndarray, properties: Properties, geometry: ScanGeometry, protocol: Protocol) -> np.ndarray:
     """Return the image of an object at rest with complete k-space; (nx, ny, nz, n_echoes) complex64.
 
-    Fat that is displaced along the readout is imaged separately and added.
+    If the readout has a bandwidth, each species is imaged separately, since their spectra displace them differently.
     """
     readout, te = protocol.readout, np.array(protocol.te)
-    fat, moves = properties.fat_fraction, readout.bandwidth is not None
-
-    def image_of(pd: np.ndarray, fat_fraction: np.ndarray) -> np.ndarray:
-        signal = _acquire(field, properties, pd, fat_fraction, geometry, protocol)
-        return _apply_receive_phase(signal, geometry, protocol)
-
-    if moves and fat.any():
-        none = np.zeros_like(fat)
-        image = image_of(properties.protons(FAT), none)
-        spectrum = fat_spectrum(geometry.grid.shape[readout.along], readout, te, protocol.b0)
-        image = multiply_spectrum(image, spectrum, readout.along)
-        image += image_of(properties.protons(WATER), none)
-    else:
-        image = image_of(properties.pd, fat)
-    if moves and readout.distortion:
-        mean = slice_mean(field, geometry.factor, _slice_weight(protocol, geometry))
-        image = distort(image, mean, readout, protocol.b0)
+    image = None
+    if readout.bandwidth is None:
+        for species in properties.present:
+            image = _acquire(field, properties, species, geometry, protocol, te, out=image)
+        assert image is not None
+        return _apply_receive_phase(image, geometry, protocol)
+    for species in properties.present:
+        spectrum = properties.spectra[species]
+        part = _acquire(field, properties, species, geometry, protocol, te, with_spectrum=False)
+        part = _apply_receive_phase(part, geometry, protocol)
+        if readout.distortion:
+            mean = slice_mean(field, geometry.factor, _slice_weight(protocol, geometry))
+            part = distort(part, mean, readout, protocol.b0)
+        if not spectrum.is_reference:
+            shift = chemical_shift(geometry.grid.shape[readout.along], spectrum, readout, te, protocol.b0)
+            part = multiply_spectrum(part, shift, readout.along)
+        image = part if image is None else np.add(image, part, out=image)
+    assert image is not None
     return image
 
 
 def _acquire(
     field: np.ndarray,
     properties: Properties,
-    pd: np.ndarray,
-    fat: np.ndarray,
+    species: Species,
     geometry: ScanGeometry,
     protocol: Protocol,
+    te: np.ndarray,
+    *,
+    with_spectrum: bool = True,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
+    """Return the signal of one species at the echo times `te`, added to `out` if there is one."""
     slices, transmit = protocol.slices, protocol.b1.transmit if protocol.b1 else None
     return spoiled_gre(
         field,
-        pd,
-        properties.t1,
-        properties.r2star,
-        fat,
+        properties.protons(species),
         geometry.factor,
-        te=np.array(protocol.te),
+        te=te,
         tr=protocol.tr,
         flip_angle=protocol.flip_angle,
         b0=protocol.b0,
+        with_spectrum=with_spectrum,
         profile=profile(slices, geometry.thickness, geometry.factor[2]) if slices else None,
         transmit=b1.evaluate(transmit, geometry.grid, geometry.isocentre) if transmit else None,
+        out=out,
     )
 
 
@@ -213,7 +251,10 @@ def _image_in_motion(
 ) -> np.ndarray:
     """Return the image of a moving head: each pose has its own field, and contributes its lines of k-space."""
     assert protocol.motion
-    poses = motion.poses(protocol.motion, geometry.isocentre)
+    time, axes, total = _lines(protocol, geometry.grid)
+    of_line = motion.pose_at(time, total, protocol.motion.poses)
+    # the truth is the pose that measures the centre of k-space, with slices that of most of them
+    poses = motion.poses(protocol.motion, geometry.isocentre, int(np.median(of_line[0, 0])))
     fine = geometry.grid.refine(geometry.factor)
 
     def states() -> Iterator[np.ndarray]:
@@ -225,8 +266,7 @@ def _image_in_motion(
             _subtract_shim(shim, field, fine)
             yield _image_at_rest(field, properties, geometry, protocol)
 
-    time, axes, total = _lines(protocol, geometry.grid)
-    return segments.assemble(states(), motion.pose_at(time, total, len(poses)), axes)
+    return segments.assemble(states(), of_line, axes)
 
 
 def _image_in_breath(still: np.ndarray, protocol: Protocol, grid: Grid) -> np.ndarray:

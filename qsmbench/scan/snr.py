@@ -19,7 +19,7 @@ class At(Model):
 
     b0: PositiveFloat | None = Field(None, description="field strength, T")
     voxel_size: Sizes | None = Field(None, description="acquired voxel size, mm")
-    bandwidth: PositiveFloat | None = Field(None, description="bandwidth, Hz per pixel")
+    bandwidth: PositiveFloat | None = Field(None, description="bandwidth, Hz per acquired pixel")
 
     @field_validator("voxel_size", mode="before")
     @classmethod
@@ -48,7 +48,7 @@ def relative(b0: float, voxel: np.ndarray, box: np.ndarray, encoded: list[int], 
         voxel: (3,) mm, acquired.
         box: (3,) mm, field of view.
         encoded: axes that are phase-encoded.
-        bandwidth: Hz per pixel.
+        bandwidth: Hz per acquired pixel.
     """
     lines = np.prod([box[a] / voxel[a] for a in encoded])
     return float(b0 * np.prod(voxel) * np.sqrt(lines / bandwidth))
@@ -71,9 +71,9 @@ def snr_of(snr: Snr, geometry: ScanGeometry, b0: float, readout: Readout, kspace
     voxel = np.array([*grid.voxel_size[:2], geometry.thickness])
     box = np.array(grid.shape) * voxel
     encoded = [a for a in range(3) if a != readout.along and not (slices and a == 2)]
-    # a readout that begins late takes less time, and, as lines left out do, makes voxels larger
+    # fewer samples along the readout take less time, and, as lines left out do, make voxels larger
     sampled = kspace.sampled
-    bandwidth = (readout.bandwidth or 1.0) / kspace.partial_fourier[readout.along]
+    bandwidth = (readout.bandwidth or 1.0) / sampled[readout.along]
     here = relative(b0, voxel / sampled, box, encoded, bandwidth)
     there = relative(
         snr.at.b0 or b0,

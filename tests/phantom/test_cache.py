@@ -28,7 +28,7 @@ import numpy as np
 from qsmbench.phantom.description.sources import Amounts, Factors
 from qsmbench.phantom.painting.paint import _change_chi
 
-stack = np.zeros((7, 1, 1, 1), np.float32)
+stack = np.zeros((10, 1, 1, 1), np.float32)
 one = np.float32(1)
 _change_chi(one, Factors(*[one] * 5), Amounts(one, *[np.float32(0)] * 3), stack, 0, 0, 0)
 print(int(stack.argmax()))
@@ -101,8 +101,7 @@ def test_loop_is_compiled_anew_after_a_change_of_a_constant_from_another_file(pa
     species = package / "phantom" / "species.py"
     assert run(package, CHANGED_CHANNEL) == 0
     text = species.read_text()
-    first = '    Channel("chi_para", "ppm"),\n'
-    assert text.count(first) == 1
-    last = '    Channel("fat_fraction", "", weight="pd"),\n'
-    species.write_text(text.replace(first, "").replace(last, last + first))
-    assert run(package, CHANGED_CHANNEL) == 6
+    chi, protons = '*(Channel(name, "ppm") for name in CHI)', "*(channel for s in SPECIES for channel in s.channels)"
+    assert text.count(f"({chi}, {protons})") == 1
+    species.write_text(text.replace(f"({chi}, {protons})", f"({protons}, {chi})"))
+    assert run(package, CHANGED_CHANNEL) == 8

@@ -92,8 +92,11 @@ def test_every_value_of_the_table_has_a_source():
 def test_every_tissue_is_complete_and_positive():
     for tissue in table().values():
         for b0 in (1.5, 3.0, 7.0):
-            para, dia, pd, t1, r2, r2star, fat = tissue.values(b0)
-            assert para >= 0 and dia >= 0 and 0 <= pd <= 1 and t1 > 0 and 0 <= r2 <= r2star and 0 <= fat <= 1
+            para, dia, *protons = tissue.values(b0)
+            water, fat = protons[:4], protons[4:]
+            assert para >= 0 and dia >= 0 and 0 <= water[0] + fat[0] <= 1
+            for pd, t1, r2, r2star in (water, fat):
+                assert pd >= 0 and t1 > 0 and 0 <= r2 <= r2star
 
 
 def test_relaxation_between_fields_is_interpolated():

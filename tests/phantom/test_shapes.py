@@ -7,6 +7,7 @@ import pytest
 from objects import layer, moment, write
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.description.tissues import table
 from qsmbench.phantom.load import load
 
 
@@ -76,7 +77,9 @@ def test_voxel_is_the_mean_of_what_is_in_it(tmp_path):
     result = write(tmp_path, [fat]).render(grid, 3.0)
     assert result.chi[1, 1, 1] == pytest.approx(0.75 * 0.60)  # water is 0
     assert result.fat_fraction[1, 1, 1] == pytest.approx(0.75 * 0.99)
-    assert result.t1[1, 1, 1] == pytest.approx(0.75 * 0.37 + 0.25 * 3.0)
+    own, water = table()["fat"], 0.75 * 0.01  # species are apart: T1 of water is a mean over water alone
+    assert result.t1[1, 1, 1] == pytest.approx((water * own.at("t1", 3.0) + 0.25 * 3.0) / (water + 0.25))
+    assert result.fat_t1[1, 1, 1] == pytest.approx(own.at("fat_t1", 3.0))
 
 
 def test_air_leaves_the_signal_of_the_rest_of_the_voxel(tmp_path):

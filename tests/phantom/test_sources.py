@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from objects import layer, moment, write
+from objects import box, layer, moment, write
 from scipy import constants as c
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.description.sources import constants
+from qsmbench.phantom.description.tissues import table
 from qsmbench.phantom.load import load
 
 BALL = {"shape": "ellipsoid", "radii": [8, 8, 8]}
@@ -95,6 +96,29 @@ def test_fat_in_tissue(tmp_path):
     assert after["chi"] == pytest.approx(0.7 * before["chi"] + 0.3 * 0.6, rel=1e-3)
     fat, water = 0.3 * 1 * 0.99, 0.7 * before["pd"] + 0.3 * 0.01
     assert after["fat_fraction"] == pytest.approx(fat / (fat + water), rel=1e-3)
+
+
+def test_fat_leaves_the_relaxation_of_water_alone(tmp_path):
+    fat = {"source": "fat", "fraction": 0.3, "region": "tissue"}
+    iron = {"source": "iron", "dose": 300, "region": "tissue"}
+    gadolinium = {"source": "gadolinium", "concentration": 0.5, "region": "tissue"}
+    layers = [{"shape": BALL, "region": "tissue", "material": {"chi": 0, "pd": 0.9, "t1": 0.8, "r2": 20, "r2star": 30}}]
+    plain, mixed, iron_in_it, gd = (
+        write(tmp_path, layers, sources=s).render(box((0, 0, 0), 1, 1), 3.0)
+        for s in ([], [fat], [fat, iron], [fat, gadolinium])
+    )
+    own = table()["fat"]
+    pure = 1 - own.at("fat_fraction", 3.0)  # a little water comes with the fat
+    water = 0.7 * 0.9 / (0.7 * 0.9 + 0.3 * pure)
+    for name in ("t1", "r2", "r2star"):
+        expected = water * getattr(plain, name).item() + (1 - water) * own.at(name, 3.0)
+        assert getattr(mixed, name).item() == pytest.approx(expected, rel=1e-4)
+        assert getattr(mixed, f"fat_{name}").item() == pytest.approx(own.at(f"fat_{name}", 3.0), rel=1e-5)
+    more = iron_in_it.r2star.item() - mixed.r2star.item()
+    assert more > 30
+    assert iron_in_it.fat_r2star.item() - mixed.fat_r2star.item() == pytest.approx(more, rel=1e-4)
+    assert iron_in_it.t1.item() < mixed.t1.item() and iron_in_it.fat_t1.item() == mixed.fat_t1.item()
+    assert gd.t1.item() < 0.5 * mixed.t1.item() and gd.fat_t1.item() == pytest.approx(mixed.fat_t1.item())
 
 
 def test_lost_myelin(tmp_path):

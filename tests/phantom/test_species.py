@@ -7,8 +7,21 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.species import CHANNELS, FAT, SPECIES, WATER, WEIGHTS, in_order, unweight, weight
+from qsmbench.phantom.species import (
+    CHANNELS,
+    CHI,
+    FAT,
+    SPECIES,
+    STATED,
+    WATER,
+    WEIGHTS,
+    in_order,
+    spectrum,
+    unweight,
+    weight,
+)
 
 
 def test_every_channel_is_a_map_of_the_properties():
@@ -17,8 +30,7 @@ def test_every_channel_is_a_map_of_the_properties():
 
 def test_every_property_of_a_species_is_a_channel():
     for s in SPECIES:
-        assert {*s.chi, s.pd, s.t1, s.r2, s.r2star} <= set(CHANNELS)
-        assert s.fraction is None or s.fraction in CHANNELS
+        assert {*CHI, s.pd, s.t1, s.r2, s.r2star} <= set(CHANNELS)
 
 
 def test_weights_are_divided_out_again():
@@ -35,14 +47,33 @@ def test_without_protons_nothing_is_left_of_what_they_have():
 
 
 def test_order_of_names_does_not_matter():
-    values = {name: float(n) for n, name in enumerate(CHANNELS)}
-    assert np.array_equal(in_order(dict(reversed(values.items()))), np.arange(len(CHANNELS)))
+    values = {name: float(n) for n, name in enumerate(STATED)} | {"pd": 0.8, "fat_fraction": 0.25}
+    ordered = dict(zip(CHANNELS, in_order(dict(reversed(values.items()))), strict=True))
+    own = {name: values[name] for name in CHANNELS if name in values}
+    assert ordered == {**own, "water_pd": pytest.approx(0.6), "fat_pd": pytest.approx(0.2)}
 
 
 def test_species_share_all_protons(rendered):
-    assert rendered.protons(FAT).max() > 0.5
-    np.testing.assert_allclose(rendered.protons(WATER) + rendered.protons(FAT), rendered.pd, atol=1e-6)
+    assert rendered.protons(FAT).pd.max() > 0.5
+    np.testing.assert_allclose(rendered.protons(WATER).pd + rendered.protons(FAT).pd, rendered.pd, atol=1e-6)
 
 
 def test_water_stays_in_phase():
-    assert WATER.dephasing(np.array([0.0, 0.01, 0.04]), 3.0) == pytest.approx(1)
+    assert spectrum(WATER).dephasing(np.array([0.0, 0.01, 0.04]), 3.0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("peaks", [6, 7, 9])
+def test_spectra_of_fat(peaks):
+    """The main peak lies at −3.4 ppm at 37 °C and about −3.5 ppm at room temperature, the amplitudes add up to 1."""
+    body, room = spectrum(FAT, peaks), spectrum(FAT, peaks, 22.0)
+    assert len(body.shift) == peaks
+    assert sum(body.amplitude) == pytest.approx(1, abs=1e-3)
+    main = int(np.argmax(body.amplitude))
+    assert body.shift[main] == -3.4
+    assert room.shift[main] == pytest.approx(-3.55)
+    assert spectrum(WATER, temperature=22.0).shift == (0.0,)
+
+
+def test_unknown_number_of_peaks():
+    with pytest.raises(QsmbenchError, match="fat has no spectrum of 5 peaks; choose from 6, 7, 9"):
+        spectrum(FAT, 5)

@@ -46,7 +46,7 @@ def test_properties_vary_together(plain, rendered):
     change = {c: (getattr(rendered, c) - getattr(plain, c))[region] for c in CHANNELS}
     assert change["r2star"] == pytest.approx(137 * (change["chi_para"] + change["chi_dia"]), abs=0.05)
     assert np.corrcoef(change["chi_dia"], change["t1"])[0, 1] < -0.5  # more myelin, shorter T1
-    assert np.corrcoef(change["chi_dia"], change["pd"])[0, 1] < -0.9
+    assert np.corrcoef(change["chi_dia"], change["water_pd"])[0, 1] < -0.9
 
 
 def test_texture_does_not_depend_on_the_grid(head):

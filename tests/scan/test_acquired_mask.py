@@ -39,6 +39,16 @@ def test_brain_without_scalp(head):
     assert (found & ~ball(42)).sum() < 0.01 * ball(42).sum()
 
 
+def test_brain_ends_where_displaced_fat_lies_on_the_skull(head):
+    """On one side, bright fat fills the gap up to the brain but for a faint line."""
+    x, _, _ = GRID.axes()
+    side = (x > 10) & ball(54) & ~ball(42)
+    head[side] = np.array([1.6, 1.2]) * np.where(ball(44)[side], 0.45, 1)[:, None]
+    found = brain(head, GRID)
+    assert (found & side).sum() < 0.1 * side.sum()
+    assert (ball(42) & ~found).sum() < 0.02 * ball(42).sum()
+
+
 def test_holes_in_the_middle_are_filled(head):
     head[ball(6)] = 0.02
     assert brain(head, GRID)[ball(6)].all()

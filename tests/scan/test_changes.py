@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from objects import write
 
 from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
@@ -92,12 +93,12 @@ def test_seed_decides_when_the_breath_begins():
 def test_poses():
     chosen = Motion(poses=5, translate=2, rotate=3, seed=4)
     about = (3.0, -7.0, 11.0)
-    poses = motion.poses(chosen, about)
+    poses = motion.poses(chosen, about, 2)
     assert np.array_equal(poses[2], np.eye(4))
     for pose in poses:
         np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-12)
-    assert all(np.array_equal(a, b) for a, b in zip(poses, motion.poses(chosen, about), strict=True))
-    still = motion.poses(Motion(poses=3, translate=0, rotate=9), about)
+    assert all(np.array_equal(a, b) for a, b in zip(poses, motion.poses(chosen, about, 2), strict=True))
+    still = motion.poses(Motion(poses=3, translate=0, rotate=9), about, 1)
     for pose in still:  # turning about a point leaves it where it is
         np.testing.assert_allclose(pose @ [*about, 1], [*about, 1], atol=1e-9)
 
@@ -129,3 +130,22 @@ def test_a_head_that_shifts_by_whole_voxels(monkeypatch):
     assert np.abs(b.signal - expected).max() < 0.02 * largest  # what the edge of the grid cuts off
     for name, volume in a.truth.items():
         assert np.array_equal(volume, b.truth[name])
+
+
+@pytest.mark.parametrize("partial", [0.55, 0.8, 1.0])
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_truth_is_the_pose_that_measures_the_centre_of_kspace(tmp_path, partial, axis):
+    """With partial Fourier the centre comes early: the object is seen where it then lies, and there the truth is."""
+    ball = {"shape": {"shape": "ellipsoid", "radii": [10, 10, 10]}, "region": "ball", "material": {"chi": 0}}
+    nothing = {"background": "air", "tissues": {"air": {"chi": 0}}, "ambient_chi": 0}
+    box = {"lower": [-40, -40, -40], "upper": [40, 40, 40]}
+    phantom = write(tmp_path, [ball], voxel_size=4, field_of_view=box, **nothing)
+    along = "y" if axis == "x" else "x"  # the slow axis
+    partial_fourier = [partial if a == along else 1 for a in ("x", "y", "z")]
+    scan = {"snr": None, "te": [0.001], "shim_order": 0, "phase_offset": [], "readout": {"axis": axis}}
+    scan |= {"motion": {"poses": 4, "translate": 8, "rotate": 0}, "kspace": {"partial_fourier": partial_fourier}}
+    found = simulate(phantom, load_protocol("brain-3t", scan))
+    seen, truth = (np.fft.fftn(v) for v in (found.signal[..., 0], found.mask))
+    for lowest in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):  # the phase of the line beside the centre tells the place
+        moved = np.angle(seen[lowest] / seen[0, 0, 0] * np.conj(truth[lowest] / truth[0, 0, 0]))
+        assert abs(moved) / (2 * np.pi) * found.signal.shape[lowest.index(1)] * 4 < 0.5  # mm

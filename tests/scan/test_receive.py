@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from objects import protons
 
 from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
@@ -30,7 +31,7 @@ def test_dome_has_the_values_that_it_is_given_by():
 def test_transmit_multiplies_the_flip_angle():
     ones = np.ones((2, 2, 2), np.float32)
     scan = {"te": np.array([0.01]), "tr": 0.05, "b0": 3.0}
-    maps = (0 * ones, ones, ones, 0 * ones, 0 * ones, (1, 1, 1))
+    maps = (0 * ones, protons(ones.shape), (1, 1, 1))
     half = spoiled_gre(*maps, **scan, flip_angle=30.0, transmit=0.5 * ones)
     np.testing.assert_allclose(half, spoiled_gre(*maps, **scan, flip_angle=15.0), rtol=1e-6)
 

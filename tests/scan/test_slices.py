@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from objects import protons
 
 from qsmbench.phantom.load import load
 from qsmbench.scan.blocks import block_mean
@@ -42,8 +43,8 @@ def test_gradient_across_a_box_dephases_as_the_sinc_of_the_thickness(gap):
     field = (gradient * z).astype(np.float32)[None, None]
     sliced = profile(Slices(gap=gap), thickness, n)
     scan = {"te": te, "tr": 0.6, "flip_angle": 20.0, "b0": 3.0, "profile": sliced}
-    signal = np.abs(spoiled_gre(field, ones, ones, 0 * ones, 0 * ones, (1, 1, n), **scan))[0, 0, 0]
-    flat = np.abs(spoiled_gre(0 * field, ones, ones, 0 * ones, 0 * ones, (1, 1, n), **scan))[0, 0, 0]
+    signal = np.abs(spoiled_gre(field, protons(ones.shape), (1, 1, n), **scan))[0, 0, 0]
+    flat = np.abs(spoiled_gre(0 * field, protons(ones.shape), (1, 1, n), **scan))[0, 0, 0]
     np.testing.assert_allclose(signal / flat, np.abs(np.sinc(GAMMA_BAR * 3e-6 * gradient * thickness * te)), atol=1e-3)
 
 
@@ -53,7 +54,7 @@ def test_flip_angle_follows_the_profile():
     angles, share = profile(Slices(gap=1, profile="gaussian"), 5.0, n)
     ones = np.ones((1, 1, n), np.float32)
     scan = {"te": np.array([0.001]), "tr": tr, "flip_angle": flip, "b0": 3.0, "profile": (angles, share)}
-    signal = spoiled_gre(0 * ones, ones, np.float32(t1) * ones, 0 * ones, 0 * ones, (1, 1, n), **scan).item()
+    signal = spoiled_gre(0 * ones, protons(ones.shape, t1=t1), (1, 1, n), **scan).item()
     a, e1 = np.deg2rad(flip) * angles, np.exp(-tr / t1)
     assert signal.real == pytest.approx(np.mean(np.sin(a) * (1 - e1) / (1 - e1 * np.cos(a))), rel=1e-5)
 

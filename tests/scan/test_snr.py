@@ -46,16 +46,22 @@ def test_bandwidth():
 
 
 def test_a_smaller_matrix_is_larger_voxels():
-    halved = snr(voxel_size=1.0, kspace={"fraction": [0.5, 0.5, 0.5]})
-    assert halved == pytest.approx(100)
+    """The bandwidth is per pixel of the image: at the same one per acquired pixel, it is the scan of such voxels."""
+    cut = {"fraction": [0.5, 0.5, 0.5]}
+    assert snr(voxel_size=1.0, kspace=cut, readout={"bandwidth": 200}) == pytest.approx(100)
+    assert snr(voxel_size=1.0, kspace=cut) == pytest.approx(100 / np.sqrt(2))
 
 
-def test_lines_left_out():
-    """The samples that are measured carry the same noise: σ of the image falls with the root of their share."""
-    for axis in range(3):
-        partial = [1.0, 1.0, 1.0]
-        partial[axis] = 0.75
-        assert snr(kspace={"partial_fourier": partial}) == pytest.approx(100 / np.sqrt(0.75))
+@pytest.mark.parametrize("key", ["fraction", "partial_fourier"])
+@pytest.mark.parametrize("axis", range(3))
+def test_samples_left_out(key, axis):
+    """Those that are measured carry the same noise: σ of the image falls with the root of their share.
+
+    So half of them, along the readout as along the others, have 141 for 100 in the reference scan.
+    """
+    share = [1.0, 1.0, 1.0]
+    share[axis] = 0.5
+    assert snr(kspace={key: share}) == pytest.approx(100 * np.sqrt(2))
 
 
 def test_what_is_not_stated_is_this_scans():

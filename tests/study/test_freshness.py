@@ -105,6 +105,7 @@ TABLE = [
     (package("phantom", "painting", "paint.py"), {SIMULATE}),
     (data("phantoms", "sphere.yaml"), {SIMULATE}),
     (data("phantoms", "tissues.csv"), {SIMULATE}),
+    (data("phantoms", "spectra.csv"), {SIMULATE}),
     (data("configs", "protocols", "brain-3t.yaml"), {SIMULATE, NOISE}),
     (data("phantoms", "head.yaml"), set()),
     (own("mine.py"), steps("truth.mine")),

@@ -5,7 +5,7 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import method
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import echo_agreement, echo_weights, excess_noise, fit_line, slope_noise
+from qsmbench.ops.phase.echo_line import echo_agreement, echo_weights, excess_noise, fit_line, slope_noise, turn_noise
 from qsmbench.ops.phase.noise import estimate_noise, noise_from_residuals
 from qsmbench.ops.phase.wrap import nearest
 from qsmbench.units import rad_per_ppm
@@ -30,7 +30,8 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", robu
     The noise of the field is that of the phase, propagated through the fit. Its level, one number for the whole scan,
     is estimated from the residuals of the lines, so that systematic deviations count as noise; for a single echo, from
     its magnitude. The noise in real and imaginary part is assumed to be uniform. Where the residuals of a voxel exceed
-    it, the noise of the field grows with them.
+    it, the noise of the field grows with them. Where echoes are weak, it includes the chance that they are whole turns
+    off.
 
     Args:
         weighting: "magnitude": by magnitude²; "none": equal weights for all echoes.
@@ -58,9 +59,12 @@ def fit(unwrapped, magnitude, mask, grid, te, b0, *, weighting="magnitude", robu
         smoothing = smoothing_weights(grid, offset_smoothing)
     sigma = estimate_noise(phase, signal, te, smoothing, magnitude, mask)
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
-    field[mask] = (weight * phase) @ te / (weight @ te**2) / rad_per_ppm(b0, 1.0)
+    slope = (weight * phase) @ te / (weight @ te**2)
+    field[mask] = slope / rad_per_ppm(b0, 1.0)
     excess = excess_noise(phase, agreement * signal**2, te, sigma)
-    noise[mask] = excess * slope_noise(weight, signal, te, sigma, smoothing) / rad_per_ppm(b0, 1.0)
+    spread = excess * slope_noise(weight, signal, te, sigma, smoothing)
+    turns = turn_noise(phase, slope, signal, te, sigma, excess > 1)
+    noise[mask] = np.hypot(spread, turns) / rad_per_ppm(b0, 1.0)
     return field, noise
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench.method import method
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import echo_agreement, echo_weights, excess_noise, slope_noise
+from qsmbench.ops.phase.echo_line import echo_agreement, echo_weights, excess_noise, slope_noise, turn_noise
 from qsmbench.ops.phase.noise import estimate_noise, noise_from_residuals
 from qsmbench.ops.phase.phase_offset import extrapolate_offset, unwrap_echo_difference
 from qsmbench.ops.phase.unwrap import connected_parts, unwrap_part
@@ -62,7 +62,9 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, robust=True, offset_s
     field, noise = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     field[mask] = slope / rad_per_ppm(b0, 1.0)
     excess = excess_noise(residual, agreement * signal**2, times, sigma)
-    noise[mask] = excess * slope_noise(weight, signal, times, sigma, smoothing) / rad_per_ppm(b0, 1.0)
+    spread = excess * slope_noise(weight, signal, times, sigma, smoothing)
+    turns = turn_noise(phase_inside - offset[:, None], slope, signal, times, sigma, excess > 1)
+    noise[mask] = np.hypot(spread, turns) / rad_per_ppm(b0, 1.0)
     return field, noise
 
 

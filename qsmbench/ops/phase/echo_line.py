@@ -7,6 +7,7 @@ from scipy.special import gammaincinv
 
 _CHUNK = 1 << 16  # voxels whose noise is computed at a time
 _LIMIT = 3.0  # standard deviations beyond which an echo loses weight
+_CLEAR = 100.0  # sum of (magnitude/σ)² above which noise does not hide whole turns
 _DISAGREEMENT = 0.1  # factor below which other lines are tried
 
 
@@ -129,6 +130,55 @@ def excess_noise(values: np.ndarray, precision: np.ndarray, te: np.ndarray, sigm
     limits = 2 * gammaincinv(np.arange(te.size - 1) / 2, 0.999)
     excess[judged] = np.where(power > limits[freedom], np.sqrt(power / freedom), 1)
     return excess
+
+
+def turn_noise(
+    phase: np.ndarray, slope: np.ndarray, magnitude: np.ndarray, te: np.ndarray, sigma: float, suspect: np.ndarray
+) -> np.ndarray:
+    """Compute the standard deviation of a slope by the echoes that may be whole turns off.
+
+    Where noise makes the number of turns between echoes uncertain, errors of the slope are rare but large, and the
+    residuals of the fit do not show them. Given the echoes modulo 2π, the slope has a density proportional to
+    exp(Σ m·a/σ²·cos(phase − slope·te)), with m the magnitude and a = √(m² − 2σ²). The result is the root of its second
+    moment about the fitted slope, without the part within 2 rad of it in the last echo, which is ordinary noise. Slopes
+    up to half a turn between the closest echoes are considered.
+
+    Args:
+        phase: (n_voxels, n_echoes) rad, without its offset, modulo 2π.
+        slope: (n_voxels,) fitted, rad/s.
+        magnitude: (n_voxels, n_echoes) a.u.
+        te: (n_echoes,) float32, s.
+        sigma: standard deviation of the noise in real and imaginary part, a.u.
+        suspect: (n_voxels,) bool, voxels whose residuals are large; others are considered if their signal is weak.
+
+    Returns:
+        (n_voxels,) float32, rad/s.
+
+    Reference:
+        Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618 (bias of the magnitude).
+    """
+    noise = np.zeros(len(phase), np.float32)
+    if te.size < 2 or sigma <= 0:
+        return noise
+    certainty = magnitude / sigma * np.sqrt(np.maximum((magnitude / sigma) ** 2 - 2, 0))
+    total = certainty.sum(axis=1)
+    chosen = np.flatnonzero((suspect | (total < _CLEAR)) & (total > 0))
+    if not chosen.size:
+        return noise
+    t = te.astype(float)
+    reach = np.pi / np.diff(t).min()
+    away = np.linspace(-reach, reach, 2 * int(np.ceil(8 * reach * t[-1])) + 1)
+    squares = away**2 * (np.abs(away) * t[-1] > 2)
+    wave = np.exp(-1j * np.outer(t, away)).astype(np.complex64)
+    for start in range(0, chosen.size, _CHUNK // 64):
+        part = chosen[start : start + _CHUNK // 64]
+        # beyond this certainty only one slope is left, and its peak would be narrower than the steps
+        level = certainty[part] * np.minimum(1, _CLEAR / total[part])[:, None]
+        spins = level * np.exp(1j * (phase[part] - slope[part, None] * t))
+        density = (spins.astype(np.complex64) @ wave).real
+        density = np.exp(density - density.max(axis=1, keepdims=True))
+        noise[part] = np.sqrt(density @ squares / density.sum(axis=1))
+    return noise
 
 
 def slope_noise(

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, Positiv
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.sources import Source
 from qsmbench.phantom.description.tissues import Material, TissueChange
+from qsmbench.phantom.species import BODY_TEMPERATURE, FatPeaks
 from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 
@@ -177,6 +178,10 @@ class Common(Model):
     dr: Annotated[float, Field(ge=0)] = Field(
         DR_3T, description="relaxivity of susceptibility: R2* = R2 + dr·B0/(3 T)·(χ+ + χ−), 1/s/ppm"
     )
+    fat_peaks: FatPeaks = Field(6, description="peaks of the spectrum of fat, one of those in phantoms/spectra.csv")
+    temperature: Annotated[float, Field(ge=0, le=60)] = Field(
+        BODY_TEMPERATURE, description="temperature, which moves the resonance of water relative to fat, °C"
+    )
     tissues: dict[str, TissueChange] = Field({}, description="values that override phantoms/tissues.csv")
     sources: tuple[Source, ...] = Field(
         (), description="susceptibility sources added to the tissues; see qsmbench list sources"
@@ -253,7 +258,8 @@ class LabelDescription(Common):
     """A phantom from an image of labels and a table that gives each one a tissue.
 
     The table (tabs, semicolons or commas) has the columns index, name, and either tissue (of our table) or chi, pd,
-    t1, r2star, fat_fraction; group is optional. Paths are relative to the description. For example:
+    t1, r2star, fat_fraction; group, r2, fat_t1, fat_r2 and fat_r2star are optional. Paths are relative to the
+    description. For example:
 
         kind: labelmap
         image: dseg.nii.gz

@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator
 
 from qsmbench.phantom.description.geometry import Point, Share
 from qsmbench.phantom.description.tissues import ORIENTED
-from qsmbench.phantom.species import CHANNELS
+from qsmbench.phantom.species import STATED
 from qsmbench.typed_yaml import Model, load_yaml
 
 
@@ -125,7 +125,7 @@ class Composition(Model):
     @field_validator("changes")
     @classmethod
     def _known(cls, changes: tuple[str, ...]) -> tuple[str, ...]:
-        legal = (*CHANNELS, *ORIENTED)
+        legal = (*STATED, *ORIENTED)
         for name in changes:
             if name not in legal:
                 raise ValueError(f"there is no property {name!r}; choose from {', '.join(legal)}")

@@ -18,7 +18,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime
-from qsmbench.phantom.species import in_order
+from qsmbench.phantom.species import CHI, STATED, in_order
 from qsmbench.typed_yaml import Model
 
 Side = Literal["left", "right"]
@@ -289,7 +289,11 @@ class Haemorrhage(Placed):
 
 
 class Fat(Placed):
-    """Fat in place of tissue: its volume `fraction`, 0–1."""
+    """Fat in place of tissue: its volume `fraction`, 0–1.
+
+    Susceptibilities mix by volume; the tissue's water keeps its T1, R2 and R2*. Iron that is listed after it also
+    increases R2* of the fat.
+    """
 
     source: Literal["fat"]
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="volume fraction of the fat")
@@ -306,7 +310,7 @@ class Fat(Placed):
 
     def uses(self) -> Uses:
         """Return its `Uses`; it also has the values of the tissue `fat`."""
-        return dict.fromkeys(("chi", "pd", "t1", "r2", "r2star", "fat_fraction"), ())
+        return dict.fromkeys(("chi", *(name for name in STATED if name not in CHI)), ())
 
 
 class Oxygenation(Model):

@@ -16,7 +16,7 @@ from pydantic import Field, PositiveFloat
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
 from qsmbench.phantom.description.geometry import Share
-from qsmbench.phantom.species import CHANNELS, in_order
+from qsmbench.phantom.species import FAT, REQUIRED, STATED, in_order
 from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 
@@ -40,8 +40,8 @@ class Tissue:
     Attributes:
         name: as in the table.
         group: group in regional scores, such as `dgm`; may be empty.
-        curves: property → ((B0 [T], value), …); one pair if it does not depend on B0. `r2star` and those of `ORIENTED`
-            may be absent.
+        curves: property of `STATED` or `ORIENTED` → ((B0 [T], value), …); one pair if it does not depend on B0.
+            `r2star`, `fat_r2star` and those of `ORIENTED` may be absent.
         origins: property → origin of each value of its curve.
     """
 
@@ -55,7 +55,8 @@ class Tissue:
 
         Between the fields of the table they are interpolated linearly in B0, and constant beyond them [assumed]: R2* is
         nearly linear in B0, T1 is smooth enough. A tissue without its own R2* has
-        R2* = R2 + Dr·B0/(3 T)·(χ+ + χ−), as for inclusions much smaller than a voxel.
+        R2* = R2 + Dr·B0/(3 T)·(χ+ + χ−), as for inclusions much smaller than a voxel. Its fat is in the same field: if
+        it has no R2* of its own, R2* − R2 is that of the water.
 
         Args:
             b0: T.
@@ -63,7 +64,7 @@ class Tissue:
         """
         found = {c: self.at(c, b0) for c in self.curves}
         found.setdefault("r2star", found["r2"] + r2_prime(found["chi_para"] + found["chi_dia"], b0, dr))
-        return in_order(found)
+        return in_order(_with_r2star_of_fat(found))
 
     def at(self, name: str, b0: float) -> float:
         """Return the property called `name` at `b0` [T], which the tissue must have."""
@@ -111,8 +112,19 @@ def split(chi: float) -> tuple[float, float]:
     return max(chi, 0.0), max(-chi, 0.0)
 
 
+def _with_r2star_of_fat(values: dict[str, float]) -> dict[str, float]:
+    """Add the R2* of fat, if it is not stated, from that of water: both are in the same field."""
+    if FAT.r2 in values and FAT.r2star not in values:
+        return {**values, FAT.r2star: values[FAT.r2] + values["r2star"] - values["r2"]}
+    return values
+
+
 class Material(Model):
-    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1. R2 is R2* by default."""
+    """Properties given in place: ppm, relative to CSF, s, 1/s, 1/s, 0–1, and those of its fat: s, 1/s, 1/s.
+
+    `pd` is that of all protons, `fat_fraction` the share of them in fat; T1, R2 and R2* are those of the water. By
+    default R2 is R2*, T1 and R2 of the fat are those of the tissue `fat`, and R2* − R2 of the fat is that of the water.
+    """
 
     chi: float
     pd: Annotated[float, Field(ge=0)] = 1
@@ -120,10 +132,13 @@ class Material(Model):
     r2: Annotated[float, Field(ge=0)] | None = None
     r2star: Annotated[float, Field(ge=0)] = 0
     fat_fraction: Share = 0
+    fat_t1: PositiveFloat | None = None
+    fat_r2: Annotated[float, Field(ge=0)] | None = None
+    fat_r2star: Annotated[float, Field(ge=0)] | None = None
 
 
 class TissueChange(Model):
-    """Values that override the table at every field: ppm, relative to CSF, s, 1/s, 1/s, 0–1, ppm, 1/s.
+    """Values that override the table at every field: ppm, relative to CSF, s, 1/s, 0–1, ppm, 1/s.
 
     A new `chi` keeps the diamagnetic part unchanged, if possible.
     """
@@ -131,11 +146,14 @@ class TissueChange(Model):
     chi: float | None = Field(None, description="χ = χ+ − χ−, ppm")
     chi_para: Annotated[float, Field(ge=0)] | None = Field(None, description="χ+, ppm")
     chi_dia: Annotated[float, Field(ge=0)] | None = Field(None, description="χ−, positive, ppm")
-    pd: Annotated[float, Field(ge=0)] | None = Field(None, description="proton density relative to CSF")
-    t1: PositiveFloat | None = Field(None, description="T1, s")
-    r2: Annotated[float, Field(ge=0)] | None = Field(None, description="R2, 1/s")
-    r2star: Annotated[float, Field(ge=0)] | None = Field(None, description="R2*, 1/s")
+    pd: Annotated[float, Field(ge=0)] | None = Field(None, description="density of all protons relative to CSF")
+    t1: PositiveFloat | None = Field(None, description="T1 of the water, s")
+    r2: Annotated[float, Field(ge=0)] | None = Field(None, description="R2 of the water, 1/s")
+    r2star: Annotated[float, Field(ge=0)] | None = Field(None, description="R2* of the water, 1/s")
     fat_fraction: Share | None = Field(None, description="proton-density fat fraction")
+    fat_t1: PositiveFloat | None = Field(None, description="T1 of the fat, s")
+    fat_r2: Annotated[float, Field(ge=0)] | None = Field(None, description="R2 of the fat, 1/s")
+    fat_r2star: Annotated[float, Field(ge=0)] | None = Field(None, description="R2* of the fat, 1/s")
     delta_chi: float | None = Field(None, description="χ along the fibres minus χ across them, ppm")
     delta_r2star: float | None = Field(None, description="R2* at 3 T across the fibres minus along them, 1/s")
 
@@ -179,7 +197,8 @@ def _number(text: str, where: str) -> float:
 def read_tissues(path: Path) -> dict[str, Tissue]:
     """Read a table of tissues, one value a row: tissue, group, property, b0, value, unit, source, assumed.
 
-    The properties are those of `CHANNELS` and `ORIENTED`; `chi` sets only the part of its sign.
+    The properties are those of `STATED` and `ORIENTED`; `chi` sets only the part of its sign. T1 and R2 of the fat in a
+    tissue are those of the tissue `fat`, unless it has its own.
 
     Raises:
         QsmbenchError: the file is missing, a value is not a number, a property is unknown or missing, or `assumed` is
@@ -192,8 +211,8 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             where = f"{path}: {row['tissue']}: {row['property']}"
-            if row["property"] not in (*CHANNELS, *ORIENTED, "chi"):
-                raise QsmbenchError(f"{where} is not a property; choose from chi, {', '.join((*CHANNELS, *ORIENTED))}")
+            if row["property"] not in (*STATED, *ORIENTED, "chi"):
+                raise QsmbenchError(f"{where} is not a property; choose from chi, {', '.join((*STATED, *ORIENTED))}")
             if row["assumed"] not in ("yes", "no"):
                 raise QsmbenchError(f"{where}: assumed is {row['assumed']!r}; choose from yes, no")
             b0, value = float(row["b0"] or 0), _number(row["value"], where)
@@ -203,9 +222,13 @@ def read_tissues(path: Path) -> dict[str, Tissue]:
                 found.setdefault(row["tissue"], {}).setdefault(name, []).append((b0, part, origin))
             groups[row["tissue"]] = row["group"]
     for name, values in found.items():
-        missing = [c for c in CHANNELS if c not in values and c != "r2star"]
-        if missing:
-            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; required: {', '.join(CHANNELS)}")
+        if missing := [c for c in REQUIRED if c not in values]:
+            raise QsmbenchError(f"{path}: {name}: {missing[0]} is missing; required: {', '.join(REQUIRED)}")
+        for relaxation in (FAT.t1, FAT.r2):
+            if (own := values.get(relaxation) or found.get("fat", {}).get(relaxation)) is not None:
+                values[relaxation] = own
+            elif any(fraction for _, fraction, _ in values[FAT.fraction]):
+                raise QsmbenchError(f"{path}: {name}: it has fat, but neither it nor a tissue fat has {relaxation}")
     return {name: _tissue(name, groups[name], values) for name, values in found.items()}
 
 
@@ -287,8 +310,18 @@ def with_factor(tissue: Tissue, names: Iterable[str], factor: float, origin: Cal
     return replace(tissue, curves=curves, origins=origins)
 
 
-def material_values(material: Material) -> np.ndarray:
-    """Return the properties of a material given in place, (c,) in the order of `CHANNELS`."""
-    r2 = material.r2star if material.r2 is None else material.r2
+def material_values(material: Material, tissues: dict[str, Tissue], b0: float) -> np.ndarray:
+    """Return the properties of a material given in place, (c,) in the order of `CHANNELS`.
+
+    Args:
+        material: the material.
+        tissues: by name, of which `fat` gives what is not stated about its fat.
+        b0: T.
+    """
     para, dia = split(material.chi)
-    return in_order({**material.model_dump(), "chi_para": para, "chi_dia": dia, "r2": r2})
+    values = {"chi_para": para, "chi_dia": dia, **material.model_dump(exclude_none=True)}
+    values.setdefault("r2", material.r2star)
+    if material.fat_fraction > 0:
+        for name in (FAT.t1, FAT.r2):
+            values.setdefault(name, tissues["fat"].at(name, b0))
+    return in_order(_with_r2star_of_fat(values))

@@ -67,5 +67,7 @@ def _orient(first, stop, stack, weight, labels, squares, start, shape, origin, s
                 stack[CHI_DIA, i, j, k] = max(dia, 0.0)
                 # sin² − 2/3 = 1/3 − cos²
                 for pd, _, r2, r2star in RELAXATION:
+                    if stack[pd, i, j, k] == 0:
+                        continue
                     more = weight[i, j, k] * strength[label, 1] * (1 / 3 - square) * stack[pd, i, j, k]
                     stack[r2star, i, j, k] = max(stack[r2star, i, j, k] + more, stack[r2, i, j, k])

@@ -73,9 +73,11 @@ class Canvas:
             background: (c,), what the maps hold.
             data: (k,) float32, the maps that shapes sample, one after the other.
         """
-        stack = np.empty((len(background), *grid.shape), np.float32)
+        # a map of zeros takes no memory until it is painted on, as that of fat in an object without fat
+        stack = np.zeros((len(background), *grid.shape), np.float32)
         for volume, value in zip(stack, background, strict=True):
-            volume[...] = value
+            if value != 0:
+                volume[...] = value
         return cls(grid, stack, np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.uint8), data)
 
     def paint_shape(

@@ -8,7 +8,7 @@ from numba import prange
 from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting.bounds import SAFETY, bounds
 from qsmbench.phantom.painting.distance import distance
-from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
+from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WATER_PD
 from qsmbench.phantom.warp import to_template
 
 BRICK = 4
@@ -50,7 +50,9 @@ def blend(f, values, label, stack, weight, labels, i, j, k):
         k: along z.
     """
     for c in range(stack.shape[0]):
-        stack[c, i, j, k] += np.float32(f) * (values[c] - stack[c, i, j, k])
+        missing = values[c] - stack[c, i, j, k]
+        if missing != 0:  # a map that stays zero takes no memory
+            stack[c, i, j, k] += np.float32(f) * missing
     _mark(f, label, weight, labels, i, j, k)
 
 
@@ -70,24 +72,20 @@ def _change_chi(f, factors, amounts, stack, i, j, k):
 
 @leaf()
 def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k):
-    # density and relaxation of those whose PD, T1, R2 and R2* are in `channels`; all else that they have stays
+    # density and relaxation of those whose PD, T1, R2 and R2* are in `channels`
     pd, t1, r2, r2star = channels
     old = stack[pd, i, j, k]
+    if old <= 0:
+        return
     new = old * (1 + f * (factors.pd - 1))
     time, rate, total = stack[t1, i, j, k], stack[r2, i, j, k], stack[r2star, i, j, k]
-    if old > 0:
-        time, rate, total = time / old, rate / old, total / old
-        reversible = total - rate
+    time, rate, total = time / old, rate / old, total / old
+    reversible = total - rate
+    if pd == WATER_PD:  # what is dissolved meets water alone, while all protons are in the same field
         if time > 0:
             time = 1 / max(1 / time * (1 + f * (factors.r1 - 1)) + f * amounts.r1, np.float32(1e-3))
         rate = max(rate * (1 + f * (factors.r2 - 1)) + f * amounts.r2, np.float32(0))
-        total = rate + max(reversible + more_r2prime, np.float32(0))
-    for c in range(len(WEIGHTS)):
-        if WEIGHTS[c] == pd:
-            value = stack[c, i, j, k]
-            if old > 0:
-                value = value / old
-            stack[c, i, j, k] = value * new
+    total = rate + max(reversible + more_r2prime, np.float32(0))
     stack[pd, i, j, k], stack[t1, i, j, k] = new, time * new
     stack[r2, i, j, k], stack[r2star, i, j, k] = rate * new, total * new
 
@@ -267,8 +265,9 @@ def affect(
 ):  # fmt: skip
     """Change the properties inside a shape, in place; arguments in common with `paint` have the same meaning.
 
-    If the shape fills a fraction f of a voxel, χ+, χ−, PD, R1 and R2 become v + f·((factor − 1)·v + amount), and the
-    reversible rate R2* − R2 increases by `relaxivity` times the increase of χ+ and χ−. No value becomes negative.
+    If the shape fills a fraction f of a voxel, χ+, χ−, PD, and R1 and R2 of water become v + f·((factor − 1)·v +
+    amount), and the reversible rate R2* − R2 of each species increases by `relaxivity` times the increase of χ+ and χ−.
+    No value becomes negative.
 
     Args:
         ramp: (4,) float64, the effect's strength g = n·x + o, clipped to 0–1, as n (1/mm) and o.

@@ -12,7 +12,7 @@ from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.lookup import trilinear
 from qsmbench.phantom.painting.boxes import grid_box
 from qsmbench.phantom.painting.canvas import Canvas
-from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WEIGHTS
+from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WATER_PD, WEIGHTS
 from qsmbench.threads import over_planes
 
 IRON, MYELIN = 0, 1
@@ -118,10 +118,14 @@ def _vary(start, stop, stack, weight, labels, fields, shape, affine, grains, mea
                 kept = 1 - coupling[2] * more_myelin  # of the proton density
                 r1 = 1 + coupling[0] * more_myelin + coupling[1] * more_iron
                 for density, t1, _, r2star in RELAXATION:
-                    pd = stack[density, i, j, k] * kept
-                    stack[density, i, j, k] = pd
-                    for c in range(len(WEIGHTS)):
-                        if WEIGHTS[c] == density:
-                            stack[c, i, j, k] *= kept / r1 if c == t1 else kept
+                    pd = stack[density, i, j, k]
+                    if pd == 0:
+                        continue
+                    if density == WATER_PD:
+                        pd *= kept
+                        stack[density, i, j, k] = pd
+                        for c in range(len(WEIGHTS)):
+                            if WEIGHTS[c] == density:
+                                stack[c, i, j, k] *= kept / r1 if c == t1 else kept
                     if grains[label, FOLLOWS] > 0:
                         stack[r2star, i, j, k] += pd * dr * (para + dia)

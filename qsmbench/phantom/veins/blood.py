@@ -7,7 +7,7 @@ import numpy as np
 from qsmbench.phantom.description.models import Vessels
 from qsmbench.phantom.description.tissues import Tissue, blood_chi, blood_r2star, split
 from qsmbench.phantom.description.veins import SIDES, Veins
-from qsmbench.phantom.species import CHANNELS, in_order
+from qsmbench.phantom.species import CHANNELS, CHI
 from qsmbench.phantom.veins.growth import Branch
 
 SINUS = "sinus"
@@ -59,5 +59,7 @@ def blood(tissue: Tissue, b0: float, hct: float, oxygenation: float) -> np.ndarr
     fields, values = zip(*table, strict=True)
     share = np.interp(b0, fields, values) / np.interp(3.0, fields, values)
     para, dia = split(blood_chi(hct, oxygenation))
-    own = {"chi_para": para, "chi_dia": dia, "r2star": blood_r2star(hct, oxygenation) * float(share)}
-    return in_order({**dict(zip(CHANNELS, tissue.values(b0), strict=True)), **own})
+    own = dict(zip((*CHI, "r2star"), (para, dia, blood_r2star(hct, oxygenation) * float(share)), strict=True))
+    found = tissue.values(b0)
+    found[[CHANNELS.index(name) for name in own]] = list(own.values())
+    return found
