@@ -14,19 +14,19 @@ import numpy as np
 from qsmbench.compiled import compiled
 
 
-def minimise_on_grid(cost: np.ndarray, neighbour: np.ndarray, weight: np.ndarray, sweeps: int) -> np.ndarray:
+def minimise_on_grid(cost: np.ndarray, neighbour: np.ndarray, weight: np.ndarray, messages: np.ndarray, sweeps: int) -> np.ndarray:
     """Choose among the same evenly spaced labels in all voxels.
 
     Args:
         cost: (n_voxels, n_labels) float32.
         neighbour: (n_voxels, 6) int32, as in `Lattice`.
         weight: (n_voxels, 3) float32, cost of a difference of one label to the neighbour at +x, +y, +z.
+        messages: (n_voxels, 6, n_labels) float32, from each neighbour; to begin with any, and changed in place.
         sweeps: forwards and backwards.
 
     Returns:
         (n_voxels,) int32, number of the label.
     """
-    messages = np.zeros((len(cost), 6, cost.shape[1]), np.float32)
     label = np.zeros(len(cost), np.int32)
     for _ in range(sweeps):
         _sweep_grid(cost, neighbour, weight, messages, True)
@@ -92,15 +92,23 @@ def _decode_grid(cost, neighbour, weight, messages, label):
 
 
 def minimise_among_candidates(
-    cost: np.ndarray, value: np.ndarray, neighbour: np.ndarray, weight: np.ndarray, sweeps: int
+    cost: np.ndarray,
+    value: np.ndarray,
+    phasor: np.ndarray,
+    neighbour: np.ndarray,
+    weight: np.ndarray,
+    turn: np.ndarray,
+    sweeps: int,
 ) -> np.ndarray:
     """Choose among candidates that differ between voxels.
 
     Args:
         cost: (n_voxels, n_candidates) float32, inf for none.
         value: (n_voxels, n_candidates) float32, of which neighbours should differ little.
+        phasor: (n_voxels, n_candidates) complex64, whose angles should differ little, too.
         neighbour: (n_voxels, 6) int32, as in `Lattice`.
         weight: (n_voxels, 3) float32, cost of a difference of one to the neighbour at +x, +y, +z.
+        turn: (n_voxels, 3) float32, cost of opposite phasors.
         sweeps: forwards and backwards.
 
     Returns:
@@ -109,16 +117,17 @@ def minimise_among_candidates(
     messages = np.zeros((len(cost), 6, cost.shape[1]), np.float32)
     label = np.zeros(len(cost), np.int32)
     for _ in range(sweeps):
-        _sweep_candidates(cost, value, neighbour, weight, messages, True)
-        _sweep_candidates(cost, value, neighbour, weight, messages, False)
-    _decode_candidates(cost, value, neighbour, weight, messages, label)
+        _sweep_candidates(cost, value, phasor, neighbour, weight, turn, messages, True)
+        _sweep_candidates(cost, value, phasor, neighbour, weight, turn, messages, False)
+    _decode_candidates(cost, value, phasor, neighbour, weight, turn, messages, label)
     return label
 
 
 @compiled(error_model="numpy")
-def _sweep_candidates(cost, value, neighbour, weight, messages, forwards):
+def _sweep_candidates(cost, value, phasor, neighbour, weight, turn, messages, forwards):
     count, labels = cost.shape
     belief, line = np.empty(labels, np.float32), np.empty(labels, np.float32)
+    half = np.float32(0.5)
     for step in range(count):
         here = step if forwards else count - 1 - step
         before, after = 0, 0
@@ -138,34 +147,46 @@ def _sweep_candidates(cost, value, neighbour, weight, messages, forwards):
             if there < 0:
                 continue
             slope = weight[here, d] if forwards else weight[there, d]
+            swing = half * (turn[here, d] if forwards else turn[there, d])
             lowest = np.float32(np.inf)
             for k in range(labels):
+                if not cost[there, k] < np.inf:
+                    break
                 best = np.float32(np.inf)
+                far = phasor[there, k]
                 for own in range(labels):
-                    if cost[here, own] < np.inf:
-                        total = share * belief[own] - messages[here, way, own]
-                        best = min(best, total + slope * abs(value[here, own] - value[there, k]))
+                    if not cost[here, own] < np.inf:
+                        break
+                    near = phasor[here, own]
+                    total = share * belief[own] - messages[here, way, own]
+                    total += slope * abs(value[here, own] - value[there, k])
+                    total += swing * (np.float32(1) - near.real * far.real - near.imag * far.imag)
+                    best = min(best, total)
                 line[k] = best
-                if cost[there, k] < np.inf:
-                    lowest = min(lowest, best)
+                lowest = min(lowest, best)
             back = (way + 3) % 6
             for k in range(labels):
-                messages[there, back, k] = line[k] - lowest if cost[there, k] < np.inf else np.float32(0)
+                if cost[there, k] < np.inf:
+                    messages[there, back, k] = line[k] - lowest
 
 
 @compiled(error_model="numpy")
-def _decode_candidates(cost, value, neighbour, weight, messages, label):
+def _decode_candidates(cost, value, phasor, neighbour, weight, turn, messages, label):
     count, labels = cost.shape
+    half = np.float32(0.5)
     for here in range(count):
         best, found = np.float32(np.inf), 0
         for k in range(labels):
             total = cost[here, k]
             if not total < np.inf:
-                continue
+                break
+            near = phasor[here, k]
             for d in range(3):
                 there = neighbour[here, d]
                 if there >= 0:
+                    far = phasor[there, label[there]]
                     total += weight[there, d] * abs(value[here, k] - value[there, label[there]])
+                    total += half * turn[there, d] * (np.float32(1) - near.real * far.real - near.imag * far.imag)
                 if neighbour[here, d + 3] >= 0:
                     total += messages[here, d + 3, k]
             if total < best:

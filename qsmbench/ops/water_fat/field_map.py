@@ -9,30 +9,34 @@ correct within one period.
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
 from qsmbench.ops.water_fat.chain_messages import minimise_among_candidates, minimise_on_grid
 from qsmbench.ops.water_fat.fit import project
 from qsmbench.ops.water_fat.lattice import Blocks, Lattice, blocks, lattice
-from qsmbench.ops.water_fat.residual import Residual, costs, prepare
+from qsmbench.ops.water_fat.residual import best_rate, costs, prepare
 from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
 
-RATES, PENALTIES = (15.0, 60.0, 150.0, 350.0, 800.0), (0.5, 0.0, 1.5, 4.0, 7.0)
+RATES, PENALTIES = (35.0, 120.0, 300.0, 700.0), (0.0, 1.0, 2.0, 3.0)
 """R2* [1/s] at which residuals are compared, and how unlikely each is [nats] (assumed)."""
 
 _STEPS = 6  # fields per cycle of the fastest wave in the residual
-_PERIODS = 1.5  # fields on either side of zero, in periods
-_LEAST = 4.0  # and at least, ppm
+_PERIODS = 2.5  # fields on either side of zero, in periods
+_LEAST = 8.0  # and at least, ppm
 _BLOCK = 8.0  # side of a block, mm
-_ROUGHNESS = 0.04  # mean difference of the field between neighbours, ppm per mm (assumed)
-_MODEL_ERROR = 0.03  # of the signal, that the model does not describe (assumed)
-_CAP = 40.0  # cost at which a voxel's influence on its block is halved, nats
+_ROUGHNESS = 0.12  # mean difference of the field between neighbours, ppm per mm (assumed)
+_MODEL_ERROR = 0.1  # of the signal, that the model does not describe (assumed)
+_CAP = np.float32(40)  # cost at which a voxel's influence on its block is halved, nats
 _CENTRE = 0.01  # cost of a field of one period, which only decides between periods, nats
-_LEAST_TRUST = 0.1  # least weight of the smoothness, relative to voxels of usual signal
+_LEAST_TRUST = 0.02  # least weight of the smoothness, relative to voxels of usual signal
+_TURN = 60.0  # cost of a turn of the phase at TE = 0 between neighbours of 1 mm, by half of 1 − cos, nats
 _CANDIDATES = 6
 _SWEEPS = 12
+_COARSEST = 200  # blocks that need no coarser ones
+_SURROUNDINGS = 25.0  # side of the box whose signal a voxel is compared with, mm
 
 
 def field_map(
@@ -52,75 +56,129 @@ def field_map(
     Returns:
         (n_voxels,) float32, field [Hz] and R2* [1/s].
     """
-    voxels, sigma = lattice(mask), np.float32(sigma)
+    voxels = lattice(mask)
     span, gap = te[-1] - te[0], np.diff(te).min()
     per_period = int(np.ceil(_STEPS * span / gap))
     step = 1 / gap / per_period
     reach = int(np.ceil(max(_PERIODS / gap, _LEAST * hz_per_ppm(b0)) / step))
     fields = step * np.arange(-reach, reach + 1)
     table = prepare(te, fat, fields, np.array(RATES), np.array(PENALTIES))
-    weight = _edge_weights(voxels, signal, grid, b0)
+    variance, trust = _trust(signal, voxels, grid, sigma)
+    weight = _edge_weights(voxels, trust, grid, b0)
 
-    size = tuple(max(1, round(_BLOCK / d)) for d in grid.voxel_size)
-    coarse = blocks(voxels, size)
-    near = fields[_of_blocks(signal, coarse, weight, table, sigma, fields, gap)][coarse.block]
+    coarse = blocks(voxels, tuple(max(1, round(_BLOCK / d)) for d in grid.voxel_size))
+    cost = np.zeros((len(coarse.start) - 1, fields.size), np.float32)
+    over_planes(_block_costs, len(cost), signal, variance, *table.arrays, coarse.start, coarse.members, _CAP, cost)
+    cost += np.diff(coarse.start)[:, None].astype(np.float32) * (_CENTRE * (fields * gap) ** 2).astype(np.float32)
+    near = fields[_of_blocks(cost, coarse, _face_weights(coarse, weight) * np.float32(step))][coarse.block]
 
     window = max(0.75 / gap, 4.5 * hz_per_ppm(b0))
     value = np.zeros((len(signal), _CANDIDATES), np.float32)
     cost = np.full((len(signal), _CANDIDATES), np.inf, np.float32)
+    rate, start = np.zeros_like(value), np.zeros(value.shape, np.complex64)
+    aligned = signal * _slice_phase(signal, mask, grid)[:, None]
     over_planes(
-        _candidates, len(signal), signal, sigma, np.float32(_MODEL_ERROR), *table.arrays, near.astype(np.float32),
-        np.float32(window), np.float32(fields[0]), np.float32(step), value, cost,
+        _candidates, len(signal), aligned, variance, *table.arrays, te, fat, table.rates, near.astype(np.float32),
+        np.float32(window), np.float32(fields[0]), np.float32(step), value, cost, rate, start,
     )  # fmt: skip
-    chosen = minimise_among_candidates(cost, value, voxels.neighbour, weight, _SWEEPS)
-    field = value[np.arange(len(value)), chosen]
-    return field, _best_rate(signal, te, fat, field)
+    turn = weight * np.float32(_TURN * _ROUGHNESS * hz_per_ppm(b0))
+    chosen = minimise_among_candidates(cost, value, start, voxels.neighbour, weight, turn, _SWEEPS)
+    picked = np.arange(len(value)), chosen
+    return value[picked], rate[picked]
 
 
-def _edge_weights(voxels: Lattice, signal: np.ndarray, grid: Grid, b0: float) -> np.ndarray:
-    """Cost of a difference of 1 Hz to the neighbours at +x, +y, +z [nats]: less where there is little signal."""
-    strength = np.sqrt((np.abs(signal) ** 2).mean(axis=1))
-    usual = np.median(strength[strength > 0]) if strength.any() else 1.0
-    trust = np.clip(strength / usual, _LEAST_TRUST, 1).astype(np.float32)
+def _slice_phase(signal: np.ndarray, mask: np.ndarray, grid: Grid) -> np.ndarray:
+    """Compute a phase factor for each voxel that removes the mean step of the phase between slices.
+
+    Slices that are excited one after the other may have any phase. The slices are taken to lie along the longest side
+    of the voxels.
+    """
+    axis = int(np.argmax(grid.voxel_size))
+    volume = np.zeros(mask.shape, np.complex64)
+    volume[mask] = signal[:, 0]
+    volume = np.moveaxis(volume, axis, 0)
+    step = (volume[:-1] * volume[1:].conj()).sum(axis=(1, 2))
+    factor = np.concatenate([[1], np.cumprod(np.where(step == 0, 1, step / np.maximum(np.abs(step), 1e-30)))])
+    return factor.astype(np.complex64)[np.nonzero(mask)[axis]]
+
+
+def _trust(signal: np.ndarray, voxels: Lattice, grid: Grid, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the variance of what is not water and fat, and the weight of the smoothness, of each voxel.
+
+    What the model does not describe, such as flow, blurring and ghosts, is in proportion to the signal of the voxel
+    and of those around it. So a voxel with less signal than its surroundings follows them, and has less influence.
+    """
+    power = np.zeros(voxels.mask.shape, np.float32)
+    power[voxels.mask] = (signal.real**2 + signal.imag**2).mean(axis=1)
+    width = [2 * round(_SURROUNDINGS / d / 2) + 1 for d in grid.voxel_size]
+    total, square = uniform_filter(power, width), uniform_filter(power**2, width)
+    around = np.divide(square, total, out=np.zeros_like(total), where=total > 0)[voxels.mask]
+    own = power[voxels.mask]
+    variance = sigma**2 + _MODEL_ERROR**2 * np.maximum(own, around)
+    trust = np.clip(own / np.maximum(around, np.finfo(np.float32).tiny), _LEAST_TRUST, 1)
+    return variance.astype(np.float32), trust.astype(np.float32)
+
+
+def _edge_weights(voxels: Lattice, trust: np.ndarray, grid: Grid, b0: float) -> np.ndarray:
+    """Compute the cost of a difference of 1 Hz to the neighbours at +x, +y, +z [nats]."""
     rough = _ROUGHNESS * hz_per_ppm(b0) * np.clip(grid.voxel_size, 1.0, 8.0)
     after = voxels.neighbour[:, 3:]
-    return np.where(after >= 0, np.minimum(trust[:, None], trust[after]), 0).astype(np.float32) / rough.astype(np.float32)
+    both = np.minimum(trust[:, None], trust[after])
+    return np.where(after >= 0, both, 0).astype(np.float32) / rough.astype(np.float32)
 
 
-def _of_blocks(signal, coarse: Blocks, weight, table: Residual, sigma, fields, gap):
-    """Choose a field for each block: its number in `fields`."""
-    count = coarse.lattice.neighbour.shape[0]
-    cost = np.zeros((count, fields.size), np.float32)
-    over_planes(
-        _block_costs, count, signal, sigma, np.float32(_MODEL_ERROR), *table.arrays, coarse.start, coarse.members,
-        np.float32(_CAP), cost,
-    )  # fmt: skip
-    voxels = np.diff(coarse.start).astype(np.float32)
-    cost += voxels[:, None] * (_CENTRE * (fields * gap) ** 2).astype(np.float32)
-    return minimise_on_grid(cost, coarse.lattice.neighbour, _face_weights(coarse, weight, fields), _SWEEPS)
+def _of_blocks(cost: np.ndarray, level: Blocks, weight: np.ndarray) -> np.ndarray:
+    """Choose a label for each block, starting from the messages of coarser blocks."""
+    return minimise_on_grid(cost, level.lattice.neighbour, weight, _messages(cost, level.lattice, weight), _SWEEPS)
 
 
-def _face_weights(coarse, weight, fields):
-    """Sum the weights of the edges between two blocks, per step of `fields`."""
-    total = np.zeros((coarse.lattice.neighbour.shape[0], 3), np.float32)
-    after = coarse.voxels.neighbour[:, 3:]
+def _messages(cost, own: Lattice, weight):
+    """Compute messages to start from: those between blocks of 2 × 2 × 2, shared among the edges between them."""
+    start = np.zeros((len(cost), 6, cost.shape[1]), np.float32)
+    if len(cost) <= _COARSEST:
+        return start
+    level = blocks(own, (2, 2, 2))
+    total = np.zeros((len(level.start) - 1, cost.shape[1]), np.float32)
+    np.add.at(total, level.block, cost)
+    faces = _face_weights(level, weight)
+    messages = _messages(total, level.lattice, faces)
+    minimise_on_grid(total, level.lattice.neighbour, faces, messages, _SWEEPS)
+    for d in range(6):
+        share = _edge_weight(own.neighbour, weight, d) / np.maximum(
+            _edge_weight(level.lattice.neighbour, faces, d)[level.block], 1e-9
+        )
+        start[:, d] = messages[level.block, d] * np.minimum(share, 1)[:, None]
+    return start
+
+
+def _edge_weight(neighbour, weight, d):
+    """Return the weight of the edges in one direction."""
+    if d >= 3:
+        return weight[:, d - 3]
+    return np.where(neighbour[:, d] >= 0, weight[neighbour[:, d], d], 0)
+
+
+def _face_weights(level: Blocks, weight: np.ndarray) -> np.ndarray:
+    """Sum the weights of the edges between two blocks."""
+    total = np.zeros((len(level.start) - 1, 3), np.float32)
+    after = level.voxels.neighbour[:, 3:]
     for axis in range(3):
-        across = (after[:, axis] >= 0) & (coarse.block[after[:, axis]] != coarse.block)
-        total[:, axis] = np.bincount(coarse.block[across], weight[across, axis], len(total))
-    return total * np.float32(fields[1] - fields[0])
+        across = (after[:, axis] >= 0) & (level.block[after[:, axis]] != level.block)
+        total[:, axis] = np.bincount(level.block[across], weight[across, axis], len(total))
+    return total
 
 
 @compiled(error_model="numpy")
 def _block_costs(
-    start, stop, signal, sigma, error, first, second, coefficient, projector, diagonal, wave, penalty, edges, members,
+    start, stop, signal, variance, first, second, coefficient, projector, diagonal, wave, penalty, edges, members,
     cap, out,
 ):  # fmt: skip
-    parts = np.empty((2, wave.shape[1]), np.float32)
+    parts = np.empty((penalty.size, 2, wave.shape[1] + 1), np.float32)
     line, own = np.empty(wave.shape[2], np.float32), np.empty(wave.shape[2], np.float32)
     for b in range(start, stop):
         for i in range(edges[b], edges[b + 1]):
-            y = signal[members[i]]
-            costs(y, sigma, error, first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own)
+            v = members[i]
+            costs(signal[v], variance[v], first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own)
             lowest = own[0]
             for f in range(own.size):
                 lowest = min(lowest, own[f])
@@ -131,17 +189,16 @@ def _block_costs(
 
 @compiled(error_model="numpy")
 def _candidates(
-    start, stop, signal, sigma, error, first, second, coefficient, projector, diagonal, wave, penalty, near, window,
-    lowest_field, step, value, cost,
+    start, stop, signal, variance, first, second, coefficient, projector, diagonal, wave, penalty, te, fat, rates,
+    near, window, lowest_field, step, value, cost, rate, start_signal,
 ):  # fmt: skip
-    """Find the lowest local minima within a window around a field."""
-    parts = np.empty((2, wave.shape[1]), np.float32)
+    """Find the lowest local minima within a window around a field, and the phase of the signal at TE = 0 in each."""
+    y, e1, e2 = np.empty(te.size, np.complex128), np.empty(te.size, np.complex128), np.empty(te.size, np.complex128)
+    parts = np.empty((penalty.size, 2, wave.shape[1] + 1), np.float32)
     line, own = np.empty(wave.shape[2], np.float32), np.empty(wave.shape[2], np.float32)
     room = cost.shape[1]
     for v in range(start, stop):
-        costs(
-            signal[v], sigma, error, first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own
-        )
+        costs(signal[v], variance[v], first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own)
         begin = max(1, int(np.ceil((near[v] - window - lowest_field) / step)))
         end = min(own.size - 1, int((near[v] + window - lowest_field) / step) + 1)
         found = 0
@@ -158,27 +215,14 @@ def _candidates(
                 continue
             found = min(found + 1, room)
             for k in range(found - 1, place, -1):
-                cost[v, k], value[v, k] = cost[v, k - 1], value[v, k - 1]
+                cost[v, k], value[v, k], rate[v, k] = cost[v, k - 1], value[v, k - 1], rate[v, k - 1]
             cost[v, place], value[v, place] = depth, lowest_field + step * (f + shift)
+            rate[v, place] = rates[best_rate(f, variance[v], wave, penalty, parts)]
         if found == 0:
-            cost[v, 0], value[v, 0] = 0, near[v]
-
-
-def _best_rate(signal, te, fat, field):
-    """Choose the best of `RATES` at the field of each voxel."""
-    rate = np.zeros(len(signal), np.float32)
-    over_planes(_rates, len(signal), signal, te, fat, field, np.array(RATES), rate)
-    return rate
-
-
-@compiled(error_model="numpy")
-def _rates(start, stop, signal, te, fat, field, rates, out):
-    y, e1, e2 = np.empty(te.size, np.complex128), np.empty(te.size, np.complex128), np.empty(te.size, np.complex128)
-    for v in range(start, stop):
+            found, cost[v, 0], value[v, 0], rate[v, 0] = 1, 0, near[v], rates[0]
         for e in range(te.size):
             y[e] = signal[v, e]
-        best = np.inf
-        for r in rates:
-            cost = project(y, te, fat, np.float64(field[v]), r, e1, e2)[0]
-            if cost < best:
-                best, out[v] = cost, r
+        for k in range(found):
+            _, _, _, w, a = project(y, te, fat, np.float64(value[v, k]), np.float64(rate[v, k]), e1, e2)
+            size = abs(w + a)
+            start_signal[v, k] = (w + a) / size if size > 0 else 0j

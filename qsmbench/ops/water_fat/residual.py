@@ -81,35 +81,42 @@ def prepare(
 
 
 @compiled(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-def costs(signal, sigma, error, first, second, coefficient, projector, diagonal, wave, penalty, parts, line, out):
-    """Compute the cost of each field for one voxel [nats], into `out`, and return its smallest residual.
+def costs(signal, variance, first, second, coefficient, projector, diagonal, wave, penalty, parts, line, out):
+    """Compute the cost of each field for one voxel [nats], into `out`.
 
-    The cost is the smallest over R2* of residual / 2σ² + penalty, with σ² the variance of noise and of what the model
-    does not describe: sigma² + (error · signal)². `parts` (2, n_coefficients) and `line` (n_fields,) are scratch.
+    The cost is the smallest over R2* of residual / (2 variance) + penalty. `parts` (n_rates, 2, n_coefficients + 1)
+    receives the coefficients at each R2*, the constant one last; `line` (n_fields,) is scratch.
     """
-    power = np.float32(0)
-    for e in range(signal.size):
-        power += signal[e].real ** 2 + signal[e].imag ** 2
-    variance = sigma * sigma + error * error * power / np.float32(signal.size)
     out[:] = np.float32(np.inf)
-    if not variance > 0:
-        out[:] = np.float32(0)
-        return
     scale = np.float32(0.5) / variance
+    waves = wave.shape[1]
+    parts[:] = 0
     for r in range(penalty.size):
-        base = np.float32(0)
         for e in range(signal.size):
-            base += diagonal[r, e] * (signal[e].real ** 2 + signal[e].imag ** 2)
-        parts[:] = 0
+            parts[r, 0, waves] += diagonal[r, e] * (signal[e].real ** 2 + signal[e].imag ** 2)
         for p in range(first.size):
             c = np.conj(signal[first[p]]) * projector[r, p] * signal[second[p]]
-            parts[0, coefficient[p]] += c.real
-            parts[1, coefficient[p]] += c.imag
-        line[:] = base
-        for k in range(wave.shape[1]):
-            a, b = parts[0, k], parts[1, k]
+            parts[r, 0, coefficient[p]] += c.real
+            parts[r, 1, coefficient[p]] += c.imag
+        line[:] = parts[r, 0, waves]
+        for k in range(waves):
+            a, b = parts[r, 0, k], parts[r, 1, k]
             for f in range(out.size):
                 line[f] += a * wave[0, k, f] + b * wave[1, k, f]
         extra = penalty[r]
         for f in range(out.size):
             out[f] = min(out[f], max(line[f], np.float32(0)) * scale + extra)
+
+
+@compiled(error_model="numpy")
+def best_rate(f, variance, wave, penalty, parts):
+    """Return which R2* is best at the field of number `f`, given what `costs` left in `parts`."""
+    best, found = np.float32(np.inf), 0
+    for r in range(penalty.size):
+        value = parts[r, 0, wave.shape[1]]
+        for k in range(wave.shape[1]):
+            value += parts[r, 0, k] * wave[0, k, f] + parts[r, 1, k] * wave[1, k, f]
+        value = max(value, np.float32(0)) * np.float32(0.5) / variance + penalty[r]
+        if value < best:
+            best, found = value, r
+    return found
