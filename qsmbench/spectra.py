@@ -1,41 +1,64 @@
-"""Spectra of fat: the shift of each peak from water and its share of the protons."""
+"""Spectra of protons, from `phantoms/spectra.csv`: one table for the simulator and for the methods."""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from qsmbench.errors import QsmbenchError
+from qsmbench.paths import data_dir
+from qsmbench.units import hz_per_ppm
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The peaks of one kind of protons.
+    """Resonances of one kind of protons.
 
     Attributes:
-        shift: (n_peaks,) ppm from water at 37 °C.
-        amplitude: (n_peaks,) share of each peak, relative to each other.
-        source: of the values.
+        shift: (n_peaks,) ppm from water.
+        amplitude: (n_peaks,) of each peak, relative to each other.
+        source: reference.
     """
 
     shift: tuple[float, ...]
     amplitude: tuple[float, ...]
     source: str
 
+    def dephasing(self, te: np.ndarray, b0: float) -> np.ndarray:
+        """Compute the complex signal of the spectrum alone, relative to as many protons at 0 ppm: (n_echoes,).
 
-FAT_SPECTRA = {
-    "six-peak": Spectrum(
-        (-3.80, -3.40, -2.60, -1.95, -0.50, 0.60),
-        (0.088, 0.700, 0.120, 0.006, 0.039, 0.047),
-        "six-peak model, Silva 2023, doi:10.1002/mrm.29597",
-    ),
-    "seven-peak": Spectrum(
-        (-3.80, -3.40, -3.11, -2.67, -2.45, -1.93, 0.61),
-        (0.083, 0.627, 0.071, 0.096, 0.066, 0.015, 0.042),
-        "seven-peak model, Silva 2023, doi:10.1002/mrm.29597",
-    ),
-    "nine-peak": Spectrum(
-        (-3.80, -3.40, -3.10, -2.68, -2.46, -1.95, -0.50, 0.49, 0.59),
-        (0.088, 0.642, 0.058, 0.062, 0.058, 0.006, 0.039, 0.010, 0.037),
-        "triglycerides of chain length 17.45 with 1.92 double bonds, Hamilton 2011, doi:10.1002/nbm.1622",
-    ),
-    "single-peak": Spectrum((-3.40,), (1.0,), "the methylene peak alone, which misses 30 % of the protons"),
-}
-"""Spectra by name."""
+        Args:
+            te: (n_echoes,) s.
+            b0: T.
+        """
+        amplitude = np.array(self.amplitude)
+        phase = 2 * np.pi * hz_per_ppm(b0) * np.outer(te, self.shift)
+        return np.exp(1j * phase) @ (amplitude / amplitude.sum())
+
+
+@cache
+def _spectra() -> dict[tuple[str, int], Spectrum]:
+    with (data_dir() / "phantoms" / "spectra.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = {}
+    for key in dict.fromkeys((row["species"], int(row["peaks"])) for row in rows):
+        own = [row for row in rows if (row["species"], int(row["peaks"])) == key]
+        shift, amplitude = (tuple(float(row[name]) for row in own) for name in ("shift", "amplitude"))
+        found[key] = Spectrum(shift, amplitude, own[0]["source"])
+    return found
+
+
+def spectrum(species: str, peaks: int) -> Spectrum:
+    """Return the spectrum of a species with a number of peaks.
+
+    Raises:
+        QsmbenchError: the table has none with so many peaks.
+    """
+    known = _spectra()
+    if (species, peaks) not in known:
+        choices = ", ".join(str(n) for s, n in known if s == species)
+        raise QsmbenchError(f"peaks is {peaks!r}; the spectra of {species} have {choices}")
+    return known[species, peaks]

@@ -14,13 +14,14 @@ PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
     {"errors", "units", "paths", "log"},
-    {"source_code", "sandbox"},
+    {"source_code", "sandbox", "spectra"},
     {"probe"},
     {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},
     {"method", "ops.arrays"},
     {"ops.kernels", "ops.masks", "ops.phase"},
+    {"ops.water_fat"},
     {"ops.solvers"},
     {"phantom", "choice", "external"},
     {"scan", "run", "metrics", "view"},

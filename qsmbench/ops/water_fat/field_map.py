@@ -11,29 +11,36 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
 from qsmbench.ops.water_fat.chain_messages import minimise_among_candidates, minimise_on_grid
-from qsmbench.ops.water_fat.fit import project
+from qsmbench.ops.water_fat.fit import fit_signal, fit_voxels
 from qsmbench.ops.water_fat.lattice import Blocks, Lattice, blocks, lattice
 from qsmbench.ops.water_fat.residual import best_rate, costs, prepare
 from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
 
-RATES, PENALTIES = (35.0, 120.0, 300.0, 700.0), (0.0, 1.0, 2.0, 3.0)
-"""R2* [1/s] at which residuals are compared, and how unlikely each is [nats] (assumed)."""
+RATES = np.array([5.0, 15.0, 35.0, 70.0, 140.0, 300.0, 700.0])
+"""R2* at which residuals are compared [1/s]."""
 
+_LEAST_RATE = 10.0  # below which noise decides, 1/s
+_USUAL_RATE, _SPREAD = 40.0, 0.9  # median R2* [1/s] and standard deviation of its logarithm in tissue (assumed)
 _STEPS = 6  # fields per cycle of the fastest wave in the residual
 _PERIODS = 2.5  # fields on either side of zero, in periods
 _LEAST = 8.0  # and at least, ppm
 _BLOCK = 8.0  # side of a block, mm
 _ROUGHNESS = 0.12  # mean difference of the field between neighbours, ppm per mm (assumed)
-_MODEL_ERROR = 0.1  # of the signal, that the model does not describe (assumed)
+_CAUTION = 2.0  # by which misfits exceed those of the best fits, since neighbours err together (assumed)
+_MODEL_ERROR = 0.1  # of the signal, where three echoes leave no residual (assumed)
+_LEAST_ERROR = 0.005
+_COARSENESS = 0.05  # of the signal, that fields and R2* between those that are compared would describe
+_SAMPLE = 4000  # voxels from which the misfit is estimated
 _CAP = np.float32(40)  # cost at which a voxel's influence on its block is halved, nats
 _CENTRE = 0.01  # cost of a field of one period, which only decides between periods, nats
 _LEAST_TRUST = 0.02  # least weight of the smoothness, relative to voxels of usual signal
 _TURN = 60.0  # cost of a turn of the phase at TE = 0 between neighbours of 1 mm, by half of 1 − cos, nats
 _CANDIDATES = 6
+_REFINEMENTS = 5  # steps of the fit of each candidate
 _SWEEPS = 12
 _COARSEST = 200  # blocks that need no coarser ones
 _SURROUNDINGS = 25.0  # side of the box whose signal a voxel is compared with, mm
@@ -62,17 +69,18 @@ def field_map(
     step = 1 / gap / per_period
     reach = int(np.ceil(max(_PERIODS / gap, _LEAST * hz_per_ppm(b0)) / step))
     fields = step * np.arange(-reach, reach + 1)
-    table = prepare(te, fat, fields, np.array(RATES), np.array(PENALTIES))
-    variance, trust = _trust(signal, voxels, grid, sigma)
+    table = prepare(te, fat, fields, RATES, np.array([_unlikely(rate) for rate in RATES]))
+    variance, trust = _trust(signal, voxels, grid, sigma, _model_error(signal, te, fat, table, fields))
     weight = _edge_weights(voxels, trust, grid, b0)
 
     coarse = blocks(voxels, tuple(max(1, round(_BLOCK / d)) for d in grid.voxel_size))
     cost = np.zeros((len(coarse.start) - 1, fields.size), np.float32)
-    over_planes(_block_costs, len(cost), signal, variance, *table.arrays, coarse.start, coarse.members, _CAP, cost)
+    coarse_variance = variance + np.float32(_COARSENESS**2) * (np.abs(signal) ** 2).mean(axis=1)
+    over_planes(_block_costs, len(cost), signal, coarse_variance, *table.arrays, coarse.start, coarse.members, _CAP, cost)
     cost += np.diff(coarse.start)[:, None].astype(np.float32) * (_CENTRE * (fields * gap) ** 2).astype(np.float32)
     near = fields[_of_blocks(cost, coarse, _face_weights(coarse, weight) * np.float32(step))][coarse.block]
 
-    window = max(0.75 / gap, 4.5 * hz_per_ppm(b0))
+    window = 0.75 / gap
     value = np.zeros((len(signal), _CANDIDATES), np.float32)
     cost = np.full((len(signal), _CANDIDATES), np.inf, np.float32)
     rate, start = np.zeros_like(value), np.zeros(value.shape, np.complex64)
@@ -102,7 +110,37 @@ def _slice_phase(signal: np.ndarray, mask: np.ndarray, grid: Grid) -> np.ndarray
     return factor.astype(np.complex64)[np.nonzero(mask)[axis]]
 
 
-def _trust(signal: np.ndarray, voxels: Lattice, grid: Grid, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def _model_error(signal, te, fat, table, fields):
+    """Estimate what the model does not describe, as a fraction of the signal, from the best fits of some voxels."""
+    freedom = 2 * te.size - 6
+    if freedom <= 0:
+        return _MODEL_ERROR
+    part = np.ascontiguousarray(signal[:: max(1, len(signal) // _SAMPLE)])
+    field, rate = np.zeros(len(part), np.float32), np.zeros(len(part), np.float32)
+    over_planes(_best, len(part), part, *table.arrays, fields.astype(np.float32), table.rates, field, rate)
+    water, fat_part = np.zeros(len(part), np.complex64), np.zeros(len(part), np.complex64)
+    over_planes(fit_voxels, len(part), part, te, fat, field, rate, water, fat_part, 0.0, 2 * RATES[-1])
+    rest = part - (water[:, None] + fat_part[:, None] * fat) * np.exp((2j * np.pi * field - rate)[:, None] * te)
+    power = (np.abs(part) ** 2).sum(axis=1)
+    share = np.divide((np.abs(rest) ** 2).sum(axis=1), power, out=np.zeros(len(part)), where=power > 0)
+    return max(_CAUTION * float(np.sqrt(np.median(share) * 2 * te.size / freedom)), _LEAST_ERROR)
+
+
+@compiled(error_model="numpy")
+def _best(
+    start, stop, signal, first, second, coefficient, projector, diagonal, wave, penalty, fields, rates, field, rate
+):
+    """Find the field and R2* of the smallest residual."""
+    parts = np.empty((penalty.size, 2, wave.shape[1] + 1), np.float32)
+    line, own = np.empty(wave.shape[2], np.float32), np.empty(wave.shape[2], np.float32)
+    free, one = np.zeros_like(penalty), np.float32(1)
+    for v in range(start, stop):
+        costs(signal[v], one, first, second, coefficient, projector, diagonal, wave, free, parts, line, own)
+        lowest = np.argmin(own)
+        field[v], rate[v] = fields[lowest], rates[best_rate(lowest, one, wave, free, parts)]
+
+
+def _trust(signal: np.ndarray, voxels: Lattice, grid: Grid, sigma: float, error: float) -> tuple[np.ndarray, np.ndarray]:
     """Compute the variance of what is not water and fat, and the weight of the smoothness, of each voxel.
 
     What the model does not describe, such as flow, blurring and ghosts, is in proportion to the signal of the voxel
@@ -114,7 +152,7 @@ def _trust(signal: np.ndarray, voxels: Lattice, grid: Grid, sigma: float) -> tup
     total, square = uniform_filter(power, width), uniform_filter(power**2, width)
     around = np.divide(square, total, out=np.zeros_like(total), where=total > 0)[voxels.mask]
     own = power[voxels.mask]
-    variance = sigma**2 + _MODEL_ERROR**2 * np.maximum(own, around)
+    variance = sigma**2 + error**2 * np.maximum(own, around)
     trust = np.clip(own / np.maximum(around, np.finfo(np.float32).tiny), _LEAST_TRUST, 1)
     return variance.astype(np.float32), trust.astype(np.float32)
 
@@ -183,8 +221,15 @@ def _block_costs(
             for f in range(own.size):
                 lowest = min(lowest, own[f])
             for f in range(own.size):
-                excess = own[f] - lowest
+                # the field varies within a block, and lies between those that are compared
+                excess = min(own[max(f - 1, 0)], own[f], own[min(f + 1, own.size - 1)]) - lowest
                 out[b, f] += cap * excess / (cap + excess)
+
+
+@leaf(error_model="numpy")
+def _unlikely(rate):
+    """Compute the cost of an R2* [nats]."""
+    return (np.log(max(rate, _LEAST_RATE) / _USUAL_RATE) / _SPREAD) ** 2 / 2
 
 
 @compiled(error_model="numpy")
@@ -196,7 +241,7 @@ def _candidates(
     y, e1, e2 = np.empty(te.size, np.complex128), np.empty(te.size, np.complex128), np.empty(te.size, np.complex128)
     parts = np.empty((penalty.size, 2, wave.shape[1] + 1), np.float32)
     line, own = np.empty(wave.shape[2], np.float32), np.empty(wave.shape[2], np.float32)
-    room = cost.shape[1]
+    room, highest = cost.shape[1], 2 * rates[-1]
     for v in range(start, stop):
         costs(signal[v], variance[v], first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own)
         begin = max(1, int(np.ceil((near[v] - window - lowest_field) / step)))
@@ -223,6 +268,9 @@ def _candidates(
         for e in range(te.size):
             y[e] = signal[v, e]
         for k in range(found):
-            _, _, _, w, a = project(y, te, fat, np.float64(value[v, k]), np.float64(rate[v, k]), e1, e2)
+            begin = np.float64(value[v, k]), np.float64(rate[v, k])
+            f_k, r_k, rest, w, a = fit_signal(y, te, fat, begin[0], begin[1], 0.0, highest, _REFINEMENTS, e1, e2)
+            value[v, k], rate[v, k] = f_k, r_k
+            cost[v, k] = rest / (2 * variance[v]) + _unlikely(r_k)
             size = abs(w + a)
             start_signal[v, k] = (w + a) / size if size > 0 else 0j

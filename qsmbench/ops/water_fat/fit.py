@@ -19,7 +19,7 @@ _LONGEST = 0.15  # longest step of the field, in the same unit: a fraction of th
 
 @compiled(error_model="numpy")
 def fit_voxels(start, stop, signal, te, fat, field, r2star, water_out, fat_out, lowest, highest):
-    """Fit the voxels from `start` to `stop` by damped Gauss–Newton steps.
+    """Fit the voxels from `start` to `stop`.
 
     Args:
         start, stop: numbers of the voxels.
@@ -31,37 +31,49 @@ def fit_voxels(start, stop, signal, te, fat, field, r2star, water_out, fat_out, 
         water_out, fat_out: (n_voxels,) complex64, receive the signals at TE = 0.
         lowest, highest: limits of R2*, 1/s.
     """
-    echoes = te.size
-    span = te[echoes - 1] - te[0]
-    y, e1, e2 = np.empty(echoes, np.complex128), np.empty(echoes, np.complex128), np.empty(echoes, np.complex128)
+    y, e1, e2 = np.empty(te.size, np.complex128), np.empty(te.size, np.complex128), np.empty(te.size, np.complex128)
     for v in range(start, stop):
-        power = 0.0
-        for e in range(echoes):
+        for e in range(te.size):
             y[e] = signal[v, e]
-            power += y[e].real ** 2 + y[e].imag ** 2
-        if not power > 0:
-            field[v], r2star[v], water_out[v], fat_out[v] = 0, 0, 0, 0
-            continue
-        f = np.float64(field[v])
-        r = min(max(np.float64(r2star[v]), lowest), highest)
-        damping = 1e-3
-        cost, square, slope, w, a = project(y, te, fat, f, r, e1, e2)
-        for _ in range(ITERATIONS):
-            if not square > 0:
-                break
-            step = slope / (square * (1 + damping))
-            step_f = min(max(step.imag / (2 * np.pi), -_LONGEST / span), _LONGEST / span)
-            new_f, new_r = f + step_f, min(max(r - step.real, lowest), highest)
-            moved = max(abs(new_f - f), abs(new_r - r)) * span
-            new_cost, new_square, new_slope, new_w, new_a = project(y, te, fat, new_f, new_r, e1, e2)
-            if new_cost <= cost:
-                f, r, cost, square, slope, w, a = new_f, new_r, new_cost, new_square, new_slope, new_w, new_a
-                damping *= 0.2
-            else:
-                damping = max(damping, 1e-2) * 6
-            if moved < _CONVERGED:
-                break
+        begin = np.float64(field[v]), np.float64(r2star[v])
+        f, r, _, w, a = fit_signal(y, te, fat, begin[0], begin[1], lowest, highest, ITERATIONS, e1, e2)
         field[v], r2star[v], water_out[v], fat_out[v] = f, r, w, a
+
+
+@leaf(error_model="numpy")
+def fit_signal(y, te, fat, f, r, lowest, highest, iterations, e1, e2):
+    """Fit one signal by damped Gauss–Newton steps.
+
+    Args:
+        y: (n_echoes,) complex128.
+        te, fat, lowest, highest: as for `fit_voxels`.
+        f, r: the start, Hz and 1/s.
+        iterations: largest number of steps.
+        e1, e2: (n_echoes,) complex128, scratch.
+
+    Returns:
+        field, R2*, residual, water, fat; zeros without signal.
+    """
+    span = te[te.size - 1] - te[0]
+    r = min(max(r, lowest), highest)
+    damping = 1e-3
+    cost, square, slope, w, a = project(y, te, fat, f, r, e1, e2)
+    if not square > 0:
+        return 0.0, 0.0, 0.0, 0j, 0j
+    for _ in range(iterations):
+        step = slope / (square * (1 + damping))
+        step_f = min(max(step.imag / (2 * np.pi), -_LONGEST / span), _LONGEST / span)
+        new_f, new_r = f + step_f, min(max(r - step.real, lowest), highest)
+        moved = max(abs(new_f - f), abs(new_r - r)) * span
+        new_cost, new_square, new_slope, new_w, new_a = project(y, te, fat, new_f, new_r, e1, e2)
+        if new_cost <= cost:
+            f, r, cost, square, slope, w, a = new_f, new_r, new_cost, new_square, new_slope, new_w, new_a
+            damping *= 0.2
+        else:
+            damping = max(damping, 1e-2) * 6
+        if moved < _CONVERGED:
+            break
+    return f, r, cost, w, a
 
 
 @leaf(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})

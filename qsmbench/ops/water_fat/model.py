@@ -8,31 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from qsmbench.errors import NotApplicable, QsmbenchError
-from qsmbench.spectra import FAT_SPECTRA
-from qsmbench.units import hz_per_ppm
+from qsmbench.errors import NotApplicable
 
 MIN_ECHOES = 3
 """Water, fat and field need three echoes."""
-
-
-def fat_dephasing(te: np.ndarray, b0: float, spectrum: str) -> np.ndarray:
-    """Compute the signal of fat alone, relative to as much signal of water: (n_echoes,) complex.
-
-    Args:
-        te: (n_echoes,) s.
-        b0: T.
-        spectrum: a name in `FAT_SPECTRA`.
-
-    Raises:
-        QsmbenchError: there is no such spectrum.
-    """
-    if spectrum not in FAT_SPECTRA:
-        raise QsmbenchError(f"spectrum is {spectrum!r}; choose from {', '.join(FAT_SPECTRA)}")
-    peaks = FAT_SPECTRA[spectrum]
-    amplitude = np.array(peaks.amplitude)
-    phase = 2 * np.pi * hz_per_ppm(b0) * np.outer(np.asarray(te, float), peaks.shift)
-    return np.exp(1j * phase) @ (amplitude / amplitude.sum())
 
 
 def check_echoes(te: np.ndarray) -> None:

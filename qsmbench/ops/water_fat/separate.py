@@ -11,10 +11,12 @@ from qsmbench.grid import Grid
 from qsmbench.ops.phase.noise import noise_from_texture
 from qsmbench.ops.water_fat.field_map import field_map
 from qsmbench.ops.water_fat.fit import fit_voxels
-from qsmbench.ops.water_fat.model import check_echoes, fat_dephasing
+from qsmbench.ops.water_fat.model import check_echoes
+from qsmbench.spectra import spectrum
 from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
 
+_LOWEST = -0.5  # R2* that a fit may reach because of noise, in units of 1 / (last − first echo time)
 _NOISE = 1.9  # root mean square over echoes below which a voxel has no signal, in σ: 1.4 is noise alone
 _WEAK = 0.05  # and in fractions of the strongest
 
@@ -41,6 +43,13 @@ class Separated:
         power = np.abs(total) ** 2
         return np.divide((self.fat * total.conj()).real, power, out=np.zeros(len(total), np.float32), where=power > 0)
 
+    def volumes(self, mask: np.ndarray, b0: float) -> tuple[np.ndarray, ...]:
+        """Return fat fraction, magnitude of water and of fat, field [ppm] and R2* as volumes."""
+        values = (self.fat_fraction, np.abs(self.water), np.abs(self.fat), self.field / hz_per_ppm(b0), self.r2star)
+        found = np.zeros((len(values), *mask.shape), np.float32)
+        found[:, mask] = values
+        return tuple(found)
+
 
 def separate(
     phase: np.ndarray,
@@ -50,12 +59,28 @@ def separate(
     te: np.ndarray,
     b0: float,
     *,
-    spectrum: str,
+    peaks: int,
     r2star_max: float,
 ) -> Separated:
+    """Separate water and fat in the voxels of a mask.
+
+    Args:
+        phase: (nx, ny, nz, n_echoes) rad.
+        magnitude: (nx, ny, nz, n_echoes) a.u.
+        mask: (nx, ny, nz) bool.
+        grid: of the volumes.
+        te: (n_echoes,) s.
+        b0: T.
+        peaks: number of peaks of the fat spectrum.
+        r2star_max: 1/s.
+
+    Raises:
+        NotApplicable: there are fewer than three echoes.
+        QsmbenchError: there is no spectrum with so many peaks.
+    """
     te = np.asarray(te, float)
     check_echoes(te)
-    fat = fat_dephasing(te, b0, spectrum)
+    fat = spectrum("fat", peaks).dephasing(te, b0)
     signal = (magnitude[mask] * np.exp(1j * phase[mask])).astype(np.complex64)
     scale = np.abs(signal).max(initial=0)
     if not scale > 0:
@@ -65,7 +90,7 @@ def separate(
     sigma = max(sigma, 1e-3 * float(np.median(np.abs(signal[:, 0]))))
     field, r2star = _start(signal, mask, grid, te, fat, b0, sigma)
     water_part, fat_part = np.zeros(len(signal), np.complex64), np.zeros(len(signal), np.complex64)
-    over_planes(fit_voxels, len(signal), signal, te, fat, field, r2star, water_part, fat_part, -200.0, r2star_max)
+    over_planes(fit_voxels, len(signal), signal, te, fat, field, r2star, water_part, fat_part, _LOWEST / (te[-1] - te[0]), r2star_max)
     return Separated(water_part, fat_part, field, r2star)
 
 
