@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter
 from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
 from qsmbench.ops.water_fat.chain_messages import minimise_among_candidates, minimise_on_grid
-from qsmbench.ops.water_fat.fit import fit_signal, fit_voxels
+from qsmbench.ops.water_fat.fit import common_phase_excess, fit_signal, fit_voxels
 from qsmbench.ops.water_fat.lattice import Blocks, Lattice, blocks, lattice
 from qsmbench.ops.water_fat.residual import best_rate, costs, prepare
 from qsmbench.threads import over_planes
@@ -24,6 +24,7 @@ RATES = np.array([5.0, 15.0, 35.0, 70.0, 140.0, 300.0, 700.0])
 """R2* at which residuals are compared [1/s]."""
 
 _LEAST_RATE = 10.0  # below which noise decides, 1/s
+_SPREAD_ABOVE = 3.0
 _USUAL_RATE, _SPREAD = 40.0, 0.9  # median R2* [1/s] and standard deviation of its logarithm in tissue (assumed)
 _STEPS = 6  # fields per cycle of the fastest wave in the residual
 _PERIODS = 2.5  # fields on either side of zero, in periods
@@ -31,14 +32,15 @@ _LEAST = 8.0  # and at least, ppm
 _BLOCK = 8.0  # side of a block, mm
 _ROUGHNESS = 0.12  # mean difference of the field between neighbours, ppm per mm (assumed)
 _CAUTION = 2.0  # by which misfits exceed those of the best fits, since neighbours err together (assumed)
-_MODEL_ERROR = 0.1  # of the signal, where three echoes leave no residual (assumed)
-_LEAST_ERROR = 0.005
+_MODEL_ERROR = 0.05  # of the signal, where three echoes leave no residual (assumed)
+_LEAST_ERROR = 0.02
 _COARSENESS = 0.05  # of the signal, that fields and R2* between those that are compared would describe
 _SAMPLE = 4000  # voxels from which the misfit is estimated
 _CAP = np.float32(40)  # cost at which a voxel's influence on its block is halved, nats
 _CENTRE = 0.01  # cost of a field of one period, which only decides between periods, nats
 _LEAST_TRUST = 0.02  # least weight of the smoothness, relative to voxels of usual signal
 _TURN = 60.0  # cost of a turn of the phase at TE = 0 between neighbours of 1 mm, by half of 1 − cos, nats
+_PHASE = 20.0  # largest cost of different phases of water and fat, nats
 _CANDIDATES = 6
 _REFINEMENTS = 5  # steps of the fit of each candidate
 _SWEEPS = 12
@@ -70,7 +72,7 @@ def field_map(
     reach = int(np.ceil(max(_PERIODS / gap, _LEAST * hz_per_ppm(b0)) / step))
     fields = step * np.arange(-reach, reach + 1)
     table = prepare(te, fat, fields, RATES, np.array([_unlikely(rate) for rate in RATES]))
-    variance, trust = _trust(signal, voxels, grid, sigma, _model_error(signal, te, fat, table, fields))
+    variance, trust = _trust(signal, voxels, grid, sigma, _model_error(signal, te, fat, table, fields, sigma))
     weight = _edge_weights(voxels, trust, grid, b0)
 
     coarse = blocks(voxels, tuple(max(1, round(_BLOCK / d)) for d in grid.voxel_size))
@@ -110,7 +112,7 @@ def _slice_phase(signal: np.ndarray, mask: np.ndarray, grid: Grid) -> np.ndarray
     return factor.astype(np.complex64)[np.nonzero(mask)[axis]]
 
 
-def _model_error(signal, te, fat, table, fields):
+def _model_error(signal, te, fat, table, fields, sigma):
     """Estimate what the model does not describe, as a fraction of the signal, from the best fits of some voxels."""
     freedom = 2 * te.size - 6
     if freedom <= 0:
@@ -122,8 +124,9 @@ def _model_error(signal, te, fat, table, fields):
     over_planes(fit_voxels, len(part), part, te, fat, field, rate, water, fat_part, 0.0, 2 * RATES[-1])
     rest = part - (water[:, None] + fat_part[:, None] * fat) * np.exp((2j * np.pi * field - rate)[:, None] * te)
     power = (np.abs(part) ** 2).sum(axis=1)
-    share = np.divide((np.abs(rest) ** 2).sum(axis=1), power, out=np.zeros(len(part)), where=power > 0)
-    return max(_CAUTION * float(np.sqrt(np.median(share) * 2 * te.size / freedom)), _LEAST_ERROR)
+    misfit = (np.abs(rest) ** 2).sum(axis=1) / freedom - sigma**2
+    share = np.divide(misfit * te.size, power, out=np.zeros(len(part)), where=power > 0)
+    return max(_CAUTION * float(np.sqrt(max(2 * np.median(share), 0))), _LEAST_ERROR)
 
 
 @compiled(error_model="numpy")
@@ -229,7 +232,8 @@ def _block_costs(
 @leaf(error_model="numpy")
 def _unlikely(rate):
     """Compute the cost of an R2* [nats]."""
-    return (np.log(max(rate, _LEAST_RATE) / _USUAL_RATE) / _SPREAD) ** 2 / 2
+    distance = np.log(max(rate, _LEAST_RATE) / _USUAL_RATE)
+    return (distance / (_SPREAD if distance < 0 else _SPREAD_ABOVE)) ** 2 / 2
 
 
 @compiled(error_model="numpy")
@@ -271,6 +275,7 @@ def _candidates(
             begin = np.float64(value[v, k]), np.float64(rate[v, k])
             f_k, r_k, rest, w, a = fit_signal(y, te, fat, begin[0], begin[1], 0.0, highest, _REFINEMENTS, e1, e2)
             value[v, k], rate[v, k] = f_k, r_k
-            cost[v, k] = rest / (2 * variance[v]) + _unlikely(r_k)
+            excess = common_phase_excess(te, fat, r_k, w, a) / (2 * variance[v])
+            cost[v, k] = rest / (2 * variance[v]) + _unlikely(r_k) + _PHASE * excess / (_PHASE + excess)
             size = abs(w + a)
             start_signal[v, k] = (w + a) / size if size > 0 else 0j

@@ -121,3 +121,36 @@ def project(y, te, fat, f, r, e1, e2):
     pw, pa = (aa * dw - wa * da) / det, (ww * da - np.conj(wa) * dw) / det
     square = max(ss - (np.conj(dw) * pw + np.conj(da) * pa).real, 1e-12 * ss)
     return cost, square, slope, w, a
+
+
+@leaf(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def common_phase_excess(te, fat, r, w, a):
+    """Compute by how much the residual grows if water and fat have one phase and are not negative.
+
+    With b = Gθ, G the Gram matrix of the two signals and θ the free water and fat, the best common phase leaves
+    θ*Gθ − (b* R b + |bᵀ R b|) / 2, R the inverse of the real part of G.
+
+    Args:
+        te, fat: as for `fit_voxels`.
+        r: R2*, 1/s.
+        w, a: free water and fat.
+
+    Reference:
+        Common phase: Bydder 2011, doi:10.1016/j.mri.2010.08.011.
+    """
+    ww, aa, wa = 0.0, 0.0, 0j
+    for e in range(te.size):
+        decay = np.exp(-2 * r * te[e])
+        ww += decay
+        aa += decay * (fat[e].real ** 2 + fat[e].imag ** 2)
+        wa += decay * fat[e]
+    b_w, b_a = ww * w + wa * a, np.conj(wa) * w + aa * a
+    free = (np.conj(w) * b_w + np.conj(a) * b_a).real
+    det = max(ww * aa - wa.real**2, 1e-12 * ww * aa)
+    square = (aa * b_w**2 - 2 * wa.real * b_w * b_a + ww * b_a**2) / det
+    turn = np.exp(-0.5j * np.angle(square))
+    x, y = (turn * b_w).real, (turn * b_a).real
+    if (aa * x - wa.real * y) * (ww * y - wa.real * x) >= 0:
+        return max(free - (x * (aa * x - wa.real * y) + y * (ww * y - wa.real * x)) / det, 0.0)
+    only_water, only_fat = (b_w.real**2 + b_w.imag**2) / ww, (b_a.real**2 + b_a.imag**2) / aa
+    return max(free - max(only_water, only_fat), 0.0)
