@@ -16,6 +16,7 @@ from qsmbench.grid import Grid
 from qsmbench.ops.water_fat.chain_messages import minimise_among_candidates, minimise_on_grid
 from qsmbench.ops.water_fat.fit import common_phase_excess, fit_signal, fit_voxels
 from qsmbench.ops.water_fat.lattice import Blocks, Lattice, blocks, lattice
+from qsmbench.ops.water_fat.regions import shift_regions
 from qsmbench.ops.water_fat.residual import best_rate, costs, prepare
 from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
@@ -26,6 +27,7 @@ RATES = np.array([5.0, 15.0, 35.0, 70.0, 140.0, 300.0, 700.0])
 _LEAST_RATE = 10.0  # below which noise decides, 1/s
 _SPREAD_ABOVE = 3.0
 _USUAL_RATE, _SPREAD = 40.0, 0.9  # median R2* [1/s] and standard deviation of its logarithm in tissue (assumed)
+_SAME = 1e-6  # differences between echo spacings that count as none, s
 _STEPS = 6  # fields per cycle of the fastest wave in the residual
 _PERIODS = 2.5  # fields on either side of zero, in periods
 _LEAST = 8.0  # and at least, ppm
@@ -80,7 +82,7 @@ def field_map(
     coarse_variance = variance + np.float32(_COARSENESS**2) * (np.abs(signal) ** 2).mean(axis=1)
     over_planes(_block_costs, len(cost), signal, coarse_variance, *table.arrays, coarse.start, coarse.members, _CAP, cost)
     cost += np.diff(coarse.start)[:, None].astype(np.float32) * (_CENTRE * (fields * gap) ** 2).astype(np.float32)
-    near = fields[_of_blocks(cost, coarse, _face_weights(coarse, weight) * np.float32(step))][coarse.block]
+    near = fields[_of_blocks(cost, coarse, _face_weights(coarse, weight) * np.float32(step), per_period)][coarse.block]
 
     window = 0.75 / gap
     value = np.zeros((len(signal), _CANDIDATES), np.float32)
@@ -94,7 +96,10 @@ def field_map(
     turn = weight * np.float32(_TURN * _ROUGHNESS * hz_per_ppm(b0))
     chosen = minimise_among_candidates(cost, value, start, voxels.neighbour, weight, turn, _SWEEPS)
     picked = np.arange(len(value)), chosen
-    return value[picked], rate[picked]
+    field = value[picked]
+    if np.ptp(np.diff(te)) < _SAME:
+        field = shift_regions(field, voxels.neighbour, weight, 0.5 / gap, np.arange(-3, 4) / gap)
+    return field, rate[picked]
 
 
 def _slice_phase(signal: np.ndarray, mask: np.ndarray, grid: Grid) -> np.ndarray:
@@ -168,9 +173,18 @@ def _edge_weights(voxels: Lattice, trust: np.ndarray, grid: Grid, b0: float) -> 
     return np.where(after >= 0, both, 0).astype(np.float32) / rough.astype(np.float32)
 
 
-def _of_blocks(cost: np.ndarray, level: Blocks, weight: np.ndarray) -> np.ndarray:
+def _of_blocks(cost: np.ndarray, level: Blocks, weight: np.ndarray, per_period: int) -> np.ndarray:
     """Choose a label for each block, starting from the messages of coarser blocks."""
-    return minimise_on_grid(cost, level.lattice.neighbour, weight, _messages(cost, level.lattice, weight), _SWEEPS)
+    neighbour = level.lattice.neighbour
+    label = minimise_on_grid(cost, neighbour, weight, _messages(cost, level.lattice, weight), _SWEEPS)
+    rows, labels = np.arange(len(cost)), cost.shape[1]
+
+    def own_cost(values: np.ndarray) -> np.ndarray:
+        inside = (values >= 0) & (values < labels)
+        return np.where(inside, cost[rows, np.clip(values, 0, labels - 1)], np.float32(1e30))
+
+    reach = min(3 * per_period, labels)
+    return shift_regions(label, neighbour, weight, per_period / 4, np.arange(-reach, reach + 1), own_cost)
 
 
 def _messages(cost, own: Lattice, weight):
