@@ -114,7 +114,7 @@ BUILT_ON = {
 
 @pytest.mark.parametrize("module", sorted(m for m in FILES if m.startswith("methods.")))
 def test_a_method_imports_operations_and_what_a_method_is(module):
-    ground = {"method", "errors", "grid", "threads", "units", "data.artifacts"} | BUILT_ON.get(module, set())
+    ground = {"method", "errors", "grid", "threads", "units", "spectra", "data.artifacts"} | BUILT_ON.get(module, set())
     assert {m for m in imports(module) if not m.startswith("ops.")} <= ground
 
 

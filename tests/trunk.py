@@ -118,9 +118,8 @@ def trunk(
         inside = ((x - c[0]) / a[0]) ** 2 + ((y - c[1]) / a[1]) ** 2 + ((z - c[2]) / a[2]) ** 2 < 1
         r2s = liver if name == "liver" and liver is not None else r2s
         pd[inside], ff[inside], rate[inside], organs[inside] = density, fraction, r2s, number
-    if "liver":  # steatosis that increases to the right, so that mixed voxels of all kinds occur
-        inside = organs == 3
-        ff[inside] = np.broadcast_to(0.02 + 0.003 * np.clip(x - 10, 0, 100), fine)[inside]
+    inside = organs == 3  # a liver whose fat increases to one side, so that mixed voxels of all kinds occur
+    ff[inside] = np.broadcast_to(0.02 + 0.003 * np.clip(x - 10, 0, 100), fine)[inside]
     gas = ~body
     for centre, axes in GAS:
         c = np.array(centre) + rng.normal(0, 4, 3)
@@ -138,11 +137,8 @@ def trunk(
     mask = tissue > 0.6
     chi = mean(np.where(gas, GAS_CHI, FAT_CHI * ff)).astype(np.float32)
     field = hz_per_ppm(b0) * _dipole(chi, voxel_size)
-    gx, gy, gz = (v[:: sub if a < 2 else 1] if a == 0 else v for a, v in enumerate((x, y, z)))
-    gx, gy = x[::sub], y[:, ::sub]
-    gz = z
     a, b, c = rng.normal(0, 1, 3), rng.normal(0, 1, 5), rng.normal(0, 1, 2)
-    u, v, w = gx / 150, gy / 150, gz / 150
+    u, v, w = x[::sub] / 150, y[:, ::sub] / 150, z / 150
     shim = a[0] * u + a[1] * v + a[2] * w
     shim = shim + b[0] * u * v + b[1] * u * w + b[2] * v * w + b[3] * (u**2 - v**2) + b[4] * (w**2 - (u**2 + v**2) / 2)
     shim = shim + c[0] * (u**3 - 3 * u * v**2) + c[1] * (w**3 - 1.5 * w * (u**2 + v**2))
@@ -181,7 +177,7 @@ def _dipole(chi, voxel_size):
     kernel[0, 0, 0] = 0
     air = np.full(pad, GAS_CHI, np.float32)
     air[tuple(slice(0, n) for n in chi.shape)] = chi
-    field = np.fft.irfftn(np.fft.rfftn(air) * kernel, pad)
+    field = np.fft.irfftn(np.fft.rfftn(air) * kernel, pad, (0, 1, 2))
     return field[tuple(slice(0, n) for n in chi.shape)]
 
 

@@ -16,7 +16,8 @@ from qsmbench.spectra import spectrum
 from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
 
-_LOWEST = -0.5  # R2* that a fit may reach because of noise, in units of 1 / (last − first echo time)
+_LOWEST = -1.0  # R2* that a fit may reach because of noise, in units of 1 / (last − first echo time)
+_LEAST_NOISE = 1e-4  # in fractions of the largest signal
 _NOISE = 1.9  # root mean square over echoes below which a voxel has no signal, in σ: 1.4 is noise alone
 _WEAK = 0.05  # and in fractions of the strongest
 
@@ -80,17 +81,51 @@ def separate(
     """
     te = np.asarray(te, float)
     check_echoes(te)
+    signal = signal_in(phase, magnitude, mask)
+    field, r2star = np.zeros(len(signal), np.float32), np.zeros(len(signal), np.float32)
+    if signal.any():
+        sigma = min((s for e in range(te.size) if (s := noise_from_texture(magnitude[..., e], mask)) > 0), default=0.0)
+        sigma = max(sigma, _LEAST_NOISE * float(np.abs(signal[:, 0]).max()))
+        field, r2star = _start(signal, mask, grid, te, spectrum("fat", peaks).dephasing(te, b0), b0, sigma)
+    return complete(signal, field, r2star, te, b0, peaks=peaks, r2star_max=r2star_max)
+
+
+def signal_in(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the complex signal of the voxels in a mask, (n_voxels, n_echoes) complex64."""
+    angle = phase[mask]
+    signal = np.empty(angle.shape, np.complex64)
+    np.cos(angle, out=signal.real)
+    np.sin(angle, out=signal.imag)
+    signal *= magnitude[mask]
+    return signal
+
+
+def complete(
+    signal: np.ndarray,
+    field: np.ndarray,
+    r2star: np.ndarray,
+    te: np.ndarray,
+    b0: float,
+    *,
+    peaks: int,
+    r2star_max: float,
+) -> Separated:
+    """Fit water, fat, field and R2* to each voxel, from a start near the right minimum.
+
+    Args:
+        signal: (n_voxels, n_echoes) complex64.
+        field: (n_voxels,) float32, start, Hz.
+        r2star: (n_voxels,) float32, start, 1/s.
+        te: (n_echoes,) s.
+        b0: T.
+        peaks: number of peaks of the fat spectrum.
+        r2star_max: 1/s.
+    """
     fat = spectrum("fat", peaks).dephasing(te, b0)
-    signal = (magnitude[mask] * np.exp(1j * phase[mask])).astype(np.complex64)
-    scale = np.abs(signal).max(initial=0)
-    if not scale > 0:
-        empty = np.zeros(len(signal), np.float32)
-        return Separated(empty.astype(np.complex64), empty.astype(np.complex64), empty, empty.copy())
-    sigma = min((s for e in range(te.size) if (s := noise_from_texture(magnitude[..., e], mask)) > 0), default=0.0)
-    sigma = max(sigma, 1e-3 * float(np.median(np.abs(signal[:, 0]))))
-    field, r2star = _start(signal, mask, grid, te, fat, b0, sigma)
+    field, r2star = field.astype(np.float32), r2star.astype(np.float32)
     water_part, fat_part = np.zeros(len(signal), np.complex64), np.zeros(len(signal), np.complex64)
-    over_planes(fit_voxels, len(signal), signal, te, fat, field, r2star, water_part, fat_part, _LOWEST / (te[-1] - te[0]), r2star_max)
+    lowest = _LOWEST / (te[-1] - te[0])
+    over_planes(fit_voxels, len(signal), signal, te, fat, field, r2star, water_part, fat_part, lowest, r2star_max)
     return Separated(water_part, fat_part, field, r2star)
 
 
