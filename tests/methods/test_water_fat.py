@@ -157,7 +157,7 @@ def test_slices_may_have_any_phase():
 @pytest.mark.parametrize("shape", [(40, 36, 1), (1, 1, 1), (40, 1, 1)])
 def test_thin_volumes(shape):
     truth = trunk((40, 36, 1), (8.0, 8.0, 5.0), te=echoes(1.2, 1.0, 6), field_range=150)
-    signal = truth.signal[: shape[0], 18 : 18 + shape[1], :] if shape[1] == 1 else truth.signal
+    signal = truth.signal[:, 18:19] if shape[1] == 1 else truth.signal
     signal = signal[20:21] if shape[0] == 1 else signal
     grid = Grid(shape, (8.0, 8.0, 5.0), (0.0, 0.0, 1.0))
     mask = np.abs(signal[..., 0]) > 0
@@ -208,7 +208,7 @@ def test_mago_agrees_without_noise_and_exchanges_few_voxels_with_it():
     fraction = run(mago, truth, truth.signal)["fat_fraction"] - truth.fat_fraction
     assert np.median(np.abs(fraction[truth.strong])) < 1e-3
     assert (np.abs(fraction[truth.strong]) > 0.3).mean() < 1e-3
-    noisy = run(mago, truth, truth.noisy(50, 0))["fat_fraction"] - truth.fat_fraction
+    noisy = run(mago, truth, truth.noisy(100, 0))["fat_fraction"] - truth.fat_fraction
     assert (np.abs(noisy[truth.strong]) > 0.3).mean() < 0.02
 
 

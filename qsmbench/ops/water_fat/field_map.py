@@ -160,8 +160,8 @@ def _trust(signal: np.ndarray, voxels: Lattice, grid: Grid, sigma: float, error:
     total, square = uniform_filter(power, width), uniform_filter(power**2, width)
     around = np.divide(square, total, out=np.zeros_like(total), where=total > 0)[voxels.mask]
     own = power[voxels.mask]
-    variance = sigma**2 + error**2 * np.maximum(own, around)
-    trust = np.clip(own / np.maximum(around, np.finfo(np.float32).tiny), _LEAST_TRUST, 1)
+    alone, variance = sigma**2 + error**2 * own, sigma**2 + error**2 * np.maximum(own, around)
+    trust = np.maximum(alone / variance, _LEAST_TRUST)
     return variance.astype(np.float32), trust.astype(np.float32)
 
 
