@@ -5,6 +5,7 @@ import numpy as np
 from qsmbench.method import method
 from qsmbench.ops.water_fat.magnitude_fit import fit_magnitudes
 from qsmbench.ops.water_fat.model import check_echoes
+from qsmbench.ops.water_fat.separate import signed_fraction
 from qsmbench.spectra import spectrum
 from qsmbench.threads import over_planes
 
@@ -22,7 +23,7 @@ def mago(magnitude, mask, te, b0, *, peaks=6, r2star_max=2000.0):
         peaks: number of peaks of the fat spectrum, as in `water_fat`; with a single peak the minima are equal.
 
     Returns:
-        fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, fat / (water + fat), not clipped.
+        fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, as in `water_fat`.
 
     Raises:
         NotApplicable: there are fewer than three echoes.
@@ -39,7 +40,5 @@ def mago(magnitude, mask, te, b0, *, peaks=6, r2star_max=2000.0):
     dephasing = spectrum("fat", peaks).dephasing(te, b0)
     over_planes(fit_magnitudes, len(signal), signal, te, dephasing, -1 / (te[-1] - te[0]), r2star_max, *values)
     water, fat, r2star = values
-    total = water + fat
-    fraction = np.divide(fat, total, out=np.zeros_like(fat), where=total > 0)
-    found[:, mask] = fraction, water, fat, r2star
+    found[:, mask] = signed_fraction(water, fat), np.abs(water), np.abs(fat), r2star
     return tuple(found)

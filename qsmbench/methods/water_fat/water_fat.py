@@ -19,7 +19,9 @@ def water_fat(phase, magnitude, mask, grid, te, b0, *, peaks=6, r2star_max=2000.
     is a sum over differences of echo times. The minima are chosen for all voxels together: the sum of residuals, of
     differences of the field between neighbours, and of differences of the phase at TE = 0, is minimised by
     tree-reweighted message passing (Kolmogorov 2006), first for blocks of voxels over several periods of 1/ΔTE, then
-    for voxels. So the field needs no unwrapping. Voxels without signal start at the field of the nearest with signal.
+    for voxels; a minimum at which water and fat have one phase and a usual R2* costs less. So the field needs no
+    unwrapping. Voxels without signal start at the field of the nearest with signal. None of this affects the final fit,
+    only the minimum that it starts in.
 
     Noise may turn fat fraction and R2* negative, or the fat fraction greater than 1: limits would bias their means.
 
@@ -27,7 +29,8 @@ def water_fat(phase, magnitude, mask, grid, te, b0, *, peaks=6, r2star_max=2000.
         peaks: number of peaks of the fat spectrum, 6, 7 or 9; 1 is the historical model, which is wrong.
 
     Returns:
-        fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, Re(fat / (water + fat)), not clipped.
+        fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, fat / (water + fat) along the phase of the
+            sum, not clipped; beyond −0.25 and 1.25, where noise cancels most of the sum, it is limited smoothly.
 
     Raises:
         NotApplicable: there are fewer than three echoes.

@@ -17,9 +17,26 @@ from qsmbench.threads import over_planes
 from qsmbench.units import hz_per_ppm
 
 _LOWEST = -1.0  # R2* that a fit may reach because of noise, in units of 1 / (last − first echo time)
+_FREE, _ROOM = np.float32(0.25), np.float32(0.15)  # of the fat fraction outside 0–1: unchanged, and beyond that at most
 _LEAST_NOISE = 1e-4  # in fractions of the largest signal
 _NOISE = 1.9  # root mean square over echoes below which a voxel has no signal, in σ: 1.4 is noise alone
 _WEAK = 0.05  # and in fractions of the strongest
+
+
+def signed_fraction(water: np.ndarray, fat: np.ndarray) -> np.ndarray:
+    """Compute the fraction of fat, fat / (water + fat), from signed amplitudes.
+
+    It is not clipped to 0–1, so that noise does not bias its mean. Only what lies far outside, where noise cancels most of
+    the sum, is limited smoothly: beyond −0.25 and 1.25, towards −0.4 and 1.4.
+
+    Args:
+        water, fat: (n_voxels,) amplitudes along a common phase, whose sum is not negative.
+    """
+    total = water + fat
+    fraction = np.divide(fat, total, out=np.zeros_like(fat), where=total > 0)
+    beyond = np.maximum(np.abs(fraction - 0.5) - 0.5 - _FREE, 0)
+    limited = _ROOM * (1 - np.exp(-beyond / _ROOM))
+    return fraction - np.sign(fraction - 0.5) * (beyond - limited)
 
 
 @dataclass(frozen=True)
@@ -39,10 +56,11 @@ class Separated:
 
     @property
     def fat_fraction(self) -> np.ndarray:
-        """Re(fat / (water + fat)), which is not clipped to 0–1, so that noise does not bias its mean."""
+        """Signed fraction of fat in the signal, (n_voxels,); see `signed_fraction`."""
         total = self.water + self.fat
-        power = np.abs(total) ** 2
-        return np.divide((self.fat * total.conj()).real, power, out=np.zeros(len(total), np.float32), where=power > 0)
+        size = np.abs(total)
+        turn = np.divide(total.conj(), size, out=np.zeros_like(total), where=size > 0)
+        return signed_fraction((self.water * turn).real, (self.fat * turn).real)
 
     def volumes(self, mask: np.ndarray, b0: float) -> tuple[np.ndarray, ...]:
         """Return fat fraction, magnitude of water and of fat, field [ppm] and R2* as volumes."""
