@@ -14,6 +14,7 @@ ITERATIONS = 40
 """Largest number of steps."""
 
 _CONVERGED = 1e-5  # change of field and R2* that ends the fit, in units of 1 / (last − first echo time)
+_REACH = 0.5  # farthest the field may go from its start, in the same unit, lest noise lead it to another minimum
 _LONGEST = 0.15  # longest step of the field, in the same unit: a fraction of the width of a minimum
 
 
@@ -55,7 +56,7 @@ def fit_signal(y, te, fat, f, r, lowest, highest, iterations, e1, e2):
         field, R2*, residual, water, fat; zeros without signal.
     """
     span = te[te.size - 1] - te[0]
-    r = min(max(r, lowest), highest)
+    r, start = min(max(r, lowest), highest), f
     damping = 1e-3
     cost, square, slope, w, a = project(y, te, fat, f, r, e1, e2)
     if not square > 0:
@@ -63,7 +64,8 @@ def fit_signal(y, te, fat, f, r, lowest, highest, iterations, e1, e2):
     for _ in range(iterations):
         step = slope / (square * (1 + damping))
         step_f = min(max(step.imag / (2 * np.pi), -_LONGEST / span), _LONGEST / span)
-        new_f, new_r = f + step_f, min(max(r - step.real, lowest), highest)
+        new_f = min(max(f + step_f, start - _REACH / span), start + _REACH / span)
+        new_r = min(max(r - step.real, lowest), highest)
         moved = max(abs(new_f - f), abs(new_r - r)) * span
         new_cost, new_square, new_slope, new_w, new_a = project(y, te, fat, new_f, new_r, e1, e2)
         if new_cost <= cost:
