@@ -2,11 +2,12 @@
 
     python benchmarks/water_fat.py [--method water_fat] [--seeds 3] [--large] [--case NAME …]
 
-The trunk is that of the tests (`tests/trunk.py`): gas, outside air and a bad shim, ±500 Hz at 3 T; voxels of 5 × 5 × 8 mm.
-Over the voxels whose first echo exceeds 20 % of the largest one: RMSE of fat fraction, R2* and field relative to the bound;
-share of voxels whose fat fraction is off by more than 30 points and 5 standard deviations (exchanged), and whose field,
-not reduced to one period, is off by more than 20 Hz and 5 standard deviations (astray). SNR is that of the largest first
-echo. `--large` adds the time and memory of 260 × 200 × 80 voxels and of half as many. Times are of the processor.
+The trunk is that of the tests (`tests/trunk.py`): gas, outside air and a bad shim, ±500 Hz at 3 T; voxels of
+5 × 5 × 8 mm. Over the voxels whose first echo exceeds 20 % of the largest one: RMSE of fat fraction, R2* and field
+relative to the bound; share of voxels whose fat fraction is off by more than 30 points and 5 standard deviations
+(exchanged), and whose field, not reduced to one period, is off by more than 20 Hz and 5 standard deviations (astray).
+SNR is that of the largest first echo. `--large` adds the time and memory of 260 × 200 × 80 voxels and of half as many.
+Times are of the processor.
 """
 
 import argparse

@@ -181,7 +181,7 @@ def test_two_echoes_are_too_few():
 
 def test_unknown_spectra_are_refused():
     truth = trunk((20, 16, 4), (16.0, 16.0, 30.0))
-    with pytest.raises(QsmbenchError, match="peaks is 5; the spectra of fat have 6, 1, 7, 9|peaks is 5"):
+    with pytest.raises(QsmbenchError, match="peaks is 5; the spectra of fat have"):
         run(water_fat, truth, truth.signal, peaks=5)
 
 

@@ -1,7 +1,5 @@
 """Water–fat separation with field map and R2* over a whole volume."""
 
-import numpy as np
-
 from qsmbench.method import method
 from qsmbench.ops.water_fat.separate import separate
 
@@ -13,8 +11,8 @@ from qsmbench.ops.water_fat.separate import separate
 def water_fat(phase, magnitude, mask, grid, te, b0, *, peaks=6, r2star_max=2000.0):
     """Separation of water and fat by the field that is continuous over the volume.
 
-    s(t) = (water + fat · c(t)) · exp((i·2π·field − R2*)·t), with the fat spectrum c, complex water and fat, and one R2*,
-    is fitted to the echoes of each voxel by least squares (Yu 2008). The residual has several minima over the field,
+    s(t) = (water + fat · c(t)) · exp((i·2π·field − R2*)·t), with the fat spectrum c, complex water and fat, and one
+    R2*, is fitted to the echoes of each voxel by least squares (Yu 2008). The residual has several minima over the field,
     and the wrong one exchanges water and fat. It is known exactly at all fields from a few numbers per voxel, since it
     is a sum over differences of echo times. The minima are chosen for all voxels together: the sum of residuals, of
     differences of the field between neighbours, and of differences of the phase at TE = 0, is minimised by
@@ -29,8 +27,8 @@ def water_fat(phase, magnitude, mask, grid, te, b0, *, peaks=6, r2star_max=2000.
         peaks: number of peaks of the fat spectrum, 6, 7 or 9; 1 is the historical model, which is wrong.
 
     Returns:
-        fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, fat / (water + fat) along the phase of the
-            sum, not clipped; beyond −0.25 and 1.25, where noise cancels most of the sum, it is limited smoothly.
+        fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, fat / (water + fat) along the phase of
+            the sum, not clipped; beyond −0.25 and 1.25, where noise cancels most of the sum, it is limited smoothly.
 
     Raises:
         NotApplicable: there are fewer than three echoes.

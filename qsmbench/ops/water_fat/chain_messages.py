@@ -14,7 +14,9 @@ import numpy as np
 from qsmbench.compiled import compiled
 
 
-def minimise_on_grid(cost: np.ndarray, neighbour: np.ndarray, weight: np.ndarray, messages: np.ndarray, sweeps: int) -> np.ndarray:
+def minimise_on_grid(
+    cost: np.ndarray, neighbour: np.ndarray, weight: np.ndarray, messages: np.ndarray, sweeps: int
+) -> np.ndarray:
     """Choose among the same evenly spaced labels in all voxels.
 
     Args:

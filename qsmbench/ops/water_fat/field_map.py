@@ -77,10 +77,13 @@ def field_map(
     variance, trust = _trust(signal, voxels, grid, sigma, _model_error(signal, te, fat, table, fields, sigma))
     weight = _edge_weights(voxels, trust, grid, b0)
 
-    coarse = blocks(voxels, tuple(max(1, round(_BLOCK / d)) for d in grid.voxel_size))
+    x, y, z = (max(1, round(_BLOCK / d)) for d in grid.voxel_size)
+    coarse = blocks(voxels, (x, y, z))
     cost = np.zeros((len(coarse.start) - 1, fields.size), np.float32)
     coarse_variance = variance + np.float32(_COARSENESS**2) * (np.abs(signal) ** 2).mean(axis=1)
-    over_planes(_block_costs, len(cost), signal, coarse_variance, *table.arrays, coarse.start, coarse.members, _CAP, cost)
+    over_planes(
+        _block_costs, len(cost), signal, coarse_variance, *table.arrays, coarse.start, coarse.members, _CAP, cost
+    )
     cost += np.diff(coarse.start)[:, None].astype(np.float32) * (_CENTRE * (fields * gap) ** 2).astype(np.float32)
     near = fields[_of_blocks(cost, coarse, _face_weights(coarse, weight) * np.float32(step), per_period)][coarse.block]
 
@@ -148,7 +151,9 @@ def _best(
         field[v], rate[v] = fields[lowest], rates[best_rate(lowest, one, wave, free, parts)]
 
 
-def _trust(signal: np.ndarray, voxels: Lattice, grid: Grid, sigma: float, error: float) -> tuple[np.ndarray, np.ndarray]:
+def _trust(
+    signal: np.ndarray, voxels: Lattice, grid: Grid, sigma: float, error: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute the variance of what is not water and fat, and the weight of the smoothness, of each voxel.
 
     What the model does not describe, such as flow, blurring and ghosts, is in proportion to the signal of the voxel
@@ -233,7 +238,9 @@ def _block_costs(
     for b in range(start, stop):
         for i in range(edges[b], edges[b + 1]):
             v = members[i]
-            costs(signal[v], variance[v], first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own)
+            costs(
+                signal[v], variance[v], first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own
+            )
             lowest = own[0]
             for f in range(own.size):
                 lowest = min(lowest, own[f])
@@ -286,8 +293,8 @@ def _candidates(
         for e in range(te.size):
             y[e] = signal[v, e]
         for k in range(found):
-            begin = np.float64(value[v, k]), np.float64(rate[v, k])
-            f_k, r_k, rest, w, a = fit_signal(y, te, fat, begin[0], begin[1], 0.0, highest, _REFINEMENTS, e1, e2)
+            f_0, r_0 = np.float64(value[v, k]), np.float64(rate[v, k])
+            f_k, r_k, rest, w, a = fit_signal(y, te, fat, f_0, r_0, 0.0, highest, _REFINEMENTS, e1, e2)
             value[v, k], rate[v, k] = f_k, r_k
             excess = common_phase_excess(te, fat, r_k, w, a) / (2 * variance[v])
             cost[v, k] = rest / (2 * variance[v]) + _unlikely(r_k) + _PHASE * excess / (_PHASE + excess)

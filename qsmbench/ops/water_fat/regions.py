@@ -33,7 +33,8 @@ def shift_regions(
         weight: (n_voxels, 3) cost of a difference of one to the neighbour at +x, +y, +z.
         step: largest difference between neighbours in a region.
         shifts: (n_shifts,) to choose from, in the unit of the values.
-        own_cost: returns the cost of given values in each voxel, very high where they are not allowed; None: all cost the same.
+        own_cost: returns the cost of given values in each voxel, very high where they are not allowed; None: all cost
+            the same.
 
     Returns:
         (n_voxels,) shifted values. Where all cost the same, most voxels of each connected part keep theirs.

@@ -50,9 +50,7 @@ class Residual:
         return (self.first, self.second, self.coefficient, self.projector, self.diagonal, self.wave, self.penalty)
 
 
-def prepare(
-    te: np.ndarray, fat: np.ndarray, fields: np.ndarray, rates: np.ndarray, penalty: np.ndarray
-) -> Residual:
+def prepare(te: np.ndarray, fat: np.ndarray, fields: np.ndarray, rates: np.ndarray, penalty: np.ndarray) -> Residual:
     """Tabulate what the residual at some fields needs.
 
     Args:

@@ -26,8 +26,8 @@ _WEAK = 0.05  # and in fractions of the strongest
 def signed_fraction(water: np.ndarray, fat: np.ndarray) -> np.ndarray:
     """Compute the fraction of fat, fat / (water + fat), from signed amplitudes.
 
-    It is not clipped to 0–1, so that noise does not bias its mean. Only what lies far outside, where noise cancels most of
-    the sum, is limited smoothly: beyond −0.25 and 1.25, towards −0.4 and 1.4.
+    It is not clipped to 0–1, so that noise does not bias its mean. Only what lies far outside, where noise cancels most
+    of the sum, is limited smoothly: beyond −0.25 and 1.25, towards −0.4 and 1.4.
 
     Args:
         water, fat: (n_voxels,) amplitudes along a common phase, whose sum is not negative.
@@ -148,7 +148,7 @@ def complete(
 
 
 def _start(signal, mask, grid, te, fat, b0, sigma):
-    """Compute the field [Hz] and R2* [1/s] near the right minimum: of voxels without signal, those of the nearest one."""
+    """Compute the field [Hz] and R2* [1/s] near the right minimum; voxels without signal have those of the nearest."""
     strength = np.sqrt((signal.real**2 + signal.imag**2).mean(axis=1))
     threshold = max(_NOISE * sigma, _WEAK * float(np.quantile(strength, 0.99)))
     strong = strength > threshold
