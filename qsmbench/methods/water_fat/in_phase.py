@@ -19,13 +19,13 @@ def in_phase(phase, magnitude, mask, te, b0, *, peaks=6, r2star_max=2000.0, tole
 
     In echoes with water and fat in phase, the phase grows with the field alone: the difference of the first two of them
     is unwrapped in space (ROMEO), and the decay from the first to the last gives R2*. Then the model of `water_fat` is
-    fitted to all echoes. Nothing else keeps water and fat from being exchanged, as happens where in-phase echoes are far
-    apart or the unwrapping fails. The simple baseline.
+    fitted to all echoes. Nothing else keeps water and fat from being exchanged, as happens where in-phase echoes are
+    far apart or the unwrapping fails. The simple baseline.
 
     Args:
         peaks: number of peaks of the fat spectrum, as in `water_fat`.
-        tolerance: largest angle between water and fat in an in-phase echo (at least two echoes are taken, those with the
-            smallest angles), degrees.
+        tolerance: largest angle between water and fat in an in-phase echo (at least two echoes are taken, those with
+            the smallest angles), degrees.
 
     Returns:
         fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, as in `water_fat`.

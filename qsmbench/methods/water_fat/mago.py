@@ -17,7 +17,7 @@ def mago(magnitude, mask, te, b0, *, peaks=6, r2star_max=2000.0):
     |water + fat · c(t)| · exp(−R2*·t) is fitted to the magnitudes of each voxel by least squares. There are two minima,
     in which water and fat are exchanged; with several peaks of fat they differ in their residuals. Voxels do not affect
     each other, and the field does not matter, so that no exchange can spread. This makes the method a check of the
-    others. It uses half of the data, and where noise hides the difference of the residuals, single voxels are exchanged.
+    others. It uses half of the data. Where noise hides the difference of the residuals, single voxels are exchanged.
 
     Args:
         peaks: number of peaks of the fat spectrum, as in `water_fat`; with a single peak the minima are equal.
