@@ -14,12 +14,12 @@ def water_fat(phase, magnitude, mask, grid, te, b0, *, peaks=6, r2star_max=2000.
     s(t) = (water + fat · c(t)) · exp((i·2π·field − R2*)·t), with the fat spectrum c, complex water and fat, and one
     R2*, is fitted to the echoes of each voxel by least squares (Yu 2008). The residual has several minima over the
     field, and the wrong one exchanges water and fat. It is known exactly at all fields from a few numbers per voxel,
-    since it is a sum over differences of echo times. The minima are chosen for all voxels together: the sum of residuals, of
-    differences of the field between neighbours, and of differences of the phase at TE = 0, is minimised by
-    tree-reweighted message passing (Kolmogorov 2006), first for blocks of voxels over several periods of 1/ΔTE, then
-    for voxels; a minimum at which water and fat have one phase and a usual R2* costs less. So the field needs no
-    unwrapping. Voxels without signal start at the field of the nearest with signal. None of this affects the final fit,
-    only the minimum that it starts in.
+    since it is a sum over differences of echo times. The minima are chosen for all voxels together: the sum of
+    residuals, of differences of the field between neighbours, and of differences of the phase at TE = 0, is minimised
+    by tree-reweighted message passing (Kolmogorov 2006), first for blocks of voxels over several periods of 1/ΔTE,
+    then for voxels; a minimum at which water and fat have one phase and a usual R2* costs less. So the field needs no
+    unwrapping. Voxels without signal start at the field of the nearest with signal. None of this affects the final
+    fit, only the minimum that it starts in.
 
     Noise may turn fat fraction and R2* negative, or the fat fraction greater than 1: limits would bias their means.
 
