@@ -27,8 +27,9 @@ from qsmbench.phantom.painting.fibres import Course
 from qsmbench.phantom.painting.placing import label_name, paint_source, source_shapes
 from qsmbench.phantom.painting.texture import apply, noise
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.species import FAT, WATER, spectrum
+from qsmbench.phantom.species import FAT, WATER
 from qsmbench.phantom.warp import NO_WARP, Warp
+from qsmbench.spectra import spectrum
 
 LESION = "lesion"
 """Group of regions created by sources."""
@@ -155,7 +156,7 @@ class Phantom(ABC):
         if self.fibres:
             anisotropy.apply(canvas, self.fibres, self._orientation_dependence(b0))
         d = self.description
-        spectra = {WATER: spectrum(WATER), FAT: spectrum(FAT, d.fat_peaks, d.temperature)}
+        spectra = {WATER: spectrum("water"), FAT: spectrum("fat", d.fat_peaks, d.temperature)}
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, d.ambient_chi, spectra)
 
     def provenance(self, b0: float) -> list[SourcedValue]:

@@ -274,7 +274,7 @@ class Plan:
             orientations=self.orientations[group],
         )
         meaning = self.contents.meaning
-        tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "spectra.csv", "sources.csv")]
+        tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
         files = sorted({*load(source.phantom, source.set).files, *tables, protocol_file(source.protocol)})
         settings = {**asdict(spec), "phantom": Path(source.phantom).stem, "protocol": Path(source.protocol).stem}
         return self._job(
