@@ -28,7 +28,8 @@ def water_fat(phase, magnitude, mask, grid, te, b0, *, peaks=6, r2star_max=2000.
 
     Returns:
         signal_fat_fraction: (nx, ny, nz) 0–1: fraction of fat in the signal at TE = 0, fat / (water + fat) along the
-            phase of the sum, not clipped; beyond −0.25 and 1.25, where noise cancels most of the sum, it is limited smoothly.
+            phase of the sum, not clipped; beyond −0.25 and 1.25, where noise cancels most of the sum, it is limited
+            smoothly.
 
     Raises:
         NotApplicable: there are fewer than three echoes.
