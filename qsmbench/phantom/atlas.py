@@ -120,6 +120,14 @@ class Atlas:
         inverse = np.linalg.inv(self.grid.affine)
         return np.floor(points @ inverse[:3, :3].T + inverse[:3, 3] + 0.5).astype(int)
 
+    def region_at(self, point: np.ndarray) -> str:
+        """Return the name of the region at a world point [mm]; empty outside the object."""
+        index = self._index(np.asarray(point))
+        if (index < 0).any() or (index >= self.grid.shape).any():
+            return ""
+        label = self.labels[tuple(index)]
+        return next((name for name, i in self.index.items() if i == label), "")
+
     def require_inside(self, point: np.ndarray) -> None:
         """Check that a world point [mm] is in the object.
 

@@ -86,6 +86,11 @@ class Phantom(ABC):
 
     @property
     @abstractmethod
+    def _map_data(self) -> np.ndarray:
+        """The maps that shapes sample, one after the other, (k,) float32."""
+
+    @property
+    @abstractmethod
     def _coarse_grid(self) -> Grid:
         """The grid of the atlas."""
 
@@ -155,6 +160,11 @@ class Phantom(ABC):
         if self.fibres:
             anisotropy.apply(canvas, self.fibres, self._orientation_dependence(b0))
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, self.description.ambient_chi)
+
+    @property
+    def age(self) -> float | None:
+        """Age of the person [years], if the object is one."""
+        return None
 
     def provenance(self, b0: float) -> list[SourcedValue]:
         """List the values that the properties of each region depend on at `b0` [T], with their sources.

@@ -188,6 +188,10 @@ class LabelPhantom(Phantom):
         return canvas
 
     @property
+    def _map_data(self) -> np.ndarray:
+        return np.zeros(1, np.float32)
+
+    @property
     def _coarse_grid(self) -> Grid:
         labels, affine = self._image
         return Grid.from_affine(labels.shape, affine)

@@ -236,6 +236,15 @@ class ShapePhantom(Phantom):
         return keep(lambda: self._outline(self._coarse_grid).labels, described, *files)
 
     @property
+    def _map_data(self) -> np.ndarray:
+        return self._maps[1]
+
+    @property
+    def age(self) -> float | None:
+        """Age of the person [years], if the description names a population."""
+        return self.person.age if self.person is not None else None
+
+    @property
     def _coarse_grid(self) -> Grid:
         return self._grid(np.full(3, SPACING))
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsmbench.data.folders import Params
+from qsmbench.data.source_table import PlacedSource
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.placed import View, placed_sources
 from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.species import FAT, WATER
 from qsmbench.scan import b1, breathing, coils, motion, segments
@@ -38,8 +40,9 @@ class Simulation:
         mask: (nx, ny, nz) bool, voxels of which at least half is in the phantom's study mask.
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
-            r2prime, labels, and ct if there are calcifications.
+            r2prime, labels, ct if there are calcifications, and sources if there are any.
         regions: index, name and group of the labels.
+        sources: the table of the object's sources.
         geometry: of the scan.
         sigma: of the noise in the real and imaginary parts of each coil; 0: no noise.
     """
@@ -49,6 +52,7 @@ class Simulation:
     params: Params
     truth: dict[str, np.ndarray]
     regions: list[tuple[int, str, str]]
+    sources: list[PlacedSource]
     geometry: ScanGeometry
     sigma: float
 
@@ -93,6 +97,10 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     truth = _truth(properties, field, mask, fine, factor, weight)
     if (ct := phantom.ct(fine)) is not None:
         truth["ct"] = slice_mean(ct, factor, weight)
+    sources: list[PlacedSource] = []
+    volumes = np.bincount(properties.labels.ravel(), minlength=256) * fine.voxel_volume
+    if (placed := placed_sources(phantom, View(grid, truth["labels"], volumes), protocol.b0)) is not None:
+        sources, truth["sources"] = placed
     signal = _image_at_rest(field, properties, geometry, protocol)
     if protocol.motion:
         signal = _image_in_motion(signal, phantom, protocol, geometry, shim)
@@ -101,7 +109,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     signal = keep_measured(signal, protocol.kspace)
     params = Params(np.array(protocol.te), protocol.b0, grid)
     sigma = _sigma(signal, truth["labels"], properties.regions, mask, protocol, geometry)
-    return Simulation(signal, mask, params, truth, properties.regions, geometry, sigma)
+    return Simulation(signal, mask, params, truth, properties.regions, sources, geometry, sigma)
 
 
 def _slice_weight(protocol: Protocol, geometry: ScanGeometry) -> np.ndarray | None:
