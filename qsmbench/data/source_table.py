@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from qsmbench.data.tables import read_table
+from qsmbench.data.tables import read_table, read_text
 from qsmbench.errors import QsmbenchError
 
 SOURCES_FILE = "sources.tsv"
-"""File in a truth folder: one row per `PlacedSource`; absent if the object has no sources."""
+"""File in a truth folder: one row per `PlacedSource`."""
 
 NEGLIGIBLE = 1e-6
 """Largest mean |χ| [ppm] of a source that counts as no change of χ."""
@@ -24,6 +24,7 @@ class PlacedSource:
     Attributes:
         index: in the artifact `sources`.
         kind: such as `iron`, or `myelin+iron` at one place.
+        place: how it is placed: region (it fills one), at, in (scattered) or shape.
         dose: as described, such as `iron chi 0.4 ppm`.
         name: of the region that it creates; empty for none.
         region: that it fills or was scattered in, or in which its centre lies; several are separated by commas.
@@ -38,6 +39,7 @@ class PlacedSource:
 
     index: int
     kind: str
+    place: str
     dose: str
     name: str
     region: str
@@ -74,7 +76,7 @@ class PlacedSource:
 
 COLUMNS = tuple(f.name for f in fields(PlacedSource))
 
-_TEXTS = ("kind", "dose", "name", "region", "by")
+_TEXTS = ("kind", "place", "dose", "name", "region", "by")
 _DERIVED = ("sign",)
 
 
@@ -86,12 +88,12 @@ def write_sources(path: Path, rows: Iterable[PlacedSource]) -> None:
 
 
 def read_sources(path: Path) -> list[PlacedSource]:
-    """Read a table written by `write_sources`; no rows if there is no such file.
+    """Read a table written by `write_sources`; no rows if there is no such file, or if it has only the columns.
 
     Raises:
         QsmbenchError: a column is missing, or a value is not a number.
     """
-    if not path.is_file():
+    if not path.is_file() or len(read_text(path).splitlines()) == 1:
         return []
     rows = read_table(path)
     found = []

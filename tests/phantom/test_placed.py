@@ -72,8 +72,8 @@ def test_sources_at_one_place_are_one_row(tmp_path):
     rows, indices, _ = placed(
         tmp_path, [{"source": "myelin", "change": -0.5, **place}, {"source": "iron", "chi": 0.02, **place}]
     )
-    assert [(r.index, r.kind, r.name, r.region, r.by) for r in rows] == [
-        (i, "myelin+iron", "plaque", "white_matter", "phantom") for i in (1, 2, 3)
+    assert [(r.index, r.kind, r.place, r.name, r.region, r.by) for r in rows] == [
+        (i, "myelin+iron", "in", "plaque", "white_matter", "phantom") for i in (1, 2, 3)
     ]
     assert rows[0].dose == "myelin change -0.5; iron chi 0.02 ppm"
     assert set(np.unique(indices)) == {0, 1, 2, 3}
@@ -145,17 +145,19 @@ def test_an_object_without_sources_has_none(tmp_path):
 
 def test_what_is_written_is_read(tmp_path):
     rows = [
-        PlacedSource(1, "iron", "iron chi 0.1 ppm", "", "putamen", 1.0, 1.5, -2.25, 0.5, 12.5, 1.25, 0.0, 0, "scenario"),
-        PlacedSource(2, "fat", "fat fraction 0.5", "fat", "", 0.75, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 1, "population"),
+        PlacedSource(1, "iron", "region", "iron chi 0.1 ppm", "", "putamen", 1.0, 1.5, -2.25, 0.5, 12.5, 1.25, 0.0, 0, "scenario"),
+        PlacedSource(2, "fat", "at", "fat fraction 0.5", "fat", "", 0.75, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 1, "population"),
     ]
     write_sources(tmp_path / "sources.tsv", rows)
     assert read_sources(tmp_path / "sources.tsv") == rows
     assert [(r.sign, r.is_finding) for r in rows] == [(1, False), (0, True)]
     assert read_sources(tmp_path / "none.tsv") == []
+    write_sources(tmp_path / "empty.tsv", [])
+    assert read_sources(tmp_path / "empty.tsv") == []
     text = (tmp_path / "sources.tsv").read_text()
     (tmp_path / "sources.tsv").write_text(text.replace("12.5", "much"))
     with pytest.raises(QsmbenchError, match="volume is 'much'; it must be a number"):
         read_sources(tmp_path / "sources.tsv")
     (tmp_path / "sources.tsv").write_text("index\tkind\n1\tiron\n")
-    with pytest.raises(QsmbenchError, match="has no column 'dose'"):
+    with pytest.raises(QsmbenchError, match="has no column 'place'"):
         read_sources(tmp_path / "sources.tsv")

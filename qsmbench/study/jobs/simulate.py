@@ -63,10 +63,7 @@ def write_basis(truth: Path, basis: Basis) -> None:
     folders.write_regions(truth / folders.REGIONS_FILE, basis.regions)
     write_provenance(truth / PROVENANCE_FILE, basis.values)
     folders.write_json(truth / SCENARIO_FILE, basis.scenario)
-    if basis.sources:
-        write_sources(truth / SOURCES_FILE, basis.sources)
-    else:
-        (truth / SOURCES_FILE).unlink(missing_ok=True)
+    write_sources(truth / SOURCES_FILE, basis.sources)
 
 
 def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, mask: np.ndarray | None = None) -> None:

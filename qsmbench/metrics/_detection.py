@@ -1,0 +1,66 @@
+"""An observer that looks for lesions in a map, without knowing where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from qsmbench.errors import NotApplicable
+from qsmbench.metrics._lesions import require, scattered
+
+FINE, COARSE = 0.6, 4.0
+"""Standard deviations of the Gaussians: in voxels, for the lesion; in mm, for its surroundings (assumed)."""
+
+
+def detections(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
+    """Return the observer's score of each lesion, (n,), and of each false candidate, (m,), falling; ppm.
+
+    The observer knows in which tissues lesions may lie, and their sign if all have the same. It compares each voxel with
+    the tissue around it: the difference of two Gaussian means over those tissues (normalised convolution, Knutsson &
+    Westin 1993), so that their borders do not count as lesions. Its candidates are the local maxima. A lesion has the
+    largest score in it and in the voxels next to it, 0 where it was not reconstructed.
+
+    Args: see `CONSUMABLE`.
+
+    Raises:
+        NotApplicable: the truth has no scattered lesion, or none of their tissues is in the mask.
+    """
+    rows = scattered(source_table)
+    require(rows)
+    names = {name.strip() for row in rows for name in row.region.split(",")} | {row.name for row in rows}
+    rims = {r.index for r in source_table if r.part_of}
+    indices = [row.index for row in rows] + sorted(rims)
+    own = np.isin(sources, indices)
+    tissue = np.isin(labels, [i for i, name, _ in regions if name in names]) & ((sources == 0) | own)
+    search = (tissue | own) & study_mask
+    if not search.any():
+        raise NotApplicable("no tissue in which lesions may lie is in the mask")
+    box = ndimage.find_objects(search.astype(np.uint8))[0]
+    search, own, sources = search[box], own[box], sources[box]
+    response = _response(estimate[box], search & support[box], grid)
+    response *= _direction(rows)
+    if len({row.sign for row in rows} - {0}) > 1:
+        response = np.abs(response)
+    response[~(search & support[box])] = 0
+    grown = ndimage.grey_dilation(np.where(own, sources, 0), size=(3, 3, 3))
+    best = ndimage.maximum(response, grown, range(1, int(sources.max(initial=0)) + 1)) if own.any() else []
+    parts = {row.index: [row.index, *(r.index for r in source_table if r.part_of == row.index)] for row in rows}
+    scores = [max([best[i - 1] for i in its if i <= len(best)], default=0.0) for its in parts.values()]
+    peaks = (response == ndimage.maximum_filter(response, size=3)) & (response > 0) & (grown == 0)
+    return np.array(scores), np.sort(response[peaks])[::-1]
+
+
+def _direction(rows) -> int:
+    signs = {row.sign for row in rows} - {0}
+    return signs.pop() if len(signs) == 1 else 1
+
+
+def _response(volume, inside, grid):
+    """Return the difference of two normalised Gaussian means over the voxels `inside`, (nx, ny, nz)."""
+    values = np.where(inside, volume, 0).astype(np.float32)
+    weight = inside.astype(np.float32)
+    means = []
+    for sigma in ([FINE] * 3, [COARSE / size for size in grid.voxel_size]):
+        total, share = (ndimage.gaussian_filter(v, sigma, mode="constant", truncate=3) for v in (values, weight))
+        means.append(total / np.maximum(share, 1e-3))
+    return means[0] - means[1]

@@ -1,0 +1,44 @@
+"""Error of the total χ of each lesion."""
+
+import numpy as np
+
+from qsmbench.metrics._declaration import metric
+from qsmbench.metrics._lesions import lesions, require, rows_of
+
+
+@metric(
+    unit="%",
+    best=0.0,
+    higher_is_better=None,
+    reference="total susceptibility of microbleeds: Liu 2012, doi:10.1148/radiol.11110251",
+    label="error of total χ",
+    artifacts=("chi",),
+    local=True,
+    per="source",
+)
+def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table, grid):
+    """Error of the total χ of each lesion, as a share of the true one.
+
+    The total is the sum of χ minus the median of the ring (see `lesion_contrast`) over the lesion and the voxels within
+    one and a half voxels of it, times the voxel volume, in ppm·mm³. It does not change if a lesion is blurred. The error
+    is the total of the reconstruction minus that of the true map, over the total in the truth's table of sources.
+
+    Returns:
+        dict from index of the source to float, %; NaN if less than half of the lesion was reconstructed.
+
+    Raises:
+        NotApplicable: the truth has no lesion whose total χ differs from zero.
+    """
+    rows = [row for row in rows_of(source_table) if row.sign]
+    require(rows)
+    found = {row.index: float("nan") for row in rows}
+    for lesion in lesions(rows, sources, source_table, study_mask, support, grid):
+        error = total(lesion, estimate, grid) - total(lesion, truth, grid)
+        found[lesion.source.index] = 100 * error / abs(lesion.source.chi_total)
+    return found
+
+
+def total(lesion, volume, grid):
+    """Return the total χ of a lesion in a map, ppm·mm³."""
+    values = volume[lesion.box][lesion.near].astype(np.float64)
+    return float((values - lesion.around(volume)).sum()) * grid.voxel_volume
