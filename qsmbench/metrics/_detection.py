@@ -50,6 +50,11 @@ def detections(estimate, truth, study_mask, support, sources, source_table, labe
     return np.array(scores), np.sort(response[peaks])[::-1]
 
 
+def detected(scores, false):
+    """Return which lesions are found at one false positive per scan, (n,) bool; arguments as `detections` returns them."""
+    return scores > (false[1] if false.size > 1 else 0.0)
+
+
 def _direction(rows) -> int:
     signs = {row.sign for row in rows} - {0}
     return signs.pop() if len(signs) == 1 else 1

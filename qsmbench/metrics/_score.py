@@ -63,7 +63,7 @@ def score(
         source_table: a row for each source.
         grid: of all volumes.
         field: (nx, ny, nz) float32, ppm of B0, the input field of the inversion.
-        metrics: names of the metrics; by default all that can score `artifact`.
+        metrics: names of the metrics; by default all that can score `artifact`, those of sources only if there are any.
         artifact: name of the artifact that `estimate` is.
         supports: on which to score.
 
@@ -145,6 +145,8 @@ class Reference:
         if "common" in supports and self._volumes["common"] is None:
             raise QsmbenchError("common: the mask of the voxels that all methods reconstructed is required")
         fitting = (n for n in names() if find(n).can_score(self.artifact))
+        if not self.source_table:
+            fitting = (n for n in fitting if "source_table" not in find(n).consumes)
         chosen = [find(n) for n in (fitting if metrics is None else metrics)]
         rows: list[dict[str, Any]] = []
         for where in supports:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._detection import detections
+from qsmbench.metrics._detection import detected, detections
 
 
 @metric(
@@ -28,8 +28,5 @@ def lesion_sensitivity(estimate, truth, study_mask, support, sources, source_tab
     Raises:
         NotApplicable: the truth has no scattered lesion.
     """
-    scores, false = detections(
-        estimate, truth, study_mask, support, sources, source_table, labels, regions, grid
-    )
-    threshold = false[1] if false.size > 1 else 0.0
-    return 100 * float(np.mean(scores > threshold))
+    found = detections(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid)
+    return 100 * float(np.mean(detected(*found)))
