@@ -17,7 +17,7 @@ import numpy as np
 from scipy import optimize, special
 
 from qsmbench.analysis.intervals import LEVEL, mean_interval, t_interval
-from qsmbench.data.endpoints import OF_A_SCAN, OVER_SCANS
+from qsmbench.data.endpoints import METRIC_OF, OF_A_SCAN, OVER_SCANS
 from qsmbench.data.score_table import source_index
 from qsmbench.data.source_table import PlacedSource
 from qsmbench.errors import QsmbenchError, suggest
@@ -165,7 +165,7 @@ def endpoint(trial: Trial, name: str) -> list[Value]:
     if name not in FUNCTIONS:
         raise QsmbenchError(f"endpoint {name!r} is unknown; {suggest(name, [*OF_A_SCAN, *OVER_SCANS])}")
     found = []
-    for artifact, chain in trial.chains(_METRICS.get(name, "mean")):
+    for artifact, chain in trial.chains(METRIC_OF.get(name, "mean")):
         unit = OVER_SCANS[name].unit
         unit = trial.units.get(("mean", artifact), "") if unit is None else unit
         unit = f"{unit}/year" if name == "age_slope" else unit
@@ -579,7 +579,9 @@ def rim_sensitivity(trial: Trial, artifact: str, chain: str) -> list[Value]:
 
 
 def _counted(rims: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
-    return f"{sum(a.size for a, _ in rims.values())} lesions with a rim, {sum(b.size for _, b in rims.values())} without"
+    return (
+        f"{sum(a.size for a, _ in rims.values())} lesions with a rim, {sum(b.size for _, b in rims.values())} without"
+    )
 
 
 FUNCTIONS: dict[str, Callable[[Trial, str, str], list[Value]]] = {
@@ -599,14 +601,3 @@ FUNCTIONS: dict[str, Callable[[Trial, str, str], list[Value]]] = {
     "rim_sensitivity": rim_sensitivity,
 }
 """The endpoints over scans, by name; `data/endpoints.py` says what they mean."""
-
-_METRICS = {
-    "sign_accuracy_by_size": "lesion_contrast",
-    "sign_auc_by_size": "lesion_contrast",
-    "sensitivity_by_size": "lesion_detected",
-    "chi_error_by_size": "lesion_chi_error",
-    "volume_ratio_by_size": "lesion_volume_ratio",
-    "rim_auc": "rim_contrast",
-    "rim_sensitivity": "rim_contrast",
-}
-"""The metric that each is computed from; the regional mean by default."""

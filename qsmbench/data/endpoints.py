@@ -49,9 +49,23 @@ OVER_SCANS = {
     "chi_error_by_size": OverScans("error of the total χ of lesions, by diameter", "%"),
     "volume_ratio_by_size": OverScans("apparent over true volume of lesions, by diameter", ""),
     "rim_auc": OverScans("separation of lesions with a rim from those without", "", 0.5),
-    "rim_sensitivity": OverScans("share of rims found where at most 5 % of the other lesions seem to have one", "%", 5.0),
+    "rim_sensitivity": OverScans(
+        "share of rims found where at most 5 % of the other lesions seem to have one", "%", 5.0
+    ),
 }
 """Endpoints over the scans of a study, by name; `analysis/endpoints.py` computes them."""
+
+
+METRIC_OF = {
+    "sign_accuracy_by_size": "lesion_contrast",
+    "sign_auc_by_size": "lesion_contrast",
+    "sensitivity_by_size": "lesion_detected",
+    "chi_error_by_size": "lesion_chi_error",
+    "volume_ratio_by_size": "lesion_volume_ratio",
+    "rim_auc": "rim_contrast",
+    "rim_sensitivity": "rim_contrast",
+}
+"""The metric that each is computed from; the regional mean by default."""
 
 
 def check(names: tuple[str, ...]) -> None:

@@ -73,7 +73,9 @@ def score(
     Raises:
         QsmbenchError: a volume is not on the grid, or a metric is unknown.
     """
-    reference = Reference(study_mask, common, truth, labels, regions, sources, source_table, grid=grid, artifact=artifact)
+    reference = Reference(
+        study_mask, common, truth, labels, regions, sources, source_table, grid=grid, artifact=artifact
+    )
     return as_table(reference.rows(estimate, support, field, metrics=metrics, supports=supports))
 
 

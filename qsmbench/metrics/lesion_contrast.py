@@ -29,5 +29,8 @@ def lesion_contrast(estimate, study_mask, support, sources, source_table, grid):
     rows = rows_of(source_table)
     require(rows)
     found = {row.index: float("nan") for row in rows}
-    found |= {one.source.index: one.contrast(estimate) for one in lesions(rows, sources, source_table, study_mask, support, grid)}
+    found |= {
+        one.source.index: one.contrast(estimate)
+        for one in lesions(rows, sources, source_table, study_mask, support, grid)
+    }
     return found

@@ -29,8 +29,6 @@ def lesion_false_positives(estimate, truth, study_mask, support, sources, source
     Raises:
         NotApplicable: the truth has no scattered lesion.
     """
-    scores, false = detections(
-        estimate, truth, study_mask, support, sources, source_table, labels, regions, grid
-    )
+    scores, false = detections(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid)
     threshold = np.sort(scores)[::-1][int(np.ceil(SHARE * scores.size)) - 1]
     return float(np.count_nonzero(false > threshold))

@@ -31,5 +31,8 @@ def lesion_sign_auc(estimate, truth, study_mask, support, sources, source_table,
         raise NotApplicable("the truth does not have lesions of both signs")
     rows = [row for row in rows_of(source_table) if row.index in true]
     found = dict.fromkeys(true, 0.0)
-    found |= {one.source.index: one.contrast(estimate) for one in lesions(rows, sources, source_table, study_mask, support, grid)}
+    found |= {
+        one.source.index: one.contrast(estimate)
+        for one in lesions(rows, sources, source_table, study_mask, support, grid)
+    }
     return auc([c for i, c in found.items() if true[i] > 0], [c for i, c in found.items() if true[i] < 0])

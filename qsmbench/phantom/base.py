@@ -286,9 +286,7 @@ class Phantom(ABC):
         """Yield the sources in a region or a part of it."""
         return (s for s in self._painted if s.region == name)
 
-    def _paint_source(
-        self, canvas: Canvas, source: Any, place: Compile | np.ndarray, warp: Warp, b0: float
-    ) -> None:
+    def _paint_source(self, canvas: Canvas, source: Any, place: Compile | np.ndarray, warp: Warp, b0: float) -> None:
         """Paint one shape of a source, or (as shares, (nx, ny, nz) float32) the region that it fills."""
         ramp = EVEN
         if source.gradient is not None:

@@ -134,7 +134,9 @@ def table(phantom: Phantom, found: Sequence[Place]) -> list[PlacedSource]:
             PlacedSource(
                 index=index,
                 kind="+".join(dict.fromkeys(source.source for source in place.sources)),
-                place=next(key for key in ("region", "at", "in_", "shape") if getattr(first, key) is not None).strip("_"),
+                place=next(key for key in ("region", "at", "in_", "shape") if getattr(first, key) is not None).strip(
+                    "_"
+                ),
                 dose="; ".join(_dose(source) for source in place.sources),
                 name=names[-1] if names else "",
                 region=", ".join(inside) if inside != (origins.ANYWHERE,) else at,

@@ -395,7 +395,12 @@ class Plan:
                 inputs[label] = self._product(dataset, providers[name], ARTIFACTS[name].file)
         if dataset.has_truth:
             truth = str(self.simulation(dataset.group))
-            files = {"labels": ARTIFACTS["labels"].file, "regions": REGIONS_FILE, "study mask": mask, "sources": SOURCES_FILE}
+            files = {
+                "labels": ARTIFACTS["labels"].file,
+                "regions": REGIONS_FILE,
+                "study mask": mask,
+                "sources": SOURCES_FILE,
+            }
             files |= {f"true {a}": ARTIFACTS[a].file for a in step.artifacts}
             inputs |= {label: [truth, f"truth/{file}"] for label, file in files.items()}
         return {label: source for label, source in inputs.items() if source is not None}

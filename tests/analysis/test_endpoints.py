@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from qsmbench.analysis import endpoints as e
-from qsmbench.data.endpoints import OF_A_SCAN, OVER_SCANS
+from qsmbench.data.endpoints import METRIC_OF, OF_A_SCAN, OVER_SCANS
 from qsmbench.data.source_table import PlacedSource
 from qsmbench.errors import QsmbenchError
 from qsmbench.metrics import names
@@ -55,8 +55,8 @@ def parkinson():
 def test_every_endpoint_of_the_table_is_computed():
     assert set(e.FUNCTIONS) == set(OVER_SCANS)
     assert set(OF_A_SCAN) <= set(names())
-    assert {*e._METRICS.values()} <= set(names())
-    assert set(e._METRICS) <= set(e.FUNCTIONS)
+    assert {*METRIC_OF.values()} <= set(names())
+    assert set(METRIC_OF) <= set(e.FUNCTIONS)
 
 
 def test_an_unknown_endpoint_is_refused(parkinson):
@@ -180,7 +180,9 @@ def deposited(recovered, noise=0.0, subjects=4):
             name = f"{case}-{s}"
             scans[name] = e.Scan(str(s), case, name)
             rows.append((name, "truth", "mean", "nigra", base[s] + dose))
-            rows.append((name, "tv", "mean", "nigra", 0.8 * base[s] + recovered * dose + noise * (-1) ** s * (dose > 0)))
+            rows.append(
+                (name, "tv", "mean", "nigra", 0.8 * base[s] + recovered * dose + noise * (-1) ** s * (dose > 0))
+            )
     return trial(rows, scans, controls=("doses-0",))
 
 
@@ -257,11 +259,16 @@ def test_every_diameter_has_a_class(diameter):
 
 def rims(subjects):
     """Rims of 0.01 … 0.04 against 20 plaques without of 0 … 0.019, of each subject."""
-    with_rim = [lesion(i, 0.1) for i in (1, 2, 3, 4)] + [lesion(10 + i, 0.05, shell=1.0, part_of=i) for i in (1, 2, 3, 4)]
+    with_rim = [lesion(i, 0.1) for i in (1, 2, 3, 4)] + [
+        lesion(10 + i, 0.05, shell=1.0, part_of=i) for i in (1, 2, 3, 4)
+    ]
     without = [lesion(i, 0.1) for i in range(1, 21)]
     by_scan, sources, cases = {}, {}, {}
     for s in subjects:
-        by_scan |= {f"{s}-rim": {i: 0.01 * i for i in (1, 2, 3, 4)}, f"{s}-young": {i: 0.001 * (i - 1) for i in range(1, 21)}}
+        by_scan |= {
+            f"{s}-rim": {i: 0.01 * i for i in (1, 2, 3, 4)},
+            f"{s}-young": {i: 0.001 * (i - 1) for i in range(1, 21)},
+        }
         sources |= {f"{s}-rim": with_rim, f"{s}-young": without}
         cases |= {f"{s}-rim": "rim", f"{s}-young": "young"}
     return lesions("rim_contrast", by_scan, sources, cases)

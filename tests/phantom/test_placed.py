@@ -145,8 +145,12 @@ def test_an_object_without_sources_has_none(tmp_path):
 
 def test_what_is_written_is_read(tmp_path):
     rows = [
-        PlacedSource(1, "iron", "region", "iron chi 0.1 ppm", "", "putamen", 1.0, 1.5, -2.25, 0.5, 12.5, 1.25, 0.0, 0, "scenario"),
-        PlacedSource(2, "fat", "at", "fat fraction 0.5", "fat", "", 0.75, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 1, "population"),
+        PlacedSource(
+            1, "iron", "region", "iron chi 0.1 ppm", "", "putamen", 1.0, 1.5, -2.25, 0.5, 12.5, 1.25, 0.0, 0, "scenario"
+        ),
+        PlacedSource(
+            2, "fat", "at", "fat fraction 0.5", "fat", "", 0.75, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 1, "population"
+        ),
     ]
     write_sources(tmp_path / "sources.tsv", rows)
     assert read_sources(tmp_path / "sources.tsv") == rows
