@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -477,7 +477,7 @@ def region_contrast(trial: Trial, artifact: str, chain: str) -> list[Value]:
 
 def size_class(diameter: float) -> str:
     """Return the class of a diameter [mm] as text."""
-    low, high = next((a, b) for a, b in zip(EDGES, EDGES[1:], strict=False) if a <= diameter < b)
+    low, high = next((a, b) for a, b in pairwise(EDGES) if a <= diameter < b)
     if low == 0:
         return f"< {high:g} mm"
     return f"≥ {low:g} mm" if math.isinf(high) else f"{low:g}–{high:g} mm"
@@ -495,15 +495,15 @@ def _by_size(
     for dataset, source, value in trial.lesions(metric, artifact, chain):
         low = max(e for e in EDGES if e <= source.diameter)
         lesions.setdefault((trial.scans[dataset].case, low), {}).setdefault(dataset, []).append((source, value))
-    found = []
+    found: list[Value] = []
     for case, low in sorted(lesions, key=lambda key: (trial.cases.index(key[0]), key[1])):
         by_scan = {d: reduce(its) for d, its in lesions[case, low].items()}
         known = {d: v for d, v in by_scan.items() if v is not None}
         count = sum(len(its) for its in lesions[case, low].values())
         where = f"{case}, {size_class(low)}"
         if known:
-            value = _over_subjects(trial, known, case=where)
-            found.append(replace(value, note="; ".join(t for t in (f"{count} lesions", value.note) if t)))
+            made = _over_subjects(trial, known, case=where)
+            found.append(replace(made, note="; ".join(t for t in (f"{count} lesions", made.note) if t)))
         else:
             found.append(_nothing(f"{count} lesions, but not what is needed", case=where))
     return found

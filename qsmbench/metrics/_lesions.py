@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -109,7 +110,7 @@ def lesions(
         yield Lesion(row, box, own & inside, (distance <= near) & ~others & inside, ring)
 
 
-def require(rows: Sequence[PlacedSource], what: str = "lesion") -> None:
+def require(rows: Sequence[Any], what: str = "lesion") -> None:
     """Refuse a truth without lesions.
 
     Raises:

@@ -320,8 +320,9 @@ def _rows(m: Metric, taken: _Map) -> Iterator[dict[str, Any]]:
             checked = _checked(value, "the source has no voxel that was reconstructed")
             yield {"region": source_name(int(index)), "unit": unit, **checked}
         return
+    by_name: dict[Any, float] = {**result}
     for _, name, _ in taken.cut.regions:
-        value = result.get(name, np.nan)
+        value = by_name.get(name, np.nan)
         yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
 
 

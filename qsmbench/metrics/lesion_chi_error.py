@@ -20,8 +20,8 @@ def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table
     """Error of the total χ of each lesion, as a share of the true one.
 
     The total is the sum of χ minus the median of the ring (see `lesion_contrast`) over the lesion and the voxels within
-    one and a half voxels of it, times the voxel volume, in ppm·mm³. It does not change if a lesion is blurred. The error
-    is the total of the reconstruction minus that of the true map, over the total in the truth's table of sources.
+    one and a half voxels of it, times the voxel volume, in ppm·mm³. It does not change if a lesion is blurred. The
+    error is the total of the reconstruction minus that of the true map, over the total in the truth's table of sources.
 
     Returns:
         dict from index of the source to float, %; NaN if less than half of the lesion was reconstructed.

@@ -18,9 +18,9 @@ from qsmbench.metrics._detection import detected, detections
 def lesion_sensitivity(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Share of scattered lesions that an observer finds at one false positive per scan.
 
-    The observer compares each voxel with the tissue around it, in the tissues in which lesions may lie: the difference of
-    two Gaussian means (0.6 voxels, 4 mm). Its candidates are local maxima. A lesion is found if its response exceeds that
-    of all false candidates but one.
+    The observer compares each voxel with the tissue around it, in the tissues in which lesions may lie: the difference
+    of two Gaussian means (0.6 voxels, 4 mm). Its candidates are local maxima. A lesion is found if its response exceeds
+    that of all false candidates but one.
 
     Returns:
         float, %.

@@ -17,8 +17,8 @@ from qsmbench.metrics._lesions import auc, lesions, rows_of, signs
 def lesion_sign_auc(estimate, truth, study_mask, support, sources, source_table, grid):
     """Area under the ROC curve of the contrast (see `lesion_contrast`) for paramagnetic against diamagnetic lesions.
 
-    It is the probability that a paramagnetic lesion has more contrast than a diamagnetic one. 0.5: no information; below,
-    the signs are exchanged. A lesion of which less than half was reconstructed has no contrast, 0.
+    It is the probability that a paramagnetic lesion has more contrast than a diamagnetic one. 0.5: no information;
+    below, the signs are exchanged. A lesion of which less than half was reconstructed has no contrast, 0.
 
     Returns:
         float, 0…1.

@@ -178,10 +178,10 @@ class Phantom(ABC):
         for source in self._painted:
             own = origins.of_source(source, self._origin_of(source), self.tissues, b0)
             inside, made = origins.regions_of(source), label_name(source)
-            replaces = isinstance(source, Haemorrhage | Fat)
-            if not replaces and (para := self._para_at(source, left, b0)) is not None:
+            if not isinstance(source, Haemorrhage | Fat) and (para := self._para_at(source, left, b0)) is not None:
                 more, left[str(placement(source))] = origins.beyond_content(source, para, self._origin_of(source))
                 own += more
+            replaces = isinstance(source, Haemorrhage | Fat)
             below = [] if replaces else [row for n in inside if n != origins.ANYWHERE for row in rows[n]]
             for name in inside if made is None else (made,):
                 rows[name] = [*rows.get(name, below), *own]

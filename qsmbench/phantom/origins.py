@@ -92,7 +92,7 @@ def of_texture(texture: Texture) -> list[SourcedValue]:
     ]
 
 
-def beyond_content(source: s.InPlace, para: float, origin: Origin) -> tuple[list[SourcedValue], float]:
+def beyond_content(source: s.Added, para: float, origin: Origin) -> tuple[list[SourcedValue], float]:
     """Return a row if a source removes more χ+ than there is, and the χ+ [ppm] that it leaves.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+
 import numpy as np
 
 from qsmbench.data.source_table import PlacedSource
@@ -100,8 +101,8 @@ def places(phantom: Phantom, view: View, b0: float) -> list[Place]:
     """Return the places of an object's sources at `b0` [T], regions first, then in the order of painting.
 
     What a source adds is its amount times its volume; if it depends on the tissue that it changes or replaces, it is
-    measured while the source is painted, on the phantom's own grid. For a region, it is what the source adds to the region's tissue, times the volume of the region in
-    view.
+    measured while the source is painted, on the phantom's own grid. For a region, it is what the source adds to the
+    region's tissue, times the volume of the region in view.
 
     Raises:
         QsmbenchError: see `Phantom.render`.

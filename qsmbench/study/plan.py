@@ -22,8 +22,8 @@ from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
 from qsmbench.data.measured import measured_files
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
-from qsmbench.data.source_table import SOURCES_FILE
 from qsmbench.data.score_table import FACTORS
+from qsmbench.data.source_table import SOURCES_FILE
 from qsmbench.dependencies import PACKAGE, code_of
 from qsmbench.paths import data_dir
 from qsmbench.phantom.load import load

@@ -60,7 +60,7 @@ def test_every_endpoint_of_the_table_is_computed():
 
 
 def test_an_unknown_endpoint_is_refused(parkinson):
-    with pytest.raises(QsmbenchError, match="endpoint 'group_shft' is unknown; .*did you mean group_shift"):
+    with pytest.raises(QsmbenchError, match=r"endpoint 'group_shft' is unknown; .*did you mean group_shift"):
         e.endpoint(parkinson, "group_shft")
 
 
@@ -305,9 +305,9 @@ def test_scores_of_lesions_are_averaged_by_name():
 
 def test_true_means_are_those_of_the_truth():
     table = pd.DataFrame(
-        [("a", "tv", "chi", "mean", "nigra", "study", 0.08, "ppm"), ("a", "tv", "chi", "bias", "nigra", "study", -0.02, "ppm")],
+        [("a", "tv", "chi", m, "nigra", "study", v, "ppm") for m, v in (("mean", 0.08), ("bias", -0.02))],
         columns=COLUMNS,
-    )  # fmt: skip
+    )
     made = e.with_truth(table)
     (row,) = made[made["chain"] == "truth"].to_dict("records")
     assert (row["metric"], row["region"]) == ("mean", "nigra")

@@ -96,7 +96,7 @@ class Canvas:
             _run(paint, *shared, depths, amounts, values, labels, self.stack, self.weight, self.labels)
 
     def paint_share(self, share: np.ndarray, filling: Shell) -> None:
-        """Paint a share of each voxel, (nx, ny, nz) float32, instead of a shape; the depth of the filling is ignored."""
+        """Paint a share of each voxel, (nx, ny, nz) float32; the depth of the filling is ignored."""
         values = np.array(filling.values, np.float32)
         _run(paint_shares, share, filling.amount, values, filling.label, self.stack, self.weight, self.labels)
 
