@@ -65,7 +65,7 @@ def _change_chi(f, factors, amounts, stack, i, j, k):
     dia += max(-para, np.float32(0))
     para = max(para, np.float32(0))
     stack[CHI_PARA, i, j, k], stack[CHI_DIA, i, j, k] = para, dia
-    return para + dia - old_para - old_dia
+    return (para - old_para) + (dia - old_dia)
 
 
 @leaf()
