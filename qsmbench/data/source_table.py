@@ -13,8 +13,8 @@ from qsmbench.errors import QsmbenchError
 SOURCES_FILE = "sources.tsv"
 """File in a truth folder: one row per `PlacedSource`."""
 
-NEGLIGIBLE = 1e-6
-"""Largest mean |χ| [ppm] of a source that counts as no change of χ."""
+NEGLIGIBLE = 1e-3
+"""Mean |χ| [ppm] below which a source, or a lesion against its surroundings, has no sign (assumed)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class PlacedSource:
     @property
     def sign(self) -> int:
         """1 if it is paramagnetic against the tissue without it, −1 if diamagnetic, 0 if neither."""
-        return 0 if abs(self.chi) <= NEGLIGIBLE else 1 if self.chi > 0 else -1
+        return 0 if abs(self.chi) < NEGLIGIBLE else 1 if self.chi > 0 else -1
 
     @property
     def diameter(self) -> float:

@@ -15,7 +15,7 @@ FINE, COARSE = 0.6, 4.0
 def detections(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Return the observer's score of each lesion, (n,), and of each false candidate, (m,), falling; ppm.
 
-    The observer knows in which tissues lesions may lie, and their sign if all have the same. It compares each voxel
+    The observer knows in which tissues lesions may lie (anywhere, if the table names none of the labels), and their sign if all have the same. It compares each voxel
     with the tissue around it: the difference of two Gaussian means over those tissues (normalised convolution,
     Knutsson & Westin 1993), so that their borders do not count as lesions. Its candidates are the local maxima. A
     lesion has the largest score in it and in the voxels next to it, 0 where it was not reconstructed.
@@ -31,7 +31,8 @@ def detections(estimate, truth, study_mask, support, sources, source_table, labe
     rims = {r.index for r in source_table if r.part_of}
     indices = [row.index for row in rows] + sorted(rims)
     own = np.isin(sources, indices)
-    tissue = np.isin(labels, [i for i, name, _ in regions if name in names]) & ((sources == 0) | own)
+    there = [i for i, name, _ in regions if name in names]
+    tissue = (np.isin(labels, there) if there else study_mask) & ((sources == 0) | own)
     search = (tissue | own) & study_mask
     if not search.any():
         raise NotApplicable("no tissue in which lesions may lie is in the mask")

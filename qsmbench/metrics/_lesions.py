@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from qsmbench.data.source_table import PlacedSource
+from qsmbench.data.source_table import NEGLIGIBLE, PlacedSource
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.metrics._once import once
@@ -20,9 +20,6 @@ LARGEST = 1e5
 
 RING = 3.0
 """Thickness of the ring around a lesion, mm (assumed); at least two voxels."""
-
-FAINT = 0.001
-"""Least true contrast that has a sign, ppm (assumed): a tenth of the noise of a usual map."""
 
 FEWEST = 4
 """Fewest voxels of a mean."""
@@ -121,11 +118,11 @@ def require(rows: Sequence[Any], what: str = "lesion") -> None:
 
 
 def signs(truth: np.ndarray, sources, table, study_mask, grid) -> dict[int, int]:
-    """Return the sign of each lesion's true contrast, by index; lesions fainter than `FAINT` have none."""
+    """Return the sign of each lesion's true contrast, by index; lesions fainter than `NEGLIGIBLE` have none."""
     found = {}
     for lesion in lesions(rows_of(table), sources, table, study_mask, study_mask, grid):
         contrast = lesion.contrast(truth)
-        if abs(contrast) >= FAINT:
+        if abs(contrast) >= NEGLIGIBLE:
             found[lesion.source.index] = 1 if contrast > 0 else -1
     return found
 

@@ -23,11 +23,13 @@ def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table
     one and a half voxels of it, times the voxel volume, in ppm·mm³. It does not change if a lesion is blurred. The
     error is the total of the reconstruction minus that of the true map, over the total in the truth's table of sources.
 
+    Lesions that differ by less than 1 ppb from the tissue without them are omitted.
+
     Returns:
         dict from index of the source to float, %; NaN if less than half of the lesion was reconstructed.
 
     Raises:
-        NotApplicable: the truth has no lesion whose total χ differs from zero.
+        NotApplicable: the truth has no lesion whose mean χ differs from the tissue's by 1 ppb.
     """
     rows = [row for row in rows_of(source_table) if row.sign]
     require(rows)

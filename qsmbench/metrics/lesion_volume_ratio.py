@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from qsmbench.data.source_table import NEGLIGIBLE
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import FAINT, lesions, require, rows_of
+from qsmbench.metrics._lesions import lesions, require, rows_of
 
 
 @metric(
@@ -35,7 +36,7 @@ def lesion_volume_ratio(estimate, truth, study_mask, support, sources, source_ta
     found = {row.index: float("nan") for row in rows}
     for lesion in lesions(rows, sources, source_table, study_mask, support, grid):
         true = lesion.contrast(truth)
-        if abs(true) >= FAINT:
+        if abs(true) >= NEGLIGIBLE:
             sign = 1 if true > 0 else -1
             found[lesion.source.index] = _voxels(lesion, estimate, sign) / _voxels(lesion, truth, sign)
     return found

@@ -39,6 +39,11 @@ class EndpointTable:
     cells: dict[tuple[str, tuple[str, str]], Value]
     notes: list[str]
 
+    @property
+    def upright(self) -> bool:
+        """Whether there are more columns than chains, so that the chains are shown as columns."""
+        return len(self.columns) > len(self.chains)
+
 
 def endpoints(study: Study) -> list[dict[str, Any]]:
     """Return the content of the section on endpoints: each scenario with its tables; empty without a scenario."""

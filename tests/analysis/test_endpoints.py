@@ -314,3 +314,5 @@ def test_true_means_are_those_of_the_truth():
     assert row["value"] == pytest.approx(0.1)
     again = e.with_truth(made)
     assert len(again) == len(made)
+    texts = {c: "category" for c in COLUMNS if c != "value"}  # as a study's table is read
+    assert len(e.with_truth(table.astype(texts))) == len(made)

@@ -187,6 +187,20 @@ def test_a_region_is_a_lesion_but_not_searched_for(scene):
         find("lesion_sensitivity")(*given, scene.grid)
 
 
+def test_without_names_of_tissues_the_whole_mask_is_searched(scene):
+    table = [row(i, (scene.sources == i).sum(), chi, region="", name="") for i, chi in enumerate(CHI, 1)]
+    estimate = scene.truth.copy()
+    estimate[2, 21, 12] += 5  # in grey matter
+    assert scores(scene, estimate, table=table)["lesion_false_positives"] > 0
+    assert scores(scene, estimate)["lesion_false_positives"] == 0
+
+
+def test_what_cancels_has_no_total(scene):
+    table = [row(1, 100, 0.4), row(2, 100, 0.0005)]
+    given = (scene.truth, scene.truth, scene.mask, scene.mask, scene.sources, table, scene.grid)
+    assert set(find("lesion_chi_error")(*given)) == {1}
+
+
 def test_one_sign_has_no_auc(scene):
     with pytest.raises(NotApplicable, match="lesions of both signs"):
         find("lesion_sign_auc")(scene.truth, scene.truth, scene.mask, scene.mask, scene.sources,
