@@ -15,10 +15,11 @@ FINE, COARSE = 0.6, 4.0
 def detections(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Return the observer's score of each lesion, (n,), and of each false candidate, (m,), falling; ppm.
 
-    The observer knows in which tissues lesions may lie (anywhere, if the table names none of the labels), and their sign if all have the same. It compares each voxel
-    with the tissue around it: the difference of two Gaussian means over those tissues (normalised convolution,
-    Knutsson & Westin 1993), so that their borders do not count as lesions. Its candidates are the local maxima. A
-    lesion has the largest score in it and in the voxels next to it, 0 where it was not reconstructed.
+    The observer knows in which tissues lesions may lie (anywhere, if the table names none of the labels), and their
+    sign if all have the same. It compares each voxel with the tissue around it: the difference of two Gaussian means
+    over those tissues (normalised convolution, Knutsson & Westin 1993), so that their borders do not count as lesions.
+    Its candidates are the local maxima. A lesion has the largest score in it and in the voxels next to it, 0 where it
+    was not reconstructed.
 
     Args: see `CONSUMABLE`.
 
