@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbench.errors import NotApplicable
-from qsmbench.metrics._lesions import require, scattered
+from qsmbench.metrics._lesions import Scene, inner, require, scattered, tissues
 
 FINE, COARSE = 0.6, 4.0
 """Standard deviations of the Gaussians: in voxels, for the lesion; in mm, for its surroundings (assumed)."""
@@ -17,7 +17,7 @@ def detections(estimate, truth, study_mask, support, sources, source_table, labe
 
     The observer knows in which tissues lesions may lie (anywhere, if the table names none of the labels), and their
     sign if all have the same. It compares each voxel with the tissue around it: the difference of two Gaussian means
-    over those tissues (normalised convolution, Knutsson & Westin 1993), so that their borders do not count as lesions.
+    over those tissues (normalised convolution, Knutsson & Westin 1993), without the voxels at their borders.
     Its candidates are the local maxima. A lesion has the largest score in it and in the voxels next to it, 0 where it
     was not reconstructed.
 
@@ -28,26 +28,23 @@ def detections(estimate, truth, study_mask, support, sources, source_table, labe
     """
     rows = scattered(source_table)
     require(rows)
-    names = {name.strip() for row in rows for name in row.region.split(",")} | {row.name for row in rows}
-    rims = {r.index for r in source_table if r.part_of}
-    indices = [row.index for row in rows] + sorted(rims)
-    own = np.isin(sources, indices)
-    there = [i for i, name, _ in regions if name in names]
-    tissue = (np.isin(labels, there) if there else study_mask) & ((sources == 0) | own)
-    search = (tissue | own) & study_mask
+    scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
+    parts = [scene.parts(row) for row in rows]
+    own = np.isin(sources, [i for its in parts for i in its]) & study_mask
+    ids = tissues(rows, regions)
+    tissue = (np.isin(labels, ids) if ids else study_mask) & ((sources == 0) | own) & study_mask
+    search = inner(tissue | own) | own
     if not search.any():
         raise NotApplicable("no tissue in which lesions may lie is in the mask")
     box = ndimage.find_objects(search.astype(np.uint8))[0]
-    search, own, sources = search[box], own[box], sources[box]
-    response = _response(estimate[box], search & support[box], grid)
-    response *= _direction(rows)
+    own, sources, seen = own[box], sources[box], search[box] & support[box]
+    response = _response(estimate[box], seen, grid) * _direction(rows)
     if len({row.sign for row in rows} - {0}) > 1:
         response = np.abs(response)
-    response[~(search & support[box])] = 0
+    response[~seen] = 0
     grown = ndimage.grey_dilation(np.where(own, sources, 0), size=(3, 3, 3))
-    best = ndimage.maximum(response, grown, range(1, int(sources.max(initial=0)) + 1)) if own.any() else []
-    parts = {row.index: [row.index, *(r.index for r in source_table if r.part_of == row.index)] for row in rows}
-    scores = [max([best[i - 1] for i in its if i <= len(best)], default=0.0) for its in parts.values()]
+    best = ndimage.maximum(response, grown, range(1, int(sources.max(initial=0)) + 1))
+    scores = [max([best[i - 1] for i in its if i <= len(best)], default=0.0) for its in parts]
     peaks = (response == ndimage.maximum_filter(response, size=3)) & (response > 0) & (grown == 0)
     return np.array(scores), np.sort(response[peaks])[::-1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,48 +63,84 @@ def scattered(table: Sequence[PlacedSource]) -> list[PlacedSource]:
     return [row for row in rows_of(table) if row.place != "region"]
 
 
-def lesions(
-    rows: Sequence[PlacedSource],
-    sources: np.ndarray,
-    table: Sequence[PlacedSource],
-    study_mask: np.ndarray,
-    support: np.ndarray,
-    grid: Grid,
-) -> Iterator[Lesion]:
-    """Yield the lesions in the study mask of which at least half was reconstructed and that have a ring.
+@dataclass(frozen=True)
+class Scene:
+    """What the metrics of lesions take beside the maps; see `CONSUMABLE`."""
 
-    Args:
-        rows: of the lesions.
-        sources: (nx, ny, nz) integer, index of the source in each voxel.
-        table: all rows.
-        study_mask: (nx, ny, nz) bool.
-        support: (nx, ny, nz) bool, voxels that were reconstructed.
-        grid: voxel size.
-    """
-    boxes = _boxes(sources)
-    size = np.array(grid.voxel_size)
-    near = 1.5 * size.max()
-    far = near + max(RING, 2 * size.max())
-    margin = np.ceil(far / size).astype(int) + 1
-    for row in rows:
-        indices = [row.index, *(r.index for r in table if r.part_of == row.index)]
-        found = [boxes[i - 1] for i in indices if i <= len(boxes) and boxes[i - 1] is not None]
-        if not found:
-            continue
-        low = np.maximum(np.min([[s.start for s in box] for box in found], 0) - margin, 0)
-        high = np.minimum(np.max([[s.stop for s in box] for box in found], 0) + margin, sources.shape)
-        x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        box: Box = (x, y, z)
-        here, inside = sources[box], support[box] & study_mask[box]
-        own = np.isin(here, indices) & study_mask[box]
-        if not own.any():
-            continue
-        others = (here > 0) & ~own
-        distance = ndimage.distance_transform_edt(~own, sampling=grid.voxel_size)
-        ring = (distance > near) & (distance <= far) & ~others & inside
-        if 2 * np.count_nonzero(own & inside) < np.count_nonzero(own) or np.count_nonzero(ring) < FEWEST:
-            continue
-        yield Lesion(row, box, own & inside, (distance <= near) & ~others & inside, ring)
+    study_mask: np.ndarray
+    support: np.ndarray
+    sources: np.ndarray
+    source_table: Sequence[PlacedSource]
+    labels: np.ndarray
+    regions: Sequence[tuple[int, str, str]]
+    grid: Grid
+
+    @property
+    def whole(self) -> Scene:
+        """The same with all of the study mask reconstructed."""
+        return replace(self, support=self.study_mask)
+
+    def parts(self, row: PlacedSource) -> list[int]:
+        """Return the indices of a lesion and of its rim."""
+        return [row.index, *(r.index for r in self.source_table if r.part_of == row.index)]
+
+    def lesions(self, rows: Sequence[PlacedSource]) -> Iterator[Lesion]:
+        """Yield those lesions in the study mask of which at least half was reconstructed and that have a ring.
+
+        Only tissue in which the lesion may lie is near it or in its ring, without the voxels at its borders: other
+        tissues, and mixtures with them, differ in χ by more than faint lesions do.
+        """
+        boxes, size = _boxes(self.sources), np.array(self.grid.voxel_size)
+        near = 1.5 * size.max()
+        far = near + max(RING, 2 * size.max())
+        margin = np.ceil(far / size).astype(int) + 1
+        for row in rows:
+            indices = self.parts(row)
+            found = [boxes[i - 1] for i in indices if i <= len(boxes) and boxes[i - 1] is not None]
+            if not found:
+                continue
+            low = np.maximum(np.min([[s.start for s in box] for box in found], 0) - margin, 0)
+            high = np.minimum(np.max([[s.stop for s in box] for box in found], 0) + margin, self.sources.shape)
+            x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+            box: Box = (x, y, z)
+            here, inside = self.sources[box], self.support[box] & self.study_mask[box]
+            own = np.isin(here, indices) & self.study_mask[box]
+            if not own.any():
+                continue
+            others = (here > 0) & ~own
+            distance = ndimage.distance_transform_edt(~own, sampling=self.grid.voxel_size)
+            tissue = self._tissue(row, box) & ~others & inside
+            ring = (distance > near) & (distance <= far) & tissue
+            if 2 * np.count_nonzero(own & inside) < np.count_nonzero(own) or np.count_nonzero(ring) < FEWEST:
+                continue
+            yield Lesion(row, box, own & inside, (own & inside) | ((distance <= near) & tissue), ring)
+
+    def _tissue(self, row: PlacedSource, box: Box) -> np.ndarray:
+        """Return the inner voxels of the tissues in which a lesion may lie; all voxels, if it fills a region."""
+        ids = tissues([row], self.regions)
+        if row.place == "region" or not ids:
+            return np.ones(self.sources[box].shape, bool)
+        return inner(np.isin(self.labels[box], ids) | (self.sources[box] > 0))
+
+    def signs(self, truth: np.ndarray) -> dict[int, int]:
+        """Return the sign of each lesion's true contrast, by index; fainter ones than `NEGLIGIBLE` have none."""
+        found = {}
+        for lesion in self.whole.lesions(rows_of(self.source_table)):
+            contrast = lesion.contrast(truth)
+            if abs(contrast) >= NEGLIGIBLE:
+                found[lesion.source.index] = 1 if contrast > 0 else -1
+        return found
+
+
+def tissues(rows: Sequence[PlacedSource], regions: Sequence[tuple[int, str, str]]) -> list[int]:
+    """Return the labels of the regions in which lesions lie, and of those that they create."""
+    names = {name.strip() for row in rows for name in row.region.split(",")} | {row.name for row in rows}
+    return [index for index, name, _ in regions if name in names]
+
+
+def inner(tissue: np.ndarray) -> np.ndarray:
+    """Return the voxels of a tissue whose 26 neighbours are of the same tissue, (nx, ny, nz) bool."""
+    return ndimage.binary_erosion(tissue, np.ones((3, 3, 3), bool))
 
 
 def require(rows: Sequence[Any], what: str = "lesion") -> None:
@@ -115,16 +151,6 @@ def require(rows: Sequence[Any], what: str = "lesion") -> None:
     """
     if not rows:
         raise NotApplicable(f"the truth has no {what}")
-
-
-def signs(truth: np.ndarray, sources, table, study_mask, grid) -> dict[int, int]:
-    """Return the sign of each lesion's true contrast, by index; lesions fainter than `NEGLIGIBLE` have none."""
-    found = {}
-    for lesion in lesions(rows_of(table), sources, table, study_mask, study_mask, grid):
-        contrast = lesion.contrast(truth)
-        if abs(contrast) >= NEGLIGIBLE:
-            found[lesion.source.index] = 1 if contrast > 0 else -1
-    return found
 
 
 def auc(positive: Sequence[float], negative: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import lesions, require, rows_of
+from qsmbench.metrics._lesions import Scene, require, rows_of
 
 
 @metric(
@@ -16,7 +16,7 @@ from qsmbench.metrics._lesions import lesions, require, rows_of
     local=True,
     per="source",
 )
-def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table, grid):
+def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Error of the total χ of each lesion, as a share of the true one.
 
     The total is the sum of χ minus the median of the ring (see `lesion_contrast`) over the lesion and the voxels within
@@ -31,10 +31,11 @@ def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table
     Raises:
         NotApplicable: the truth has no lesion whose mean χ differs from the tissue's by 1 ppb.
     """
+    scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
     rows = [row for row in rows_of(source_table) if row.sign]
     require(rows)
     found = {row.index: float("nan") for row in rows}
-    for lesion in lesions(rows, sources, source_table, study_mask, support, grid):
+    for lesion in scene.lesions(rows):
         error = total(lesion, estimate, grid) - total(lesion, truth, grid)
         found[lesion.source.index] = 100 * error / abs(lesion.source.chi_total)
     return found

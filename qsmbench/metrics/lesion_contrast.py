@@ -1,7 +1,7 @@
 """Contrast of each lesion."""
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import lesions, require, rows_of
+from qsmbench.metrics._lesions import Scene, require, rows_of
 
 
 @metric(
@@ -14,7 +14,7 @@ from qsmbench.metrics._lesions import lesions, require, rows_of
     local=True,
     per="source",
 )
-def lesion_contrast(estimate, study_mask, support, sources, source_table, grid):
+def lesion_contrast(estimate, study_mask, support, sources, source_table, labels, regions, grid):
     """Mean χ of each lesion minus the median of a ring around it.
 
     The ring begins one and a half voxels from the lesion, is 3 mm thick (at least two voxels) and contains no other
@@ -26,11 +26,9 @@ def lesion_contrast(estimate, study_mask, support, sources, source_table, grid):
     Raises:
         NotApplicable: the truth has no lesion.
     """
+    scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
     rows = rows_of(source_table)
     require(rows)
     found = {row.index: float("nan") for row in rows}
-    found |= {
-        one.source.index: one.contrast(estimate)
-        for one in lesions(rows, sources, source_table, study_mask, support, grid)
-    }
+    found |= {one.source.index: one.contrast(estimate) for one in scene.lesions(rows)}
     return found

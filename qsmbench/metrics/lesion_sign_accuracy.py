@@ -1,7 +1,7 @@
 """Share of lesions with the right sign."""
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import lesions, require, rows_of, signs
+from qsmbench.metrics._lesions import Scene, require, rows_of
 
 
 @metric(
@@ -13,7 +13,7 @@ from qsmbench.metrics._lesions import lesions, require, rows_of, signs
     artifacts=("chi",),
     local=True,
 )
-def lesion_sign_accuracy(estimate, truth, study_mask, support, sources, source_table, grid):
+def lesion_sign_accuracy(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Share of lesions whose contrast (see `lesion_contrast`) has the sign that it has in the true map.
 
     Lesions whose true contrast is below 1 ppb have no sign and do not count. A lesion of which less than half was
@@ -25,9 +25,10 @@ def lesion_sign_accuracy(estimate, truth, study_mask, support, sources, source_t
     Raises:
         NotApplicable: no lesion of the truth has a sign.
     """
-    true = signs(truth, sources, source_table, study_mask, grid)
+    scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
+    true = scene.signs(truth)
     require(list(true), "lesion with a sign")
     rows = [row for row in rows_of(source_table) if row.index in true]
-    found = lesions(rows, sources, source_table, study_mask, support, grid)
+    found = scene.lesions(rows)
     right = sum(true[one.source.index] * one.contrast(estimate) > 0 for one in found)
     return 100 * right / len(true)

@@ -2,7 +2,7 @@
 
 from qsmbench.errors import NotApplicable
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import auc, lesions, rows_of, signs
+from qsmbench.metrics._lesions import Scene, auc, rows_of
 
 
 @metric(
@@ -14,7 +14,7 @@ from qsmbench.metrics._lesions import auc, lesions, rows_of, signs
     artifacts=("chi",),
     local=True,
 )
-def lesion_sign_auc(estimate, truth, study_mask, support, sources, source_table, grid):
+def lesion_sign_auc(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Area under the ROC curve of the contrast (see `lesion_contrast`) for paramagnetic against diamagnetic lesions.
 
     It is the probability that a paramagnetic lesion has more contrast than a diamagnetic one. 0.5: no information;
@@ -26,13 +26,11 @@ def lesion_sign_auc(estimate, truth, study_mask, support, sources, source_table,
     Raises:
         NotApplicable: the truth does not have lesions of both signs.
     """
-    true = signs(truth, sources, source_table, study_mask, grid)
+    scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
+    true = scene.signs(truth)
     if set(true.values()) != {-1, 1}:
         raise NotApplicable("the truth does not have lesions of both signs")
     rows = [row for row in rows_of(source_table) if row.index in true]
     found = dict.fromkeys(true, 0.0)
-    found |= {
-        one.source.index: one.contrast(estimate)
-        for one in lesions(rows, sources, source_table, study_mask, support, grid)
-    }
+    found |= {one.source.index: one.contrast(estimate) for one in scene.lesions(rows)}
     return auc([c for i, c in found.items() if true[i] > 0], [c for i, c in found.items() if true[i] < 0])

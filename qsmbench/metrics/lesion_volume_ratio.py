@@ -4,7 +4,7 @@ import numpy as np
 
 from qsmbench.data.source_table import NEGLIGIBLE
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import lesions, require, rows_of
+from qsmbench.metrics._lesions import Scene, require, rows_of
 
 
 @metric(
@@ -17,7 +17,7 @@ from qsmbench.metrics._lesions import lesions, require, rows_of
     local=True,
     per="source",
 )
-def lesion_volume_ratio(estimate, truth, study_mask, support, sources, source_table, grid):
+def lesion_volume_ratio(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Apparent volume of each lesion over that in the true map.
 
     A voxel belongs to the apparent lesion if it is in the lesion or within one and a half voxels of it, and χ differs
@@ -31,10 +31,11 @@ def lesion_volume_ratio(estimate, truth, study_mask, support, sources, source_ta
     Raises:
         NotApplicable: the truth has no lesion.
     """
+    scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
     rows = rows_of(source_table)
     require(rows)
     found = {row.index: float("nan") for row in rows}
-    for lesion in lesions(rows, sources, source_table, study_mask, support, grid):
+    for lesion in scene.lesions(rows):
         true = lesion.contrast(truth)
         if abs(true) >= NEGLIGIBLE:
             sign = 1 if true > 0 else -1

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import FEWEST, lesions, require, scattered
+from qsmbench.metrics._lesions import FEWEST, Scene, require, scattered
 
 EDGE = 1.2
 """Thickness of the outer layer of a lesion, mm (assumed); at least a voxel."""
@@ -20,7 +20,7 @@ EDGE = 1.2
     local=True,
     per="source",
 )
-def rim_contrast(estimate, study_mask, support, sources, source_table, grid):
+def rim_contrast(estimate, study_mask, support, sources, source_table, labels, regions, grid):
     """Mean χ of the outer layer of each lesion minus the mean of its core.
 
     The layer is 1.2 mm thick, or a voxel if that is more; the core is the rest. A rim is recognised by a contrast above
@@ -33,9 +33,10 @@ def rim_contrast(estimate, study_mask, support, sources, source_table, grid):
     Raises:
         NotApplicable: the truth has no lesion with a core.
     """
+    scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
     rows = scattered(source_table)
     found = {}
-    for lesion in lesions(rows, sources, source_table, study_mask, study_mask, grid):
+    for lesion in scene.whole.lesions(rows):
         depth = ndimage.distance_transform_edt(lesion.own, sampling=grid.voxel_size)
         core = lesion.own & (depth > max(EDGE, max(grid.voxel_size)) + min(grid.voxel_size) / 2)
         if np.count_nonzero(core) < FEWEST:

@@ -48,6 +48,11 @@ def scene():
                            table=table)  # fmt: skip
 
 
+def about(scene, table):
+    """What a metric of lesions takes after the maps."""
+    return scene.mask, scene.mask, scene.sources, table, scene.labels, scene.regions, scene.grid
+
+
 def scores(scene, estimate, support=None, table=None):
     """Metric → value, or metric → {index: value}."""
     reference = Reference(scene.mask, None, scene.truth, scene.labels, scene.regions, scene.sources,
@@ -175,16 +180,15 @@ def test_findings_rims_and_tissues_are_no_lesions(scene):
         row(1, 10, 0.4, by="population"), row(2, 10, 0.3, shell=1.0), row(3, 1e6, 0.2, place="region"),
     ]  # fmt: skip
     with pytest.raises(NotApplicable, match="the truth has no lesion"):
-        find("lesion_contrast")(scene.truth, scene.mask, scene.mask, scene.sources, table, scene.grid)
+        find("lesion_contrast")(scene.truth, *about(scene, table))
 
 
 def test_a_region_is_a_lesion_but_not_searched_for(scene):
     table = [row(1, 10, 0.4, place="region")]
-    found = find("lesion_contrast")(scene.truth, scene.mask, scene.mask, scene.sources, table, scene.grid)
+    found = find("lesion_contrast")(scene.truth, *about(scene, table))
     assert set(found) == {1}
-    given = (scene.truth, scene.truth, scene.mask, scene.mask, scene.sources, table, scene.labels, scene.regions)
     with pytest.raises(NotApplicable, match="the truth has no lesion"):
-        find("lesion_sensitivity")(*given, scene.grid)
+        find("lesion_sensitivity")(scene.truth, scene.truth, *about(scene, table))
 
 
 def test_without_names_of_tissues_the_whole_mask_is_searched(scene):
@@ -197,14 +201,12 @@ def test_without_names_of_tissues_the_whole_mask_is_searched(scene):
 
 def test_what_cancels_has_no_total(scene):
     table = [row(1, 100, 0.4), row(2, 100, 0.0005)]
-    given = (scene.truth, scene.truth, scene.mask, scene.mask, scene.sources, table, scene.grid)
-    assert set(find("lesion_chi_error")(*given)) == {1}
+    assert set(find("lesion_chi_error")(scene.truth, scene.truth, *about(scene, table))) == {1}
 
 
 def test_one_sign_has_no_auc(scene):
     with pytest.raises(NotApplicable, match="lesions of both signs"):
-        find("lesion_sign_auc")(scene.truth, scene.truth, scene.mask, scene.mask, scene.sources,
-                                [scene.table[0], scene.table[2]], scene.grid)  # fmt: skip
+        find("lesion_sign_auc")(scene.truth, scene.truth, *about(scene, [scene.table[0], scene.table[2]]))
 
 
 def test_without_a_table_there_is_a_reason(scene):
