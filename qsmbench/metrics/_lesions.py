@@ -87,8 +87,9 @@ class Scene:
     def lesions(self, rows: Sequence[PlacedSource]) -> Iterator[Lesion]:
         """Yield those lesions in the study mask of which at least half was reconstructed and that have a ring.
 
-        Only tissue in which the lesion may lie is near it or in its ring, without the voxels at its borders: other
-        tissues, and mixtures with them, differ in χ by more than faint lesions do.
+        What is near a lesion and in its ring is tissue in which it may lie, without the voxels at its borders: other
+        tissues, and mixtures with them, differ in χ by more than faint lesions do. Where the ring would be empty, as in
+        thin tissue, borders and then other tissues are in it.
         """
         boxes, size = _boxes(self.sources), np.array(self.grid.voxel_size)
         near = 1.5 * size.max()
@@ -109,18 +110,26 @@ class Scene:
                 continue
             others = (here > 0) & ~own
             distance = ndimage.distance_transform_edt(~own, sampling=self.grid.voxel_size)
-            tissue = self._tissue(row, box) & ~others & inside
-            ring = (distance > near) & (distance <= far) & tissue
+            for tissue in self._tissues(row, box):
+                around = tissue & ~others & inside
+                ring = (distance > near) & (distance <= far) & around
+                if np.count_nonzero(ring) >= FEWEST:
+                    break
             if 2 * np.count_nonzero(own & inside) < np.count_nonzero(own) or np.count_nonzero(ring) < FEWEST:
                 continue
-            yield Lesion(row, box, own & inside, (own & inside) | ((distance <= near) & tissue), ring)
+            yield Lesion(row, box, own & inside, (own & inside) | ((distance <= near) & around), ring)
 
-    def _tissue(self, row: PlacedSource, box: Box) -> np.ndarray:
-        """Return the inner voxels of the tissues in which a lesion may lie; all voxels, if it fills a region."""
+    def _tissues(self, row: PlacedSource, box: Box) -> Iterator[np.ndarray]:
+        """Yield the tissues in which a lesion may lie without their borders, then with them, then all voxels.
+
+        A lesion that fills a region has only the last.
+        """
         ids = tissues([row], self.regions)
-        if row.place == "region" or not ids:
-            return np.ones(self.sources[box].shape, bool)
-        return inner(np.isin(self.labels[box], ids) | (self.sources[box] > 0))
+        if row.place != "region" and ids:
+            tissue = np.isin(self.labels[box], ids) | (self.sources[box] > 0)
+            yield inner(tissue)
+            yield tissue
+        yield np.ones(self.sources[box].shape, bool)
 
     def signs(self, truth: np.ndarray) -> dict[int, int]:
         """Return the sign of each lesion's true contrast, by index; fainter ones than `NEGLIGIBLE` have none."""

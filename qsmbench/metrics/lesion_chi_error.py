@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import Scene, require, rows_of
+from qsmbench.metrics._lesions import Scene, require, scattered
 
 
 @metric(
@@ -17,13 +17,13 @@ from qsmbench.metrics._lesions import Scene, require, rows_of
     per="source",
 )
 def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
-    """Error of the total χ of each lesion, as a share of the true one.
+    """Error of the total χ of each scattered lesion, as a share of the true one.
 
     The total is the sum of χ minus the median of the ring (see `lesion_contrast`) over the lesion and the voxels within
     one and a half voxels of it, times the voxel volume, in ppm·mm³. It does not change if a lesion is blurred. The
     error is the total of the reconstruction minus that of the true map, over the total in the truth's table of sources.
 
-    Lesions that differ by less than 1 ppb from the tissue without them are omitted.
+    Lesions that fill a region of the anatomy, or differ by less than 1 ppb from the tissue without them, are omitted.
 
     Returns:
         dict from index of the source to float, %; NaN if less than half of the lesion was reconstructed.
@@ -32,7 +32,7 @@ def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table
         NotApplicable: the truth has no lesion whose mean χ differs from the tissue's by 1 ppb.
     """
     scene = Scene(study_mask, support, sources, source_table, labels, regions, grid)
-    rows = [row for row in rows_of(source_table) if row.sign]
+    rows = [row for row in scattered(source_table) if row.sign]
     require(rows)
     found = {row.index: float("nan") for row in rows}
     for lesion in scene.lesions(rows):

@@ -199,6 +199,17 @@ def test_without_names_of_tissues_the_whole_mask_is_searched(scene):
     assert scores(scene, estimate)["lesion_false_positives"] == 0
 
 
+def test_a_lesion_in_thin_tissue_has_a_ring(scene):
+    """A lesion that fills the grey shell from side to side has no grey matter within reach but at its border."""
+    spot = (scene.labels == 3) & (np.indices(scene.grid.shape)[0] < 4)
+    scene.sources[spot], scene.labels[spot] = 5, 4
+    estimate = np.where(spot, 0.5, scene.truth).astype(np.float32)
+    table = [row(5, spot.sum(), 0.5, region="grey", name="bleed")]
+    scene.regions.append((4, "bleed", "lesion"))
+    found = find("lesion_contrast")(estimate, *about(scene, table))
+    assert found[5] > 0.45
+
+
 def test_what_cancels_has_no_total(scene):
     table = [row(1, 100, 0.4), row(2, 100, 0.0005)]
     assert set(find("lesion_chi_error")(scene.truth, scene.truth, *about(scene, table))) == {1}

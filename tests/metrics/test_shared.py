@@ -23,7 +23,7 @@ from qsmbench.ops.kernels.dipole import dipole_kernel
 def lesion(index, sign):
     """A ball of the head that counts as a lesion."""
     chi, region = 0.1 * sign * 110, ("caudate", "putamen", "pallidum", "vein")[index - 1]
-    return PlacedSource(index, "iron", "in", "", region, region, 1, 0, 0, 0, 110, chi, 0, 0, "scenario")
+    return PlacedSource(index, "iron", "in", "", region, "", 1, 0, 0, 0, 110, chi, 0, 0, "scenario")
 
 
 @pytest.fixture(scope="module")
