@@ -9,6 +9,7 @@ from qsmbench.errors import suggest
 OF_A_SCAN = (
     "bias",
     "lesion_chi_error",
+    "lesion_chi_total",
     "lesion_contrast",
     "lesion_false_positives",
     "lesion_sensitivity",

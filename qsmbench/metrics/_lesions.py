@@ -162,6 +162,12 @@ def require(rows: Sequence[Any], what: str = "lesion") -> None:
         raise NotApplicable(f"the truth has no {what}")
 
 
+def total(lesion: Lesion, volume: np.ndarray, grid: Grid) -> float:
+    """Return the total χ of a lesion in a map: of it and what is near, against the ring; ppm·mm³."""
+    values = volume[lesion.box][lesion.near].astype(np.float64)
+    return float((values - lesion.around(volume)).sum()) * grid.voxel_volume
+
+
 def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
     """Compute the probability that one of the first values exceeds one of the second (ties count half)."""
     a, b = np.asarray(positive, float)[:, None], np.asarray(negative, float)

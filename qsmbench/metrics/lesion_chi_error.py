@@ -1,9 +1,7 @@
 """Error of the total χ of each lesion."""
 
-import numpy as np
-
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._lesions import Scene, require, scattered
+from qsmbench.metrics._lesions import Scene, require, scattered, total
 
 
 @metric(
@@ -19,11 +17,8 @@ from qsmbench.metrics._lesions import Scene, require, scattered
 def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table, labels, regions, grid):
     """Error of the total χ of each scattered lesion, as a share of the true one.
 
-    The total is the sum of χ minus the median of the ring (see `lesion_contrast`) over the lesion and the voxels within
-    one and a half voxels of it, times the voxel volume, in ppm·mm³. It does not change if a lesion is blurred. The
-    error is the total of the reconstruction minus that of the true map, over the total in the truth's table of sources.
-
-    Lesions that fill a region of the anatomy, or differ by less than 1 ppb from the tissue without them, are omitted.
+    The total is that of `lesion_chi_total`; it hardly changes if a lesion is blurred. The error is the total of the
+    reconstruction minus that of the true map, over the total in the truth's table of sources. Lesions that fill a region of the anatomy, or differ by less than 1 ppb from the tissue without them, are omitted.
 
     Returns:
         dict from index of the source to float, %; NaN if less than half of the lesion was reconstructed.
@@ -39,9 +34,3 @@ def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table
         error = total(lesion, estimate, grid) - total(lesion, truth, grid)
         found[lesion.source.index] = 100 * error / abs(lesion.source.chi_total)
     return found
-
-
-def total(lesion, volume, grid):
-    """Return the total χ of a lesion in a map, ppm·mm³."""
-    values = volume[lesion.box][lesion.near].astype(np.float64)
-    return float((values - lesion.around(volume)).sum()) * grid.voxel_volume

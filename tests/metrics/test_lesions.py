@@ -16,7 +16,7 @@ from qsmbench.metrics import Reference, find
 CHI = (0.4, -0.3, 0.2, -0.05)
 CENTRES = ((12, 12, 12), (30, 12, 12), (12, 30, 12), (30, 30, 12))
 RADIUS = 3.2
-PER_LESION = ("lesion_contrast", "lesion_chi_error", "lesion_volume_ratio", "rim_contrast")
+PER_LESION = ("lesion_contrast", "lesion_chi_total", "lesion_chi_error", "lesion_volume_ratio", "rim_contrast")
 PER_SCAN = ("lesion_sign_accuracy", "lesion_sign_auc", "lesion_sensitivity", "lesion_false_positives")
 
 
@@ -120,6 +120,8 @@ def test_blur_blooms_but_keeps_the_total(scene):
 
 def test_total_of_a_map_is_that_of_the_table(scene):
     """Where the tissue is uniform, the total of the true map is what the table of sources says."""
+    expected = {r.index: pytest.approx(r.chi_total, rel=1e-3) for r in scene.table}
+    assert scores(scene, scene.truth)["lesion_chi_total"] == expected
     zero = scores(scene, np.zeros_like(scene.truth))
     assert zero["lesion_chi_error"] == {i: pytest.approx(-100 * np.sign(c), abs=0.01) for i, c in enumerate(CHI, 1)}
 

@@ -11,6 +11,7 @@ import yaml
 from objects import layer, write
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 
@@ -253,3 +254,23 @@ def test_calcification_drawn_for_a_person_is_assumed():
     own = [r for r in rows if r.region == "choroid_plexus_calcification" and r.name == "calcification hu"]
     assert own
     assert all(r.assumed and r.by == "population" and "population" in r.source for r in own)
+
+
+@pytest.mark.parametrize("voxel_size", [0.75, 1.5, 3.0])
+@pytest.mark.parametrize(
+    ("name", "middle"), [("substantia_nigra", (0, -16, -12)), ("globus_pallidus_externus", (0, 2, 2))]
+)
+def test_region_of_the_head(name, middle, voxel_size):
+    """A source in a nucleus has the dose that a nucleus of another tissue would have, on any grid."""
+    bare = {"vessels": None, "texture": None}
+    plain = load("head", bare)
+    own = plain.tissues[name].at("chi_para", 3.0)
+    source = load("head", {**bare, "sources": [{"source": "iron", "chi": CHI, "region": name}]})
+    tissue = load("head", {**bare, f"tissues.{name}.chi_para": own + CHI})
+    shape = (int(78 / voxel_size), int(54 / voxel_size), int(42 / voxel_size))
+    affine = np.diag([voxel_size, voxel_size, voxel_size, 1.0])
+    affine[:3, 3] = np.array(middle) - voxel_size * (np.array(shape) - 1) / 2
+    grid = Grid.from_affine(shape, affine)
+    before = plain.render(grid, 3.0).chi.astype(float)
+    found, expected = ((p.render(grid, 3.0).chi - before).sum() for p in (source, tissue))
+    assert found == pytest.approx(expected, rel=0.005)
