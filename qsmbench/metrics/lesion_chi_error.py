@@ -18,8 +18,8 @@ def lesion_chi_error(estimate, truth, study_mask, support, sources, source_table
     """Error of the total χ of each scattered lesion, as a share of the true one.
 
     The total is that of `lesion_chi_total`; it hardly changes if a lesion is blurred. The error is the total of the
-    reconstruction minus that of the true map, over the total in the truth's table of sources. Lesions that fill a region
-    of the anatomy, or differ by less than 1 ppb from the tissue without them, are omitted.
+    reconstruction minus that of the true map, over the total in the truth's table of sources. Lesions that fill a
+    region of the anatomy, or differ by less than 1 ppb from the tissue without them, are omitted.
 
     Returns:
         dict from index of the source to float, %; NaN if less than half of the lesion was reconstructed.
