@@ -78,7 +78,7 @@ def _meaning(name: str) -> str:
     if name in OVER_SCANS:
         return OVER_SCANS[name].meaning
     text = metrics.find(name).definition.split("\n\n")[0] if name in OF_A_SCAN else name
-    return " ".join(text.split()).rstrip(".")
+    return " ".join(text.replace("`", "").split()).rstrip(".")
 
 
 def _notes(values: Sequence[Value]) -> list[str]:
