@@ -17,6 +17,7 @@ from qsmbench.data.folders import make_folder
 from qsmbench.data.score_table import SUPPORTS
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
 from qsmbench.report._definitions import definitions
+from qsmbench.report._endpoints import cell_text, endpoints, interval_text
 from qsmbench.report._methods import methods_used
 from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
 from qsmbench.report._pictures import Picture, copied, embedded, not_drawn, picture_files, size
@@ -71,6 +72,7 @@ def build(study: Path | Study, out: Path, *, about: Path | None = None) -> Path:
     content |= {"groups": entries(found, pages) if split else [], "sections": sections}
     content |= {"overviews": overviews(read, found), "pages": pages or first}
     content |= {
+        "endpoints": endpoints(read),
         "robustness": robustness(read, found),
         "attribution": attributed(read),
         "families": ranked_families(read, found),
@@ -104,7 +106,9 @@ def _common(study: Study) -> dict[str, Any]:
         "study": study,
         "supports": SUPPORTS,
         "convention": CONVENTION,
+        "cell_text": cell_text,
         "direction": direction,
+        "interval_text": interval_text,
         "mean_text": mean_text,
         "number_text": number_text,
         "spread_text": spread_text,

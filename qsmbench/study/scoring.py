@@ -12,6 +12,7 @@ import numpy as np
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions
 from qsmbench.data.score_table import COLUMNS
+from qsmbench.data.source_table import SOURCES_FILE, read_sources
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 
 FAILED_CHAINS = "failed_chains"
@@ -61,8 +62,12 @@ class Scan:
     def _labels(self) -> dict[str, Any]:
         if self.truth_folder is None:
             return {"labels": None, "regions": ()}
-        regions = [r for r in read_regions(self.truth_folder / REGIONS_FILE) if r[0] != 0]
-        return {"labels": read(self.truth_folder, "labels", self.params.grid), "regions": regions}
+        folder, grid = self.truth_folder, self.params.grid
+        regions = [r for r in read_regions(folder / REGIONS_FILE) if r[0] != 0]
+        found = {"labels": read(folder, "labels", grid), "regions": regions}
+        if (table := read_sources(folder / SOURCES_FILE)) and (folder / ARTIFACTS["sources"].file).is_file():
+            found |= {"sources": read(folder, "sources", grid), "source_table": table}
+        return found
 
     def truth(self, artifact: str) -> np.ndarray | None:
         """Return the truth of an artifact, if known."""
