@@ -42,6 +42,7 @@ def inputs():
         "fat": np.zeros(grid.shape, np.float32),
         "fat_fraction": np.zeros(grid.shape, np.float32),
         "labels": mask.astype(np.uint8),
+        "swi": np.exp(-5 * np.maximum(chi, 0)).astype(np.float32) * mask,
         "orientations": tuple(
             Orientation(oracles.free_space_field(chi, grid.voxel_size, b) * mask, mask, replace(grid, b0_dir=b))
             for b in (grid.b0_dir, (0.0, 0.6, 0.8), (-0.48, 0.0, 0.877268))

@@ -18,10 +18,17 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """Colour scale of an artifact, in its unit: the range of its values, and the largest absolute error."""
+    """Colour scale of an artifact: the range of its values, and the largest absolute error.
+
+    Attributes:
+        values: range, in the unit of the artifact.
+        error: largest absolute error, in the same unit.
+        relative: whether both are multiples of the artifact's median in the mask, since its unit is arbitrary.
+    """
 
     values: Span
     error: float
+    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,9 @@ class Artifact:
         """Whether it is a set of voxels rather than a map of values."""
         return self.dtype is np.bool_
 
+
+CONTRAST = "an image of contrast has no truth of its own; it is shown"
+"""Why weighted images are not scored."""
 
 ARTIFACTS = {
     "phase": Artifact(
@@ -211,6 +221,28 @@ ARTIFACTS = {
         "proton-density fat fraction",
         scale=Scale((0.0, 1.0), 0.2),
         tissue_property="fat_fraction",
+    ),
+    "swi": Artifact(
+        "swi.nii.gz",
+        "a.u.",
+        "susceptibility-weighted magnitude",
+        unscored=CONTRAST,
+        scale=Scale((0.0, 1.6), 0.8, relative=True),
+    ),
+    "minip": Artifact(
+        "swi-minip.nii.gz",
+        "a.u.",
+        "minimum-intensity projection of the susceptibility-weighted magnitude",
+        unscored=CONTRAST,
+        scale=Scale((0.0, 1.6), 0.8, relative=True),
+        made_from="swi",
+    ),
+    "t2star_weighted": Artifact(
+        "t2starw.nii.gz",
+        "a.u.",
+        "magnitude of thick slices, one echo",
+        unscored=CONTRAST,
+        scale=Scale((0.0, 1.6), 0.8, relative=True),
     ),
     "ct": Artifact(
         "ct.nii.gz",
