@@ -187,6 +187,7 @@ def render(
         "water": magnitude[..., 0] * mask,
         "labels": mask.astype(np.uint8),
         "swi": magnitude[..., -1] * mask,
+        "vein": (true["chi_para"] > 0.03) & mask,
     }
     # of all other artifacts there is nothing in this body
     measured |= {name: np.zeros(grid.shape, a.dtype) for name, a in ARTIFACTS.items() if name not in measured}

@@ -30,6 +30,8 @@ CONSUMABLE = {
     "support": "(nx, ny, nz) bool, the voxels that the method reconstructed",
     "labels": "(nx, ny, nz) integer, index of the region",
     "regions": "list of (index, name, group), the key to the labels",
+    "vein_diameter": "(nx, ny, nz) mm, the true diameter of the vein in a voxel, 0 without one",
+    "vein_angle": "(nx, ny, nz) degrees, the true angle of the vein in a voxel to B0",
     "field": "(nx, ny, nz) float32, ppm of B0, the input field of the inversion",
     "grid": "the Grid",
 }
@@ -87,10 +89,11 @@ class Metric:
         return ARTIFACTS[artifact].unit if self.unit is None else self.unit
 
     def can_score(self, artifact: str) -> bool:
-        """Return whether it is defined for `artifact`; masks are scored only by metrics declared for masks."""
+        """Return whether it is defined for `artifact`; masks and sparse maps need metrics that are declared for them."""
         if self.artifacts:
             return artifact in self.artifacts
-        return not ARTIFACTS[artifact].is_mask or "estimate" not in self.consumes
+        row = ARTIFACTS[artifact]
+        return not (row.is_mask or row.sparse) or "estimate" not in self.consumes
 
     def distance(self, value: float) -> float:
         """Return the distance of `value` from the best value; smaller is better for every metric."""
@@ -131,8 +134,8 @@ def metric(
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Declare a function to be a metric; the arguments are the attributes of `Metric`.
 
-    The function returns a float, or a dict from region name to float that omits regions without a voxel in the mask. It
-    raises `NotApplicable` where it is undefined.
+    The function returns a float, or a dict from region name to float that omits regions without a voxel in the mask; if
+    it does not take `regions`, the keys are groups of its own. It raises `NotApplicable` where it is undefined.
 
     Raises:
         TypeError: a parameter is not an input of metrics, or an artifact is unknown.

@@ -31,6 +31,8 @@ def score(
     *,
     grid: Grid,
     field: np.ndarray | None = None,
+    vein_diameter: np.ndarray | None = None,
+    vein_angle: np.ndarray | None = None,
     metrics: Iterable[str] | None = None,
     artifact: str = "chi",
     supports: Sequence[str] = ("study", "common"),
@@ -52,6 +54,8 @@ def score(
         regions: (index, name, group) of each label.
         grid: of all volumes.
         field: (nx, ny, nz) float32, ppm of B0, the input field of the inversion.
+        vein_diameter: (nx, ny, nz) mm, the true diameter of veins, 0 elsewhere, or None.
+        vein_angle: (nx, ny, nz) degrees, the true angle of veins to B0, or None.
         metrics: names of the metrics; by default all that can score `artifact`.
         artifact: name of the artifact that `estimate` is.
         supports: on which to score.
@@ -62,7 +66,8 @@ def score(
     Raises:
         QsmbenchError: a volume is not on the grid, or a metric is unknown.
     """
-    reference = Reference(study_mask, common, truth, labels, regions, grid=grid, artifact=artifact)
+    veins = {"vein_diameter": vein_diameter, "vein_angle": vein_angle}
+    reference = Reference(study_mask, common, truth, labels, regions, grid=grid, artifact=artifact, **veins)
     return as_table(reference.rows(estimate, support, field, metrics=metrics, supports=supports))
 
 
@@ -77,7 +82,7 @@ class Reference:
     """Truth, masks and labels for scoring all maps of one artifact of a scan, prepared once.
 
     Args:
-        study_mask, common, truth, labels, regions, grid, artifact: see `score`.
+        study_mask, common, truth, labels, regions, grid, artifact, vein_diameter, vein_angle: see `score`.
 
     Raises:
         QsmbenchError: a volume is not on the grid.
@@ -93,6 +98,8 @@ class Reference:
         *,
         grid: Grid,
         artifact: str = "chi",
+        vein_diameter: np.ndarray | None = None,
+        vein_angle: np.ndarray | None = None,
     ) -> None:
         self.artifact, self.grid, self.regions = artifact, grid, list(regions)
         self._study_mask = _mask(study_mask)
@@ -101,6 +108,8 @@ class Reference:
             "common": None if common is None else _mask(common),
             "truth": truth,
             "labels": labels,
+            "vein_diameter": vein_diameter,
+            "vein_angle": vein_angle,
         }
         if not not_scored(artifact):
             _check_shapes(self._volumes, grid)
@@ -163,7 +172,7 @@ class _Cut:
     Attributes:
         grid: of the box.
         masks: the voxels to score, by support.
-        volumes: study_mask, labels and (unprepared) truth, read-only.
+        volumes: study_mask, labels, what is known of veins, and (unprepared) truth, read-only.
     """
 
     def __init__(self, reference: Reference, volumes: Mapping[str, np.ndarray | None], box: Box) -> None:
@@ -294,7 +303,10 @@ def _rows(m: Metric, taken: _Map) -> Iterator[dict[str, Any]]:
     if not isinstance(result, dict):
         yield {"region": "", "unit": unit, **_checked(result, "the value is not finite")}
         return
-    for _, name, _ in taken.cut.regions:
+    regions = [name for _, name, _ in taken.cut.regions]
+    if "regions" not in m.consumes:  # the metric has groups of its own
+        regions = list(result)
+    for name in regions:
         value = result.get(name, np.nan)
         yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
 

@@ -38,7 +38,8 @@ class Simulation:
         mask: (nx, ny, nz) bool, voxels of which at least half is in the phantom's study mask.
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
-            r2prime, labels, and ct if there are calcifications.
+            r2prime, labels, ct if there are calcifications, and vein, vein_diameter, vein_angle and oef if there are
+            generated veins.
         regions: index, name and group of the labels.
         geometry: of the scan.
         sigma: of the noise in the real and imaginary parts of each coil; 0: no noise.
@@ -93,6 +94,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     truth = _truth(properties, field, mask, fine, factor, weight)
     if (ct := phantom.ct(fine)) is not None:
         truth["ct"] = slice_mean(ct, factor, weight)
+    truth |= phantom.vein_maps(grid)
     signal = _image_at_rest(field, properties, geometry, protocol)
     if protocol.motion:
         signal = _image_in_motion(signal, phantom, protocol, geometry, shim)

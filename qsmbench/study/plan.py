@@ -396,6 +396,8 @@ class Plan:
             truth = str(self.simulation(dataset.group))
             files = {"labels": ARTIFACTS["labels"].file, "regions": REGIONS_FILE, "study mask": mask}
             files |= {f"true {a}": ARTIFACTS[a].file for a in step.artifacts}
+            if any(ARTIFACTS[a].sparse for a in step.artifacts):
+                files |= {f"true {a}": ARTIFACTS[a].file for a in ("vein_diameter", "vein_angle")}
             inputs |= {label: [truth, f"truth/{file}"] for label, file in files.items()}
         return {label: source for label, source in inputs.items() if source is not None}
 
@@ -554,7 +556,7 @@ def _is_ours(file: Path) -> bool:
 def _row(artifact: str, *, drawn: bool) -> dict[str, Any]:
     """Return the entries of the artifact table that a result can depend on."""
     row = ARTIFACTS[artifact]
-    fields = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "truth", "unscored")}
+    fields = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "sparse", "truth", "unscored")}
     return {**fields, "scale": str(row.scale)} if drawn else fields
 
 

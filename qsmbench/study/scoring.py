@@ -83,6 +83,8 @@ class Scan:
             QsmbenchError: a volume is missing or damaged.
         """
         given = {"study_mask": self.study_mask, "truth": self.truth(artifact), **self._labels}
+        if ARTIFACTS[artifact].sparse:
+            given |= {name: self.truth(name) for name in ("vein_diameter", "vein_angle")}
         return {**given, "grid": self.params.grid, "artifact": artifact}
 
     def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:
