@@ -27,7 +27,7 @@ def oef(
     correction="cylinder",
     length=8.0,
     pool=12.0,
-    smallest=0.75,
+    smallest=0.6,
     reference="around",
     tissue=0.0,
     haematocrit=0.42,

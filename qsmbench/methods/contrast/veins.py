@@ -15,7 +15,7 @@ _SMALLEST = 8  # voxels of a vein; assumed
 
 
 @method(produces=("vein", "vein_diameter"), reference="Sato 1998, doi:10.1016/S1361-8415(98)80009-1")
-def veins(chi, mask, grid, *, narrowest=0.6, widest=2.4, scales=4, seed=8.0, grow=4.0, level=0.5, extent=4.0):
+def veins(chi, mask, grid, *, narrowest=0.6, widest=2.4, scales=4, seed=12.0, grow=6.0, level=0.5, extent=4.0):
     """Find veins as bright tubes in χ: a ridge filter at several scales, growth from seeds, and half of the maximum.
 
     The ridge filter is Sato's. Its median absolute deviation in the mask gives its spread without veins. Veins grow
