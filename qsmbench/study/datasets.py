@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 from qsmbench.data.bids import subjects as all_subjects
 from qsmbench.data.measured import Stated
 from qsmbench.data.phase_units import UNITS
+from qsmbench.phantom.description.sources import InPlace
 from qsmbench.scan.protocol import Protocol
 from qsmbench.typed_yaml import Model
 
@@ -96,6 +97,12 @@ class Measured(Model):
         None, description=f"unit of the phase: {', '.join(UNITS)}; by default found by the evidence"
     )
     phase_scale: float | None = Field(None, description="rad per stored number, in place of phase_unit")
+    plant: list[Annotated[InPlace, Discriminator("source")]] = Field(
+        [],
+        description="sources planted into the scan, as a second dataset, NAME_planted: the differences of the "
+        "reconstructions with and without them are scored (qsmbench list sources)",
+    )
+    plant_tissue: str = Field("white_matter", description="tissue that the sources are planted in")
     name: Name | None = Field(None, description="name of the dataset; by default that of the BIDS folder")
 
     @model_validator(mode="after")

@@ -73,8 +73,11 @@ class Scan:
         return self._truths[artifact]
 
     def estimate(self, spec: ScoreSpec, artifact: str) -> np.ndarray:
-        """Read one of a chain's products."""
-        return read(Path(spec.result), artifact, self.params.grid)
+        """Read one of a chain's products; of a planted scan, minus that of the scan without the sources."""
+        estimate = read(Path(spec.result), artifact, self.params.grid)
+        if spec.without is None or ARTIFACTS[artifact].is_mask:
+            return estimate
+        return estimate - read(Path(spec.without), artifact, self.params.grid)
 
     def reference(self, artifact: str) -> dict[str, Any]:
         """Return the reference for chains that end in an artifact, as keywords of `metrics.Reference`.
