@@ -319,7 +319,8 @@ def plant(
     scan: Annotated[Path, typer.Argument(metavar="SCAN", help="folder of a scan, or of a BIDS dataset")],
     out: Annotated[Path, typer.Argument(help="folder to write")],
     source: Annotated[
-        list[str], typer.Option(help="a source in the words of the phantoms, as YAML (qsmbench list sources); repeatable")
+        list[str],
+        typer.Option(help="a source in the words of the phantoms, as YAML (qsmbench list sources); repeatable"),
     ],
     tissue: Annotated[str, typer.Option(help="tissue that the sources are planted in")] = "white_matter",
     supersampling: Annotated[int, typer.Option(min=1, max=8, help="sub-voxels along each axis near sources")] = 3,

@@ -89,7 +89,7 @@ class Metric:
         return ARTIFACTS[artifact].unit if self.unit is None else self.unit
 
     def can_score(self, artifact: str) -> bool:
-        """Return whether it is defined for `artifact`; masks and sparse maps need metrics that are declared for them."""
+        """Return whether it is defined for `artifact`; masks and sparse maps need metrics declared for them."""
         if self.artifacts:
             return artifact in self.artifacts
         row = ARTIFACTS[artifact]

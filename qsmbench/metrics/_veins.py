@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage
 
@@ -21,13 +23,13 @@ AWAY = 2.0
 
 def diameter_names() -> list[str]:
     """Return the names of the groups of diameter."""
-    inner = [f"diameter {low:g}–{high:g} voxels" for low, high in zip(DIAMETERS[1:-2], DIAMETERS[2:-1], strict=True)]
+    inner = [f"diameter {low:g}–{high:g} voxels" for low, high in pairwise(DIAMETERS[1:-1])]
     return [f"diameter below {DIAMETERS[1]:g} voxel", *inner, f"diameter from {DIAMETERS[-2]:g} voxels"]
 
 
 def angle_names() -> list[str]:
     """Return the names of the groups of the angle to B0."""
-    return [f"{low:g}–{high:g}° to B0" for low, high in zip(ANGLES[:-1], ANGLES[1:], strict=True)]
+    return [f"{low:g}–{high:g}° to B0" for low, high in pairwise(ANGLES)]
 
 
 def by_diameter(diameter: np.ndarray, grid: Grid) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from qsmbench.errors import NotApplicable
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._veins import dice_of, diameter_names, groups_of_both
+from qsmbench.metrics._veins import diameter_names, dice_of, groups_of_both
 
 
 @metric(

@@ -152,9 +152,7 @@ def _change(loaded, bare, tr: float | None, flip_angle: float | None) -> Change:
     without = _amplitude(bare, tr, flip_angle)
     amplitude = np.divide(_amplitude(loaded, tr, flip_angle), without, out=np.ones_like(without), where=without > 0)
     rate = np.where(loaded.pd > 1e-6, loaded.r2star - bare.r2star, np.float32(0))
-    return Change(
-        loaded.chi_para - bare.chi_para, loaded.chi_dia - bare.chi_dia, amplitude, rate, loaded.fat_fraction
-    )
+    return Change(loaded.chi_para - bare.chi_para, loaded.chi_dia - bare.chi_dia, amplitude, rate, loaded.fat_fraction)
 
 
 def _amplitude(properties, tr: float | None, flip_angle: float | None) -> np.ndarray:

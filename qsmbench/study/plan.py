@@ -579,7 +579,9 @@ def _is_ours(file: Path) -> bool:
 def _row(artifact: str, *, drawn: bool) -> dict[str, Any]:
     """Return the entries of the artifact table that a result can depend on."""
     row = ARTIFACTS[artifact]
-    fields = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "sparse", "truth", "unscored")}
+    fields = {
+        f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "sparse", "truth", "unscored")
+    }
     return {**fields, "scale": str(row.scale)} if drawn else fields
 
 

@@ -23,6 +23,9 @@ from qsmbench.study.jobs.simulate import Basis, write_basis
 REGION = "mask"
 """Region of the words of the phantoms: the mask of the scan."""
 
+HOST = "plant.yaml"
+"""Name of the description of the tissue that sources are planted in."""
+
 EXAMPLE = "{source: iron, chi: 1, at: [10, -20, 5], radii: 3}"
 """A source as text."""
 
@@ -80,20 +83,23 @@ def plant_into(
     signal = (magnitude * np.exp(1j * phase)).astype(np.complex64)
     sigma = noise_of(magnitude, mask, params.te)
     with tempfile.TemporaryDirectory() as folder:
-        loaded, bare = (_host(Path(folder), mask, params, tissue, its) for its in (sources, ()))
-        planted = plant(
-            signal,
-            mask,
-            params,
-            loaded,
-            bare,
-            supersampling=supersampling,
-            tr=tr,
-            flip_angle=flip_angle,
-            sigma=sigma,
-            seed=seed,
-        )
-        basis = Basis(planted.regions, loaded.provenance(params.b0), {})
+        try:
+            loaded, bare = (host(Path(folder), mask, params, tissue, its) for its in (sources, ()))
+            planted = plant(
+                signal,
+                mask,
+                params,
+                loaded,
+                bare,
+                supersampling=supersampling,
+                tr=tr,
+                flip_angle=flip_angle,
+                sigma=sigma,
+                seed=seed,
+            )
+            basis = Basis(planted.regions, loaded.provenance(params.b0), {})
+        except QsmbenchError as e:
+            raise QsmbenchError(f"plant: {str(e).replace(f'{Path(folder) / HOST}: ', '')}") from e
     folders.write(out, {"phase": np.angle(planted.signal), "magnitude": np.abs(planted.signal)}, params.grid)
     folders.write(out, {"mask": mask}, params.grid)
     folders.write_params(out, params)
@@ -123,8 +129,19 @@ def noise_of(magnitude: np.ndarray, mask: np.ndarray, te: np.ndarray) -> float:
     return noise_from_residuals(logarithm, values, te.astype(np.float32))
 
 
-def _host(folder: Path, mask: np.ndarray, params: Params, tissue: str, sources: Sequence[dict[str, Any]]) -> Phantom:
-    """Return a phantom of one tissue on the scan's grid, with or without the sources."""
+def host(folder: Path, mask: np.ndarray, params: Params, tissue: str, sources: Sequence[dict[str, Any]]) -> Phantom:
+    """Return a phantom of one tissue that fills a scan, with sources.
+
+    Args:
+        folder: to write its description in.
+        mask: (nx, ny, nz) bool, its only region, called `mask`.
+        params: of the scan.
+        tissue: of `phantoms/tissues.csv`.
+        sources: in the words of the phantoms; may be empty.
+
+    Raises:
+        QsmbenchError: a source or the tissue is invalid.
+    """
     save_volume(folder / "mask.nii.gz", mask.astype(np.uint8), params.grid.affine)
     (folder / REGIONS_FILE).write_text(f"index\tname\ttissue\n0\toutside\t{tissue}\n1\t{REGION}\t{tissue}\n")
     content = {
@@ -134,9 +151,5 @@ def _host(folder: Path, mask: np.ndarray, params: Params, tissue: str, sources: 
         "b0_dir": list(params.grid.b0_dir),
         "sources": list(sources),
     }
-    path = folder / "plant.yaml"
-    path.write_text(yaml.safe_dump(content))
-    try:
-        return load(str(path))
-    except QsmbenchError as e:
-        raise QsmbenchError(f"plant: {str(e).removeprefix(f'{path}: ')}") from e
+    (folder / HOST).write_text(yaml.safe_dump(content))
+    return load(str(folder / HOST))

@@ -185,7 +185,9 @@ def scores(out: Path, truth: Path, without: Path | None = None) -> pd.DataFrame:
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
     if without is not None:
         if not without.is_dir():
-            raise QsmbenchError(f"{without}: no such folder; name what `qsmbench reconstruct` wrote without the sources")
+            raise QsmbenchError(
+                f"{without}: no such folder; name what `qsmbench reconstruct` wrote without the sources"
+            )
         spec = replace(spec, without=str(without))
     scan, tables = Scan(spec), []
     for artifact in spec.artifacts:

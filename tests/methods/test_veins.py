@@ -203,7 +203,7 @@ def test_true_veins_on_a_grid():
     wide = np.array([[0, 0, -20, 2.0], [0, 0, 20, 2.0]])
     thin = np.array([[6 - 20 * np.sin(np.pi / 3), 5, -10, 0.1], [6 + 20 * np.sin(np.pi / 3), 5, 10, 0.1]])
     maps = vein_maps([wide, thin], np.array([0.3, 0.5]), grid)
-    x, y, z = grid.axes()
+    x, y, _ = grid.axes()
     inside = np.broadcast_to(np.hypot(x, y) < 2, grid.shape)
     first = maps["vein_diameter"] == 4
     np.testing.assert_array_equal(first, inside)

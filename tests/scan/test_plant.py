@@ -9,10 +9,10 @@ from qsmbench.data.folders import Params
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.load import load
 from qsmbench.scan.field import field_of
+from qsmbench.scan.plant import plant
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.simulate import simulate
-from qsmbench.study.plant import _host, noise_of, plant_into
-from qsmbench.scan.plant import plant
+from qsmbench.study.plant import host, noise_of, plant_into
 from qsmbench.units import rad_per_ppm
 
 PROTOCOL = {"snr": None, "shim_order": 0, "phase_offset": None}
@@ -39,10 +39,8 @@ def test_planting_equals_simulating(source, tmp_path):
     """Field of the source within 1e-3 of its own norm, magnitude within 1e-3, in every voxel with signal."""
     (without, protocol), (with_it, _) = simulated([]), simulated([source])
     params: Params = without.params
-    loaded, bare = (_host(tmp_path, without.mask, params, "white_matter", s) for s in ([source], []))
-    found = plant(
-        without.signal, without.mask, params, loaded, bare, tr=protocol.tr, flip_angle=protocol.flip_angle
-    )
+    loaded, bare = (host(tmp_path, without.mask, params, "white_matter", s) for s in ([source], []))
+    found = plant(without.signal, without.mask, params, loaded, bare, tr=protocol.tr, flip_angle=protocol.flip_angle)
     field = with_it.truth["total_field"] - without.truth["total_field"]
     offset = float((field - found.truth["total_field"]).mean())  # the shim of the scan with the source
     assert oracles.relative(found.truth["total_field"] + offset, field) < 1e-3
@@ -76,7 +74,11 @@ def test_the_noise_of_the_scan_is_kept(scan):
     plant_into(folder / "scan", folder / "with", folder / "truth", [dense])
     grid = folders.read_params(folder / "with").grid
     magnitude, phase = (folders.read(folder / "with", n, grid) for n in ("magnitude", "phase"))
-    assert noise_of(np.abs(signal).astype(np.float32), folders.read(folder / "scan", "mask"), folders.read_params(folder / "scan").te) == pytest.approx(sigma, rel=0.1)
+    assert noise_of(
+        np.abs(signal).astype(np.float32),
+        folders.read(folder / "scan", "mask"),
+        folders.read_params(folder / "scan").te,
+    ) == pytest.approx(sigma, rel=0.1)
     chi = folders.read(folder / "truth", "chi", grid)
     void = chi < 0.999 * chi.min()
     assert void.sum() > 100

@@ -596,3 +596,23 @@ def test_chains_that_end_in_an_image_without_a_truth_are_shown_and_not_refused(s
     assert value(scores, "truth", "nrmse") == [0]
     page = (folder / "report" / "index.html").read_text()
     assert all(chain in page for chain in images)
+
+
+def test_a_measured_scan_with_planted_sources(sandbox, small):
+    """A second dataset, whose differences are scored against the planted χ; the method adds nothing of the scan."""
+    root = sandbox.folder / "bids"
+    write_megre(root, small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    source = {"source": "iron", "chi": 0.8, "at": [2.0, 1.0, 0.0], "radii": 3, "name": "bleed"}
+    chains = ["romeo.fit.pdf.tkd", "zero"]
+    sandbox.study(chains, datasets=[{"bids": "bids", "plant": [source]}])
+    done = sandbox.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores = sandbox.scores()
+    planted = scores[scores.dataset == "bids_planted"].set_index(["chain", "metric", "support", "region"])["value"]
+    assert planted["zero", "nrmse", "study", ""] == 100
+    assert 0 < planted["romeo.fit.pdf.tkd", "nrmse", "study", ""] < 100
+    assert planted["romeo.fit.pdf.tkd", "mean", "study", "bleed"] > 0.2
+    plain = scores[(scores.dataset == "bids") & (scores.metric == "nrmse")]
+    assert plain.value.isna().all()
+    assert "bids_planted" in (sandbox.folder / "results/s/report/index.html").read_text()
+    assert sandbox.run().returncode == 0

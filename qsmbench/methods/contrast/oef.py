@@ -48,7 +48,7 @@ def oef(
         length: of the fitted cylinders, mm; at least six voxels.
         pool: largest distance along a vein over which radius and contrast are averaged, mm.
         smallest: radius below which a fitted vein has no value, in voxels: there, only contrast · radius² is known.
-        reference: around (`tissue` is the χ of the tissue around each vein) or map (`tissue` is that of the map's zero).
+        reference: around (`tissue` is the χ of the tissue around each vein) or map (that of the map's zero).
         tissue: χ of the reference relative to water, ppm; assumed. 0.01 ppm change OEF by 0.7 points.
         haematocrit: of the blood, 0–1; 0.42 is that of adults. It is smaller in small vessels, and in women.
         deoxygenated: χ of deoxygenated minus oxygenated red cells, ppm; 2.26 and 3.39 are also in use.

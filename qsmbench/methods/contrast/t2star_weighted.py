@@ -26,7 +26,7 @@ def t2star_weighted(magnitude, phase, mask, te, grid, *, echo_time=0.022, thickn
         QsmbenchError: the thickness is not positive, or the gap is negative.
 
     Reference:
-        Chavhan 2009, doi:10.1148/rg.295095034, on the contrast; thickness, gap and echo time: common clinical values, assumed.
+        Chavhan 2009, doi:10.1148/rg.295095034 (the contrast). Thickness, gap and echo time are assumed.
     """
     if not thickness > 0 or gap < 0:
         raise QsmbenchError(f"t2star_weighted: thickness is {thickness} and gap {gap}; they must be positive lengths")
@@ -44,7 +44,7 @@ def _slices(mask, axis, size, thickness, gap):
     """Place slices about the middle of the mask.
 
     Returns:
-        (n,) the slice that each layer of voxels shows, and (n_slices, n) the length of each layer within each slice, mm.
+        (n,) the slice that each layer of voxels shows, and (n_slices, n) the length of each layer in each slice, mm.
     """
     layers = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
     n, pitch = mask.shape[axis], thickness + gap

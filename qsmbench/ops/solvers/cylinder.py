@@ -122,7 +122,7 @@ def _neighbourhood(chi, mask, vein, size, point, axis, radius, length, edge):
         half[a] = int(np.ceil((abs(axis[a]) * length / 2 + np.sqrt(max(1 - axis[a] ** 2, 0.0)) * reach) / size[a]))
     base = np.empty(3, np.int64)
     for a in range(3):
-        base[a] = int(round(point[a]))
+        base[a] = round(point[a])
     most = (2 * half[0] + 1) * (2 * half[1] + 1) * (2 * half[2] + 1)
     where, values = np.empty((most, 3)), np.empty(most)
     m = 0
