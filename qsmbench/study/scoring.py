@@ -50,8 +50,11 @@ class Scan:
         return self._mask(self.folder) & self._mask(Path(spec.support)) & self.study_mask
 
     def field(self, spec: ScoreSpec) -> np.ndarray | None:
-        """Return the input field of a chain's inversion, ppm, if any; the last one read is cached."""
-        if spec.field is None:
+        """Return the input field of a chain's inversion, ppm, if any; the last one read is cached.
+
+        None for a difference of reconstructions, which it is not the field of.
+        """
+        if spec.field is None or spec.without is not None:
             return None
         if self._field is None or self._field[0] != spec.field:
             self._field = spec.field, read(Path(spec.field), "local_field", self.params.grid)
