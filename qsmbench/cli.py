@@ -177,7 +177,8 @@ def plan(
 
 def _incomplete(study: Study, outcome: Outcome) -> str:
     """Describe the failures of a study in one line: counts, and the first reason of each kind."""
-    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.sources)  # a measured scan has no seeds
+    # a measured scan has no seeds, and is one more dataset with planted sources
+    datasets = sum(len(getattr(s, "seeds", (None,))) + bool(getattr(s, "plant", ())) for s in study.sources)
     found: list[tuple[str, int | None, dict[Any, str]]] = [
         ("dataset", datasets, outcome.datasets),
         ("chain", datasets * len(study.chains), outcome.chains),

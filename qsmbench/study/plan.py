@@ -316,8 +316,7 @@ class Plan:
     def _measure_job(self, dataset: Dataset) -> Job:
         source = dataset.source
         assert isinstance(source, Measured)
-        content = source.model_dump(mode="json", exclude={"name", "subjects"}, by_alias=True)
-        content["plant"] = [s.model_dump(mode="json", by_alias=True, exclude_unset=True) for s in source.plant]
+        content = source.model_dump(mode="json", exclude={"name", "subjects"})
         if not dataset.planted:
             content |= {"plant": [], "plant_tissue": ""}
         files = measured_files(source.bids, source.subject, source.session)
