@@ -208,7 +208,8 @@ def plan(
 
 def _incomplete(study: Study, outcome: Outcome) -> str:
     """Describe the failures of a study in one line: counts, and the first reason of each kind."""
-    datasets = sum(len(getattr(source, "seeds", (None,))) for source in study.sources)  # a measured scan has no seeds
+    # a measured scan has no seeds, and is one more dataset with planted sources
+    datasets = sum(len(getattr(s, "seeds", (None,))) + bool(getattr(s, "plant", ())) for s in study.sources)
     found: list[tuple[str, int | None, dict[Any, str]]] = [
         ("dataset", datasets, outcome.datasets),
         ("chain", datasets * len(study.chains), outcome.chains),
@@ -341,16 +342,70 @@ def _direction(text: str | None) -> tuple[float, float, float] | None:
     return x, y, z
 
 
+@app.command(
+    epilog=_example(
+        "qsmbench plant dataset planted --source '{source: iron, chi: 1, at: [10, -20, 5], radii: 3, name: bleed}'",
+    )
+)
+def plant(
+    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="folder of a scan, or of a BIDS dataset")],
+    out: Annotated[Path, typer.Argument(help="folder to write")],
+    source: Annotated[
+        list[str],
+        typer.Option(help="a source in the words of the phantoms, as YAML (qsmbench list sources); repeatable"),
+    ],
+    tissue: Annotated[str, typer.Option(help="tissue that the sources are planted in")] = "white_matter",
+    supersampling: Annotated[int, typer.Option(min=1, max=8, help="sub-voxels along each axis near sources")] = 3,
+    tr: Annotated[float | None, typer.Option(help="repetition time of the scan, s")] = None,
+    flip_angle: Annotated[float | None, typer.Option(help="flip angle of the scan, degrees")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the noise that replaces lost signal")] = 0,
+) -> None:
+    """Plant sources of known susceptibility into a scan, in its complex signal.
+
+    The scan with the sources is written to OUT/scan, without them to OUT/without, and what they change to OUT/truth.
+    Places are mm of the scan's affine; the region of the scan is called mask. The difference of the reconstructions
+    with and without the sources is scored against the truth.
+    """
+    from qsmbench.data import folders
+    from qsmbench.data.measured import Stated, is_measured
+    from qsmbench.study.jobs.measure import convert
+    from qsmbench.study.plant import plant_into, read_sources
+
+    sources, without = read_sources(source), scan
+    folders.make_folder(out)
+    if is_measured(scan):
+        without = out / "without"
+        for line in convert(scan, without, Stated()):
+            console.print(plain(line), soft_wrap=True)
+    notes = plant_into(
+        without,
+        out / "scan",
+        out / "truth",
+        sources,
+        tissue=tissue,
+        supersampling=supersampling,
+        tr=tr,
+        flip_angle=flip_angle,
+        seed=seed,
+    )
+    for line in notes:
+        console.print(f"Note: {plain(line)}", soft_wrap=True)
+    console.print(f"Scan with sources and truth: {out.resolve()}; without: {without.resolve()}", soft_wrap=True)
+
+
 @app.command(epilog=_example("qsmbench score maps scan/truth"))
 def score(
     out: Annotated[Path, typer.Argument(help="folder written by `reconstruct`, or any with a chimap.nii.gz")],
     truth: Annotated[Path, typer.Argument(help="folder of the true maps")],
+    without: Annotated[
+        Path | None, typer.Option(help="of a planted scan: reconstruction without the sources, which is subtracted")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="also write the whole table, with regions, to this file")] = None,
 ) -> None:
     """Score a reconstruction against the truth, on the true mask."""
     from qsmbench.study.reconstruct import scores
 
-    table = scores(out, truth)
+    table = scores(out, truth, without)
     if csv:
         table.to_csv(csv, index=False)
     for artifact, rows in table[table["region"] == ""].groupby("artifact", sort=False):

@@ -25,7 +25,8 @@ def inputs():
     te, b0 = np.array([0.004, 0.009, 0.016, 0.022]), 3.0
     x, y, z = grid.axes()
     mask = (x / 14) ** 2 + (y / 18) ** 2 + (z / 19) ** 2 < 1
-    chi = (0.1 * np.sin(x / 4) * np.cos(y / 5) + 0.05 * np.cos(z / 6)).astype(np.float32) * mask
+    vein = (np.abs(x - 3) < 1.1) & (np.abs(y) < 1.3) & mask
+    chi = (0.1 * np.sin(x / 4) * np.cos(y / 5) + 0.05 * np.cos(z / 6) + 0.4 * vein).astype(np.float32) * mask
     chi[mask] -= chi[mask].mean()
     local = oracles.free_space_field(chi, grid.voxel_size, grid.b0_dir) * mask
     total = local + oracles.sphere_field((x, y, z), grid.b0_dir, (16, 18, -20), 8, 5.0) * mask
@@ -42,6 +43,8 @@ def inputs():
         "fat": np.zeros(grid.shape, np.float32),
         "fat_fraction": np.zeros(grid.shape, np.float32),
         "labels": mask.astype(np.uint8),
+        "vein": vein,
+        "swi": np.exp(-5 * np.maximum(chi, 0)).astype(np.float32) * mask,
         "orientations": tuple(
             Orientation(oracles.free_space_field(chi, grid.voxel_size, b) * mask, mask, replace(grid, b0_dir=b))
             for b in (grid.b0_dir, (0.0, 0.6, 0.8), (-0.48, 0.0, 0.877268))

@@ -78,12 +78,14 @@ class Truth(Mapping[str, np.ndarray]):
 
     def of(self, artifact: str) -> dict[str, Any]:
         """Return the truth of an artifact, labels and regions as keywords of `metrics.score`."""
+        veins = ("vein_diameter", "vein_angle") if ARTIFACTS[artifact].sparse else ()
         return {
             "truth": self.get(artifact),
             "labels": self.get("labels"),
             "regions": [r for r in self.regions if r[0] != 0],
             "sources": self.get("sources"),
             "source_table": self.basis.sources if self.basis else [],
+            **{name: self.get(name) for name in veins},
         }
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -186,6 +186,8 @@ def render(
         "local_field": (true["local_field"] + field_error) * mask,
         "water": magnitude[..., 0] * mask,
         "labels": mask.astype(np.uint8),
+        "swi": magnitude[..., -1] * mask,
+        "vein": (true["chi_para"] > 0.03) & mask,
     }
     # of all other artifacts there is nothing in this body
     measured |= {name: np.zeros(grid.shape, a.dtype) for name, a in ARTIFACTS.items() if name not in measured}

@@ -18,10 +18,17 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """Colour scale of an artifact, in its unit: the range of its values, and the largest absolute error."""
+    """Colour scale of an artifact: the range of its values, and the largest absolute error.
+
+    Attributes:
+        values: range, in the unit of the artifact.
+        error: largest absolute error, in the same unit.
+        relative: whether both are multiples of the artifact's median in the mask, since its unit is arbitrary.
+    """
 
     values: Span
     error: float
+    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Artifact:
         own_zero: whether its zero is meaningful. Otherwise it is known up to a constant, like χ, and is scored and
             drawn relative to its mean in the mask.
         is_field: whether it is a field, caused by sources in the whole object. BIDS stores fields in Hz.
+        sparse: whether it has values in some voxels only, and 0 elsewhere, so that only metrics for it can score it.
         in_scan: whether it is part of every scan.
         truth: whether the truth of a simulation contains it: always, sometimes (if the phantom has it), or never.
         unscored: why it is not scored, even if its truth is known; empty if it is scored.
@@ -66,6 +74,7 @@ class Artifact:
     dtype: type = np.float32
     own_zero: bool = True
     is_field: bool = False
+    sparse: bool = False
     in_scan: bool = False
     truth: Literal["always", "sometimes", "never"] = "never"
     unscored: str = ""
@@ -79,6 +88,9 @@ class Artifact:
         """Whether it is a set of voxels rather than a map of values."""
         return self.dtype is np.bool_
 
+
+CONTRAST = "an image of contrast has no truth of its own; it is shown"
+"""Why weighted images are not scored."""
 
 ARTIFACTS = {
     "phase": Artifact(
@@ -237,6 +249,75 @@ ARTIFACTS = {
         scale=Scale((0.0, 60.0), 20.0),
         tissue_property="fat_r2star",
     ),
+    "swi": Artifact(
+        "swi.nii.gz",
+        "a.u.",
+        "susceptibility-weighted magnitude",
+        unscored=CONTRAST,
+        scale=Scale((0.0, 1.6), 0.8, relative=True),
+    ),
+    "minip": Artifact(
+        "swi-minip.nii.gz",
+        "a.u.",
+        "minimum-intensity projection of the susceptibility-weighted magnitude",
+        unscored=CONTRAST,
+        scale=Scale((0.0, 1.6), 0.8, relative=True),
+        made_from="swi",
+    ),
+    "t2star_weighted": Artifact(
+        "t2starw.nii.gz",
+        "a.u.",
+        "magnitude of thick slices, one echo",
+        unscored=CONTRAST,
+        scale=Scale((0.0, 1.6), 0.8, relative=True),
+    ),
+    "vein": Artifact(
+        "vein.nii.gz",
+        "",
+        "voxels of veins: their centre lies in one, or a centre line runs through them",
+        dtype=np.bool_,
+        truth="sometimes",
+        scale=Scale((0.0, 1.0), 1.0),
+        tissue_property="shape",
+        made_from="chi",
+    ),
+    "vein_diameter": Artifact(
+        "vein-diameter.nii.gz",
+        "mm",
+        "diameter of the vein in a voxel, 0 without one",
+        sparse=True,
+        truth="sometimes",
+        scale=Scale((0.0, 4.0), 2.0),
+        tissue_property="shape",
+        made_from="chi",
+    ),
+    "vein_angle": Artifact(
+        "vein-angle.nii.gz",
+        "degrees",
+        "angle of the vein in a voxel to B0, 0–90",
+        truth="sometimes",
+        unscored="it is the reference that errors of veins are grouped by",
+        scale=Scale((0.0, 90.0), 45.0),
+        tissue_property="shape",
+    ),
+    "venogram": Artifact(
+        "venogram.nii.gz",
+        "ppm",
+        "maximum-intensity projection of χ in veins",
+        unscored="a projection has no truth of its own; score the veins",
+        scale=Scale((0.0, 0.4), 0.2),
+        made_from="chi",
+    ),
+    "oef": Artifact(
+        "oef.nii.gz",
+        "0–1",
+        "oxygen extraction fraction of the blood in veins, 0 without a value",
+        sparse=True,
+        truth="sometimes",
+        scale=Scale((0.0, 0.8), 0.2),
+        tissue_property="chi",
+        made_from="chi",
+    ),
     "ct": Artifact(
         "ct.nii.gz",
         "HU",
@@ -271,3 +352,6 @@ SCAN_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.in_scan)
 
 TRUE_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.truth == "always" and not a.in_scan)
 """Artifacts in the truth of every simulation, in addition to its mask."""
+
+VEIN_ARTIFACTS = ("vein", "vein_diameter", "vein_angle", "oef")
+"""Artifacts in the truth of a simulation of a phantom with generated veins."""

@@ -32,7 +32,10 @@ SUPPORTS = {"study": "the study mask", "common": "the voxels that all methods re
 CONTROLS = ("truth", "zero")
 """Control chains, which are not methods: they bound every table."""
 
-FED = ("truth", "true_mask", "true_total_field", "true_local_field")
+FED_STAGES = ("true_mask", "true_total_field", "true_local_field")
+"""Controls that feed a chain the truth through one of its stages, to attribute its error."""
+
+FED = ("truth", "true_veins", *FED_STAGES)
 """Controls within a chain that feed it a true map."""
 
 
@@ -43,7 +46,7 @@ def is_isolated(chain: str) -> bool:
 
 def is_fed(chain: str) -> bool:
     """Whether a chain is fed a true map after its beginning, as those of an attribution; it is not ranked."""
-    return any(step in FED[1:] for step in chain.split("."))
+    return any(step in FED_STAGES for step in chain.split("."))
 
 
 COSTS = ("time", "peak_memory")

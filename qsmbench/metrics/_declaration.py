@@ -32,6 +32,8 @@ CONSUMABLE = {
     "regions": "list of (index, name, group), the key to the labels",
     "sources": "(nx, ny, nz) integer, index of the source in each voxel, 0 for none; see `data.source_table`",
     "source_table": "list of `PlacedSource`, the key to the sources",
+    "vein_diameter": "(nx, ny, nz) mm, the true diameter of the vein in a voxel, 0 without one",
+    "vein_angle": "(nx, ny, nz) degrees, the true angle of the vein in a voxel to B0",
     "field": "(nx, ny, nz) float32, ppm of B0, the input field of the inversion",
     "grid": "the Grid",
 }
@@ -91,10 +93,11 @@ class Metric:
         return ARTIFACTS[artifact].unit if self.unit is None else self.unit
 
     def can_score(self, artifact: str) -> bool:
-        """Return whether it is defined for `artifact`; masks are scored only by metrics declared for masks."""
+        """Return whether it is defined for `artifact`; masks and sparse maps need metrics declared for them."""
         if self.artifacts:
             return artifact in self.artifacts
-        return not ARTIFACTS[artifact].is_mask or "estimate" not in self.consumes
+        row = ARTIFACTS[artifact]
+        return not (row.is_mask or row.sparse) or "estimate" not in self.consumes
 
     def distance(self, value: float) -> float:
         """Return the distance of `value` from the best value; smaller is better for every metric."""
@@ -137,7 +140,8 @@ def metric(
     """Declare a function to be a metric; the arguments are the attributes of `Metric`.
 
     The function returns a float, or a dict from region name (or the index of a source) to float, which omits those
-    without a voxel in the mask. It raises `NotApplicable` where it is undefined.
+    without a voxel in the mask; if it takes neither `regions` nor sources, the keys are groups of its own. It raises
+    `NotApplicable` where it is undefined.
 
     Raises:
         TypeError: a parameter is not an input of metrics, or an artifact is unknown.

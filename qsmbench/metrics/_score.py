@@ -40,6 +40,8 @@ def score(
     *,
     grid: Grid,
     field: np.ndarray | None = None,
+    vein_diameter: np.ndarray | None = None,
+    vein_angle: np.ndarray | None = None,
     metrics: Iterable[str] | None = None,
     artifact: str = "chi",
     supports: Sequence[str] = ("study", "common"),
@@ -63,6 +65,8 @@ def score(
         source_table: a row for each source.
         grid: of all volumes.
         field: (nx, ny, nz) float32, ppm of B0, the input field of the inversion.
+        vein_diameter: (nx, ny, nz) mm, the true diameter of veins, 0 elsewhere, or None.
+        vein_angle: (nx, ny, nz) degrees, the true angle of veins to B0, or None.
         metrics: names of the metrics; by default all that can score `artifact`, those of sources only if there are any.
         artifact: name of the artifact that `estimate` is.
         supports: on which to score.
@@ -74,7 +78,17 @@ def score(
         QsmbenchError: a volume is not on the grid, or a metric is unknown.
     """
     reference = Reference(
-        study_mask, common, truth, labels, regions, sources, source_table, grid=grid, artifact=artifact
+        study_mask,
+        common,
+        truth,
+        labels,
+        regions,
+        sources,
+        source_table,
+        grid=grid,
+        artifact=artifact,
+        vein_diameter=vein_diameter,
+        vein_angle=vein_angle,
     )
     return as_table(reference.rows(estimate, support, field, metrics=metrics, supports=supports))
 
@@ -90,7 +104,8 @@ class Reference:
     """Truth, masks and labels for scoring all maps of one artifact of a scan, prepared once.
 
     Args:
-        study_mask, common, truth, labels, regions, sources, source_table, grid, artifact: see `score`.
+        study_mask, common, truth, labels, regions, sources, source_table, grid, artifact, vein_diameter, vein_angle:
+            see `score`.
 
     Raises:
         QsmbenchError: a volume is not on the grid.
@@ -108,6 +123,8 @@ class Reference:
         *,
         grid: Grid,
         artifact: str = "chi",
+        vein_diameter: np.ndarray | None = None,
+        vein_angle: np.ndarray | None = None,
     ) -> None:
         self.artifact, self.grid, self.regions = artifact, grid, list(regions)
         self.source_table = list(source_table)
@@ -118,6 +135,8 @@ class Reference:
             "truth": truth,
             "labels": labels,
             "sources": sources,
+            "vein_diameter": vein_diameter,
+            "vein_angle": vein_angle,
         }
         if not not_scored(artifact):
             _check_shapes(self._volumes, grid)
@@ -182,7 +201,7 @@ class _Cut:
     Attributes:
         grid: of the box.
         masks: the voxels to score, by support.
-        volumes: study_mask, labels, sources and (unprepared) truth, read-only.
+        volumes: study_mask, labels, sources, what is known of veins, and (unprepared) truth, read-only.
     """
 
     def __init__(self, reference: Reference, volumes: Mapping[str, np.ndarray | None], box: Box) -> None:
@@ -321,7 +340,10 @@ def _rows(m: Metric, taken: _Map) -> Iterator[dict[str, Any]]:
             yield {"region": source_name(int(index)), "unit": unit, **checked}
         return
     by_name: dict[Any, float] = {**result}
-    for _, name, _ in taken.cut.regions:
+    regions = [name for _, name, _ in taken.cut.regions]
+    if "regions" not in m.consumes:  # the metric has groups of its own
+        regions = list(by_name)
+    for name in regions:
         value = by_name.get(name, np.nan)
         yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
 

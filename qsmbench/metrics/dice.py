@@ -12,7 +12,7 @@ from qsmbench.metrics._declaration import metric
     higher_is_better=True,
     reference="Dice 1945, doi:10.2307/1932409",
     label="Dice",
-    artifacts=("mask",),
+    artifacts=("mask", "vein"),
 )
 def dice(estimate, truth):
     """Twice the number of voxels that a mask shares with the true mask, divided by the sum of their sizes.

@@ -281,6 +281,10 @@ class Phantom(ABC):
         """Whether the object has veins with a defined oxygenation."""
         return False
 
+    def vein_maps(self, grid: Grid) -> dict[str, np.ndarray]:
+        """Return the truth about the veins on a grid, see `veins.lines.vein_maps`; empty without generated veins."""
+        return {}
+
     @abstractmethod
     def _tissue_of(self, region: str) -> str | None:
         """Return the tissue of a region of the anatomy, if it is in the table."""

@@ -21,7 +21,7 @@ from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.population import Population, read_population
-from qsmbench.phantom.description.sources import Calcification, Oxygenation, Source
+from qsmbench.phantom.description.sources import Calcification, Oxygenation, Source, constants
 from qsmbench.phantom.description.subject import Person, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
@@ -43,6 +43,7 @@ from qsmbench.phantom.species import weight
 from qsmbench.phantom.veins import blood as venous
 from qsmbench.phantom.veins import tree as vein_tree
 from qsmbench.phantom.veins.growth import Branch
+from qsmbench.phantom.veins.lines import vein_maps as draw_veins
 from qsmbench.phantom.warp import NO_WARP, Warp
 from qsmbench.threads import in_background
 
@@ -329,12 +330,24 @@ class ShapePhantom(Phantom):
             return
         tissue = find_tissue(self.tissues, d.VENOUS, self.path)
         index = {name: i for i, name, _ in self.anatomy}
-        regions = [self._veins.regions[b.name] for b in self.vessels]
-        oxygen = [venous.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
+        oxygen = self._oxygen
         known = {y: weight(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
         values = np.array([known[y] for y in oxygen])
-        names = np.array([index[r] for r in regions], np.uint8)
+        names = np.array([index[self._veins.regions[b.name]] for b in self.vessels], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
+
+    @cached_property
+    def _oxygen(self) -> list[float]:
+        """Return the oxygen saturation of each vein, 0–1."""
+        stated = self._blood
+        assert stated is not None
+        return [venous.saturation(b, self._veins.regions[b.name], stated) for b in self.vessels]
+
+    def vein_maps(self, grid: Grid) -> dict[str, np.ndarray]:
+        """Return the truth about the veins on a grid, see `veins.lines.vein_maps`; empty without generated veins."""
+        if self._blood is None:
+            return {}
+        return draw_veins(self._placed_vessels, 1 - np.array(self._oxygen) / constants()["oxygenation.arterial"], grid)
 
     @cached_property
     def _placed_vessels(self) -> list[np.ndarray]:

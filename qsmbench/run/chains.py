@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qsmbench.data.artifacts import SCAN_ARTIFACTS, TRUE_ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS, TRUE_ARTIFACTS
 from qsmbench.errors import QsmbenchError
 from qsmbench.method import PARAMETERS, Container, Method
 from qsmbench.ops.arrays.device import split_device
@@ -18,7 +18,12 @@ from qsmbench.run.specs import ScoreSpec, StepSpec, prefixes
 TRUTH = "truth"
 """The control that gives its chain access to the truth."""
 
-FED = {"true_mask": "mask", "true_total_field": "total_field", "true_local_field": "local_field"}
+FED = {
+    "true_mask": "mask",
+    "true_total_field": "total_field",
+    "true_local_field": "local_field",
+    "true_veins": "vein",
+}
 """The controls that replace one artifact by the truth, anywhere in a chain; they read nothing else of the truth."""
 
 SCAN, TRUTH_FOLDER = "<scan>", "<truth>"
@@ -99,7 +104,8 @@ class Step:
         The first one is drawn.
         """
         first, *rest = self.method.produces or ("",)
-        return [first, *(name for name in rest if name in TRUE_ARTIFACTS)] if first else []
+        rest = [name for name in rest if ARTIFACTS[name].truth != "never" and not ARTIFACTS[name].in_scan]
+        return [first, *rest] if first else []
 
     @property
     def provided(self) -> dict[str, str]:

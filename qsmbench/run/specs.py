@@ -110,6 +110,7 @@ class ScoreSpec(Spec):
         field: folder of the input field of the chain's inversion; None if there is none.
         scan: folder of the scan.
         truth: folder of the truth; None for a measured scan.
+        without: folder of the chain's products on the scan without planted sources, to subtract; None: nothing.
     """
 
     kind: ClassVar[str] = "score"
@@ -121,6 +122,7 @@ class ScoreSpec(Spec):
     field: str | None
     scan: str
     truth: str | None
+    without: str | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ class Simulation:
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
             r2, r2prime, labels, ct if there are calcifications, and if there is fat: fat_fraction,
-            signal_fat_fraction, water_r2star, fat_r2star; sources if there are any.
+            signal_fat_fraction, water_r2star, fat_r2star; sources if there are any; vein, vein_diameter, vein_angle
+            and oef if there are generated veins.
         regions: index, name and group of the labels.
         sources: the table of the object's sources.
         geometry: of the scan.
@@ -105,6 +106,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     volumes = np.bincount(properties.labels.ravel(), minlength=256) * fine.voxel_volume
     if (placed := placed_sources(phantom, View(grid, truth["labels"], volumes), protocol.b0)) is not None:
         sources, truth["sources"] = placed
+    truth |= phantom.vein_maps(grid)
     signal = _image_at_rest(field, properties, geometry, protocol)
     if protocol.motion:
         signal = _image_in_motion(signal, phantom, protocol, geometry, shim)

@@ -7,11 +7,12 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
 
 from qsmbench.data.bids import subjects as all_subjects
 from qsmbench.data.measured import Stated
 from qsmbench.data.phase_units import UNITS
+from qsmbench.phantom.description.sources import InPlace
 from qsmbench.scan.protocol import Protocol
 from qsmbench.typed_yaml import Model
 
@@ -96,7 +97,20 @@ class Measured(Model):
         None, description=f"unit of the phase: {', '.join(UNITS)}; by default found by the evidence"
     )
     phase_scale: float | None = Field(None, description="rad per stored number, in place of phase_unit")
+    plant: list[dict[str, Any]] = Field(
+        [],
+        description="sources planted into the scan, as a second dataset, NAME_planted: the differences of the "
+        "reconstructions with and without them are scored (qsmbench list sources)",
+    )
+    plant_tissue: str = Field("white_matter", description="tissue that the sources are planted in")
     name: Name | None = Field(None, description="name of the dataset; by default that of the BIDS folder")
+
+    @field_validator("plant")
+    @classmethod
+    def _sources(cls, sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Check the sources, which are kept as they are written."""
+        TypeAdapter(list[Annotated[InPlace, Discriminator("source")]]).validate_python(sources)
+        return sources
 
     @model_validator(mode="after")
     def _stated(self) -> Measured:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,9 @@ from qsmbench.study.versions import reported_versions
 SCORED_WITH = ("mask", "labels", "local_field")
 """Artifacts that every score depends on."""
 
+PLANTED = "_planted"
+"""What the name of a dataset with planted sources ends in."""
+
 MACHINERY = {
     *(PACKAGE / "run" / name for name in ("specs.py", "step.py", "registry.py")),
     *(PACKAGE / f"{name}.py" for name in ("dependencies", "source_code", "probe", "supervise", "child", "errors")),
@@ -73,6 +76,13 @@ class Dataset:
     group: str
     seed: int | None
     source: Simulated | Measured
+    planted: bool = False
+    """Whether it is a measured scan with the sources of `plant`, whose truth is what they change."""
+
+    @property
+    def without(self) -> str:
+        """Name of the dataset without the planted sources."""
+        return self.name.removesuffix(PLANTED)
 
     @property
     def has_truth(self) -> bool:
@@ -319,6 +329,8 @@ class Plan:
         source = dataset.source
         assert isinstance(source, Measured)
         content = source.model_dump(mode="json", exclude={"name", "subjects"})
+        if not dataset.planted:
+            content |= {"plant": [], "plant_tissue": ""}
         files = measured_files(source.bids, source.subject, source.session)
         inputs: dict[str, Any] = {os.path.relpath(f, source.bids): self.contents.digest(f) for f in files}
         if source.mask:
@@ -328,7 +340,7 @@ class Plan:
             dataset.name,
             MeasureSpec(content),
             self.scan(dataset.name),
-            ["scan"],
+            ["scan", "truth"] if dataset.planted else ["scan"],
             settings={**content, "bids": "", "mask": ""},
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / "measure.py"],
@@ -390,7 +402,11 @@ class Plan:
         return [str(self.step(dataset.name, provider)), file]
 
     def _score_spec(self, dataset: Dataset, chain: str) -> ScoreSpec:
-        return chains.score_spec(self.steps[chain], self.places(dataset.name), dataset.name)
+        spec = chains.score_spec(self.steps[chain], self.places(dataset.name), dataset.name)
+        if not dataset.planted:
+            return spec
+        without = str(self.step(dataset.without, chain).parent)
+        return replace(spec, truth=str(self.folder / dataset.name / "truth"), without=without)
 
     def _score_inputs(self, dataset: Dataset, chain: str) -> dict[str, Any]:
         """Return the products of earlier jobs that the scores of a chain depend on, by label."""
@@ -404,15 +420,17 @@ class Plan:
         for label, name in (("support", "mask"), ("field", "local_field")):
             if name in providers:
                 inputs[label] = self._product(dataset, providers[name], ARTIFACTS[name].file)
-        if dataset.has_truth:
-            truth = str(self.simulation(dataset.group))
-            files = {
-                "labels": ARTIFACTS["labels"].file,
-                "regions": REGIONS_FILE,
-                "study mask": mask,
-                "sources": SOURCES_FILE,
-            }
+        if dataset.planted:
+            without = str(self.step(dataset.without, chain))
+            inputs["run without"] = [without, "status"]
+            inputs |= {f"without {a}": [without, ARTIFACTS[a].file] for a in step.artifacts}
+        if dataset.has_truth or dataset.planted:
+            truth = scan if dataset.planted else str(self.simulation(dataset.group))
+            files = {"labels": ARTIFACTS["labels"].file, "regions": REGIONS_FILE, "study mask": mask}
+            files |= {"sources": SOURCES_FILE}
             files |= {f"true {a}": ARTIFACTS[a].file for a in step.artifacts}
+            if any(ARTIFACTS[a].sparse for a in step.artifacts):
+                files |= {f"true {a}": ARTIFACTS[a].file for a in ("vein_diameter", "vein_angle")}
             inputs |= {label: [truth, f"truth/{file}"] for label, file in files.items()}
         return {label: source for label, source in inputs.items() if source is not None}
 
@@ -560,7 +578,9 @@ def _scanned_orientations(source: Simulated | Measured) -> list[int]:
 
 def _scans(source: Simulated | Measured) -> list[Dataset]:
     if isinstance(source, Measured):
-        return [Dataset(source.group, source.group, None, source)]
+        scan = Dataset(source.group, source.group, None, source)
+        name = f"{source.group}{PLANTED}"
+        return [scan, Dataset(name, name, None, source, planted=True)] if source.plant else [scan]
     return [Dataset(f"{source.group}_seed-{seed}", source.group, seed, source) for seed in source.seeds]
 
 
@@ -572,7 +592,9 @@ def _is_ours(file: Path) -> bool:
 def _row(artifact: str, *, drawn: bool) -> dict[str, Any]:
     """Return the entries of the artifact table that a result can depend on."""
     row = ARTIFACTS[artifact]
-    fields = {f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "truth", "unscored")}
+    fields = {
+        f: str(getattr(row, f)) for f in ("file", "unit", "echoes", "dtype", "own_zero", "sparse", "truth", "unscored")
+    }
     return {**fields, "scale": str(row.scale)} if drawn else fields
 
 

@@ -158,13 +158,14 @@ def _check_scan(scan: Path) -> None:
         raise QsmbenchError(f"{scan / ARTIFACTS['mask'].file}: no such file")
 
 
-def scores(out: Path, truth: Path) -> pd.DataFrame:
+def scores(out: Path, truth: Path, without: Path | None = None) -> pd.DataFrame:
     """Score a reconstruction on the true mask.
 
     Args:
         out: what `reconstruct` wrote, or any folder with maps of which the truth is known, such as `chimap.nii.gz`:
             there, a `mask.nii.gz` says which voxels were reconstructed, or else not being 0 does.
         truth: the truth folder of a simulation.
+        without: what `reconstruct` wrote for the same scan without planted sources, which is subtracted; None: nothing.
 
     Returns:
         rows of `metrics.score`, with a column `artifact`.
@@ -182,6 +183,12 @@ def scores(out: Path, truth: Path) -> pd.DataFrame:
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
     made_here = (out / CHAIN_FILE).is_file()
     spec = _made_here(out, truth) if made_here else _foreign(out, truth)
+    if without is not None:
+        if not without.is_dir():
+            raise QsmbenchError(
+                f"{without}: no such folder; name what `qsmbench reconstruct` wrote without the sources"
+            )
+        spec = replace(spec, without=str(without))
     scan, tables = Scan(spec), []
     for artifact in spec.artifacts:
         if made_here or "mask" in present(out):

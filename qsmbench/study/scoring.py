@@ -51,8 +51,11 @@ class Scan:
         return self._mask(self.folder) & self._mask(Path(spec.support)) & self.study_mask
 
     def field(self, spec: ScoreSpec) -> np.ndarray | None:
-        """Return the input field of a chain's inversion, ppm, if any; the last one read is cached."""
-        if spec.field is None:
+        """Return the input field of a chain's inversion, ppm, if any; the last one read is cached.
+
+        None for a difference of reconstructions, which it is not the field of.
+        """
+        if spec.field is None or spec.without is not None:
             return None
         if self._field is None or self._field[0] != spec.field:
             self._field = spec.field, read(Path(spec.field), "local_field", self.params.grid)
@@ -78,8 +81,11 @@ class Scan:
         return self._truths[artifact]
 
     def estimate(self, spec: ScoreSpec, artifact: str) -> np.ndarray:
-        """Read one of a chain's products."""
-        return read(Path(spec.result), artifact, self.params.grid)
+        """Read one of a chain's products; of a planted scan, minus that of the scan without the sources."""
+        estimate = read(Path(spec.result), artifact, self.params.grid)
+        if spec.without is None or ARTIFACTS[artifact].is_mask:
+            return estimate
+        return estimate - read(Path(spec.without), artifact, self.params.grid)
 
     def reference(self, artifact: str) -> dict[str, Any]:
         """Return the reference for chains that end in an artifact, as keywords of `metrics.Reference`.
@@ -88,6 +94,8 @@ class Scan:
             QsmbenchError: a volume is missing or damaged.
         """
         given = {"study_mask": self.study_mask, "truth": self.truth(artifact), **self._labels}
+        if ARTIFACTS[artifact].sparse:
+            given |= {name: self.truth(name) for name in ("vein_diameter", "vein_angle")}
         return {**given, "grid": self.params.grid, "artifact": artifact}
 
     def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def draw(
 ) -> Image.Image:
     """Draw truth, reconstruction and error in three planes; of a volume with echoes, the first echo.
 
-    The colour scale depends only on the artifact, so that pictures are comparable.
+    The colour scale depends only on the artifact, so that pictures are comparable; images in arbitrary units are drawn
+    relative to their median in the mask.
 
     Args:
         estimate: (nx, ny, nz) or (nx, ny, nz, n_echoes), in `unit`.
@@ -72,6 +73,9 @@ def draw(
         have = mask = mask | (estimate != 0)
     if not mask.any():
         raise QsmbenchError(f"{title}: cannot draw a picture of an empty mask")
+    if row.scale.relative:
+        estimate, unit = _relative(estimate, have), "of the median"
+        truth = None if truth is None else _relative(_first_echo(truth), mask)
     span, far = row.scale.values, row.scale.error
     planes = _planes(mask_box(mask, grid, rim=2), mask, grid, centre)
     shown = _shown(estimate, have, row, planes, grid)
@@ -157,6 +161,12 @@ def _shown(
     zero = 0.0 if artifact.own_zero or not mask.any() else _mean(volume, mask)
     cuts = ((p.cut(volume, grid).astype(np.float64) - zero, p.cut(mask, grid)) for p in planes)
     return [np.where(inside, values, np.nan).astype(np.float32) for values, inside in cuts]
+
+
+def _relative(volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return a volume in multiples of its median in the mask; unchanged if that is 0."""
+    median = float(np.median(volume[mask])) if mask.any() else 0.0
+    return volume / np.float32(median) if median else volume
 
 
 def _mean(volume: np.ndarray, mask: np.ndarray) -> float:

@@ -130,7 +130,7 @@ SETTINGS = {"qsmart": {"whole_width": 5.0, "tissue_width": 5.0}}
 def test_built_in_methods_conform(name):
     checks = conform(name, SETTINGS.get(name))
     assert failed(checks) == {}
-    assert sum(c.status == PASS for c in checks) >= 12
+    assert sum(c.status == PASS for c in checks) >= (8 if name == "true_veins" else 12)  # which takes only a mask
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_all_methods_have_a_recorded_cost():
 
     known = estimate._committed()
     without = [m for m in registry.names() if registry.is_own(m) and f"step {m}" not in known]
-    controls = {"true_mask", "true_total_field", "true_local_field"}  # which copy a file
+    controls = {"true_mask", "true_total_field", "true_local_field", "true_veins"}  # which copy a file
     assert set(without) <= controls | {"cosmos", "bipolar", "magnitude_mask", "quality_mask", "erode", "erode_noisy"}
     assert {"simulate", "noise", "score", "common", "pictures"} <= known.keys()
 

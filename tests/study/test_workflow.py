@@ -579,3 +579,40 @@ def test_a_metric_that_never_returns_holds_up_nothing(sandbox):
     assert done.returncode == 4
     assert "scoring timeout: score sphere_brain-3t_seed-0 zero: took longer than its limit of 6 s" in flat(done.stderr)
     assert (sandbox.folder / "results/s/report/index.html").is_file()
+
+
+def test_chains_that_end_in_an_image_without_a_truth_are_shown_and_not_refused(sandbox):
+    """Each has a time, a picture and the reason why it is not scored; the others are scored as ever."""
+    images = ["swi", "swi.minip", "laplacian.clear_swi", "t2star_weighted", "truth.tswi", "truth.zero.smwi"]
+    sandbox.study([*images, "truth", "laplacian"], ONE)
+    done = sandbox.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores, folder = sandbox.scores(), sandbox.folder / "results" / "s"
+    for chain in images:
+        rows = scores[scores.chain == chain].set_index("metric")
+        assert "no truth of its own" in rows.loc["not_scored", "reason"], chain
+        assert rows.loc["time", "value"] > 0
+        assert (folder / "sphere_brain-3t_seed-0" / "pictures" / f"{chain}.webp").is_file()
+    assert value(scores, "truth", "nrmse") == [0]
+    page = (folder / "report" / "index.html").read_text()
+    assert all(chain in page for chain in images)
+
+
+def test_a_measured_scan_with_planted_sources(sandbox, small):
+    """A second dataset, whose differences are scored against the planted χ; the method adds nothing of the scan."""
+    root = sandbox.folder / "bids"
+    write_megre(root, small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    source = {"source": "iron", "chi": 0.8, "at": [2.0, 1.0, 0.0], "radii": 3, "name": "bleed"}
+    chains = ["romeo.fit.pdf.tkd", "zero"]
+    sandbox.study(chains, datasets=[{"bids": "bids", "plant": [source]}])
+    done = sandbox.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores = sandbox.scores()
+    planted = scores[scores.dataset == "bids_planted"].set_index(["chain", "metric", "support", "region"])["value"]
+    assert planted["zero", "nrmse", "study", ""] == 100
+    assert 0 < planted["romeo.fit.pdf.tkd", "nrmse", "study", ""] < 100
+    assert planted["romeo.fit.pdf.tkd", "mean", "study", "bleed"] > 0.2
+    plain = scores[(scores.dataset == "bids") & (scores.metric == "nrmse")]
+    assert plain.value.isna().all()
+    assert "bids_planted" in (sandbox.folder / "results/s/report/index.html").read_text()
+    assert sandbox.run().returncode == 0

@@ -1,4 +1,4 @@
-"""Job: a measured scan → a scan folder."""
+"""Job: a measured scan → a scan folder, and the truth of the sources planted into it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from pathlib import Path
 from qsmbench.data import folders
 from qsmbench.data.measured import Stated, read_measured
 from qsmbench.run.specs import MeasureSpec
+from qsmbench.study.plant import plant_into
 
 
 def run(spec: MeasureSpec, out: Path) -> None:
-    """Write the scan below `out`, in the folder `scan`."""
+    """Write the scan below `out`, in the folder `scan`; with planted sources, their truth in `truth`."""
     source = dict(spec.source)
     folder, mask, b0_dir = source.pop("bids"), source.pop("mask"), source.pop("b0_dir")
+    sources, tissue = source.pop("plant"), source.pop("plant_tissue")
     stated = Stated(mask=Path(mask) if mask else None, b0_dir=tuple(b0_dir) if b0_dir else None, **source)
     convert(Path(folder), out / "scan", stated)
+    if sources:
+        notes = plant_into(out / "scan", out / "scan", out / "truth", sources, tissue=tissue)
+        found = folders.read_json(out / "scan" / "notes.json")["notes"]
+        folders.write_json(out / "scan" / "notes.json", {"notes": [*found, *notes]})
 
 
 def convert(folder: Path, out: Path, stated: Stated) -> list[str]:

@@ -1,0 +1,87 @@
+"""The centre lines of veins on a grid: which voxels are veins, their diameter, angle and oxygen extraction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qsmbench.compiled import compiled
+from qsmbench.grid import Grid
+from qsmbench.threads import limit_numba
+
+STEP = 0.25
+"""Spacing of the points along a centre line, in voxels."""
+
+
+def vein_maps(veins: Sequence[np.ndarray], extraction: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
+    """Return the truth about veins on a grid.
+
+    A voxel is a vein if its centre lies in one, or if a centre line runs through it, however thin the vein; where
+    several meet, it is the widest.
+
+    Args:
+        veins: points (n, 4) of each: world x, y, z, radius [mm].
+        extraction: (n_veins,) oxygen extraction fraction, 0–1.
+        grid: of the maps.
+
+    Returns:
+        vein (bool), vein_diameter [mm], vein_angle [degrees to B0] and oef [0–1], each (nx, ny, nz).
+    """
+    diameter, angle, oef = (np.zeros(grid.shape, np.float32) for _ in range(3))
+    distance = np.full(grid.shape, np.inf, np.float32)
+    inverse = np.linalg.inv(grid.affine)
+    size, edge = np.array(grid.voxel_size), min(grid.voxel_size)
+    turn = np.linalg.inv(grid.affine[:3, :3] / size)
+    limit_numba()
+    for points, fraction in zip(veins, extraction, strict=True):
+        place, radius, direction = _along(points, STEP * edge)
+        voxel = place @ inverse[:3, :3].T + inverse[:3, 3]
+        cosine = np.abs((direction @ turn.T) @ np.array(grid.b0_dir))
+        degrees = np.degrees(np.arccos(np.clip(cosine, 0, 1)))
+        _draw(voxel, radius, degrees, float(fraction), size, diameter, angle, oef, distance)
+    return {"vein": diameter > 0, "vein_diameter": diameter, "vein_angle": angle, "oef": oef}
+
+
+def _along(points: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return places (m, 3) mm, radii (m,) mm and unit directions (m, 3) along a vein, about `step` apart."""
+    pieces = np.diff(points[:, :3], axis=0)
+    lengths = np.linalg.norm(pieces, axis=1)
+    counts = np.maximum(np.ceil(lengths / step).astype(int), 1)
+    piece = np.repeat(np.arange(len(counts)), counts)
+    share = (np.concatenate([np.arange(n) for n in counts]) + 0.5) / counts[piece]
+    values = points[piece] + share[:, None] * (points[piece + 1] - points[piece])
+    direction = pieces[piece] / np.maximum(lengths[piece, None], 1e-9)
+    return values[:, :3], values[:, 3], direction
+
+
+@compiled()
+def _draw(voxel, radius, degrees, fraction, size, diameter, angle, oef, distance):
+    """Draw the balls about the points of a vein into the maps, in place.
+
+    `distance` is that of a voxel's centre from the wall of the vein that it belongs to, negative inside: of veins that
+    contain the centre, the one in which it is deepest wins, of others the widest.
+    """
+    nx, ny, nz = diameter.shape
+    for n in range(len(radius)):
+        x, y, z = voxel[n]
+        r = radius[n]
+        for i in range(max(int(np.floor(x - r / size[0] + 0.5)), 0), min(int(np.ceil(x + r / size[0] + 0.5)), nx)):
+            for j in range(max(int(np.floor(y - r / size[1] + 0.5)), 0), min(int(np.ceil(y + r / size[1] + 0.5)), ny)):
+                for k in range(
+                    max(int(np.floor(z - r / size[2] + 0.5)), 0), min(int(np.ceil(z + r / size[2] + 0.5)), nz)
+                ):
+                    a, b, c = (i - x) * size[0], (j - y) * size[1], (k - z) * size[2]
+                    deep = np.sqrt(a * a + b * b + c * c) - r
+                    through = abs(i - x) <= 0.5 and abs(j - y) <= 0.5 and abs(k - z) <= 0.5
+                    if deep > 0 and not through:
+                        continue
+                    if deep <= 0:
+                        taken = deep < distance[i, j, k]
+                    else:
+                        taken = distance[i, j, k] > 0 and 2 * r > diameter[i, j, k]
+                    if taken:
+                        distance[i, j, k] = deep
+                        diameter[i, j, k] = 2 * r
+                        angle[i, j, k] = degrees[n]
+                        oef[i, j, k] = fraction
