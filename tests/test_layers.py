@@ -16,7 +16,7 @@ LAYERS = [
     {"errors", "units", "paths", "log"},
     {"source_code", "sandbox"},
     {"probe"},
-    {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
+    {"grid", "seeds", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},
     {"method", "ops.arrays"},

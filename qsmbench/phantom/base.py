@@ -215,12 +215,13 @@ class Phantom(ABC):
 
     def _apply_texture(self, canvas: Canvas, texture: Texture, b0: float) -> None:
         """Apply the texture of the tissues, in place."""
-        grains = np.zeros((256, 3), np.float32)
+        grains = np.zeros((256, 4), np.float32)
         for index, name, group in self.anatomy:
             grain = texture.groups.get(group)
             if grain is not None:
                 tissue = self.tissues.get(self._tissue_of(name) or "")
-                grains[index] = grain.iron, grain.myelin, tissue is not None and tissue.follows_chi
+                follows = tissue is not None and tissue.follows_chi
+                grains[index] = grain.iron, grain.myelin, grain.balance, follows
         fields, origin = self._noise
         apply(canvas, texture, fields, origin, grains, self.atlas, r2_prime(1, b0, self.description.dr))
 
