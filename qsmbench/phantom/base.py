@@ -97,6 +97,12 @@ class Phantom(ABC):
         """The tissues of the table, with the description's changes."""
         return with_changes(table(), self.description.tissues, self.path, self._origin("tissues"))
 
+    @property
+    def tissues_used(self) -> list[Tissue]:
+        """The tissues of the table that its regions consist of."""
+        names = dict.fromkeys(self._tissue_of(name) for _, name, _ in self.anatomy)
+        return [self.tissues[name] for name in names if name in self.tissues]
+
     @cached_property
     def regions(self) -> list[Region]:
         """The regions of the anatomy, and those created by sources."""
