@@ -28,8 +28,8 @@ LAYERS = [
     {"report", "gate"},
     {"study"},
     {"listing"},
-    {"api", "cli_show", "export"},
-    {"cli_export", "cli_gate"},
+    {"api", "challenge", "cli_show", "export"},
+    {"cli_challenge", "cli_export", "cli_gate"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

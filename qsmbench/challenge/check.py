@@ -152,9 +152,9 @@ def _check_size(file: Path, voxels: int) -> None:
         ) from e
 
 
-def refusal(found: Sequence[Suspicion], where: str) -> str:
+def refusal(found: Sequence[Suspicion]) -> str:
     """Return why a map is refused for what it looks like; empty if it is not."""
-    return "; ".join(f"{where} {s.text}" for s in found if s.kind in REFUSED)
+    return "; ".join(s.text for s in found if s.kind in REFUSED)
 
 
 def field_suspicions(chi: np.ndarray, inputs: Inputs) -> list[Suspicion]:

@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from qsmbench.data.score_table import CONTROLS, FED
 from qsmbench.errors import QsmbenchError, shown
 from qsmbench.external.contract import MANIFEST
 from qsmbench.typed_yaml import Model, load_yaml
@@ -27,7 +28,7 @@ MINE = "mine"
 MOST_FILES, MOST_BYTES = 2000, 4 * 2**30
 """What a submission may hold; assumed: a network and twenty maps fit."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 class Refused(Exception):
@@ -73,10 +74,19 @@ def submissions(folder: Path) -> list[Submission]:
     found = sorted(f for f in folder.iterdir() if f.name != RECEIVED_FILE and not f.name.startswith("."))
     if not found:
         raise QsmbenchError(f"{folder}: holds no submissions; put each into a folder of its own")
-    unknown = sorted(set(known) - {f.name for f in found})
+    unknown = sorted(set(known) - {name_of(f) for f in found})
     if unknown:
         raise QsmbenchError(f"{folder / RECEIVED_FILE}: there is no submission {unknown[0]!r} in {folder}")
-    return [Submission(f.name, f, *known.get(f.name, (f.name, None))) for f in found]
+    names = [name_of(f) for f in found]
+    twice = [n for i, n in enumerate(names) if n in names[:i]]
+    if twice:
+        raise QsmbenchError(f"{folder}: two submissions are called {twice[0]}")
+    return [Submission(n, f, *known.get(n, (n, None))) for n, f in zip(names, found, strict=True)]
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a submission: of its folder, or of its file without `.py`."""
+    return path.stem if path.suffix == ".py" else path.name
 
 
 def _received(file: Path) -> dict[str, tuple[str, datetime]]:
@@ -109,8 +119,11 @@ def stage(source: Path, to: Path) -> None:
     Raises:
         Refused: it holds something else than files and folders, a name that cannot be shown, or too much.
     """
-    if not NAME.fullmatch(source.name):
-        raise Refused(f"is called {shown(source.name)}; a name has letters, digits and . _ - only")
+    name = name_of(source)
+    if not NAME.fullmatch(name):
+        raise Refused(f"is called {shown(name)}; a name has letters, digits, _ and - only")
+    if name in (*CONTROLS, *FED):
+        raise Refused(f"is called {name}, which is the name of a control")
     left = [MOST_FILES, MOST_BYTES]
     try:
         if source.is_symlink():

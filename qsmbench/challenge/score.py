@@ -40,6 +40,7 @@ from qsmbench.run.chains import Limits
 from qsmbench.run.specs import ScoreSpec
 from qsmbench.sandbox import check_available
 from qsmbench.study.scoring import Scan
+from qsmbench.view.picture import draw
 
 SCORES, RECORD_FILE = "scores", "submission.json"
 
@@ -98,7 +99,7 @@ class _Target:
     """A scan with its truth."""
 
     def __init__(self, private: Private, name: str, work: Path) -> None:
-        self.name, self.config = name, private.config
+        self.name, self.config, self.pictures = name, private.config, private.folder / SCORES
         self.inputs, self.truth = work / name, private.truth(name)
         self.inputs.mkdir(parents=True)
         for file in (PARAMS_FILE, *(ARTIFACTS[n].file for n in GIVEN)):
@@ -119,17 +120,24 @@ class _Target:
     def _reference(self) -> Reference:
         return Reference(**self.scan.reference("chi"))
 
+    def draw(self, given: Map, file: Path) -> None:
+        """Draw a map alone: beside its truth, or as an error, it would tell the truth."""
+        picture = draw(given.chi, None, self.mask, self.scan.params.grid, "ppm", "", support=given.support)
+        picture.save(file, quality=80)
+
     def outcome(self, given: Map) -> Outcome:
         """Score a map."""
         truth, params = self.scan.truth("chi"), self.scan.params
         assert truth is not None
         study = self.scan.study_mask
         seen = suspicions(given.chi, truth, study, artifact="chi", b0=params.b0, te=params.te)
-        if reason := refusal(seen, self.name):
+        if reason := refusal(seen):
             return Outcome(reason=reason, notes=given.notes)
         names = list(dict.fromkeys([self.config.metric, *self.config.further]))
-        rows = self._reference.rows(given.chi, given.support & study, metrics=names, supports=("study",))
-        return Outcome([r for r in rows if not r["region"]], notes=[*given.notes, *(s.text for s in seen)])
+        support = given.support & study
+        rows = self._reference.rows(given.chi, support, metrics=names, supports=("study",))
+        values = [{**r, "value": None if r["value"] != r["value"] else r["value"]} for r in rows if not r["region"]]
+        return Outcome(values, notes=[*given.notes, *(s.text for s in seen)])
 
 
 def score(
@@ -221,9 +229,12 @@ def _outcome(target: _Target, staged: _Staged, work: Path, limits: Limits, hidde
             params, mask = target.scan.params, target.mask
             scan = (target.inputs, params, mask, work)
             given = perform(staged.folder, record.kind, record.chain, *scan, limits=limits, hidden=hidden)
-        return target.outcome(given)
+        outcome = target.outcome(given)
+        if not outcome.reason:
+            target.draw(given, picture_of(target.pictures.parent, record.name, target.name))
+        return outcome
     except Refused as e:
-        return Outcome(reason=told(e, staged.folder, work))
+        return Outcome(reason=told(e, staged.folder, work).removeprefix(f"{target.name}/"))
     except (Exception, RecursionError) as e:  # a stranger's file may make a library raise anything
         return Outcome(reason=told(ValueError(f"{type(e).__name__}: {e}"), staged.folder, work))
     finally:
@@ -260,6 +271,11 @@ def outcome_of(private: Path, record: Record, scan: str) -> Outcome:
     if content.get("digest") != record.digest:
         return Outcome(reason="not scored since it changed")
     return Outcome(content["rows"], content["reason"], content["notes"])
+
+
+def picture_of(private: Path, name: str, scan: str) -> Path:
+    """Return the file of the picture of a submission's map."""
+    return _file(private, name, scan).with_suffix(".webp")
 
 
 def _file(private: Path, name: str, scan: str) -> Path:
