@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from qsmbench.data.folders import Params, read, read_of, read_params
 from qsmbench.data.read_mask import to_mask
 from qsmbench.data.volumes import on_grid, open_header, open_volume, without_unit_axes
 from qsmbench.errors import QsmbenchError
-from qsmbench.run.chains import Limits
+from qsmbench.run import registry
+from qsmbench.run.call import Inputs as Given
+from qsmbench.run.call import apply
 from qsmbench.scan.field import field_of
-from qsmbench.study.reconstruct import reconstruct
 
-FIELD_CHAIN = "romeo.fit.vsharp"
+FIELD_CHAIN = ("romeo", "fit", "vsharp")
 """How the local field of a scan is measured, with which that of a map is compared."""
 
 REFUSED = ("unit", "sign", "axis")
@@ -53,11 +54,10 @@ class Inputs:
 
     Args:
         folder: with phase, magnitude, mask and `params.json`.
-        work: folder for the measured field.
     """
 
-    def __init__(self, folder: Path, work: Path) -> None:
-        self.folder, self.work = folder, work
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     @cached_property
     def params(self) -> Params:
@@ -72,9 +72,12 @@ class Inputs:
     @cached_property
     def field(self) -> tuple[np.ndarray, np.ndarray]:
         """Local field measured from the phase, (nx, ny, nz) ppm of B0, and where it is known."""
-        reconstruct(FIELD_CHAIN, self.folder, self.work, limits=Limits(3600), note=lambda _: None)
-        known = read(self.work, "mask", self.params.grid) & self.mask
-        return read_of(self.work, "local_field", self.params), known
+        volumes = {name: read_of(self.folder, name, self.params) for name in ("phase", "magnitude")}
+        volumes["mask"] = self.mask
+        for name in FIELD_CHAIN:
+            given = Given(self.params, {n: partial(np.copy, v) for n, v in volumes.items()})
+            volumes |= apply(registry.find(name), {}, given)[0]
+        return volumes["local_field"], volumes["mask"] & self.mask
 
 
 def read_map(folder: Path, params: Params, mask: np.ndarray) -> Map:

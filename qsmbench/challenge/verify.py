@@ -54,7 +54,7 @@ def verify(submission: Path, pack: Path, limits: Limits, *, run: bool = True) ->
         if chain:
             yield "", "", [f"it runs as {chain}"]
         for name in scans if run or kind == "maps" else ():
-            inputs = Inputs(inputs_of(pack, name, work / "inputs" / name), work / "field" / name)
+            inputs = Inputs(inputs_of(pack, name, work / "inputs" / name))
             try:
                 if kind == "maps":
                     given = read_map(copy / name, inputs.params, inputs.mask)
