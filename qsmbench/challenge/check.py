@@ -120,8 +120,9 @@ def _volume(file: Path, params: Params) -> tuple[np.ndarray, list[str]]:
     header = open_header(file)
     if header.dtype.kind not in "fiub":
         raise QsmbenchError(f"{file}: its voxels are of type {header.dtype}; they must be real numbers")
-    if len(header.shape) < 3 or any(n != 1 for n in header.shape[3:]):
-        raise QsmbenchError(f"{file}: has shape {header.shape}; the scan has {grid.shape}")
+    # before memory is taken for it; axes may be in another order
+    if sorted(header.shape[:3]) != sorted(grid.shape) or any(n != 1 for n in header.shape[3:]):
+        raise QsmbenchError(f"{file}: shape {header.shape} differs from the scan's {grid.shape}")
     values, affine = open_volume(file, finite=False)
     values, note = on_grid(file, without_unit_axes(values, 3), affine, grid)
     return np.asarray(values), [note.replace(f"{file.parent.parent}/", "")] if note else []

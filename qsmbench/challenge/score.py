@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from qsmbench.analysis.suspicion import suspicions
-from qsmbench.challenge.check import Map, read_map, refusal
+from qsmbench.challenge.check import REFUSED, Inputs, Map, field_suspicions, read_map, refusal
 from qsmbench.challenge.entries import (
     NAME,
     Refused,
@@ -117,6 +117,10 @@ class _Target:
         return self.scan._mask(self.inputs)
 
     @cached_property
+    def _inputs(self) -> Inputs:
+        return Inputs(self.inputs)
+
+    @cached_property
     def _reference(self) -> Reference:
         return Reference(**self.scan.reference("chi"))
 
@@ -130,8 +134,10 @@ class _Target:
         truth, params = self.scan.truth("chi"), self.scan.params
         assert truth is not None
         study = self.scan.study_mask
-        seen = suspicions(given.chi, truth, study, artifact="chi", b0=params.b0, te=params.te)
-        if reason := refusal(seen):
+        # the field first: a reconstruction loses contrast, but not data consistency, so that its slope tells the unit
+        seen = [s for s in field_suspicions(given.chi, self._inputs) if s.kind in REFUSED]
+        seen += suspicions(given.chi, truth, study, artifact="chi", b0=params.b0, te=params.te)
+        if reason := refusal(seen[:1] if seen and seen[0].kind in REFUSED else seen):
             return Outcome(reason=reason, notes=given.notes)
         names = list(dict.fromkeys([self.config.metric, *self.config.further]))
         support = given.support & study
