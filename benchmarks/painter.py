@@ -3,8 +3,8 @@
     python benchmarks/painter.py [--subjects 3] [--voxel-size 2] [--ordinary] [--nonce HEX]
 
 The painter has the true labels of a secret subject, which no segmentation gives, and paints subject 0's mean χ of each.
-Below it, for comparison: the subject's own mean of each label, which nobody can know, and the mean of the range that χ is
-drawn from. `--ordinary` takes subjects as studies have them, whose χ follows their iron and myelin as R2* does.
+Below it, for comparison: the mean of the range that χ is drawn from, and the subject's own mean of each label, which
+nobody can know. `--ordinary` takes subjects as studies have them, whose χ follows their iron and myelin as R2* does.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import qsmbench as qb
 from qsmbench.challenge.config import Entry, Redraw
 from qsmbench.challenge.draw import secret_scan
 from qsmbench.challenge.secret import Secret
-from qsmbench.metrics import score
+from qsmbench.metrics import Reference
 from qsmbench.study.datasets import Simulated
 from qsmbench.study.simulate import described, scan_mask, scans
 
@@ -57,15 +57,18 @@ def paint(values, labels, regions):
     return table[labels]
 
 
-def middles(phantom, typical, redraw):
-    """Return the mean of the distribution that the χ of each region is drawn from: 0 for a symmetric share."""
-    shift = sum(redraw.share) - 1
-    found = dict(typical)
-    for _, name, group in phantom.anatomy:
-        tissue = phantom.tissues.get(phantom._tissue_of(name) or "")
-        if group in redraw.groups and tissue is not None and tissue.follows_chi:
-            found[name] = shift * (tissue.at("chi_para", 0) + tissue.at("chi_dia", 0))
-    return found
+def middles(regions, typical, redraw):
+    """Return the mean of the distribution that the χ of each region is drawn from: 0, since the share is symmetric."""
+    assert sum(redraw.share) == 1
+    return {**typical, **{name: 0.0 for _, name, group in regions if group in redraw.groups}}
+
+
+def scored(subject, name, estimate, support, reference, seconds=0.0):
+    """Print the scores of a map; return its NRMSE."""
+    rows = reference.rows(estimate, support, metrics=METRICS, supports=("study",))
+    values = {r["metric"]: r["value"] for r in rows if not r["region"]}
+    print(f"{subject:3d}  {name:34s}{''.join(f'{values[m]:12.3g}' for m in METRICS)}{seconds:9.1f}", flush=True)
+    return values["nrmse"]
 
 
 def main():
@@ -88,25 +91,17 @@ def main():
             what = described(Simulated(phantom="head", protocol="brain-3t", set={**keys, "subject": n}, seeds=[n]))
         truth, regions, mask, scan = simulated(what)
         chi, labels = truth["chi"], truth["labels"]
-
-        def scored(name, estimate, support, seconds=0.0):
-            rows = score(
-                estimate, support, mask, truth=chi, labels=labels, regions=regions, grid=scan.grid, metrics=METRICS,
-                supports=("study",),
-            )  # fmt: skip
-            values = rows[rows["region"] == ""].set_index("metric")["value"]
-            shown = "".join(f"{values[m]:12.3g}" for m in METRICS)
-            print(f"{n:3d}  {name:34s}{shown}{seconds:9.1f}", flush=True)
-            return values["nrmse"]
+        reference = Reference(mask, truth=chi, labels=labels, regions=regions, grid=scan.grid)
 
         print(f"\n     {'on the study mask':34s}{''.join(f'{m:>12s}' for m in METRICS)}    cpu s")
-        painted = scored(PAINTERS[0], paint(typical, labels, regions), mask)
-        scored(PAINTERS[1], paint(middles(what.phantom, typical, redraw), labels, regions), mask)
-        scored(PAINTERS[2], paint(means(chi, labels, mask, regions), labels, regions), mask)
+        maps = typical, middles(regions, typical, redraw), means(chi, labels, mask, regions)
+        drawn = [paint(values, labels, regions) for values in maps]
+        painted, *_ = (scored(n, p, m, mask, reference) for p, m in zip(PAINTERS, drawn, strict=True))
         for names in itertools.product(FIELDS, BACKGROUNDS, INVERSIONS):
             chain, start = ".".join(names), time.process_time()
             result = qb.reconstruct(chain, scan)
-            found = scored(chain, result["chi"], np.asarray(result.mask) & mask, time.process_time() - start)
+            support, seconds = np.asarray(result.mask) & mask, time.process_time() - start
+            found = scored(n, chain, result["chi"], support, reference, seconds)
             wins, total = wins + (found < painted), total + 1
     print(f"\n{wins} of {total} chains have a lower NRMSE than the painter")
 
