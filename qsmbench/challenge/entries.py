@@ -161,6 +161,8 @@ def _copy_file(source: Path, to: Path, place: str, left: list[int]) -> None:
         status = os.fstat(opened)
         if not stat.S_ISREG(status.st_mode):
             raise Refused(f"{place}: is not a plain file")
+        if status.st_nlink > 1:
+            raise Refused(f"{place}: is a hard link, the same file as another elsewhere")
         left[0] -= 1
         while part := content.read(2**20):
             left[1] -= len(part)

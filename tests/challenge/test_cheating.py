@@ -22,7 +22,7 @@ def hunt(places, package):
             found.append("reads " + os.path.basename(place) if os.path.isdir(place) and os.listdir(place) else "")
         except OSError:
             pass
-    for top in ("/tmp", "/home", "/root", "/var", "/srv", "/mnt", "/media", "/run"):
+    for top in (*TOPS, "/home", "/root", "/var", "/srv", "/mnt", "/media", "/run"):
         for folder, _, files in os.walk(top):
             found += ["file " + f for f in files if f in ("nonce", "chimap.nii.gz", "commitment.json")]
     try:
@@ -34,12 +34,12 @@ def hunt(places, package):
         pass
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if "challenge" in open(f"/proc/{pid}/cmdline").read():
-                found.append("sees the scorer")
+            with open(f"/proc/{pid}/cmdline") as file:
+                found += ["sees the scorer"] if "pytest" in file.read() else []
         except OSError:
             pass
     try:
-        socket.create_connection(("127.0.0.1", PORT), 1)
+        socket.create_connection(("127.0.0.1", PORT), 1).close()
         found.append("network")
     except OSError:
         pass
@@ -65,6 +65,8 @@ RUN = """
 python3 "$(dirname "$0")/hunt.py" && cp "$1/localfield.nii.gz" "$2/chimap.nii.gz"
 """
 
+HERE = "{hunt}\nplaces, package = {places!r}, {package!r}"
+
 PACKAGE = str(Path(qsmbench.__file__).parent)
 
 
@@ -84,7 +86,8 @@ def fill(event, tmp_path, port):
     places = [str(event.private / "scans" / "sub-01" / "truth"), str(tmp_path / "received"), str(event.private)]
 
     def filled(text):
-        return text.format(hunt=HUNT.replace("PORT", str(port)), places=places, package=PACKAGE)
+        hunt = HUNT.replace("PORT", str(port)).replace("TOPS", repr(("/tmp" if text is not HERE else str(tmp_path),)))
+        return text.format(hunt=hunt, places=places, package=PACKAGE)
 
     return filled
 
@@ -92,11 +95,17 @@ def fill(event, tmp_path, port):
 def test_the_hunt_finds_it_all_where_nothing_isolates(event, tmp_path, fill):
     (tmp_path / "received" / "other").mkdir(parents=True)
     names: dict = {}
-    exec(fill("{hunt}\nplaces, package = {places!r}, {package!r}"), names)
+    exec(fill(HERE), names)
     found = names["hunt"](names["places"], names["package"])
-    assert {"reads truth", "reads received", "reads private", "file nonce", "file chimap.nii.gz", "network"} <= set(
-        found
-    )
+    assert {
+        "reads truth",
+        "reads received",
+        "reads private",
+        "file nonce",
+        "file chimap.nii.gz",
+        "network",
+        "sees the scorer",
+    } <= set(found)
 
 
 @pytest.mark.parametrize("kind", ["python", "import", "folder"])

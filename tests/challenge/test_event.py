@@ -79,18 +79,19 @@ def test_nothing_is_revealed_before_the_deadline(event, tmp_path):
 
 def test_from_new_to_board(made, command, tmp_path):
     private, inputs, received = (tmp_path / n for n in ("private", "inputs", "received"))
-    assert command("challenge", "new", configuration(tmp_path / "config"), private)[0] == 0
+    again = ("--nonce", made.private / "nonce")  # so that the maps are of these subjects
+    assert command("challenge", "new", configuration(tmp_path / "config"), private, *again)[0] == 0
     code, said, _ = command("challenge", "pack", private, inputs, "--bids")
     assert code == 0 and "3 scans" in said
-    made.submit(received, "elsewhere")  # maps of other subjects
+    made.submit(received, "honest")
     (received / "empty").mkdir()
     code, said, _ = command("challenge", "verify", received / "empty", "--inputs", inputs)
     assert code == 1 and "refused: holds nothing" in said
-    assert command("challenge", "verify", received / "elsewhere", "--inputs", inputs)[0] == 0
+    assert command("challenge", "verify", received / "honest", "--inputs", inputs)[0] == 0
     code, said, _ = command("challenge", "score", private, received)
     assert code == 4 and "1 of 2 submissions have a score on all 3 scans" in said
     code, said, _ = command("challenge", "score", private, received)
-    assert "sub-01, elsewhere: kept" in said
+    assert "sub-01, honest: kept" in said
     code, said, _ = command("challenge", "board", private, tmp_path / "board", "--freeze")
     assert code == 0 and "1 ranked" in said and "1 refused" in said
     assert command("challenge", "reveal", private, tmp_path / "revealed")[0] == 0

@@ -94,7 +94,8 @@ def test_the_ranking_is_frozen_after_the_deadline(private):
 
 
 def rows_of(file):
-    return list(csv.DictReader(file.open()))
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
 
 
 def test_the_board_shows_ranks_intervals_and_ties(private, tmp_path):
