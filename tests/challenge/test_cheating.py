@@ -97,15 +97,8 @@ def test_the_hunt_finds_it_all_where_nothing_isolates(event, tmp_path, fill):
     names: dict = {}
     exec(fill(HERE), names)
     found = names["hunt"](names["places"], names["package"])
-    assert {
-        "reads truth",
-        "reads received",
-        "reads private",
-        "file nonce",
-        "file chimap.nii.gz",
-        "network",
-        "sees the scorer",
-    } <= set(found)
+    known = {"reads truth", "reads received", "reads private", "file nonce", "file chimap.nii.gz"}
+    assert known | {"network", "sees the scorer"} <= set(found)
 
 
 @pytest.mark.parametrize("kind", ["python", "import", "folder"])
