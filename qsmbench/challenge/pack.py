@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from qsmbench.challenge.make import Private
 from qsmbench.challenge.secret import COMMITMENT_FILE
@@ -84,10 +85,10 @@ def _write_scan(private: Private, name: str, out: Path, *, bids: bool) -> None:
     _write_bids(private, name, out, volumes, params)
 
 
-def _write_bids(private: Private, name: str, out: Path, volumes: dict, params: Params) -> None:
+def _write_bids(private: Private, name: str, out: Path, volumes: dict[str, Any], params: Params) -> None:
     entry, subject = private.entry(name), name.removeprefix("sub-")
     protocol = load_protocol(entry.protocol, entry.set_protocol)
-    about = {"name": private.config.challenge, "tr": protocol.tr, "flip_angle": protocol.flip_angle}
+    about: dict[str, Any] = {"name": private.config.challenge, "tr": protocol.tr, "flip_angle": protocol.flip_angle}
     write_megre(out, volumes["phase"], volumes["magnitude"], params, subject=subject, **about)
     masks, first = {"mask": volumes["mask"]}, volumes["magnitude"][..., 0]
     root = out / "derivatives" / "mask"

@@ -108,7 +108,13 @@ class _Target:
     @cached_property
     def scan(self) -> Scan:
         """The reference volumes."""
-        folders = {"result": "", "support": "", "field": None, "scan": str(self.inputs), "truth": str(self.truth)}
+        folders: dict[str, Any] = {
+            "result": "",
+            "support": "",
+            "field": None,
+            "scan": str(self.inputs),
+            "truth": str(self.truth),
+        }
         return Scan(ScoreSpec(dataset=self.name, chain="", artifacts=["chi"], **folders))
 
     @cached_property
