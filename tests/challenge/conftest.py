@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -111,7 +112,8 @@ class Event:
 def made(tmp_path_factory):
     """The challenge as it was made; not to be changed."""
     top = tmp_path_factory.mktemp("challenge")
-    new(configuration(top / "config"), top / "private", note=lambda _: None)
+    (top / "nonce").write_text(hashlib.sha256(b"tests").hexdigest())  # the same subjects in every session
+    new(configuration(top / "config"), top / "private", nonce=top / "nonce", note=lambda _: None)
     pack(read_private(top / "private"), top / "inputs")
     for name in SCANS:
         out = top / "reconstructed" / name
