@@ -31,8 +31,8 @@ REFUSED = ("unit", "sign", "axis")
 """Kinds of suspicion that are refused; others are notes, since a poor reconstruction may look so."""
 
 SURE = 0.65
-"""Correlation of fields from which a sign or an axis is told: reconstructions have 0.9 or more, with the right sign, and
-a field that was sent as χ has −0.56. Assumed."""
+"""Correlation of fields from which a sign or an axis is told. Assumed: reconstructions have 0.9 or more, with the right
+sign, and a field that was sent as χ has −0.56."""
 
 SLACK = 2**20
 """Bytes that a file may hold beside its voxels, in header extensions."""
