@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer import Abort
 
-from qsmbench import __version__, cli_export, cli_gate, supervise
+from qsmbench import __version__, cli_challenge, cli_export, cli_gate, supervise
 from qsmbench.cli_show import console, plain, print_listing, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_export.app, name="export")
+app.add_typer(cli_challenge.app, name="challenge")
 
 Container = Annotated[
     str, typer.Option(help="where third-party code runs: none (directly), bubblewrap, docker, podman or apptainer")

@@ -16,7 +16,7 @@ LAYERS = [
     {"errors", "units", "paths", "log"},
     {"source_code", "sandbox", "spectra"},
     {"probe"},
-    {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
+    {"grid", "seeds", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},
     {"method", "ops.arrays"},
@@ -29,8 +29,8 @@ LAYERS = [
     {"report", "gate"},
     {"study"},
     {"listing"},
-    {"api", "cli_show", "export"},
-    {"cli_export", "cli_gate"},
+    {"api", "challenge", "cli_show", "export"},
+    {"cli_challenge", "cli_export", "cli_gate"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

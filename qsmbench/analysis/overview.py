@@ -80,8 +80,8 @@ class Overview:
         return [part for part in (self.others, self.isolated) if part]
 
 
-def overview(study: Study, artifact: str, column: Column, support: str) -> Overview:
-    """Return the overview of one metric."""
+def overview(study: Study, artifact: str, column: Column, support: str, *, what: str = "chain") -> Overview:
+    """Return the overview of one metric; `what` is what the sentences call a chain."""
     sample = study.sample(column, artifact, support)
     scored = [c for c in sample.values.columns if sample.values[c].notna().any() and not is_fed(c)]
     geometric = use_ratio(column, sample.values[[c for c in scored if c not in CONTROLS]].to_numpy(float))
@@ -90,7 +90,7 @@ def overview(study: Study, artifact: str, column: Column, support: str) -> Overv
     cells = {chain: _cells(sample, chain, conditions, geometric=geometric) for chain in scored}
     isolated = [c for c in scored if is_isolated(c)]
     others = [c for c in scored if c not in CONTROLS and c not in isolated]
-    parts = [_part(sample, chains, cells, what) for chains, what in ((isolated, "isolated chain"), (others, "chain"))]
+    parts = [_part(sample, chains, cells, what) for chains, what in ((isolated, f"isolated {what}"), (others, what))]
     covers = {i.covers for row in cells.values() for i in row if i is not None}
     return Overview(
         artifact=artifact,
@@ -168,7 +168,7 @@ def _sentences(
         found[0] += f" over {n} subjects"
         if others:
             named = ", ".join(others) if len(others) <= NAMED else f"{', '.join(others[:NAMED])} and others"
-            found[0] += f"; {_counted(len(others), 'chain')} of {len(rest)} not shown to be worse: {named}."
+            found[0] += f"; {_counted(len(others), what)} of {len(rest)} not shown to be worse: {named}."
         else:
             found[0] += f", and shown to be better than each of the {len(rest)} others."
     if n > 1:

@@ -25,6 +25,9 @@ FOREIGN = 0.15
 SLOPES = (0.1, 2.5)
 """Slopes on the truth that reconstructions have: regularised ones lose contrast, few gain any; assumed."""
 
+USUAL = 0.75
+"""Slope on the truth that reconstructions usually have; assumed."""
+
 ELSEWHERE = 0.02
 """Share of voxels, outside the mask and missing inside, above which a map is of another mask; assumed."""
 
@@ -52,6 +55,7 @@ def suspicions(
     artifact: str,
     b0: float,
     te: Sequence[float] | np.ndarray = (),
+    against: str = "the truth",
 ) -> list[Suspicion]:
     """Return what a map looks like, other than a reconstruction of this truth.
 
@@ -65,6 +69,7 @@ def suspicions(
         artifact: name of what the map should be.
         b0: field strength, T.
         te: echo times, s; what a map in radians may have been multiplied with.
+        against: what `truth` is called in the texts.
 
     Returns:
         nothing for a map that is good or bad in an ordinary way; else one or more, the most telling first.
@@ -84,9 +89,9 @@ def suspicions(
         slope = here_r * np.std(here) / np.std(there)
         if here_r < 0 and not found:
             found.append(Suspicion("sign", here_r, f"looks like the opposite sign (correlation {here_r:.2f})"))
-        found += _scaled(abs(slope), artifact, b0, te)
+        found += _scaled(abs(slope), artifact, b0, te, against)
     elif abs(here_r) < FOREIGN:
-        text = f"has a correlation of {here_r:.2f} with the truth: another subject, another quantity, or noise?"
+        text = f"has a correlation of {here_r:.2f} with {against}: another subject, another quantity, or noise?"
         found.append(Suspicion("object", here_r, text))
     return found + list(_elsewhere(estimate, mask))
 
@@ -102,7 +107,7 @@ def _negative(here: np.ndarray, there: np.ndarray, artifact: str) -> Iterator[Su
         yield Suspicion("sign", share, text)
 
 
-def _scaled(slope: float, artifact: str, b0: float, te: Sequence[float] | np.ndarray) -> list[Suspicion]:
+def _scaled(slope: float, artifact: str, b0: float, te: Sequence[float] | np.ndarray, against: str) -> list[Suspicion]:
     """A map that is the truth times a number."""
     if SLOPES[0] <= slope <= SLOPES[1]:
         return []
@@ -115,12 +120,25 @@ def _scaled(slope: float, artifact: str, b0: float, te: Sequence[float] | np.nda
         known |= {f"radians at TE {1000 * t:.3g} ms": rad_per_ppm(b0, t) for t in te}
     elif unit == "1/s":
         known = {"1/ms": 1e-3, "1/s times 1000": 1000.0}
-    name = min(known, key=lambda n: abs(np.log(slope / known[n])), default="")
-    if name and abs(np.log(slope / known[name])) < np.log(1.6):
-        text = f"looks like {name} (slope {slope:.4g} on the truth, where {unit} is expected)"
+    name = _nearest(slope, known)
+    if name:
+        text = f"looks like {name} (slope {slope:.4g} on {against}, where {unit} is expected)"
     else:
-        text = f"is {slope:.3g} times the truth (slope), where 1 is expected: is it in {unit or 'its unit'}?"
+        text = f"is {slope:.3g} times {against} (slope), where 1 is expected: is it in {unit or 'its unit'}?"
     return [Suspicion("unit", float(slope), text)]
+
+
+def _nearest(slope: float, known: dict[str, float]) -> str:
+    """Return the unit that a slope suggests; empty if it suggests none.
+
+    It may be that unit exactly, or that of a reconstruction, which loses contrast: `USUAL` times as much.
+    """
+    for typical, tolerance in ((1.0, 1.15), (USUAL, 2.2)):
+        distance = {name: abs(np.log(slope / (typical * value))) for name, value in known.items()}
+        name = min(distance, key=lambda n: distance[n], default="")
+        if name and distance[name] < np.log(tolerance):
+            return name
+    return ""
 
 
 def _turned(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray, as_it_is: float) -> Suspicion | None:

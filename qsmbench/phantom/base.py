@@ -104,6 +104,12 @@ class Phantom(ABC):
         """The tissues of the table, with the description's changes."""
         return with_changes(table(), self.description.tissues, self.path, self._origin("tissues"))
 
+    @property
+    def tissues_used(self) -> list[Tissue]:
+        """The tissues of the table that its regions consist of."""
+        names = dict.fromkeys(self._tissue_of(name) for _, name, _ in self.anatomy)
+        return [self.tissues[name] for name in names if name in self.tissues]
+
     @cached_property
     def regions(self) -> list[Region]:
         """The regions of the anatomy, and those created by sources."""
@@ -250,12 +256,13 @@ class Phantom(ABC):
 
     def _apply_texture(self, canvas: Canvas, texture: Texture, b0: float) -> None:
         """Apply the texture of the tissues, in place."""
-        grains = np.zeros((256, 3), np.float32)
+        grains = np.zeros((256, 4), np.float32)
         for index, name, group in self.anatomy:
             grain = texture.groups.get(group)
             if grain is not None:
                 tissue = self.tissues.get(self._tissue_of(name) or "")
-                grains[index] = grain.iron, grain.myelin, tissue is not None and tissue.follows_chi
+                follows = tissue is not None and tissue.follows_chi
+                grains[index] = grain.iron, grain.myelin, grain.balance, follows
         fields, origin = self._noise
         apply(canvas, texture, fields, origin, grains, self.atlas, r2_prime(1, b0, self.description.dr))
 

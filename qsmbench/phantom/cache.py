@@ -41,13 +41,16 @@ def _store(place: Path) -> Memory:
     return store
 
 
-def keep(compute: Callable[[], T], *key: str | int | Path) -> T:
+def keep(compute: Callable[[], T], *key: str | int | Path, secret: bool = False) -> T:
     """Return the result of `compute`, from the cache if it was computed before.
 
     Args:
         compute: a function without arguments. The code of its module and everything imported is part of the key.
         key: everything else that the result depends on: text, numbers, and files, which are compared by content.
+        secret: whether nothing of it may be left behind; it is computed each time.
     """
+    if secret:
+        return compute()
     code = code_of([Path(compute.__code__.co_filename)]).digest
     parts = tuple(_content(part) if isinstance(part, Path) else part for part in key)
     name = f"{compute.__module__}.{compute.__qualname__}"

@@ -45,6 +45,7 @@ from qsmbench.phantom.veins import tree as vein_tree
 from qsmbench.phantom.veins.growth import Branch
 from qsmbench.phantom.veins.lines import vein_maps as draw_veins
 from qsmbench.phantom.warp import NO_WARP, Warp
+from qsmbench.seeds import is_wide
 from qsmbench.threads import in_background
 
 NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
@@ -234,7 +235,8 @@ class ShapePhantom(Phantom):
     def _labels(self) -> np.ndarray:
         described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
         files = self.files[len(self.described_in) :]
-        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files)
+        secret = is_wide(self.description.subject)
+        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files, secret=secret)
 
     @property
     def _map_data(self) -> np.ndarray:

@@ -90,12 +90,14 @@ def of_constant(name: str, constant: str) -> SourcedValue:
 def of_texture(texture: Texture) -> list[SourcedValue]:
     """List the values of the spread within tissues; their means do not depend on it."""
     origin = Origin(texture.source, "assumed" in texture.source, "phantom")
-    return [
+    rows = [
         _row(name, f"texture: {part} in {group}", value, "share of the mean", origin)
         for name in ("chi", "r2star")
         for group, grain in texture.groups.items()
-        for part, value in grain.model_dump().items()
+        for part, value in grain.model_dump(exclude={"balance"}).items()
     ]
+    balance = {group: grain.balance for group, grain in texture.groups.items() if grain.balance}
+    return rows + [_row("chi", f"texture: balance in {g}", v, "share of χ+ + χ−", origin) for g, v in balance.items()]
 
 
 def beyond_content(source: s.Added, para: float, origin: Origin) -> tuple[list[SourcedValue], float]:

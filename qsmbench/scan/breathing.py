@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat
 
 from qsmbench.grid import Grid
 from qsmbench.scan.harmonics import evaluate
+from qsmbench.seeds import generator
 from qsmbench.typed_yaml import Model
 from qsmbench.units import rad_per_ppm
 
@@ -30,7 +31,7 @@ class Breathing(Model):
 
 def depth(breathing: Breathing, time: np.ndarray) -> np.ndarray:
     """Return the breathing state at `time` [s]: one of `BINS` states, 0 has the lowest field."""
-    start = np.random.default_rng(breathing.seed).uniform(0, 2 * np.pi)
+    start = generator(breathing.seed).uniform(0, 2 * np.pi)
     wave = np.sin(2 * np.pi * time / breathing.period + start)
     return np.clip(((wave + 1) / 2 * BINS).astype(int), 0, BINS - 1)
 

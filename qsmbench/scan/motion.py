@@ -9,6 +9,7 @@ from pydantic import Field
 
 from qsmbench.grid import Grid
 from qsmbench.scan.geometry import Point, rotation_matrix
+from qsmbench.seeds import generator
 from qsmbench.typed_yaml import Model
 
 
@@ -28,7 +29,7 @@ class Motion(Model):
 
 def poses(motion: Motion, about: Point, still: int) -> list[np.ndarray]:
     """Draw (4, 4) rigid motions in the world [mm], rotating about the point `about`; number `still` is the identity."""
-    rng = np.random.default_rng(motion.seed)
+    rng = generator(motion.seed)
     found = []
     for p in range(motion.poses):
         shift = rng.normal(0, motion.translate, 3)

@@ -11,6 +11,7 @@ from qsmbench.scan import coils
 from qsmbench.scan.geometry import Point
 from qsmbench.scan.noise import add_noise
 from qsmbench.scan.protocol import Protocol
+from qsmbench.seeds import generator
 
 
 def received(
@@ -32,7 +33,7 @@ def received(
     """
 
     def noisy(image: np.ndarray, numbers: int | list[int]) -> np.ndarray:
-        return add_noise(image, sigma, np.random.default_rng(numbers), protocol.kspace) if sigma else image
+        return add_noise(image, sigma, generator(numbers), protocol.kspace) if sigma else image
 
     if protocol.coils is None:
         return noisy(signal, [seed, orientation] if orientation else seed)

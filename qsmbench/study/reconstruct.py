@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,7 @@ def reconstruct(
     methods: Mapping[str, str] | None = None,
     limits: Limits,
     note: Callable[[str], object],
+    hidden: Sequence[Path] = (),
 ) -> None:
     """Run every step of a chain; `out` receives the products of the last, `out`/steps all of them.
 
@@ -63,6 +64,7 @@ def reconstruct(
         methods: what a name in the chain stands for: another method or a path; see `registry.find`.
         limits: of each step.
         note: receives a line about each step.
+        hidden: further folders that isolated code must not see.
 
     Raises:
         QsmbenchError: the chain does not fit, the scan is invalid, or a step gave nothing.
@@ -81,7 +83,7 @@ def reconstruct(
         old.unlink(missing_ok=True)
     scan = _as_artifacts(scan, out, stated or Stated(), note)
     _check_scan(scan)
-    places = _places(out / "steps", scan, truth)
+    places = _places(out / "steps", scan, truth, hidden)
     turned = chains.over_orientations(steps)
     further = further_orientations(scan)
     for s in steps:
@@ -105,11 +107,11 @@ def _relative(place: str, out: Path) -> str:
     return str(Path(place).relative_to(out.resolve()))
 
 
-def _places(steps: Path, scan: Path, truth: Path | None) -> Places:
+def _places(steps: Path, scan: Path, truth: Path | None, further: Sequence[Path]) -> Places:
     """Return the absolute paths of the artifacts of all steps, and what is missing in the scan and the truth."""
     providers = {chains.SCAN: scan, **({chains.TRUTH_FOLDER: truth} if truth else {})}
     absent = {(p, name) for p, f in providers.items() for name in ARTIFACTS if name not in present(f)}
-    hidden = [steps.parent, scan, scan.resolve().parent / "truth", *([truth] if truth else [])]
+    hidden = [steps.parent, scan, scan.resolve().parent / "truth", *([truth] if truth else []), *further]
     return Places(
         steps.resolve(),
         scan.resolve(),

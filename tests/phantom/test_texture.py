@@ -70,3 +70,28 @@ def test_another_seed_is_another_texture(head):
     one, another = head.render(grid, 3.0), other.render(grid, 3.0)
     assert np.array_equal(one.labels, another.labels)
     assert not np.array_equal(one.chi, another.chi)
+
+
+@pytest.fixture(scope="module")
+def unbalanced():
+    keys = {f"texture.groups.{g}.balance": 0.3 for g in ("wm", "gm", "dgm")}
+    phantom = load("head", {"voxel_size": 2, "supersampling": 1, **keys})
+    return phantom.render(phantom.grid(), 3.0)
+
+
+def test_balance_shows_in_chi_alone(rendered, unbalanced):
+    """What magnitude images show stays bit for bit, but for χ+ + χ−, which rounds."""
+    for channel in ("pd", "t1", "r2", "r2star", "fat_fraction", "labels"):
+        assert np.array_equal(getattr(rendered, channel), getattr(unbalanced, channel)), channel
+    sums = [p.chi_para + p.chi_dia for p in (rendered, unbalanced)]
+    assert sums[1] == pytest.approx(sums[0], abs=1e-6)
+    assert unbalanced.chi_para.min() >= 0 and unbalanced.chi_dia.min() >= 0
+
+
+@pytest.mark.parametrize("name", ["cortex", "thalamus", "brainstem"])
+def test_share_of_chi_para_varies_as_stated(rendered, unbalanced, name):
+    """Where both parts are large: elsewhere the share ends at 0 or 1."""
+    region = inside(rendered, name)
+    total = (rendered.chi_para + rendered.chi_dia)[region]
+    moved = (unbalanced.chi_para - rendered.chi_para)[region] / total
+    assert 0.15 < moved.std() < 0.35

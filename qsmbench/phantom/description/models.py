@@ -139,10 +139,16 @@ class FieldOfView(Model):
 
 
 class Grain(Model):
-    """Variation of iron and myelin within a tissue: standard deviations relative to the mean."""
+    """Variation of iron and myelin within a tissue: standard deviations relative to the mean.
+
+    Unlike them, `balance` leaves χ+ + χ− as it is, so that no magnitude image shows it.
+    """
 
     iron: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ+ over its mean")
     myelin: Annotated[float, Field(ge=0, le=0.4)] = Field(0, description="standard deviation of χ− over its mean")
+    balance: Annotated[float, Field(ge=0, le=0.4)] = Field(
+        0, description="standard deviation of the share of χ+ in χ+ + χ−, a sum that does not change"
+    )
 
 
 class Texture(Model):

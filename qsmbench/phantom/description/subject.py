@@ -10,6 +10,7 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.description.population import Appearance, Composition, Drift, Population
 from qsmbench.phantom.warp import Warp
+from qsmbench.seeds import generator
 
 SPACING = 4.0
 """Spacing of the grid of a subject's displacement field [mm]."""
@@ -67,7 +68,7 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
     Raises:
         QsmbenchError: the age is out of range.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = generator([seed, 1])
     scatter = 0.0 if seed == 0 else 1.0
     drawn = rng.uniform(*population.age.range)
     reference, (youngest, oldest) = population.age.reference, population.age.allowed
@@ -151,7 +152,7 @@ def _waves(person: Person, population: Population, x: np.ndarray) -> np.ndarray:
     total = np.zeros_like(x)
     if person.seed == 0:
         return total
-    rng = np.random.default_rng([person.seed, 2])
+    rng = generator([person.seed, 2])
     for octave in population.shape:
         for _ in range(WAVES):
             direction, polarisation = rng.standard_normal((2, 3))

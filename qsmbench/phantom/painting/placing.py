@@ -14,6 +14,7 @@ from qsmbench.phantom.description.tissues import Tissue
 from qsmbench.phantom.painting.canvas import EVEN, MOST_PARTS_OF_A_SOURCE, Canvas, Compile, Shell
 from qsmbench.phantom.species import weight
 from qsmbench.phantom.warp import NO_WARP, Warp
+from qsmbench.seeds import generator
 
 WAVES = 1.3
 """Wavelength of an irregular surface, in radii."""
@@ -58,7 +59,7 @@ def source_shapes(source: s.InPlace, atlas: Atlas) -> Iterator[tuple[g.Shape, Wa
         names = (source.in_,) if isinstance(source.in_, str) else source.in_
         low, high = np.broadcast_to(np.array(source.diameter, float), 2)
         radii = np.geomspace(high, low, source.count) / 2  # the largest first, while there is room
-        rng = np.random.default_rng(source.seed)
+        rng = generator(source.seed)
         for n, centre in enumerate(atlas.scatter(names, source.side, radii, rng)):
             yield _body(centre, np.full(3, radii[n]), source, source.seed + n), NO_WARP
 

@@ -16,6 +16,7 @@ from qsmbench.phantom.painting import distance as op
 from qsmbench.phantom.painting.boxes import transform_box
 from qsmbench.phantom.painting.maps import Map
 from qsmbench.phantom.painting.tubes import tube_radius
+from qsmbench.seeds import generator
 
 Bounds = np.ndarray
 """(2, 3) lower and upper corner of a box, world mm."""
@@ -230,7 +231,7 @@ class Compiler:
     def _rough(self, shape: g.Rough, program: Program, fold: bool) -> Bounds:
         with program.inner():
             box = self._emit(shape.of, program, fold)
-        rng = np.random.default_rng(shape.seed)
+        rng = generator(shape.seed)
         waves = rng.standard_normal((ROUGH_WAVES, 3))
         waves *= rng.uniform(0.6, 1.4, (ROUGH_WAVES, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
         phases = rng.uniform(0, 2 * np.pi, ROUGH_WAVES)

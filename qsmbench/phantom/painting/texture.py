@@ -13,17 +13,20 @@ from qsmbench.phantom.lookup import trilinear
 from qsmbench.phantom.painting.boxes import grid_box
 from qsmbench.phantom.painting.canvas import Canvas
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WATER_PD, WEIGHTS
+from qsmbench.seeds import generator
 from qsmbench.threads import over_planes
 
-IRON, MYELIN = 0, 1
+IRON, MYELIN, BALANCE = 0, 1, 2
 """Order of the fields."""
 
-FOLLOWS = 2
+FOLLOWS = 3
 """After them: whether a tissue's R2* varies, too."""
 
 
 def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Draw two fields of mean 0 and variance 1, for iron and for myelin; also return the position of their first point.
+    """Draw fields of mean 0 and variance 1; also return the position of their first point.
+
+    They are for iron, for myelin and, if a group has any, for the balance of χ+ and χ−.
 
     Args:
         texture: seed, spacing and scales.
@@ -31,19 +34,26 @@ def noise(texture: Texture, subject: int, grid: Grid) -> tuple[np.ndarray, np.nd
         grid: the box to cover; the same box gives the same texture.
 
     Returns:
-        (2, nx, ny, nz) float32, and (3,) world mm.
+        (2 or 3, nx, ny, nz) float32, and (3,) world mm.
     """
     low, high = grid_box(grid)
     start = low - 2 * texture.spacing
     count = np.ceil((high - start) / texture.spacing).astype(int) + 3
-    rng = np.random.default_rng([texture.seed, subject, 3])
-    total: np.ndarray = np.zeros((2, *count), np.float32)
+    fields = _smooth(texture, generator([texture.seed, subject, 3]), (2, *count))
+    if any(grain.balance for grain in texture.groups.values()):
+        fields = np.concatenate([fields, _smooth(texture, generator([texture.seed, subject, 4]), (1, *count))])
+    return fields, start
+
+
+def _smooth(texture: Texture, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw fields of mean 0 and variance 1 on the lattice, (fields, nx, ny, nz)."""
+    total: np.ndarray = np.zeros(shape, np.float32)
     for scale in texture.scales:
         white = rng.standard_normal(total.shape, dtype=np.float32)
-        for field in (IRON, MYELIN):
-            smooth = ndimage.gaussian_filter(white[field], scale / texture.spacing, mode="wrap")
+        for field, values in enumerate(white):
+            smooth = ndimage.gaussian_filter(values, scale / texture.spacing, mode="wrap")
             total[field] += smooth / smooth.std()
-    return total / np.float32(np.sqrt(len(texture.scales))), start
+    return total / np.float32(np.sqrt(len(texture.scales)))
 
 
 def apply(
@@ -60,9 +70,10 @@ def apply(
     Args:
         canvas: with all channels.
         texture: relative changes of R1 and PD.
-        fields: (2, mx, my, mz) float32, from `noise`.
+        fields: (2 or 3, mx, my, mz) float32, from `noise`.
         origin: (3,) world mm of their first point.
-        grains: (256, 3) float32 for each label: standard deviations of iron and myelin, and whether R2* varies.
+        grains: (256, 4) float32 for each label: standard deviations of iron, myelin and balance, and whether R2*
+            varies.
         atlas: labels of the whole object, to compute the mean of the fields in each region.
         dr: relaxivity of susceptibility at the canvas's field, 1/s/ppm.
     """
@@ -77,7 +88,7 @@ def apply(
 
 
 def _means(atlas: Atlas, fields: np.ndarray, to_field: np.ndarray) -> np.ndarray:
-    """Return the mean of the fields over each label of the atlas, (256, 2)."""
+    """Return the mean of the fields over each label of the atlas, (256, fields)."""
     grid: Grid = atlas.grid
     index = np.indices(grid.shape).reshape(3, -1)
     matrix = to_field @ grid.affine
@@ -103,7 +114,7 @@ def _vary(start, stop, stack, weight, labels, fields, shape, affine, grains, mea
         for j in range(labels.shape[1]):
             for k in range(labels.shape[2]):
                 label = labels[i, j, k]
-                if grains[label, IRON] == 0 and grains[label, MYELIN] == 0:
+                if grains[label, IRON] == 0 and grains[label, MYELIN] == 0 and grains[label, BALANCE] == 0:
                     continue
                 x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
                 y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
@@ -129,3 +140,10 @@ def _vary(start, stop, stack, weight, labels, fields, shape, affine, grains, mea
                                 stack[c, i, j, k] *= kept / r1 if c == t1 else kept
                     if grains[label, FOLLOWS] > 0:
                         stack[r2star, i, j, k] += pd * dr * (para + dia)
+                if grains[label, BALANCE] > 0:  # χ+ in place of χ−, which R2* does not show
+                    total = stack[CHI_PARA, i, j, k] + stack[CHI_DIA, i, j, k]
+                    mean, sd = means[label, BALANCE], grains[label, BALANCE]
+                    moved = total * _deviation(BALANCE, fields, shape, x, y, z, mean, sd, weight[i, j, k])
+                    moved = min(max(moved, -stack[CHI_PARA, i, j, k]), stack[CHI_DIA, i, j, k])
+                    stack[CHI_PARA, i, j, k] += moved
+                    stack[CHI_DIA, i, j, k] -= moved

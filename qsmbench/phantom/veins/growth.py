@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from qsmbench.compiled import compiled
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.veins.ways import JITTER, costs, nearest, pairs, spread, steps
+from qsmbench.seeds import generator
 from qsmbench.threads import limit_numba
 
 NEAR = 1.75
@@ -127,7 +128,7 @@ def grow(trunks: list[Branch], stages: list[Stage], seed: int) -> list[Branch]:
     kinds = [b.name for b in trunks] + [s.name for s in stages]
     nodes = _trunk_nodes(trunks)
     for i, stage in enumerate(stages, start=len(trunks)):
-        random = np.random.default_rng([seed, zlib.crc32(stage.name.encode())])
+        random = generator([seed, zlib.crc32(stage.name.encode())])
         sources = np.flatnonzero(np.isin(nodes.kind, [k for k, name in enumerate(kinds) if name in stage.into]))
         xyz, parent = _stage(stage, nodes.xyz[sources], nodes.radius[sources], random)
         own = parent >= len(sources)

@@ -17,6 +17,7 @@ from qsmbench.phantom.description.veins import Growth, Trunk, Veins
 from qsmbench.phantom.painting.bounds import inside
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.veins.growth import Branch, Stage, grow, side
+from qsmbench.seeds import is_wide
 from qsmbench.threads import limit_numba
 
 STEP = 1.0
@@ -63,7 +64,7 @@ def tree(
         stages = [_stage(path, growth, veins, known) for growth in veins.growths]
         return _packed(grow(trunks, stages, seed))
 
-    return _unpacked(keep(grown, veins.model_dump_json(), seed, *made_from))
+    return _unpacked(keep(grown, veins.model_dump_json(), seed, *made_from, secret=is_wide(seed)))
 
 
 def _packed(branches: list[Branch]) -> bytes:
