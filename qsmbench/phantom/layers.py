@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmbench.data.provenance import SourcedValue
+from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
@@ -21,7 +22,7 @@ from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.population import Population, read_population
 from qsmbench.phantom.description.sources import Calcification, Oxygenation
-from qsmbench.phantom.description.subject import Person, draw, shape_of
+from qsmbench.phantom.description.subject import Person, Template, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
     Tissue,
@@ -48,6 +49,9 @@ from qsmbench.threads import in_background
 NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
 """Keys of a description that do not affect the locations of its regions."""
 
+PERSONAL = {"population", "subject", "age", "sex"}
+"""Keys that choose a person, and with it the map to the template."""
+
 MASK_PARTS = 2
 """Sub-voxels along each axis for a mask, which is binary and needs no more."""
 
@@ -66,14 +70,15 @@ class ShapePhantom(Phantom):
         """Files that the phantom depends on."""
         named = [m.file for m in self.description.maps.values()]
         named += [f for f in (self.description.population, getattr(self.description.vessels, "file", None)) if f]
-        return [*self.described_in, *(locate(name, self.path.parent) for name in named)]
+        norms = self._population.volumes.norms if self._population and self._population.volumes else None
+        return [*self.described_in, *(locate(name, self.path.parent) for name in (*named, *([norms] if norms else [])))]
 
     @cached_property
     def person(self) -> Person | None:
         """The person of the description's subject and age, if it names a population."""
         if self._population is None:
             return None
-        return draw(self._population, self.description.subject, self.description.age)
+        return draw(self._population, self.description.subject, self.description.age, self.description.sex)
 
     @property
     def _population(self) -> Population | None:
@@ -106,7 +111,33 @@ class ShapePhantom(Phantom):
         if self._population is None or self.person is None or self.person.is_template:
             return NO_WARP
         fov = self.description.field_of_view
-        return shape_of(self.person, self._population, np.array(fov.lower), np.array(fov.upper))
+        template = self._template if self.person.whole is not None else None
+        return shape_of(self.person, self._population, np.array(fov.lower), np.array(fov.upper), template)
+
+    @property
+    def _template(self) -> Template:
+        """Where the parts of the population lie in the template, with the person's parameters.
+
+        Raises:
+            QsmbenchError: the population names an unknown region.
+        """
+        assert self._population is not None and self._population.volumes is not None
+        grid, index = self._coarse_grid, {name: i for i, name, _ in self.anatomy}
+        described = self.description.model_dump_json(exclude=(NOT_GEOMETRY | PERSONAL) - {"mask"})
+        maps = (locate(m.file, self.path.parent) for m in self.description.maps.values())
+
+        def outline() -> tuple[np.ndarray, np.ndarray]:
+            plain = replace(self, description=self.description.model_copy(update={"population": None}))
+            return plain._outline(grid).labels, plain._mask(grid)
+
+        labels, mask = keep(outline, described, *maps)
+        parts = np.zeros(256, np.uint8)
+        for number, (name, part) in enumerate(self._population.volumes.parts.items(), start=1):
+            for region in part.regions:
+                if region not in index:
+                    raise QsmbenchError(f"{self.path}: {name} of its population has an unknown region {region!r}")
+                parts[index[region]] = number
+        return Template(grid, mask, parts[labels])
 
     @cached_property
     def fibres(self) -> dict[int, Course]:
@@ -192,6 +223,7 @@ class ShapePhantom(Phantom):
         if self.person.is_template and self.person.age == self._population.age.reference:
             return rows
         who = f"subject {self.person.seed}, {self.person.age:.0f} years"
+        who += f", {self.person.sex}" if self.person.sex else ""
         return [SourcedValue(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
@@ -307,9 +339,8 @@ class ShapePhantom(Phantom):
         tissue = find_tissue(self.tissues, d.VENOUS, self.path)
         index = {name: i for i, name, _ in self.anatomy}
         regions = [self._veins.regions[b.name] for b in self.vessels]
-        oxygen = [venous.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
-        known = {y: weight(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
-        values = np.array([known[y] for y in oxygen])
+        oxygen, place = np.unique(venous.saturations(self.vessels, regions, stated).round(4), return_inverse=True)
+        values = np.array([weight(venous.blood(tissue, b0, stated.hct, y)) for y in oxygen.tolist()])[place]
         names = np.array([index[r] for r in regions], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
 
