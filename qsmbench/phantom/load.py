@@ -18,8 +18,8 @@ from qsmbench.phantom.description.scenario import as_scenario, scenarios
 from qsmbench.phantom.description.subject import draw
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
-from qsmbench.units import DR_3T
 from qsmbench.typed_yaml import Model, check, check_finite, read_yaml, refused
+from qsmbench.units import DR_3T
 
 SUFFIX = ".yaml"
 

@@ -1,8 +1,9 @@
 """A smooth displacement that gives the parts of a head their volumes.
 
-Where a part is to grow, the map from world to template must contract. The displacement that does so is the gradient of a
-potential whose Laplacian is the logarithm of the volume's change in each part (as in simulations of atrophy: Karaçali
-2006, doi:10.1109/TMI.2006.873221). What lies between the parts gives way.
+Where a part is to grow, the map from world to template must contract. The displacement that does so is the gradient of
+a potential whose Laplacian is the logarithm of the volume's change in each part (as in simulations of atrophy: Karaçali
+2006, doi:10.1109/TMI.2006.873221). Small displacements follow one another until all volumes are right, so that nothing
+folds; what lies between the parts gives way.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ def _after(first: np.ndarray, then: np.ndarray, spacing: float) -> np.ndarray:
 
 def _gradient(source: np.ndarray, spacing: float) -> np.ndarray:
     """Return the gradient of the potential whose Laplacian is `source` less its mean; no flow through the faces."""
-    waves = [np.cos(np.pi * np.arange(n) / n) for n in source.shape]
-    laplacian = sum(np.meshgrid(*(2 * (w - 1) for w in waves), indexing="ij", sparse=True)) / spacing**2
+    x, y, z = (2 * (np.cos(np.pi * np.arange(n) / n) - 1) / spacing**2 for n in source.shape)
+    laplacian = x[:, None, None] + y[:, None] + z
     laplacian[0, 0, 0] = 1
     potential = fft.dctn(source, type=2, norm="ortho", overwrite_x=False) / laplacian
     potential[0, 0, 0] = 0

@@ -118,7 +118,12 @@ def test_lesion_keeps_its_place_in_the_anatomy():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({"age": 130}, "age is 130; it must be 1–100"), ({"sex": "other"}, "sex is 'other'"), ({"subject": -1}, "subject"), ({"subject": "x"}, "subject")],
+    [
+        ({"age": 130}, "age is 130; it must be 1–100"),
+        ({"sex": "other"}, "sex is 'other'"),
+        ({"subject": -1}, "subject"),
+        ({"subject": "x"}, "subject"),
+    ],
 )
 def test_impossible_people(content, message):
     with pytest.raises(QsmbenchError, match=message):

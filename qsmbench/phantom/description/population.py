@@ -51,8 +51,8 @@ class Drift(Model):
     """
 
     per_year: float = 0
-    ages: dict[PositiveFloat, float] = {}
-    times: dict[PositiveFloat, PositiveFloat] = {}
+    ages: dict[PositiveFloat, float] = Field({})
+    times: dict[PositiveFloat, PositiveFloat] = Field({})
     scatter: NonNegativeFloat = 0
 
     @model_validator(mode="after")
@@ -94,7 +94,7 @@ class Volumes(Model):
     norms: str = Field(description="CSV with the norms")
     whole: str
     own: NonNegativeFloat = 0
-    parts: dict[str, Part] = {}
+    parts: dict[str, Part] = Field({})
 
 
 class Curve(Model):

@@ -25,7 +25,7 @@ BLOOD_LIMIT = 2.5
 """Largest deviation of the blood, in standard deviations, so that its values remain possible."""
 
 STEEPEST = 0.4
-"""Largest gradient of the displacement by a person's shape, so that the whole one, with that by volumes, can be inverted."""
+"""Largest gradient of the displacement by a person's shape; that by volumes does not fold."""
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,10 @@ def affect(
             k1 = min(k0 + BRICK, stop[2])
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
             stretch = _steepness((i0, j0, k0), (i1, j1, k1), affine, warp, to_warp, steep)
-            if _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work) > stretch * size * BRICK / 2 + slack:
+            if (
+                _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
+                > stretch * size * BRICK / 2 + slack
+            ):
                 continue
             near = (stretch * size + step) / 2 + slack
             for i in range(i0, i1):

@@ -71,7 +71,7 @@ def _meet(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def saturation_keys(region: str, veins: Veins, vessels: Vessels) -> list[str]:
-    """List the keys of `vessels.saturation` that the blood of a region depends on: of its veins and all that drain there.
+    """List the keys of `vessels.saturation` that the blood of a region depends on, with all veins that drain there.
 
     Args:
         region: of the veins.
