@@ -68,10 +68,18 @@ class ShapePhantom(Phantom):
     @property
     def files(self) -> list[Path]:
         """Files that the phantom depends on."""
+        veins = getattr(self.description.vessels, "file", None)
+        return [*self.described_in, *self._shape_files, *([locate(veins, self.path.parent)] if veins else [])]
+
+    @property
+    def _shape_files(self) -> list[Path]:
+        """Files that the locations of the regions depend on, beside the description."""
         named = [m.file for m in self.description.maps.values()]
-        named += [f for f in (self.description.population, getattr(self.description.vessels, "file", None)) if f]
-        norms = self._population.volumes.norms if self._population and self._population.volumes else None
-        return [*self.described_in, *(locate(name, self.path.parent) for name in (*named, *([norms] if norms else [])))]
+        if self._population is not None:
+            named.append(str(self.description.population))
+            if self._population.volumes is not None:
+                named.append(self._population.volumes.norms)
+        return [locate(name, self.path.parent) for name in named]
 
     @cached_property
     def person(self) -> Person | None:
@@ -110,9 +118,12 @@ class ShapePhantom(Phantom):
         """Map from the subject's head to the template."""
         if self._population is None or self.person is None or self.person.is_template:
             return NO_WARP
-        fov = self.description.field_of_view
-        template = self._template if self.person.whole is not None else None
-        return shape_of(self.person, self._population, np.array(fov.lower), np.array(fov.upper), template)
+        population, person, fov = self._population, self.person, self.description.field_of_view
+        corners = np.array(fov.lower), np.array(fov.upper)
+        if person.whole is None:
+            return shape_of(person, population, *corners)
+        described = self.description.model_dump_json(exclude=NOT_GEOMETRY - {"mask"})
+        return keep(lambda: shape_of(person, population, *corners, self._template), described, *self._shape_files)
 
     @property
     def _template(self) -> Template:
@@ -220,7 +231,8 @@ class ShapePhantom(Phantom):
         rows = [*super()._general_provenance(b0), *origins.of_tissue(around, b0)]
         if self._population is None or self.person is None:
             return rows
-        if self.person.is_template and self.person.age == self._population.age.reference:
+        who = self.person.seed, self.person.sex, self.person.age
+        if who == (0, None, self._population.age.reference):
             return rows
         who = f"subject {self.person.seed}, {self.person.age:.0f} years"
         who += f", {self.person.sex}" if self.person.sex else ""
@@ -250,8 +262,7 @@ class ShapePhantom(Phantom):
 
     def _labels(self) -> np.ndarray:
         described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
-        files = self.files[len(self.described_in) :]
-        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files)
+        return keep(lambda: self._outline(self._coarse_grid).labels, described, *self._shape_files)
 
     @property
     def _coarse_grid(self) -> Grid:
