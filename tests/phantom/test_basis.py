@@ -165,7 +165,7 @@ def test_age_and_person_are_assumed():
     assert "shape" not in assumed(at_reference, "")
     older = load("head", {"age": 70}).provenance(3.0)
     assert {row.by for row in of(older, "caudate", "chi") if row.assumed} == {"population"}
-    assert "chi" not in assumed(older, "csf")
+    assert "chi" not in assumed(older, "muscle")
     other = load("head", {"subject": 2, "age": 30}).provenance(3.0)
     assert all(row.by == "population" for row in of(other, "sinus", "chi"))
     (who,) = of(other, "", "shape")
@@ -182,7 +182,7 @@ def test_texture_is_assumed_but_no_region_is_for_it():
 def test_labels_by_tissue_and_by_numbers(tmp_path):
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / "labels.nii.gz")
     (tmp_path / "labels.csv").write_text(
-        "index,name,tissue,chi,pd,t1,r2star,fat_fraction\n1,inner,pulvinar,,,,,\n2,own,,0.1,0.8,1,30,0\n"
+        "index,name,tissue,chi,pd,t1,r2star,fat_fraction\n1,inner,stria_of_gennari,,,,,\n2,own,,0.1,0.8,1,30,0\n"
     )
     (tmp_path / "own.yaml").write_text("kind: labelmap\nimage: labels.nii.gz\ntable: labels.csv\n")
     rows = load(str(tmp_path / "own.yaml")).provenance(3.0)
