@@ -131,17 +131,46 @@ class Warp:
     def world(self, points: np.ndarray) -> np.ndarray:
         """Return the world's points, (n, 3) mm, of the template's `points`, (n, 3) mm: the inverse of `template`.
 
-        By fixed-point iteration, which converges since the displacement's slope is below 1.
+        By fixed-point iteration, which suffices where the displacement's slope is small; then by Newton's method, with
+        steps that are halved until the error falls.
         """
         points = np.asarray(points, float)
         found = points.copy()
-        for _ in range(100):
+        for _ in range(20):
             error = self.template(found) - points
+            if np.abs(error).max(initial=0) < EXACT:
+                return found
             found -= error
-            if np.abs(error).max(initial=0) < 1e-6:
-                break
+        left = np.flatnonzero(np.abs(self.template(found) - points).max(1) >= EXACT)
+        found[left] = self._newton(points[left])
         return found
 
+    def _newton(self, points: np.ndarray) -> np.ndarray:
+        """Return what `world` does, (n, 3) mm, where the displacement is steep."""
+        found = points.copy()
+        error = self.template(found) - points
+        share = np.ones(len(points))
+        step = np.zeros_like(points)
+        better = np.ones(len(points), bool)
+        nudges = self.spacing / 8 * np.eye(3)
+        for _ in range(200):
+            if np.abs(error).max(initial=0) < EXACT:
+                break
+            here = found[better]
+            slopes = [(self.template(here + n) - self.template(here - n)) / (self.spacing / 4) for n in nudges]
+            step[better] = np.linalg.solve(np.stack(slopes, axis=-1), error[better][..., None])[..., 0]
+            length = np.linalg.norm(step, axis=1)
+            share[better] = np.minimum(1, self.spacing / np.maximum(length[better], 1e-12))
+            tried = found - share[:, None] * step
+            after = self.template(tried) - points
+            better = np.linalg.norm(after, axis=1) < np.linalg.norm(error, axis=1)
+            found[better], error[better] = tried[better], after[better]
+            share[~better] /= 2
+        return found
+
+
+EXACT = 1e-6
+"""Largest error of an inverted map [mm]."""
 
 NO_WARP = Warp(np.empty((3, 0, 0, 0), np.float32), np.zeros(3), 1.0)
 """The template itself."""
