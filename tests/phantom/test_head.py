@@ -96,7 +96,7 @@ def test_pure_voxels_have_the_values_of_the_table(name):
         "substantia_nigra": (11, -15.5, -12),
         "white_matter": (24, 24, 20),
     }[name]
-    plain = load("head", {"texture": None})
+    plain = load("head", {"texture": None, "vessels": None})
     affine = np.diag([0.5, 0.5, 0.5, 1.0])
     affine[:3, 3] = plain.warp.world(np.array([centre]))[0]
     small = plain.render(Grid.from_affine((2, 2, 2), affine), 3.0)
@@ -239,7 +239,7 @@ def test_field_strength_changes_relaxation_only(head):
 
 
 def test_a_tissue_can_be_changed(head):
-    changed = load("head", {"tissues.globus_pallidus_externus.chi": 0.3, "texture": None})
+    changed = load("head", {"tissues.globus_pallidus_externus.chi": 0.3, "texture": None, "vessels": None})
     affine = np.diag([0.5, 0.5, 0.5, 1.0])
     affine[:3, 3] = changed.warp.world(np.array([(20, -4, 0)]))[0]
     assert changed.render(Grid.from_affine((1, 1, 1), affine), 3.0).chi[0, 0, 0] == pytest.approx(0.3)
