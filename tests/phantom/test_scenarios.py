@@ -70,7 +70,7 @@ def test_every_case_loads(name, case):
 
 
 BASAL, MIDBRAIN, DENTATE, MOTOR = (0, 0, 0), (0, -16, -10), (0, -58, -36), (0, -20, 58)
-SHIFTED = [  # scenario, case, what is rendered, region: least and greatest mean shift [ppm] against the head; partial volume lowers it
+SHIFTED = [  # scenario, case, what is rendered, region: least and greatest mean shift [ppm], less by partial volume
     ("parkinson", "patient", MIDBRAIN, {"substantia_nigra": (0.014, 0.027), "red_nucleus": (-0.01, 0.01)}),
     ("psp", "patient", MIDBRAIN, {"red_nucleus": (0.02, 0.035), "substantia_nigra": (0.02, 0.035)}),
     ("psp", "patient", BASAL, {"globus_pallidus_externus": (0.014, 0.022), "putamen": (-0.005, 0.01)}),
