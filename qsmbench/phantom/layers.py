@@ -231,8 +231,7 @@ class ShapePhantom(Phantom):
         rows = [*super()._general_provenance(b0), *origins.of_tissue(around, b0)]
         if self._population is None or self.person is None:
             return rows
-        who = self.person.seed, self.person.sex, self.person.age
-        if who == (0, None, self._population.age.reference):
+        if (self.person.seed, self.person.sex, self.person.age) == (0, None, self._population.age.reference):
             return rows
         who = f"subject {self.person.seed}, {self.person.age:.0f} years"
         who += f", {self.person.sex}" if self.person.sex else ""
