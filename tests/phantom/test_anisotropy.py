@@ -168,12 +168,13 @@ def test_capsule_converges_to_the_peduncle(fibrous):
 
 
 def test_sides_are_mirrored(fibrous):
-    """A mirrored tensor has the other sign where x meets y and z."""
+    """A mirrored tensor has the other sign where x meets y and z; but for the asymmetry of the subject's volumes."""
     points = np.random.default_rng(1).uniform([3, -90, -40], [60, 60, 60], (300, 3))
     for course in fibrous.fibres.values():
-        right, left = course.directions(points), course.directions(points * (-1, 1, 1))
+        sides = (fibrous.warp.world(points * (sign, 1, 1)) for sign in (1, -1))
+        right, left = (course.directions(side) for side in sides)
         agree = np.abs((right * (left * (-1, 1, 1))).sum(1))
-        assert np.median(agree) > 0.999 and np.mean(agree > 0.95) > 0.9
+        assert np.median(agree) > 0.999 and np.mean(agree > 0.95) > 0.85
 
 
 def test_directions_of_a_subject_follow_the_deformation(fibrous):
