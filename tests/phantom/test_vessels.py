@@ -234,8 +234,8 @@ def test_hypoxia_of_a_side_stays_on_it(head):
     assert difference.min() >= -1e-6
     sinus = low.render(grid, 3.0).labels == next(i for i, n, _ in low.regions if n == "sinus")
     assert (difference[sinus] > 0).mean() > 0.9  # which mix both sides
-    other = difference[(x > 3) & ~binary_dilation(sinus, iterations=2)]
-    assert (other != 0).mean() < 0.002  # midline veins, which mix both, reach across
+    other = (x > 12) & ~binary_dilation(sinus, iterations=2)  # veins near the midline mix both
+    assert (difference[other] != 0).mean() < 0.001
 
 
 @pytest.mark.parametrize(
