@@ -235,7 +235,7 @@ def test_hypoxia_of_a_side_stays_on_it(head):
     sinus = low.render(grid, 3.0).labels == next(i for i, n, _ in low.regions if n == "sinus")
     assert (difference[sinus] > 0).mean() > 0.9  # which mix both sides
     other = (x > 12) & ~binary_dilation(sinus, iterations=2)  # veins near the midline mix both
-    assert (difference[other] != 0).mean() < 0.001
+    assert (difference[other] > 0.02).mean() < 0.001  # ppm; a few have a tributary from beyond the midline
 
 
 @pytest.mark.parametrize(
