@@ -86,9 +86,7 @@ age: {reference: 30, range: [20, 85], allowed: [1, 100]}
 size: 0.03
 proportions: 0.02
 shape: []
-widened: {}
 parameters: {delta_chi: {scatter: 0.05}}
-blood: {hct: 0, saturation: 0}
 tissues: {}
 sources: {}
 """

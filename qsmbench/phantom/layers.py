@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from qsmbench.data.provenance import SourcedValue
+from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
@@ -22,7 +23,7 @@ from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.population import Population, read_population
 from qsmbench.phantom.description.sources import Calcification, Oxygenation, Source, constants
-from qsmbench.phantom.description.subject import Person, draw, shape_of
+from qsmbench.phantom.description.subject import Person, Template, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
     Tissue,
@@ -51,6 +52,9 @@ from qsmbench.threads import in_background
 NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
 """Keys of a description that do not affect the locations of its regions."""
 
+PERSONAL = {"population", "subject", "age", "sex"}
+"""Keys that choose a person, and with it the map to the template."""
+
 MASK_PARTS = 2
 """Sub-voxels along each axis for a mask, which is binary and needs no more."""
 
@@ -67,16 +71,25 @@ class ShapePhantom(Phantom):
     @property
     def files(self) -> list[Path]:
         """Files that the phantom depends on."""
+        veins = getattr(self.description.vessels, "file", None)
+        return [*self.described_in, *self._shape_files, *([locate(veins, self.path.parent)] if veins else [])]
+
+    @property
+    def _shape_files(self) -> list[Path]:
+        """Files that the locations of the regions depend on, beside the description."""
         named = [m.file for m in self.description.maps.values()]
-        named += [f for f in (self.description.population, getattr(self.description.vessels, "file", None)) if f]
-        return [*self.described_in, *(locate(name, self.path.parent) for name in named)]
+        if self._population is not None:
+            named.append(str(self.description.population))
+            if self._population.volumes is not None:
+                named.append(self._population.volumes.norms)
+        return [locate(name, self.path.parent) for name in named]
 
     @cached_property
     def person(self) -> Person | None:
         """The person of the description's subject and age, if it names a population."""
         if self._population is None:
             return None
-        return draw(self._population, self.description.subject, self.description.age)
+        return draw(self._population, self.description.subject, self.description.age, self.description.sex)
 
     @property
     def _population(self) -> Population | None:
@@ -115,8 +128,38 @@ class ShapePhantom(Phantom):
         """Map from the subject's head to the template."""
         if self._population is None or self.person is None or self.person.is_template:
             return NO_WARP
-        fov = self.description.field_of_view
-        return shape_of(self.person, self._population, np.array(fov.lower), np.array(fov.upper))
+        population, person, fov = self._population, self.person, self.description.field_of_view
+        corners = np.array(fov.lower), np.array(fov.upper)
+        if person.whole is None:
+            return shape_of(person, population, *corners)
+        described = self.description.model_dump_json(exclude=NOT_GEOMETRY - {"mask"})
+        secret, files = is_wide(self.description.subject), self._shape_files
+        return keep(lambda: shape_of(person, population, *corners, self._template), described, *files, secret=secret)
+
+    @property
+    def _template(self) -> Template:
+        """Where the parts of the population lie in the template, with the person's parameters.
+
+        Raises:
+            QsmbenchError: the population names an unknown region.
+        """
+        assert self._population is not None and self._population.volumes is not None
+        grid, index = self._coarse_grid, {name: i for i, name, _ in self.anatomy}
+        described = self.description.model_dump_json(exclude=(NOT_GEOMETRY | PERSONAL) - {"mask"})
+        maps = (locate(m.file, self.path.parent) for m in self.description.maps.values())
+
+        def outline() -> tuple[np.ndarray, np.ndarray]:
+            plain = replace(self, description=self.description.model_copy(update={"population": None}))
+            return plain._outline(grid).labels, plain._mask(grid)
+
+        labels, mask = keep(outline, described, *maps, secret=is_wide(self.description.subject))
+        parts = np.zeros(256, np.uint8)
+        for number, (name, part) in enumerate(self._population.volumes.parts.items(), start=1):
+            for region in part.regions:
+                if region not in index:
+                    raise QsmbenchError(f"{self.path}: {name} of its population has an unknown region {region!r}")
+                parts[index[region]] = number
+        return Template(grid, mask, parts[labels])
 
     @cached_property
     def fibres(self) -> dict[int, Course]:
@@ -205,9 +248,10 @@ class ShapePhantom(Phantom):
         rows = [*super()._general_provenance(b0), *origins.of_tissue(around, b0)]
         if self._population is None or self.person is None:
             return rows
-        if self.person.is_template and self.person.age == self._population.age.reference:
+        if (self.person.seed, self.person.sex, self.person.age) == (0, None, self._population.age.reference):
             return rows
         who = f"subject {self.person.seed}, {self.person.age:.0f} years"
+        who += f", {self.person.sex}" if self.person.sex else ""
         return [SourcedValue(origins.ANYWHERE, "shape", "person", who, "", self._people, "population", True), *rows]
 
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
@@ -234,9 +278,8 @@ class ShapePhantom(Phantom):
 
     def _labels(self) -> np.ndarray:
         described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
-        files = self.files[len(self.described_in) :]
         secret = is_wide(self.description.subject)
-        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files, secret=secret)
+        return keep(lambda: self._outline(self._coarse_grid).labels, described, *self._shape_files, secret=secret)
 
     @property
     def _map_data(self) -> np.ndarray:
@@ -332,24 +375,24 @@ class ShapePhantom(Phantom):
             return
         tissue = find_tissue(self.tissues, d.VENOUS, self.path)
         index = {name: i for i, name, _ in self.anatomy}
-        oxygen = self._oxygen
-        known = {y: weight(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
-        values = np.array([known[y] for y in oxygen])
-        names = np.array([index[self._veins.regions[b.name]] for b in self.vessels], np.uint8)
+        regions = [self._veins.regions[b.name] for b in self.vessels]
+        oxygen, place = np.unique(self._oxygen.round(4), return_inverse=True)
+        values = np.array([weight(venous.blood(tissue, b0, stated.hct, y)) for y in oxygen.tolist()])[place]
+        names = np.array([index[r] for r in regions], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
 
     @cached_property
-    def _oxygen(self) -> list[float]:
-        """Return the oxygen saturation of each vein, 0–1."""
-        stated = self._blood
-        assert stated is not None
-        return [venous.saturation(b, self._veins.regions[b.name], stated) for b in self.vessels]
+    def _oxygen(self) -> np.ndarray:
+        """Oxygen saturation of each vein, 0–1."""
+        assert self._blood is not None
+        regions = [self._veins.regions[b.name] for b in self.vessels]
+        return venous.saturations(self.vessels, regions, self._blood)
 
     def vein_maps(self, grid: Grid) -> dict[str, np.ndarray]:
         """Return the truth about the veins on a grid, see `veins.lines.vein_maps`; empty without generated veins."""
         if self._blood is None:
             return {}
-        return draw_veins(self._placed_vessels, 1 - np.array(self._oxygen) / constants()["oxygenation.arterial"], grid)
+        return draw_veins(self._placed_vessels, 1 - self._oxygen / constants()["oxygenation.arterial"], grid)
 
     @cached_property
     def _placed_vessels(self) -> list[np.ndarray]:

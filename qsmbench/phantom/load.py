@@ -12,12 +12,14 @@ from qsmbench.paths import data_dir
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.models import Description, LabelDescription, ShapesDescription
+from qsmbench.phantom.description.norms import Sex
 from qsmbench.phantom.description.population import read_population
 from qsmbench.phantom.description.scenario import as_scenario, scenarios
 from qsmbench.phantom.description.subject import draw
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.typed_yaml import Model, check, check_finite, read_yaml, refused
+from qsmbench.units import DR_3T
 
 SUFFIX = ".yaml"
 
@@ -100,22 +102,25 @@ class PersonKeys(Model):
     population: str
     subject: Annotated[int, Field(ge=0)] = 0
     age: PositiveFloat | None = None
+    sex: Sex | None = None
 
 
 def _personalise(content: dict[str, Any], path: Path) -> None:
-    """Modify the parameters of a description for the chosen subject, and add the subject's sources; in place."""
+    """Modify the parameters and the relaxivity for the chosen subject, and add the subject's sources; in place."""
     if not content.get("population"):
-        for key in ("subject", "age"):
+        for key in ("subject", "age", "sex"):
             if content.get(key):
                 raise QsmbenchError(f"{path}: {key} is {shown(content[key])}; this phantom has no population")
         return
     who = check(content, PersonKeys, str(path))
     population = read_population(locate(who.population, path.parent))
-    person = draw(population, who.subject, who.age)
-    for name, change in person.parameters.items():
-        if name not in (content.get("parameters") or {}):
+    person = draw(population, who.subject, who.age, who.sex)
+    known = content.get("parameters") or {}
+    for name, law in population.parameters.items():
+        if name not in known:
             raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
-        content["parameters"][name] += change
+        known[name] = law.changed(known[name], person.age, population.age.reference, person.parameters[name])
+    content.setdefault("dr", person.dr * DR_3T)  # one that the user gives stays
     if person.sources:
         content["sources"] = [*person.sources, *content.get("sources", [])]
 

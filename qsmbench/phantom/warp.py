@@ -38,6 +38,62 @@ def to_template(x, y, z, warp, to_warp):
     )
 
 
+@leaf()
+def slopes(x, y, z, hx, hy, hz, warp, to_warp, found):
+    """Find the largest change of each component of the displacement [mm] over a mm along each axis, in a box.
+
+    Args:
+        x: mm, of the box's centre; so are y and z.
+        y: mm.
+        z: mm.
+        hx: mm, half the box's width along x; so are hy and hz along y and z.
+        hy: mm.
+        hz: mm.
+        warp: as for `to_template`.
+        to_warp: as for `to_template`.
+        found: (3, 3) float64, component and axis, which is written.
+
+    Returns:
+        How much longer a distance in the template may be than in the box.
+    """
+    for c in range(3):
+        for axis in range(3):
+            found[c, axis] = 0.0
+    if warp.size == 0:
+        return 1.0
+    ny, nz = int(to_warp[1, 4]), int(to_warp[2, 4])
+    i0, i1 = _cells(to_warp[0, 0] * (x - hx) + to_warp[0, 3], to_warp[0, 0] * (x + hx) + to_warp[0, 3], to_warp[0, 4])
+    j0, j1 = _cells(to_warp[1, 1] * (y - hy) + to_warp[1, 3], to_warp[1, 1] * (y + hy) + to_warp[1, 3], to_warp[1, 4])
+    k0, k1 = _cells(to_warp[2, 2] * (z - hz) + to_warp[2, 3], to_warp[2, 2] * (z + hz) + to_warp[2, 3], to_warp[2, 4])
+    points = int(to_warp[0, 4]) * ny * nz
+    for c in range(3):
+        for i in range(i0, i1 + 1):
+            for j in range(j0, j1 + 1):
+                for k in range(k0, k1 + 1):
+                    s = c * points + (i * ny + j) * nz + k
+                    if i < i1:
+                        found[c, 0] = max(found[c, 0], abs(warp[s + ny * nz] - warp[s]))
+                    if j < j1:
+                        found[c, 1] = max(found[c, 1], abs(warp[s + nz] - warp[s]))
+                    if k < k1:
+                        found[c, 2] = max(found[c, 2], abs(warp[s + 1] - warp[s]))
+    longest = 0.0
+    for axis in range(3):
+        total = 0.0
+        for c in range(3):
+            found[c, axis] *= to_warp[axis, axis]
+            total += found[c, axis]
+        longest = max(longest, total)
+    return 1.0 + longest
+
+
+@leaf()
+def _cells(low, high, points):
+    # the first and the last point of the cells that a range of places, in spacings, may touch
+    first = min(max(int(np.floor(low)), 0), int(points) - 2)
+    return first, max(min(int(np.floor(high)) + 1, int(points) - 1), first + 1)
+
+
 @dataclass(frozen=True)
 class Warp:
     """Displacements on a coarse grid, linear between its points.
@@ -63,22 +119,6 @@ class Warp:
         """Largest displacement along an axis, mm."""
         return float(np.abs(self.displacement).max()) if self.displacement.size else 0.0
 
-    @cached_property
-    def stretch(self) -> float:
-        """How much longer a distance in the template may be than in the world: 1 + the largest slope."""
-        if not self.displacement.size:
-            return 1.0
-        slopes = [np.abs(np.diff(self.displacement, axis=a)).sum(0).max() / self.spacing for a in (1, 2, 3)]
-        return 1.0 + float(max(slopes))
-
-    @cached_property
-    def slopes(self) -> np.ndarray:
-        """(3, 3) float64, largest change of each component of the displacement [mm] over a mm along each axis."""
-        if not self.displacement.size:
-            return np.zeros((3, 3))
-        steps = (np.diff(self.displacement.astype(float), axis=a) for a in (1, 2, 3))
-        return np.stack([np.abs(s).max((1, 2, 3), initial=0) / self.spacing for s in steps], axis=1)
-
     def template(self, points: np.ndarray) -> np.ndarray:
         """Return the template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
         points = np.asarray(points, float)
@@ -91,17 +131,46 @@ class Warp:
     def world(self, points: np.ndarray) -> np.ndarray:
         """Return the world's points, (n, 3) mm, of the template's `points`, (n, 3) mm: the inverse of `template`.
 
-        By fixed-point iteration, which converges since the displacement's slope is below 1.
+        By fixed-point iteration, which suffices where the displacement's slope is small; then by Newton's method, with
+        steps that are halved until the error falls.
         """
         points = np.asarray(points, float)
         found = points.copy()
-        for _ in range(100):
+        for _ in range(20):
             error = self.template(found) - points
+            if np.abs(error).max(initial=0) < EXACT:
+                return found
             found -= error
-            if np.abs(error).max(initial=0) < 1e-6:
-                break
+        left = np.flatnonzero(np.abs(self.template(found) - points).max(1) >= EXACT)
+        found[left] = self._newton(points[left])
         return found
 
+    def _newton(self, points: np.ndarray) -> np.ndarray:
+        """Return what `world` does, (n, 3) mm, where the displacement is steep."""
+        found = points.copy()
+        error = self.template(found) - points
+        share = np.ones(len(points))
+        step = np.zeros_like(points)
+        better = np.ones(len(points), bool)
+        nudges = self.spacing / 8 * np.eye(3)
+        for _ in range(200):
+            if np.abs(error).max(initial=0) < EXACT:
+                break
+            here = found[better]
+            slopes = [(self.template(here + n) - self.template(here - n)) / (self.spacing / 4) for n in nudges]
+            step[better] = np.linalg.solve(np.stack(slopes, axis=-1), error[better][..., None])[..., 0]
+            length = np.linalg.norm(step, axis=1)
+            share[better] = np.minimum(1, self.spacing / np.maximum(length[better], 1e-12))
+            tried = found - share[:, None] * step
+            after = self.template(tried) - points
+            better = np.linalg.norm(after, axis=1) < np.linalg.norm(error, axis=1)
+            found[better], error[better] = tried[better], after[better]
+            share[~better] /= 2
+        return found
+
+
+EXACT = 1e-6
+"""Largest error of an inverted map [mm]."""
 
 NO_WARP = Warp(np.empty((3, 0, 0, 0), np.float32), np.zeros(3), 1.0)
 """The template itself."""

@@ -36,6 +36,11 @@ def point(place, b0_dir=(0.0, 0.0, 1.0), rotation=None, size=0.5):
     return Grid.from_affine((1, 1, 1), affine, b0_dir)
 
 
+def own(phantom, place):
+    """The place in the subject of a `place` in the template [mm]."""
+    return tuple(phantom.warp.world(np.array([place], float))[0])
+
+
 def region_at(phantom, place):
     label = int(phantom.render(point(place), 3.0).labels[0, 0, 0])
     return label, next(n for i, n, _ in phantom.anatomy if i == label)
@@ -88,7 +93,7 @@ def test_only_what_has_fibres_changes(fibrous, plain):
 
 def test_callosum_differs_between_directions_of_b0_by_its_anisotropy(fibrous, plain):
     """At its middle the fibres run along x: cos² is 1 with B0 along x, and 0 along z and y; off, it is χ0."""
-    place = (0, 10, 22)
+    place = own(fibrous, (0, 10, 22))
     along, across, side = (fibrous.render(point(place, AXES[a]), 3.0) for a in "xzy")
     base = plain.render(point(place), 3.0)
     assert along.chi - across.chi == pytest.approx(0.023, abs=1e-4)
@@ -101,14 +106,15 @@ def test_callosum_differs_between_directions_of_b0_by_its_anisotropy(fibrous, pl
 def test_head_turned_in_the_scanner_is_the_same_as_b0_turned(fibrous):
     """Voxels turned by 90° about y have their own z along the head's x."""
     turned = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-    grid = point((0, 10, 22), AXES["z"], turned)
-    same = fibrous.render(point((0, 10, 22), AXES["x"]), 3.0)
+    place = own(fibrous, (0, 10, 22))
+    grid = point(place, AXES["z"], turned)
+    same = fibrous.render(point(place, AXES["x"]), 3.0)
     assert fibrous.render(grid, 3.0).chi == pytest.approx(same.chi, abs=1e-6)
 
 
 def test_mean_over_all_directions(fibrous, plain):
     """cos² has the mean 1/3, over the sphere as over three axes: R2* keeps its mean, χ rises by δχ/3."""
-    place = (21, -9, 10)
+    place = own(fibrous, (21, -9, 10))
     rendered = [fibrous.render(point(place, b), 3.0) for b in AXES.values()]
     base = plain.render(point(place), 3.0)
     assert np.mean([r.r2star for r in rendered]) == pytest.approx(base.r2star[0, 0, 0], rel=1e-5)
@@ -119,7 +125,7 @@ def test_mean_over_all_directions(fibrous, plain):
 
 def test_r2star_is_proportional_to_the_field(fibrous):
     def spread(b0):
-        across, along = (fibrous.render(point((0, 10, 22), AXES[a]), b0).r2star[0, 0, 0] for a in "zx")
+        across, along = (fibrous.render(point(own(fibrous, (0, 10, 22)), AXES[a]), b0).r2star[0, 0, 0] for a in "zx")
         return across - along
 
     assert spread(7.0) == pytest.approx(spread(3.0) * 7 / 3, rel=1e-3)
@@ -148,6 +154,7 @@ def test_all_directions_are_units(fibrous):
     ],
 )
 def test_tracts_run_as_in_anatomy(fibrous, place, name, expected, least):
+    place = own(fibrous, place)
     assert region_at(fibrous, place)[1] == name
     unit = np.array(expected) / np.linalg.norm(expected)
     assert abs(direction(fibrous, place) @ unit) > least
@@ -156,17 +163,18 @@ def test_tracts_run_as_in_anatomy(fibrous, place, name, expected, least):
 def test_capsule_converges_to_the_peduncle(fibrous):
     """Its front leans forwards on the way up, its back backwards."""
     label = next(i for i, n, _ in fibrous.anatomy if n == "internal_capsule")
-    front, back = fibrous.fibres[label].directions(np.array([[16, -1, 8], [26, -19, 8]]))
+    front, back = fibrous.fibres[label].directions(fibrous.warp.world(np.array([[16, -1, 8], [26, -19, 8.0]])))
     assert front[1] * front[2] > back[1] * back[2]
 
 
 def test_sides_are_mirrored(fibrous):
-    """A mirrored tensor has the other sign where x meets y and z."""
+    """A mirrored tensor has the other sign where x meets y and z; but for the asymmetry of the subject's volumes."""
     points = np.random.default_rng(1).uniform([3, -90, -40], [60, 60, 60], (300, 3))
     for course in fibrous.fibres.values():
-        right, left = course.directions(points), course.directions(points * (-1, 1, 1))
+        sides = (fibrous.warp.world(points * (sign, 1, 1)) for sign in (1, -1))
+        right, left = (course.directions(side) for side in sides)
         agree = np.abs((right * (left * (-1, 1, 1))).sum(1))
-        assert np.median(agree) > 0.999 and np.mean(agree > 0.95) > 0.9
+        assert np.median(agree) > 0.999 and np.mean(agree > 0.95) > 0.85
 
 
 def test_directions_of_a_subject_follow_the_deformation(fibrous):

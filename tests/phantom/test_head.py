@@ -13,27 +13,29 @@ from qsmbench.phantom.load import load
 from qsmbench.phantom.painting.maps import read_map
 from qsmbench.phantom.species import CHANNELS
 
-VOLUMES = {  # ml, both sides
-    "caudate": (6, 9),
-    "putamen": (8, 11),
+VOLUMES = {  # ml, both sides; those of structures with norms are in test_norms.py
+    "caudate": (6, 8),
+    "putamen": (9, 11),
     "thalamus": (9, 13),
+    "mediodorsal_nucleus": (0.8, 2),
+    "anterior_nucleus": (0.15, 0.5),
     "pulvinar": (2, 4),
-    "globus_pallidus_externus": (1.8, 3),
+    "globus_pallidus_externus": (1.5, 3),
     "globus_pallidus_internus": (0.7, 1.4),
-    "red_nucleus": (0.4, 0.7),
-    "substantia_nigra": (0.6, 1.2),
-    "subthalamic_nucleus": (0.2, 0.35),
-    "dentate": (1.2, 2.2),
-    "nucleus_accumbens": (0.5, 1.2),
-    "lateral_geniculate_nucleus": (0.15, 0.35),
+    "red_nucleus": (0.35, 0.6),
+    "substantia_nigra": (0.5, 1),
+    "subthalamic_nucleus": (0.15, 0.35),
+    "dentate": (1, 2),
+    "nucleus_accumbens": (0.9, 1.5),
+    "lateral_geniculate_nucleus": (0.12, 0.35),
     "amygdala": (2.5, 4),
-    "hippocampus": (5, 8),
-    "choroid_plexus": (1, 3),
-    "lateral_ventricle": (10, 30),
+    "hippocampus": (7, 10),
+    "choroid_plexus": (0.6, 2),
+    "lateral_ventricle": (10, 20),
     "third_ventricle": (0.7, 1.8),
     "precentral_cortex": (12, 30),
     "cerebellar_cortex": (80, 160),
-    "brainstem": (20, 40),
+    "brainstem": (18, 32),
 }
 
 CORTEX = ("cortex", "cerebellar_cortex", "precentral_cortex", "primary_visual_cortex", "stria_of_gennari")
@@ -59,21 +61,30 @@ def test_the_brain_is_of_the_right_size(rendered):
         return sum(region(rendered, n).sum() for n in names) * rendered.grid.voxel_volume / 1000
 
     brain = [n for _, n, group in rendered.regions if group in ("gm", "wm", "dgm") and n not in ("spinal_cord",)]
-    assert 600 < volume(CORTEX) < 1000
-    assert 400 < volume(WHITE) < 700
-    assert 1300 < volume(brain) < 1600
+    assert 550 < volume(CORTEX) < 680  # with the cerebellum's
+    assert 440 < volume(WHITE) < 560
+    assert 1100 < volume(brain) < 1330
 
 
 @pytest.mark.parametrize("name", VOLUMES)
 def test_left_and_right_are_alike(rendered, name):
+    """But for the asymmetries of the norms: up to 11 % in the ventricles, 7 % in the amygdala."""
     found = region(rendered, name)
     left, right = found[: found.shape[0] // 2].sum(), found[-(found.shape[0] // 2) :].sum()
-    assert abs(int(left) - int(right)) <= 0.05 * max(left, right) + 2
+    assert abs(int(left) - int(right)) <= 0.16 * max(left, right) + 3
+
+
+@pytest.mark.parametrize(("name", "more"), [("lateral_ventricle", 0.11), ("putamen", 0.018), ("amygdala", -0.07)])
+def test_left_and_right_differ_as_in_the_norms(rendered, name, more):
+    """2(L − R)/(L + R), Rutherford 2022."""
+    found = region(rendered, name)
+    left, right = found[: found.shape[0] // 2].sum(), found[-(found.shape[0] // 2) :].sum()
+    assert 2 * (int(left) - int(right)) / (left + right) == pytest.approx(more, abs=0.05)
 
 
 def test_nuclei_are_the_deep_grey_group(rendered):
     nuclei = {name for _, name, group in rendered.regions if group == "dgm"}
-    assert nuclei == set(list(VOLUMES)[:12])
+    assert nuclei == set(list(VOLUMES)[:14])
     assert all(rendered.mask[region(rendered, n)].all() for n in nuclei)
 
 
@@ -85,9 +96,10 @@ def test_pure_voxels_have_the_values_of_the_table(name):
         "substantia_nigra": (11, -15.5, -12),
         "white_matter": (24, 24, 20),
     }[name]
+    plain = load("head", {"texture": None, "vessels": None})
     affine = np.diag([0.5, 0.5, 0.5, 1.0])
-    affine[:3, 3] = centre
-    small = load("head", {"texture": None}).render(Grid.from_affine((2, 2, 2), affine), 3.0)
+    affine[:3, 3] = plain.warp.world(np.array([centre]))[0]
+    small = plain.render(Grid.from_affine((2, 2, 2), affine), 3.0)
     tissue = table()[name].values(3.0)
     found = np.array([getattr(small, channel)[0, 0, 0] for channel in CHANNELS])
     unpopulated = [CHANNELS.index(name) for name in ("fat_t1", "fat_r2", "fat_r2star")]
@@ -175,7 +187,7 @@ def test_nuclei_lie_on_the_grey_matter_of_the_template(head, rendered, name, lea
     grey = read_map(locate(source.file, head.path.parent), source)
     found = np.argwhere(region(rendered, name))
     world = found @ rendered.grid.affine[:3, :3].T + rendered.grid.affine[:3, 3]
-    index = np.linalg.inv(grey.affine) @ np.c_[world, np.ones(len(world))].T
+    index = np.linalg.inv(grey.affine) @ np.c_[head.warp.template(world), np.ones(len(world))].T
     share = map_coordinates(grey.values, index[:3], order=1)
     assert share.mean() > least
 
@@ -185,7 +197,7 @@ def test_head_lies_in_air_and_the_neck_leaves_through_the_bottom(rendered):
     for face in (rendered.pd[0], rendered.pd[-1], rendered.pd[:, 0], rendered.pd[:, -1], rendered.pd[:, :, -1]):
         assert not face.any()
     assert rendered.pd[:, :, 0].any()
-    assert 1500 < rendered.mask.sum() * rendered.grid.voxel_volume / 1000 < 2000
+    assert 1400 < rendered.mask.sum() * rendered.grid.voxel_volume / 1000 < 1550
 
 
 def test_no_gap_between_brain_and_skull(rendered):
@@ -230,7 +242,7 @@ def test_field_strength_changes_relaxation_only(head):
 
 
 def test_a_tissue_can_be_changed(head):
+    changed = load("head", {"tissues.globus_pallidus_externus.chi": 0.3, "texture": None, "vessels": None})
     affine = np.diag([0.5, 0.5, 0.5, 1.0])
-    affine[:3, 3] = 20, -4, 0
-    changed = load("head", {"tissues.globus_pallidus_externus.chi": 0.3, "texture": None})
+    affine[:3, 3] = changed.warp.world(np.array([(20, -4, 0)]))[0]
     assert changed.render(Grid.from_affine((1, 1, 1), affine), 3.0).chi[0, 0, 0] == pytest.approx(0.3)

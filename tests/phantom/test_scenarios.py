@@ -72,18 +72,53 @@ def test_every_case_loads(name, case):
 
 
 BASAL, MIDBRAIN, DENTATE, MOTOR = (0, 0, 0), (0, -16, -10), (0, -58, -36), (0, -20, 58)
-SHIFTED = [  # scenario, case, what is rendered, region: least and greatest mean shift [ppm] against the head
-    ("parkinson", "patient", MIDBRAIN, {"substantia_nigra": (0.08, 0.15), "red_nucleus": (-0.01, 0.01)}),
-    ("psp", "patient", BASAL, {"globus_pallidus_externus": (0.04, 0.08), "putamen": (-0.005, 0.01)}),
+SHIFTED = [  # scenario, case, what is rendered, region: least and greatest mean shift [ppm], less by partial volume
+    ("parkinson", "patient", MIDBRAIN, {"substantia_nigra": (0.014, 0.027), "red_nucleus": (-0.01, 0.01)}),
+    ("psp", "patient", MIDBRAIN, {"red_nucleus": (0.02, 0.035), "substantia_nigra": (0.02, 0.035)}),
+    ("psp", "patient", BASAL, {"globus_pallidus_externus": (0.014, 0.022), "putamen": (-0.005, 0.01)}),
     ("msa-c", "patient", DENTATE, {"dentate": (0.015, 0.05)}),
     ("nbia", "mpan", MIDBRAIN, {"substantia_nigra": (0.05, 0.25)}),
-    ("fahr", "patient", BASAL, {"globus_pallidus_internus": (0.15, 0.35)}),
-    ("wilson", "patient", BASAL, {"caudate": (0.02, 0.035), "pulvinar": (0.02, 0.035)}),
-    ("autism", "patient", BASAL, {"putamen": (-0.006, -0.004)}),
+    ("fahr", "patient", BASAL, {"globus_pallidus_internus": (0.12, 0.22)}),
+    ("wilson", "patient", BASAL, {"thalamus": (0.02, 0.035), "caudate": (-0.001, 0.005)}),
+    ("autism", "patient", BASAL, {"caudate": (-0.006, -0.003), "putamen": (-0.001, 0.001)}),
+    ("cirrhosis", "patient", DENTATE, {"dentate": (-0.04, -0.02)}),
+    ("cirrhosis", "patient", BASAL, {"globus_pallidus_externus": (-0.03, -0.02)}),
+    ("lupus", "patient", BASAL, {"putamen": (0.01, 0.016), "caudate": (-0.001, 0.005)}),
+    ("depression", "patient", BASAL, {"putamen": (0.007, 0.011), "caudate": (-0.001, 0.004)}),
     ("gadolinium", "doses-30", DENTATE, {"dentate": (0.02, 0.05)}),
     ("alzheimer", "patient", BASAL, {"putamen": (0.005, 0.009)}),
     ("als", "severe", MOTOR, {"precentral_cortex": (0.004, 0.013)}),
 ]
+
+
+def test_the_pallidum_of_fahr_has_the_stated_total():
+    """+0.3 ppm with its calcium and its own iron, in a voxel within it."""
+    affine = np.diag([0.5, 0.5, 0.5, 1.0])
+    phantom = load("fahr", {"case": "patient", **BARE})
+    for name in ("globus_pallidus_externus", "globus_pallidus_internus"):
+        middle = {"globus_pallidus_externus": (20.5, -3.5, 0), "globus_pallidus_internus": (15.8, -6, -2)}[name]
+        affine[:3, 3] = phantom.warp.world(np.array([middle]))[0]
+        assert phantom.render(Grid.from_affine((1, 1, 1), affine), 3.0).chi[0, 0, 0] == pytest.approx(0.3, abs=0.005)
+
+
+def test_depression_raises_the_left_thalamus_alone():
+    before, after = box("head", None, BASAL, (34, 32, 4)), box("depression", "patient", BASAL, (34, 32, 4))
+    shift, right = (after.chi - before.chi)[region(before, "thalamus")], places(before, "thalamus")[:, 0] > 0
+    assert shift[~right].mean() > 0.006 and abs(shift[right].mean()) < 0.001
+
+
+@pytest.mark.parametrize(("case", "shift"), [("acute", 0.0005), ("young", 0.0384), ("chronic", 0.0047)])
+def test_plaques_have_the_published_contrast(case, shift):
+    """Against white matter (Chen 2014), where a plaque fills a voxel: its doses on the tissue of 35 years."""
+    tissue = load("multiple-sclerosis", {"case": case, **BARE}).tissues["white_matter"]
+    para, dia = tissue.at("chi_para", 3), tissue.at("chi_dia", 3)
+    for source in SCENARIOS["multiple-sclerosis"].cases[case]["sources"]:
+        if source["source"] == "iron":
+            assert para + source["chi"] >= 0  # nothing is cut off
+            para += source["chi"]
+        else:
+            dia *= 1 + 0.9 * source["change"]
+    assert para - dia - (tissue.at("chi_para", 3) - tissue.at("chi_dia", 3)) == pytest.approx(shift, abs=0.0015)
 
 
 @pytest.mark.parametrize(("name", "case", "middle", "regions"), SHIFTED)

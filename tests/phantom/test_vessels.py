@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from objects import box
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import binary_dilation, map_coordinates
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
@@ -16,7 +16,7 @@ from qsmbench.phantom.painting.maps import read_map
 from qsmbench.phantom.painting.tubes import paint_tubes
 from qsmbench.phantom.veins.growth import Branch, Stage, grow
 
-HCT = 0.42
+HCT = 0.44
 
 CENTRE = np.array([-13.0, 0, 0])
 
@@ -108,7 +108,7 @@ def test_radii_follow_murray(head):
         ("deep_grey", 0.2, 1.0),
         ("subependymal", 0.2, 2.2),
         ("cortical", 0.2, 2.5),
-        ("internal_cerebral", 1.4, 3.5),
+        ("internal_cerebral", 1.1, 2.6),
         ("thalamostriate", 0.8, 2.5),
         ("galen", 3.0, 5.5),
     ],
@@ -129,7 +129,7 @@ def test_medullary_veins_run_in_white_matter(head):
 def test_cortical_veins_run_outside_of_the_parenchyma_and_inside_of_the_skull(head):
     for name in ("cortical", "pial"):
         found = points_of(head.vessels, name)
-        assert (at(head, "t1", found) < 0.55).mean() > 0.9
+        assert (at(head, "t1", found) < 0.6).mean() > 0.9
         depth = at(head, "braincase", found)
         assert (depth < 4).mean() > 0.998  # the inner table; the others lead to the jugular and cavernous sinuses
         assert depth.max() < 7
@@ -211,14 +211,15 @@ def test_painting_does_not_depend_on_threads(head, monkeypatch):
 
 def inner(**overrides):
     """The middle of the sagittal sinus in one voxel."""
+    phantom = load("head", overrides)
     affine = np.diag([0.5, 0.5, 0.5, 1.0])
-    affine[:3, 3] = 0, -80.2, 47.6
-    return load("head", overrides).render(Grid.from_affine((1, 1, 1), affine), 3.0)
+    affine[:3, 3] = phantom.warp.world(np.array([(0, -80.2, 47.6)]))[0]
+    return phantom.render(Grid.from_affine((1, 1, 1), affine), 3.0)
 
 
 def test_blood_in_a_big_vein():
     usual = inner()
-    assert usual.chi[0, 0, 0] == pytest.approx(blood_chi(HCT, 0.65), abs=1e-5)
+    assert usual.chi[0, 0, 0] == pytest.approx(blood_chi(HCT, 0.66), abs=1e-5)
     low = inner(**{"vessels.hct": 0.3, "vessels.saturation.superior_sagittal_sinus": 0.5})
     assert low.chi[0, 0, 0] == pytest.approx(blood_chi(0.3, 0.5), abs=1e-5)
     assert low.r2star[0, 0, 0] == pytest.approx(blood_r2star(0.3, 0.5), rel=1e-4)
@@ -231,7 +232,10 @@ def test_hypoxia_of_a_side_stays_on_it(head):
     x = (np.indices(grid.shape)[0] * 2.0) + grid.affine[0, 3]
     assert (difference[x < -2] > 0).sum() > 10000
     assert difference.min() >= -1e-6
-    assert not difference[x > 3].any()
+    sinus = low.render(grid, 3.0).labels == next(i for i, n, _ in low.regions if n == "sinus")
+    assert (difference[sinus] > 0).mean() > 0.9  # which mix both sides
+    other = (x > 12) & ~binary_dilation(sinus, iterations=2)  # veins near the midline mix both
+    assert (difference[other] > 0.02).mean() < 0.001  # ppm; a few have a tributary from beyond the midline
 
 
 @pytest.mark.parametrize(

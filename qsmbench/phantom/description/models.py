@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
+from qsmbench.phantom.description.norms import Sex
 from qsmbench.phantom.description.sources import Source
 from qsmbench.phantom.description.tissues import Material, TissueChange
 from qsmbench.phantom.species import FatPeaks
@@ -209,7 +210,8 @@ class Vessels(Model):
     """Generated veins: `file` describes them, `seed` selects the tree.
 
     `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its side
-    (except for sinuses, which drain both sides), then `default`; sides are left, middle, right. `assumed` lists which
+    (except for sinuses), then `default`; sides are left, middle, right. Veins mix what drains into them, unless a
+    saturation is given for their name. `assumed` lists which
     of the two are assumed.
     """
 
@@ -235,6 +237,7 @@ class ShapesDescription(Common):
     population: str | None = Field(None, description="YAML that describes the differences between subjects")
     subject: Annotated[int, Field(ge=0)] = Field(0, description="number of the subject; 0: the template")
     age: PositiveFloat | None = Field(None, description="age of the subject; null: that of the subject, years")
+    sex: Sex | None = Field(None, description="sex of the subject; null: that of the subject, for 0 the mean of both")
     background: str = Field("air", description="tissue around all layers")
     maps: dict[str, MapSource] = Field({}, description="images from which shapes are derived")
     shapes: dict[str, Shape] = Field({}, description="named shapes that layers refer to")

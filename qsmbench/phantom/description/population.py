@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
-from qsmbench.phantom.description.geometry import Point, Share
+from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.phantom.description.files import locate
+from qsmbench.phantom.description.geometry import Share
+from qsmbench.phantom.description.norms import SEXES, Sex, read_norms
 from qsmbench.phantom.description.tissues import ORIENTED
 from qsmbench.phantom.species import STATED
 from qsmbench.typed_yaml import Model, load_yaml
@@ -27,6 +30,12 @@ class Ages(Model):
     allowed: tuple[PositiveFloat, PositiveFloat]
 
 
+def _between(listed: dict[float, float], age: float) -> float:
+    """Return the value at an age, with straight lines between the listed years, and constant beyond them."""
+    years = sorted(listed)
+    return float(np.interp(age, years, [listed[y] for y in years]))
+
+
 class Octave(Model):
     """Displacements of one scale, mm."""
 
@@ -35,92 +44,137 @@ class Octave(Model):
 
 
 class Drift(Model):
-    """A change per year after the reference age, and its standard deviation between subjects."""
+    """A change with age, and its standard deviation between subjects.
 
-    per_year: float = 0
-    scatter: NonNegativeFloat = 0
-
-
-class Widening(Drift):
-    """The fraction, within `limits`, by which the anatomy within about `radius` [mm] of some points is widened.
-
-    The points are in template space [mm]; those off the midline are mirrored.
+    It is `per_year` after the reference age, plus what `ages` says, by years, with straight lines between them. `times`
+    gives a factor in place of both, also by years; then `scatter` is that of its logarithm.
     """
 
-    limits: tuple[float, float]
-    points: tuple[Point, ...]
-    radius: PositiveFloat
+    per_year: float = 0
+    ages: dict[PositiveFloat, float] = Field({})
+    times: dict[PositiveFloat, PositiveFloat] = Field({})
+    scatter: NonNegativeFloat = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Drift:
+        if self.times and (self.ages or self.per_year):
+            raise ValueError("give either times, or per_year and ages")
+        return self
+
+    def at(self, age: float, reference: float) -> float:
+        """Return the mean change at `age` [years], what is added."""
+        return self.per_year * max(age - reference, 0) + (_between(self.ages, age) if self.ages else 0.0)
+
+    def changed(self, value: float, age: float, reference: float, normal: float) -> float:
+        """Return a value as changed at `age` [years], with a deviation of `normal` standard deviations."""
+        if self.times:
+            return value * _between(self.times, age) * float(np.exp(self.scatter * normal))
+        return value + self.at(age, reference) + self.scatter * normal
 
 
-class Constant(Model):
+class Part(Model):
+    """A part of the body with a volume of its own: the regions of the phantom that it consists of, and its norm.
+
+    `asymmetry` is the mean and the standard deviation of 2(L − R)/(L + R) of a part on both sides; without it, the part
+    is not divided into sides.
+    """
+
+    norm: str
+    regions: tuple[str, ...]
+    asymmetry: tuple[float, NonNegativeFloat] | None = None
+
+
+class Volumes(Model):
+    """Volumes of the head and its parts, from a table of norms.
+
+    `whole` is the norm of the phantom's mask. The deviation of a part's logarithm is that of the whole plus one of its
+    own, so that both make up the norm's standard deviation; its own is at least `own`.
+    """
+
+    norms: str = Field(description="CSV with the norms")
+    whole: str
+    own: NonNegativeFloat = 0
+    parts: dict[str, Part] = Field({})
+
+
+class Curve(Model):
+    """Tissues whose property follows the same curve over age; `scatter` replaces that of their composition."""
+
+    tissues: tuple[str, ...]
+    scatter: NonNegativeFloat | None = None
+    source: str = ""
+
+
+class Constant(Curve):
     """Tissues whose property does not depend on age."""
 
     curve: Literal["constant"]
-    tissues: tuple[str, ...]
-    source: str = ""
 
     def at(self, age: float, reference: float) -> float:
         """Return the property, relative to itself."""
         return 1.0
 
 
-class Saturation(Model):
+class Points(Curve):
+    """Tissues whose property is given by years, in any unit, with straight lines between them."""
+
+    curve: Literal["points"]
+    ages: Annotated[dict[PositiveFloat, PositiveFloat], Field(min_length=1)]
+
+    def at(self, age: float, reference: float) -> float:
+        """Return the property at `age` [years]."""
+        return _between(self.ages, age)
+
+
+class Saturation(Curve):
     """Tissues whose property is amplitude·(1 − exp(−rate·age)) + offset, in any unit."""
 
     curve: Literal["saturation"]
-    tissues: tuple[str, ...]
     amplitude: PositiveFloat
     rate: PositiveFloat
     offset: NonNegativeFloat
-    source: str = ""
 
     def at(self, age: float, reference: float) -> float:
         """Return the property at `age` [years]."""
         return self.amplitude * (1 - np.exp(-self.rate * age)) + self.offset
 
 
-class Maturation(Model):
-    """Tissues whose property increases in youth, and decreases after the reference age.
+class Maturation(Curve):
+    """Tissues whose property increases in youth, and decreases after some age.
 
-    `young` is the fraction missing at birth, which decreases to 1/e in `years`; `per_year` is lost afterwards.
+    `young` is the fraction missing at birth, which decreases to 1/e in `years`; `per_year` is lost after the age
+    `until`.
     """
 
     curve: Literal["maturation"]
-    tissues: tuple[str, ...]
     young: Share
     years: PositiveFloat
+    until: PositiveFloat
     per_year: NonNegativeFloat
-    source: str = ""
 
     def at(self, age: float, reference: float) -> float:
         """Return the property at `age` [years], relative to its asymptote."""
-        return (1 - self.young * np.exp(-age / self.years)) * (1 - self.per_year * max(age - reference, 0))
-
-
-class Loss(Model):
-    """Tissues that lose a fraction per year after some age."""
-
-    tissues: tuple[str, ...]
-    after: PositiveFloat
-    per_year: NonNegativeFloat
-
-    def left(self, age: float) -> float:
-        """Return the remaining fraction at `age` [years]."""
-        return max(1 - self.per_year * max(age - self.after, 0), 0)
+        return (1 - self.young * np.exp(-age / self.years)) * (1 - self.per_year * max(age - self.until, 0))
 
 
 class Composition(Model):
     """A factor of some properties of tissues, given by curves over age, relative to the reference age.
 
     Its logarithm has the standard deviation `scatter`, drawn for each curve; if `shared`, half of the variance is
-    common to all tissues of a subject.
+    common to all tissues of a subject. With `scatter_age` [years], the scatter is that of this age, and grows with the
+    root of age.
     """
 
     changes: tuple[str, ...]
     scatter: NonNegativeFloat = 0
+    scatter_age: PositiveFloat | None = None
     shared: bool = False
-    curves: tuple[Annotated[Constant | Saturation | Maturation, Field(discriminator="curve")], ...]
-    losses: tuple[Loss, ...] = ()
+    curves: tuple[Annotated[Constant | Points | Saturation | Maturation, Field(discriminator="curve")], ...]
+
+    def deviation(self, curve: Curve, age: float) -> float:
+        """Return the standard deviation of the logarithm of a curve's tissues at `age` [years]."""
+        scatter = self.scatter if curve.scatter is None else curve.scatter
+        return scatter * (1.0 if self.scatter_age is None else np.sqrt(age / self.scatter_age))
 
     @field_validator("changes")
     @classmethod
@@ -132,11 +186,26 @@ class Composition(Model):
         return changes
 
 
-class Blood(Model):
-    """Standard deviations of haematocrit and of the veins' oxygen saturation, 0–1."""
+class Haematocrit(Model):
+    """Haematocrit by years, with straight lines between them, and its standard deviation between subjects, 0–1."""
 
-    hct: Share
-    saturation: Share
+    female: Annotated[dict[PositiveFloat, Share], Field(min_length=1)]
+    male: Annotated[dict[PositiveFloat, Share], Field(min_length=1)]
+    scatter: Share = 0
+
+    def at(self, age: float, sex: Sex | None = None) -> float:
+        """Return the mean at `age` [years]; without a sex, that of both."""
+        return float(np.mean([_between(getattr(self, s), age) for s in ((sex,) if sex else SEXES)]))
+
+
+class Blood(Model):
+    """Haematocrit, and how the veins' oxygen saturation changes with age and between subjects, 0–1.
+
+    The difference of the haematocrit from the mean of both sexes at the reference age is added to the phantom's.
+    """
+
+    hct: Haematocrit
+    saturation: Drift = Drift()
 
 
 class Appearance(Model):
@@ -172,9 +241,10 @@ class Population(Model):
     size: NonNegativeFloat = 0
     proportions: NonNegativeFloat = 0
     shape: tuple[Octave, ...] = ()
-    widened: dict[str, Widening] = Field({}, description="by a name of its own")
-    parameters: dict[str, Drift] = Field({}, description="what is added to a parameter of the phantom")
+    volumes: Volumes | None = None
+    parameters: dict[str, Drift] = Field({}, description="change of a parameter of the phantom")
     blood: Blood | None = None
+    dr: NonNegativeFloat = Field(0, description="sd of the logarithm of the relaxivity of susceptibility")
     tissues: dict[str, Composition] = Field({}, description="by what the tissues hold, such as iron")
     sources: dict[str, Appearance] = Field({}, description="by the name of the region that it makes")
 
@@ -186,4 +256,12 @@ def read_population(path: Path) -> Population:
     Raises:
         QsmbenchError: it is missing, or a key or value is invalid.
     """
-    return load_yaml(path, Population)
+    population = load_yaml(path, Population)
+    if (volumes := population.volumes) is None:
+        return population
+    file = locate(volumes.norms, path.parent)
+    known = read_norms(file).sds
+    for norm in (volumes.whole, *(part.norm for part in volumes.parts.values())):
+        if norm not in known:
+            raise QsmbenchError(f"{path}: there is no norm {norm!r} in {file}; {suggest(norm, list(known))}")
+    return population.model_copy(update={"volumes": volumes.model_copy(update={"norms": str(file)})})

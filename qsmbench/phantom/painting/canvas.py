@@ -143,8 +143,6 @@ class Canvas:
             self.grid.affine,
             warp.displacement.ravel(),
             warp.to_index,
-            warp.stretch,
-            warp.slopes,
             start,
             stop,
             fine,

@@ -9,7 +9,7 @@ from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting.bounds import SAFETY, bounds
 from qsmbench.phantom.painting.distance import distance
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WATER_PD
-from qsmbench.phantom.warp import to_template
+from qsmbench.phantom.warp import slopes, to_template
 
 BRICK = 4
 """Edge length [voxels] of bricks that are skipped or filled by evaluating only their centre."""
@@ -115,7 +115,21 @@ def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
 
 
 @leaf()
-def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, parameters, data, work, begin, short):
+def _steepness(first, stop, affine, warp, to_warp, found):
+    # the slopes of the displacement in the box of voxels from `first` up to `stop`, and how much it may stretch there
+    a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
+    x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
+    y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
+    z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
+    i, j, k = (stop[0] - first[0]) / 2, (stop[1] - first[1]) / 2, (stop[2] - first[2]) / 2
+    hx = abs(affine[0, 0]) * i + abs(affine[0, 1]) * j + abs(affine[0, 2]) * k
+    hy = abs(affine[1, 0]) * i + abs(affine[1, 1]) * j + abs(affine[1, 2]) * k
+    hz = abs(affine[2, 0]) * i + abs(affine[2, 1]) * j + abs(affine[2, 2]) * k
+    return slopes(x, y, z, hx + SAFETY, hy + SAFETY, hz + SAFETY, warp, to_warp, found)
+
+
+@leaf()
+def _where(first, stop, step, depths, affine, warp, to_warp, steep, code, parameters, data, work, begin, short):
     # where the box of voxels from `first` up to `stop` lies: all of it outside, or all of it in the deepest shell; and
     # the length of the program `short` that does for it
     a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
@@ -127,9 +141,9 @@ def _where(first, stop, step, depths, affine, warp, to_warp, slopes, code, param
     hx = abs(affine[0, 0]) * i + abs(affine[0, 1]) * j + abs(affine[0, 2]) * k
     hy = abs(affine[1, 0]) * i + abs(affine[1, 1]) * j + abs(affine[1, 2]) * k
     hz = abs(affine[2, 0]) * i + abs(affine[2, 1]) * j + abs(affine[2, 2]) * k
-    mx = hx + slopes[0, 0] * hx + slopes[0, 1] * hy + slopes[0, 2] * hz + SAFETY
-    my = hy + slopes[1, 0] * hx + slopes[1, 1] * hy + slopes[1, 2] * hz + SAFETY
-    mz = hz + slopes[2, 0] * hx + slopes[2, 1] * hy + slopes[2, 2] * hz + SAFETY
+    mx = hx + steep[0, 0] * hx + steep[0, 1] * hy + steep[0, 2] * hz + SAFETY
+    my = hy + steep[1, 0] * hx + steep[1, 1] * hy + steep[1, 2] * hz + SAFETY
+    mz = hz + steep[2, 0] * hx + steep[2, 1] * hy + steep[2, 2] * hz + SAFETY
     low, high, length = bounds(x, y, z, mx, my, mz, code, parameters, data, work[0], work[1], begin, short)
     if low + depths[0] > step / 2 + SAFETY:
         return OUTSIDE, length
@@ -161,7 +175,7 @@ def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, paramete
 
 @compiled(parallel=True)
 def paint(
-    code, parameters, data, affine, warp, to_warp, stretch, slopes, start, stop, fine, step, slack,
+    code, parameters, data, affine, warp, to_warp, start, stop, fine, step, slack,
     depths, amounts, values, names, stack, weight, labels,
 ):  # fmt: skip
     """Paint one shape, and the shells inside it, over the maps; in place.
@@ -175,8 +189,6 @@ def paint(
         affine: (4, 4) float64, voxel index → world mm.
         warp: (3·nx·ny·nz,) float32 mm, map from world to template; empty for none (see `warp.py`).
         to_warp: (3, 5) float64, world mm → index into `warp`, and the number of its points along each axis.
-        stretch: largest ratio of a distance in the template to that in the world.
-        slopes: (3, 3) float64, largest change of the displacement's components over a mm along each axis.
         start: (3,) int64, first voxel of the shape's box.
         stop: (3,) int64, one past its last voxel.
         fine: (3,) int64, sub-voxels of a voxel on the surface along each axis.
@@ -193,7 +205,6 @@ def paint(
     n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
     n_z = -(-(stop[2] - start[2]) // BRICK)
     size = np.sqrt((affine[:3, :3] ** 2).sum())
-    half = stretch * size * BRICK / 2 + slack
     places = places_in_voxel(fine)
     parts = places.shape[0]
     deepest = depths[-1]
@@ -201,12 +212,11 @@ def paint(
     for s in range(depths.size):
         if amounts[s] == 1:
             solid = s
-    near = (stretch * size + step) / 2 + slack
     several = code.shape[0] > 1
     for column in prange(n_x * n_y):
         room, begin = np.empty((2, code.shape[0] + 1)), np.empty(code.shape[0], np.int64)
         of_bricks, of_brick, of_voxel = np.empty_like(code), np.empty_like(code), np.empty_like(code)
-        work, share = room[0], np.empty(depths.size)
+        work, share, steep = room[0], np.empty(depths.size), np.empty((3, 3))
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         program, where = code, SURFACE
@@ -215,8 +225,9 @@ def paint(
             k1 = min(k0 + BRICK, stop[2])
             if several and layer % TOGETHER == 0:
                 first, end = (i0, j0, k0), (i1, j1, min(k0 + TOGETHER * BRICK, stop[2]))
+                _steepness(first, end, affine, warp, to_warp, steep)
                 where, length = _where(
-                    first, end, step, depths, affine, warp, to_warp, slopes, code, parameters, data, room, begin,
+                    first, end, step, depths, affine, warp, to_warp, steep, code, parameters, data, room, begin,
                     of_bricks,
                 )  # fmt: skip
                 program = of_bricks[:length]
@@ -224,13 +235,15 @@ def paint(
                 continue
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
             brick = _depth(a, b, c, affine, warp, to_warp, program, parameters, data, work)
+            first, end = (i0, j0, k0), (i1, j1, k1)
+            stretch = _steepness(first, end, affine, warp, to_warp, steep)
+            half, near = stretch * size * BRICK / 2 + slack, (stretch * size + step) / 2 + slack
             if brick > half:
                 continue
             inside, of_here = brick < -deepest - half, SURFACE
             if not inside:
-                first, end = (i0, j0, k0), (i1, j1, k1)
                 of_here, length = _where(
-                    first, end, step, depths, affine, warp, to_warp, slopes, program, parameters, data, room, begin,
+                    first, end, step, depths, affine, warp, to_warp, steep, program, parameters, data, room, begin,
                     of_brick,
                 )  # fmt: skip
                 if of_here == OUTSIDE:
@@ -250,7 +263,7 @@ def paint(
                                 continue
                             first, end = (i, j, k), (i + 1, j + 1, k + 1)
                             here, length = _where(
-                                first, end, step, depths, affine, warp, to_warp, slopes, near_by, parameters, data,
+                                first, end, step, depths, affine, warp, to_warp, steep, near_by, parameters, data,
                                 room, begin, of_voxel,
                             )  # fmt: skip
                             last = of_voxel[:length]
@@ -274,7 +287,7 @@ def paint(
 
 @compiled(parallel=True)
 def affect(
-    code, parameters, data, affine, warp, to_warp, stretch, slopes, start, stop, fine, step, slack,
+    code, parameters, data, affine, warp, to_warp, start, stop, fine, step, slack,
     ramp, factors, amounts, relaxivity, label, stack, weight, labels,
 ):  # fmt: skip
     """Change the properties inside a shape, in place; arguments in common with `paint` have the same meaning.
@@ -292,8 +305,6 @@ def affect(
         label: of the region that it creates; 0: labels are not changed.
     """
     size = np.sqrt((affine[:3, :3] ** 2).sum())
-    near = (stretch * size + step) / 2 + slack
-    half = stretch * size * BRICK / 2 + slack
     places = places_in_voxel(fine)
     parts = places.shape[0]
     depths = np.zeros(1)
@@ -301,15 +312,20 @@ def affect(
     n_z = -(-(stop[2] - start[2]) // BRICK)
     for column in prange(n_x * n_y):
         work = np.empty(code.shape[0] + 1)
-        share = np.empty(1)
+        share, steep = np.empty(1), np.empty((3, 3))
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         for layer in range(n_z):
             k0 = start[2] + layer * BRICK
             k1 = min(k0 + BRICK, stop[2])
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
-            if _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work) > half:
+            stretch = _steepness((i0, j0, k0), (i1, j1, k1), affine, warp, to_warp, steep)
+            if (
+                _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
+                > stretch * size * BRICK / 2 + slack
+            ):
                 continue
+            near = (stretch * size + step) / 2 + slack
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
