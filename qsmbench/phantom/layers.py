@@ -333,7 +333,7 @@ class ShapePhantom(Phantom):
 
     def _compiler(self, shape: g.Shape) -> Compile:
         maps = self._maps[0]
-        return lambda step: Compiler(self.description.shapes, maps, step, self.path).compile(shape)
+        return lambda step: Compiler(self.description.shapes, maps, step, self.path, self._maps[1]).compile(shape)
 
     def _shells(self, layer: d.Layer, b0: float) -> list[Shell]:
         index = {name: i for i, name, _ in self.anatomy}

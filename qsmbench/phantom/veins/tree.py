@@ -135,7 +135,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
             raise QsmbenchError(
                 f"{path}: {growth.name} drains into unknown region {name!r}; choose from {', '.join(veins.regions)}"
             )
-    compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path)
+    compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path, terrain.data)
     limit_numba()
 
     def within(shape: g.Shape):
