@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmbench.data.provenance import SourcedValue
+from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
@@ -103,10 +104,15 @@ class ShapePhantom(Phantom):
     @cached_property
     def warp(self) -> Warp:
         """Map from the subject's head to the template."""
-        if self._population is None or self.person is None or self.person.is_template:
+        size = np.array(self.description.size)
+        if self._population is None or self.person is None:
+            population, person = Population.none(), draw(Population.none(), 0)
+        else:
+            population, person = self._population, self.person
+        if person.is_template and (size == 1).all():
             return NO_WARP
         fov = self.description.field_of_view
-        return shape_of(self.person, self._population, np.array(fov.lower), np.array(fov.upper))
+        return shape_of(person, population, np.array(fov.lower), np.array(fov.upper), size)
 
     @cached_property
     def fibres(self) -> dict[int, Course]:
@@ -141,9 +147,8 @@ class ShapePhantom(Phantom):
             for name, group in _fillings(layer, self.tissues):
                 found.setdefault(name, group)
         if self.description.vessels:
-            group = find_tissue(self.tissues, d.VENOUS, self.path).group
-            for name in self._veins.regions.values():
-                found.setdefault(name, group)
+            for name, tissue in self._vessel_tissues.items():
+                found.setdefault(name, find_tissue(self.tissues, tissue, self.path).group)
         return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
 
     def _tissue_of(self, region: str) -> str | None:
@@ -182,7 +187,8 @@ class ShapePhantom(Phantom):
             values[f"oxygen saturation, {key}"] = (blood.saturation[key], origin)
         if self.person is not None and (self.person.hct or self.person.saturation):
             values = {name: (value, self._drawn_origin(origin)) for name, (value, origin) in values.items()}
-        return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
+        tissue = find_tissue(self.tissues, self._vessel_tissues[region], self.path)
+        return origins.of_blood(tissue, values, constants, b0)
 
     def _general_provenance(self, b0: float) -> list[SourcedValue]:
         around = find_tissue(self.tissues, self.description.background, self.path)
@@ -204,10 +210,9 @@ class ShapePhantom(Phantom):
             for shape, name in _parts(layer):
                 for source in self._regional(name):
                     self._paint_source(canvas, source, self._compiler(half_of(shape, source.side)), self.warp, b0)
-        mask = self._mask(grid)
         prepared()
         self._paint_vessels(canvas, b0)
-        return canvas, mask
+        return canvas, self._mask(canvas)
 
     def _prepare(self) -> None:
         """Compute what is needed after the layers: the veins and the texture."""
@@ -272,17 +277,26 @@ class ShapePhantom(Phantom):
         )
 
     @cached_property
-    def _blood(self) -> d.Vessels | None:
-        """The subject's blood: the values of the description plus the subject's deviations."""
+    def _stated_blood(self) -> d.Vessels | None:
+        """The blood of the description with its sources, without the subject's deviations."""
         stated = self.description.vessels
         if stated is None:
             return None
         changes = {s.key: s.value for s in self.description.sources if isinstance(s, Oxygenation)}
-        saturation, hct = {**stated.saturation, **changes}, stated.hct
-        if self.person is not None:
-            saturation = {k: float(np.clip(y + self.person.saturation, 0, 1)) for k, y in saturation.items()}
-            hct += self.person.hct
-        return stated.model_copy(update={"saturation": saturation, "hct": hct})
+        return stated.model_copy(update={"saturation": {**stated.saturation, **changes}})
+
+    @cached_property
+    def _blood(self) -> d.Vessels | None:
+        """The subject's blood: that of the description plus the subject's deviations; arteries have the same in all."""
+        stated = self._stated_blood
+        if stated is None or self.person is None:
+            return stated
+        arterial = {name for name, tissue in self._veins.tissues.items() if tissue != d.VENOUS}
+        saturation = {
+            key: y if key.split()[-1] in arterial else float(np.clip(y + self.person.saturation, 0, 1))
+            for key, y in stated.saturation.items()
+        }
+        return stated.model_copy(update={"saturation": saturation, "hct": stated.hct + self.person.hct})
 
     @property
     def has_veins(self) -> bool:
@@ -296,20 +310,30 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def _veins(self) -> Veins:
-        assert self._blood is not None
-        return read_veins(self._veins_file, self._blood)
+        assert self._stated_blood is not None
+        return read_veins(self._veins_file, self._stated_blood, self.description.parameters)
+
+    @cached_property
+    def _vessel_tissues(self) -> dict[str, str]:
+        """Tissue of each region of vessels."""
+        return {region: self._veins.tissues[region] for region in self._veins.regions.values()}
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
         """Paint the veins, filled with blood of the given saturation."""
         stated = self._blood
         if stated is None:
             return
-        tissue = find_tissue(self.tissues, d.VENOUS, self.path)
         index = {name: i for i, name, _ in self.anatomy}
         regions = [self._veins.regions[b.name] for b in self.vessels]
-        oxygen = [venous.saturation(b, r, stated) for b, r in zip(self.vessels, regions, strict=True)]
-        known = {y: weight(venous.blood(tissue, b0, stated.hct, y)) for y in set(oxygen)}  # there are few
-        values = np.array([known[y] for y in oxygen])
+        tissues = self._veins.tissues
+        blood = [
+            (tissues[b.name], venous.saturation(b, r, stated)) for b, r in zip(self.vessels, regions, strict=True)
+        ]
+        known = {
+            (t, y): weight(venous.blood(find_tissue(self.tissues, t, self.path), b0, stated.hct, y))
+            for t, y in set(blood)  # there are few
+        }
+        values = np.array([known[of] for of in blood])
         names = np.array([index[r] for r in regions], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
 
@@ -324,11 +348,21 @@ class ShapePhantom(Phantom):
         stops = np.cumsum([len(p) for p in points]).tolist()
         return [joint[stop - len(p) : stop] for p, stop in zip(points, stops, strict=True)]
 
-    def _mask(self, grid: Grid) -> np.ndarray:
-        """Return where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
-        canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
+    def _mask(self, painted: Canvas) -> np.ndarray:
+        """Return where the mask's shape fills at least half of the voxel, or its groups most of it, (nx, ny, nz)."""
+        wanted = self.description.mask
+        if isinstance(wanted, d.OfGroups):
+            known = {group for _, _, group in self.anatomy}
+            if unknown := [group for group in wanted.groups if group not in known]:
+                raise QsmbenchError(
+                    f"{self.path}: mask.groups: {unknown[0]!r} is unknown; choose from {', '.join(sorted(known))}"
+                )
+            kept = np.zeros(256, bool)
+            kept[[i for i, _, group in self.anatomy if group in wanted.groups]] = True
+            return kept[painted.labels]
+        canvas = Canvas.blank(painted.grid, np.zeros(1), self._maps[1])
         shells = [Shell(0, 1, np.ones(1), 1)]
-        canvas.paint_shape(self._compiler(self.description.mask), shells, self.warp, most_parts=MASK_PARTS)
+        canvas.paint_shape(self._compiler(wanted), shells, self.warp, most_parts=MASK_PARTS)
         return canvas.stack[0] >= 0.5
 
     def _compiler(self, shape: g.Shape) -> Compile:

@@ -41,6 +41,61 @@ class Drift(Model):
     scatter: NonNegativeFloat = 0
 
 
+class Normal(Model):
+    """A normal distribution, cut at `limits`."""
+
+    law: Literal["normal"]
+    mean: float
+    sd: NonNegativeFloat
+    limits: tuple[float, float]
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value for a standard normal number and a number that is uniform from 0 to 1."""
+        return float(np.clip(self.mean + self.sd * normal, *self.limits))
+
+
+class LogNormal(Model):
+    """A distribution whose logarithm is normal with the standard deviation `scatter`, cut at `limits`."""
+
+    law: Literal["lognormal"]
+    median: PositiveFloat
+    scatter: NonNegativeFloat
+    limits: tuple[float, float]
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value; see `Normal.at`."""
+        return float(np.clip(self.median * np.exp(self.scatter * normal), *self.limits))
+
+
+class Uniform(Model):
+    """A uniform distribution over a `range`."""
+
+    law: Literal["uniform"]
+    range: tuple[float, float]
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value; see `Normal.at`."""
+        return float(self.range[0] + rank * (self.range[1] - self.range[0]))
+
+
+class Chance(Model):
+    """1 with a probability, and 0 otherwise."""
+
+    law: Literal["chance"]
+    of_one: Share
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value; see `Normal.at`."""
+        return float(rank < self.of_one)
+
+
+Law = Annotated[Normal | LogNormal | Uniform | Chance, Field(discriminator="law")]
+
+
 class Widening(Drift):
     """The fraction, within `limits`, by which the anatomy within about `radius` [mm] of some points is widened.
 
@@ -174,9 +229,15 @@ class Population(Model):
     shape: tuple[Octave, ...] = ()
     widened: dict[str, Widening] = Field({}, description="by a name of its own")
     parameters: dict[str, Drift] = Field({}, description="what is added to a parameter of the phantom")
+    drawn: dict[str, Law] = Field({}, description="what a parameter of the phantom is in a subject other than 0")
     blood: Blood | None = None
     tissues: dict[str, Composition] = Field({}, description="by what the tissues hold, such as iron")
     sources: dict[str, Appearance] = Field({}, description="by the name of the region that it makes")
+
+    @classmethod
+    def none(cls) -> Population:
+        """Return a population without differences between subjects."""
+        return cls(age=Ages(reference=30, range=(30, 30), allowed=(1, 100)))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ class Person:
         scale: (3,) relative to the template along x, y, z.
         widened: fraction by which each part is widened.
         parameters: added to each parameter of the phantom.
+        drawn: replace parameters of the phantom.
         hct: difference of the haematocrit from the mean.
         saturation: difference of the veins' oxygen saturation from the mean.
         factors: of the composition, by tissue.
@@ -45,6 +47,7 @@ class Person:
     scale: np.ndarray
     widened: dict[str, float]
     parameters: dict[str, float]
+    drawn: dict[str, float]
     hct: float
     saturation: float
     factors: dict[str, dict[str, float]]
@@ -82,6 +85,7 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
         name: float(np.clip(_drift(law, older, scatter, rng), *law.limits)) for name, law in population.widened.items()
     }
     parameters = {name: float(_drift(law, older, scatter, rng)) for name, law in population.parameters.items()}
+    drawn_values = _drawn(population, seed)
     hct = saturation = 0.0
     if (blood := population.blood) is not None:
         deviations = scatter * np.clip(rng.standard_normal(2), -BLOOD_LIMIT, BLOOD_LIMIT)
@@ -93,7 +97,18 @@ def draw(population: Population, seed: int, age: float | None = None) -> Person:
         for name, dose in doses.items()
         if dose
     )
-    return Person(seed, age, scale, widened, parameters, hct, saturation, factors, sources)
+    return Person(seed, age, scale, widened, parameters, drawn_values, hct, saturation, factors, sources)
+
+
+def _drawn(population: Population, seed: int) -> dict[str, float]:
+    """Draw the parameters of a subject, each from random numbers of its own; none for subject 0."""
+    if seed == 0:
+        return {}
+    found = {}
+    for name, law in population.drawn.items():
+        rng = np.random.default_rng([seed, 4, zlib.crc32(name.encode())])
+        found[name] = law.at(rng.standard_normal(), rng.uniform())
+    return found
 
 
 def _drift(law: Drift, older: float, scatter: float, rng: np.random.Generator) -> float:
@@ -125,7 +140,9 @@ def _dose(law: Appearance, age: float, scatter: float, rng: np.random.Generator)
     return float(factor * law.mean(age)) if has else 0.0
 
 
-def shape_of(person: Person, population: Population, lower: np.ndarray, upper: np.ndarray) -> Warp:
+def shape_of(
+    person: Person, population: Population, lower: np.ndarray, upper: np.ndarray, size: np.ndarray | None = None
+) -> Warp:
     """Return the map from a subject to the template.
 
     Args:
@@ -133,7 +150,9 @@ def shape_of(person: Person, population: Population, lower: np.ndarray, upper: n
         population: differences between subjects.
         lower: (3,) mm, corner of the box that the map covers.
         upper: (3,) mm, the opposite corner.
+        size: (3,) of the subject, beside the person's own scale; by default 1.
     """
+    scale = person.scale * (1 if size is None else size)
     origin = np.asarray(lower, float) - 2 * SPACING
     count = np.ceil((np.asarray(upper) + 2 * SPACING - origin) / SPACING).astype(int) + 1
     axes = [o + SPACING * np.arange(n) for o, n in zip(origin, count, strict=True)]
@@ -142,7 +161,7 @@ def shape_of(person: Person, population: Population, lower: np.ndarray, upper: n
     bent = _waves(person, population, x) + _widening(person, population, x)
     steepest = max(float(np.abs(np.diff(bent, axis=a)).sum(0).max()) / SPACING for a in (1, 2, 3))
     bent *= min(1.0, STEEPEST / max(steepest, 1e-9))
-    moved = (x - centre) * (1 / person.scale[:, None, None, None] - 1) + bent
+    moved = (x - centre) * (1 / scale[:, None, None, None] - 1) + bent
     return Warp(moved.astype(np.float32), origin, SPACING)
 
 

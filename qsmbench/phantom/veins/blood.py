@@ -38,9 +38,9 @@ def saturation_keys(region: str, veins: Veins, vessels: Vessels) -> list[str]:
 
 
 def _key(side: str, name: str, region: str, vessels: Vessels) -> str:
-    keys = [f"{side} {name}", name, "default"]
+    keys = [f"{side} {name}", name, region, "default"]
     if region != SINUS:
-        keys.insert(2, side)
+        keys.insert(3, side)
     return next(key for key in keys if key in vessels.saturation)
 
 
