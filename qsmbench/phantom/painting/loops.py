@@ -18,7 +18,7 @@ from qsmbench.threads import limit_numba
 JITTER = 0.2
 """Largest displacement of a node along each axis, in spacings."""
 
-SHORTEST = 4
+SHORTEST = 3
 """Nodes that a path must have; shorter ones are left out."""
 
 Cell = tuple[int, int, int]
