@@ -205,7 +205,7 @@ class ShapePhantom(Phantom):
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
         warp()
         prepared = in_background(self._prepare)
-        for layer in self.description.layers:
+        for layer in self._visible:
             canvas.paint_shape(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
             for shape, name in _parts(layer):
                 for source in self._regional(name):
@@ -213,6 +213,11 @@ class ShapePhantom(Phantom):
         prepared()
         self._paint_vessels(canvas, b0)
         return canvas, self._mask(canvas)
+
+    @property
+    def _visible(self) -> Iterator[d.Layer]:
+        """The layers that fill anything."""
+        return (layer for layer in self.description.layers if any(part.amount for part in (layer, *layer.shells)))
 
     def _prepare(self) -> None:
         """Compute what is needed after the layers: the veins and the texture."""
@@ -233,7 +238,7 @@ class ShapePhantom(Phantom):
     def _outline(self, grid: Grid) -> Canvas:
         """Paint a canvas with a single map of zeros, to obtain its labels."""
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
-        for layer in self.description.layers:
+        for layer in self._visible:
             self._cover(canvas, layer)
         return canvas
 
@@ -245,7 +250,7 @@ class ShapePhantom(Phantom):
     def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         begun = False  # layers before the first calcified one would cover nothing
-        for layer in self.description.layers:
+        for layer in self._visible:
             calcified = [(s, shape) for shape, name in _parts(layer) for s in sources if s.region == name]
             begun = begun or bool(calcified)
             if begun:
