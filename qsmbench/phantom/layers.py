@@ -229,23 +229,28 @@ class ShapePhantom(Phantom):
     def _labels(self) -> np.ndarray:
         described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
         files = self.files[len(self.described_in) :]
-        return keep(lambda: self._outline(self._coarse_grid).labels, described, *files)
+        return keep(lambda: self.outline(self._coarse_grid).labels, described, *files)
 
     @property
     def _coarse_grid(self) -> Grid:
         return self._grid(np.full(3, SPACING))
 
-    def _outline(self, grid: Grid) -> Canvas:
-        """Paint a canvas with a single map of zeros, to obtain its labels."""
+    def outline(self, grid: Grid, most_parts: int | None = None) -> Canvas:
+        """Paint a canvas with a single map of zeros, to obtain its labels, without vessels and sources.
+
+        Args:
+            grid: voxel grid.
+            most_parts: largest number of sub-voxels along each axis; by default as the features of shapes require.
+        """
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         for layer in self._visible:
-            self._cover(canvas, layer)
+            self._cover(canvas, layer, most_parts)
         return canvas
 
-    def _cover(self, canvas: Canvas, layer: d.Layer) -> None:
+    def _cover(self, canvas: Canvas, layer: d.Layer, most_parts: int | None = None) -> None:
         """Paint a layer of zeros on a canvas of one map."""
         shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
-        canvas.paint_shape(self._compiler(layer.shape), shells, self.warp)
+        canvas.paint_shape(self._compiler(layer.shape), shells, self.warp, most_parts)
 
     def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
@@ -357,7 +362,7 @@ class ShapePhantom(Phantom):
         """Return where the mask's shape fills at least half of the voxel, or its groups most of it, (nx, ny, nz)."""
         wanted = self.description.mask
         if isinstance(wanted, d.OfGroups):
-            known = {group for _, _, group in self.anatomy}
+            known = {group for _, _, group in self.anatomy} | {tissue.group for tissue in self.tissues.values()}
             if unknown := [group for group in wanted.groups if group not in known]:
                 raise QsmbenchError(
                     f"{self.path}: mask.groups: {unknown[0]!r} is unknown; choose from {', '.join(sorted(known))}"

@@ -21,7 +21,7 @@ _BINARY: dict[type, Callable[[float, float], float]] = {
     ast.Pow: operator.pow,
 }
 _FUNCTIONS: dict[str, Callable[..., float]] = {
-    "min": min, "max": max, "abs": abs, "sqrt": math.sqrt, "exp": math.exp, "log": math.log, "cos": math.cos, "sin": math.sin,
+    "min": min, "max": max, "abs": abs, "floor": math.floor, "sqrt": math.sqrt, "exp": math.exp, "log": math.log, "cos": math.cos, "sin": math.sin,
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def is_expression(node: Any) -> bool:
 def evaluate(text: str, names: Mapping[str, float]) -> float:
     """Return the value of `$name`, `-$name` or `$(expression)`, given the parameters by name.
 
-    An expression has numbers, names, + − * / **, parentheses, and min, max, abs, sqrt, exp, log, cos, sin.
+    An expression has numbers, names, + − * / **, parentheses, and min, max, abs, floor, sqrt, exp, log, cos, sin.
 
     Raises:
         ValueError: it is none of these, or its value is not a finite number; one line.
