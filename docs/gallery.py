@@ -120,7 +120,9 @@ def abdomen(voxel: float, path: Path) -> None:
     planes += [Plane("coronal", y, TRUNK) for y in (40, -22)] + [Plane("sagittal", 58, TRUNK)]
     volumes = [(s.truth["chi"], (-0.5, 0.8), "χ, −0.5 to 0.8 ppm"), (together, bright, "in phase")]
     volumes += [(opposed, bright, "opposed phase"), (s.truth["r2star"], (0.0, 120.0), "R2*, 0 to 120 1/s")]
-    rows = [Row(tuple(Panel(p, p.cut(v, s.params.grid), span, name) for v, span, name in volumes), p.title) for p in planes]
+    rows = [
+        Row(tuple(Panel(p, p.cut(v, s.params.grid), span, name) for v, span, name in volumes), p.title) for p in planes
+    ]
     draw(rows, path, width=1000)
 
 
@@ -142,7 +144,6 @@ def bodies(voxel: float, path: Path) -> None:
             panels.append(Panel(plane, plane.cut(share, grid), (0.0, 1.0), title))
         rows.append(Row(tuple(panels), plane.title))
     draw(rows, path, width=1400)
-
 
 
 def head(voxel: float, path: Path) -> None:
@@ -461,7 +462,21 @@ def person(plane: Plane, subject: int) -> Panel:
     return Panel(plane, image, CHI, f"subject {subject}, {person.person.age:.0f} years")
 
 
-PICTURES = (head, abdomen, bodies, series, fields, anatomy, venogram, ageing, iron, shifts, lesions, tumours, acquisition)
+PICTURES = (
+    head,
+    abdomen,
+    bodies,
+    series,
+    fields,
+    anatomy,
+    venogram,
+    ageing,
+    iron,
+    shifts,
+    lesions,
+    tumours,
+    acquisition,
+)
 PICTURES += (population,)
 
 

@@ -217,7 +217,9 @@ class ShapePhantom(Phantom):
     @property
     def _visible(self) -> Iterator[d.Layer]:
         """The layers that fill anything."""
-        return (layer for layer in self.description.layers if any(part.amount for part in (layer, *layer.shells)))
+        for layer in self.description.layers:
+            if layer.amount or any(shell.amount for shell in layer.shells):
+                yield layer
 
     def _prepare(self) -> None:
         """Compute what is needed after the layers: the veins and the texture."""
@@ -336,9 +338,7 @@ class ShapePhantom(Phantom):
         index = {name: i for i, name, _ in self.anatomy}
         regions = [self._veins.regions[b.name] for b in self.vessels]
         tissues = self._veins.tissues
-        blood = [
-            (tissues[b.name], venous.saturation(b, r, stated)) for b, r in zip(self.vessels, regions, strict=True)
-        ]
+        blood = [(tissues[b.name], venous.saturation(b, r, stated)) for b, r in zip(self.vessels, regions, strict=True)]
         known = {
             (t, y): weight(venous.blood(find_tissue(self.tissues, t, self.path), b0, stated.hct, y))
             for t, y in set(blood)  # there are few

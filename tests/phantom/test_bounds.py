@@ -49,7 +49,8 @@ SHAPES = [
     {"shape": "difference", "smooth": 2, "of": [{"shape": "union", "of": [BALL, TUBE]}, LOFT, PLANE]},
     {**MOVED, "of": {"shape": "union", "smooth": 2, "of": [TUBE, LOFT, BOX]}},
     {**MOVED, "mirror": True, "of": {"shape": "rough", "amplitude": 0.5, "wavelength": 5, "of": BALL}},
-    {**MOVED, "of": {"shape": "ripple", "amplitude": 1, "wavelength": 9, "of": {"shape": "intersection", "of": [BALL, PLANE]}}},
+    {**MOVED, "of": {"shape": "ripple", "amplitude": 1, "wavelength": 9,
+                     "of": {"shape": "intersection", "of": [BALL, PLANE]}}},
     {"shape": "difference", "of": [
         {"shape": "intersection", "of": [{"shape": "union", "smooth": 2, "of": [TUBE, BOX, ELLIPSOID]}, DEPTH]},
         {"shape": "offset", "by": 1, "of": {"shape": "intersection", "of": [PLANE, BOXY]}},

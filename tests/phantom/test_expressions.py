@@ -52,7 +52,11 @@ def test_anything_else_is_refused_in_one_line(text, message):
 
 def test_parameters_may_depend_on_earlier_ones_and_overrides_reach_them(tmp_path):
     content = yaml.safe_load((data_dir() / "phantoms" / "sphere.yaml").read_text())
-    content["parameters"] = {"size": 4, "radius": "$(2*size)", **{k: v for k, v in content["parameters"].items() if k != "radius"}}
+    content["parameters"] = {
+        "size": 4,
+        "radius": "$(2*size)",
+        **{k: v for k, v in content["parameters"].items() if k != "radius"},
+    }
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     assert load(str(path)).description.parameters["radius"] == 8

@@ -214,4 +214,7 @@ def test_loops_stay_in_their_shape_and_keep_apart():
         assert np.linalg.norm(np.diff(path[:, :3], axis=0), axis=1).max() < 12 * 1.6
     volume = 4 / 3 * np.pi * 40 * 30 * 50
     assert len(nodes) > 0.7 * volume / 12**3  # few nodes are left over
-    assert all(np.array_equal(a, b) for a, b in zip(paths, wind(*shape, (12.0, 5.0, 0.1, 3), np.zeros(2, np.float32)), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(paths, wind(*shape, (12.0, 5.0, 0.1, 3), np.zeros(2, np.float32)), strict=True)
+    )

@@ -21,7 +21,8 @@ _BINARY: dict[type, Callable[[float, float], float]] = {
     ast.Pow: operator.pow,
 }
 _FUNCTIONS: dict[str, Callable[..., float]] = {
-    "min": min, "max": max, "abs": abs, "floor": math.floor, "sqrt": math.sqrt, "exp": math.exp, "log": math.log, "cos": math.cos, "sin": math.sin,
+    "min": min, "max": max, "abs": abs, "floor": math.floor, "sqrt": math.sqrt, "exp": math.exp, "log": math.log,
+    "cos": math.cos, "sin": math.sin,
 }  # fmt: skip
 
 
@@ -54,8 +55,8 @@ def evaluate(text: str, names: Mapping[str, float]) -> float:
 
 
 def _value(node: ast.AST, names: Mapping[str, float]) -> float:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return node.value
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return float(node.value)
     if isinstance(node, ast.Name):
         if node.id not in names:
             raise ValueError(f"${node.id} is not a parameter; choose from {', '.join(names) or 'none'}")
@@ -65,7 +66,12 @@ def _value(node: ast.AST, names: Mapping[str, float]) -> float:
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
         left, right = float(_value(node.left, names)), float(_value(node.right, names))
         return _BINARY[type(node.op)](left, right)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS and not node.keywords:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in _FUNCTIONS
+        and not node.keywords
+    ):
         return _FUNCTIONS[node.func.id](*(float(_value(a, names)) for a in node.args))
     raise SyntaxError
 

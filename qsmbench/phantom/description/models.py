@@ -197,8 +197,8 @@ class Vessels(Model):
     """Generated veins: `file` describes them, `seed` selects the tree.
 
     `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, its region,
-    its side (except for sinuses, which drain both sides), then `default`; sides are left, middle, right. `assumed` lists which
-    of the two are assumed.
+    its side (except for sinuses, which drain both sides), then `default`; sides are left, middle, right. `assumed`
+    lists which of the two are assumed.
     """
 
     file: str = Field(description="YAML that describes the veins")

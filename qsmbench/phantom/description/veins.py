@@ -22,8 +22,8 @@ SIDES = ("left", "middle", "right")
 class Trunk(Model):
     """A vein placed by hand: its `points` x, y, z, radius [mm] in the direction of flow, or those of a named tube.
 
-    `into` is the trunk that it joins, at the point nearest to its end. `tissue` is that of its blood in the table, which
-    determines everything but χ and R2*.
+    `into` is the trunk that it joins, at the point nearest to its end. `tissue` is that of its blood in the table,
+    which determines everything but χ and R2*.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Veins(Model):
     @property
     def tissues(self) -> dict[str, str]:
         """Tissue by the vein's name, and by region."""
-        vessels = (*self.trunks, *self.growths)
+        vessels: list[Trunk | Growth] = [*self.trunks, *self.growths]
         return {v.region: v.tissue for v in vessels} | {v.name: v.tissue for v in vessels}
 
 
@@ -94,7 +94,13 @@ def read_veins(path: Path, vessels: Vessels, parameters: Mapping[str, float]) ->
     except ValueError as e:
         raise QsmbenchError(f"{path}: {e}") from e
     veins = check(content, Veins, str(path))
-    legal = {"default", *SIDES, *veins.regions, *veins.regions.values(), *(f"{s} {n}" for s in SIDES for n in veins.regions)}
+    legal = {
+        "default",
+        *SIDES,
+        *veins.regions,
+        *veins.regions.values(),
+        *(f"{s} {n}" for s in SIDES for n in veins.regions),
+    }
     for key in vessels.saturation:
         if key not in legal:
             names = ", ".join(dict.fromkeys((*veins.regions, *veins.regions.values())))

@@ -175,7 +175,7 @@ def distance(x, y, z, code, parameters, data, stack):
             top -= 1
             blend = max(k - abs(a - b), 0.0)
             stack[top] = min(a, b) - (blend * blend / (4 * k) if k > 0 else 0.0)
-        elif op == INTERSECTION or op == DIFFERENCE:
+        elif INTERSECTION <= op <= DIFFERENCE:
             top -= 1
             a, b, k = stack[top], stack[top + 1], p[0]
             if op == DIFFERENCE:

@@ -78,10 +78,11 @@ def _nodes(box: np.ndarray, spacing: float, random: np.random.Generator) -> dict
     centre, reach = box.mean(0), np.linalg.norm(np.ptp(box, axis=0)) / 2
     count = int(np.ceil(reach / spacing))
     found: dict[Cell, np.ndarray] = {}
-    for cell in product(range(-count, count + 1), repeat=3):
-        place = centre + spacing * turn @ (np.array(cell) + random.uniform(-JITTER, JITTER, 3))
+    along = range(-count, count + 1)
+    for i, j, k in product(along, along, along):
+        place = centre + spacing * turn @ (np.array([i, j, k]) + random.uniform(-JITTER, JITTER, 3))
         if (place >= box[0]).all() and (place <= box[1]).all():
-            found[cell] = place
+            found[i, j, k] = place
     return found
 
 

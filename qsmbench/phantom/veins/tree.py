@@ -85,7 +85,7 @@ def _trunks(path: Path, veins: Veins, terrain: Terrain) -> list[Branch]:
     placed: list[Branch] = []
     for trunk in veins.trunks:
         points, mirror = _points(path, trunk, terrain)
-        points = points + [*trunk.by, 0]
+        points = points + np.array([*trunk.by, 0])
         for sign in (1, -1) if mirror else (1,):
             own = _resample(points * [sign, 1, 1, 1])[::-1].copy()
             parent = -1 if trunk.into is None else _join(path, trunk, own, placed)
