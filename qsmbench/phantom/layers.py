@@ -46,8 +46,11 @@ from qsmbench.phantom.veins.growth import Branch
 from qsmbench.phantom.warp import NO_WARP, Warp
 from qsmbench.threads import in_background
 
-NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
-"""Keys of a description that do not affect the locations of its regions."""
+NOT_GEOMETRY = {
+    "tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask", "assumed",
+    "parameters",
+}  # fmt: skip
+"""Keys of a description that do not affect the locations of its regions; parameters do so where they are used."""
 
 MASK_PARTS = 2
 """Sub-voxels along each axis for a mask, which is binary and needs no more."""

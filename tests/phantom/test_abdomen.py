@@ -258,3 +258,11 @@ def test_a_subject_is_a_whole_body():
         assert (labels == index[name]).sum() * grid.voxel_volume > 20_000
     assert (labels[0] == 0).all() and (labels[-1] == 0).all()  # it fits
     assert (labels[:, 0] == 0).all() and (labels[:, -1] == 0).all()
+
+
+def test_basis_says_who_sets_a_dose_and_that_it_is_assumed():
+    own = [r for r in load("abdomen", BARE).provenance(3.0) if r.region == "vertebral_marrow" and "density" in r.name]
+    assert own and all(r.assumed and r.by == "phantom" for r in own)
+    case = [r for r in load("liver-iron", {**BARE, "case": "lic-10"}).provenance(3.0) if r.region == "liver"]
+    doses = {r.value for r in case if r.name == "iron lic"}
+    assert doses == {"10"} and all(r.by == "scenario" for r in case if r.name == "iron lic")

@@ -182,6 +182,9 @@ class Common(Model):
         (), description="susceptibility sources added to the tissues; see qsmbench list sources"
     )
     texture: Texture | None = Field(None, description="variation within tissues; null: each tissue is uniform")
+    assumed: tuple[Literal["sources"], ...] = Field(
+        (), description="keys of the phantom whose values are assumed: neither measured nor published"
+    )
 
     @model_validator(mode="before")
     @classmethod
