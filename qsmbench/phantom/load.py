@@ -120,8 +120,10 @@ def _personalise(content: dict[str, Any], path: Path, chosen: set[str]) -> Perso
     person = draw(population, who.subject, who.age)
     parameters = content.get("parameters") or {}
     for name in (*person.parameters, *person.drawn):
-        if isinstance(parameters.get(name), str | None):
-            raise QsmbenchError(f"{path}: has no number {name!r} among its parameters, which its population changes")
+        if name not in parameters:
+            raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
+        if isinstance(parameters[name], str):
+            raise QsmbenchError(f"{path}: parameter {name!r}, which its population changes, is {parameters[name]!r}")
     for name, change in person.parameters.items():
         parameters[name] += change
     parameters |= {name: value for name, value in person.drawn.items() if name not in chosen}
