@@ -19,7 +19,7 @@ BARE = {"supersampling": 1, "vessels": None, "texture": None}
 
 
 @cache
-def body(voxel=4.0, **overrides):
+def body(voxel=4.5, **overrides):
     """Labels of a trunk: by the name of a region, where it is; and the grid."""
     phantom = load("abdomen", {**BARE, "voxel_size": voxel, **overrides})
     grid = phantom.grid()
@@ -167,13 +167,13 @@ def test_breath_moves_the_dome_and_organs_by_their_shares():
     assert moved("kidney_cortex", "kidney_medulla") == pytest.approx(13, abs=2)
     assert moved("spleen") == pytest.approx(18, abs=4)
     assert moved("vertebral_marrow") == pytest.approx(0, abs=0.3)
-    tops = [np.argwhere(where("liver", breath=b)).max(0)[2] * 4 for b in (0, 20)]
-    assert tops[0] - tops[1] == pytest.approx(20, abs=4)
+    tops = [np.argwhere(where("liver", breath=b)).max(0)[2] * 4.5 for b in (0, 20)]
+    assert tops[0] - tops[1] == pytest.approx(20, abs=4.6)
 
 
 def test_mask_is_tissue_that_gives_signal():
     phantom = load("abdomen", {**BARE, "voxel_size": 6})
-    grid = Grid.from_affine((66, 49, 12), np.array([[6, 0, 0, -195], [0, 6, 0, -140], [0, 0, 6, -30], [0, 0, 0, 1.0]]))
+    grid = Grid.from_affine((66, 49, 4), np.array([[6, 0, 0, -195], [0, 6, 0, -140], [0, 0, 12, 6], [0, 0, 0, 1.0]]))
     properties = phantom.render(grid, 3.0)
     groups = {i: g for i, _, g in properties.regions}
     for label in np.unique(properties.labels):
@@ -181,6 +181,7 @@ def test_mask_is_tissue_that_gives_signal():
         assert share == (0 if label == 0 or groups[label] in ("gas", "lung", "bone", "air") else 1)
 
 
+@cache
 def slab(name="abdomen", b0=1.5, **overrides):
     """Some voxels of the right lobe of the liver, 3 mm."""
     affine = np.diag([3.0, 3, 3, 1])
@@ -240,11 +241,11 @@ def test_breath_hold_lowers_the_saturation_of_all_blood():
 
 
 def test_subjects_differ_within_limits_and_what_is_given_holds():
-    people = [load("abdomen", {**BARE, "subject": n}).description for n in range(60)]
+    people = [load("abdomen", {**BARE, "subject": n}).description for n in range(30)]
     bmi = np.array([p.parameters["bmi"] for p in people])
-    assert bmi[0] == 24 and bmi.min() >= 16 and bmi.max() <= 55 and np.median(bmi) == pytest.approx(26.5, abs=2.5)
-    assert 15 < sum(p.parameters["female"] for p in people[1:]) < 45
-    assert len({p.parameters["liver_size"] for p in people}) > 50  # a few are at the limits
+    assert bmi[0] == 24 and bmi.min() >= 16 and bmi.max() <= 55 and np.median(bmi) == pytest.approx(26.5, abs=3)
+    assert 6 < sum(p.parameters["female"] for p in people[1:]) < 24
+    assert len({p.parameters["liver_size"] for p in people}) > 24  # a few are at the limits
     assert load("abdomen", {**BARE, "subject": 7}).description == people[7]  # the same again
     assert load("abdomen", {**BARE, "subject": 7, "bmi": 50}).description.parameters["girth"] == 26
     case = load("liver-iron", {**BARE, "subject": 7, "case": "lic-10"}).description.parameters
