@@ -36,6 +36,10 @@ BRAIN: Box = ((-74, 74), (-110, 76), (-54, 84))
 HEAD: Box = ((-90, 90), (-124, 102), (-76, 98))
 """Bounding boxes of the brain and of the head [mm]."""
 
+TRUNK: Box = ((-190, 190), (-125, 135), (-250, 155))
+LARGE: Box = ((-250, 250), (-160, 260), (-250, 155))
+"""Bounding boxes of the trunk, and of an obese one [mm]."""
+
 REVIEW = "Harada et al. 2022, doi:10.1148/rg.210054"
 
 
@@ -97,6 +101,49 @@ def scan_panel(voxel: float, plane: Plane, volume: np.ndarray, span: tuple[float
 
 
 # The pictures
+
+
+def abdomen(voxel: float, path: Path) -> None:
+    """An abdomen at 3 T
+
+    1.5 × 1.5 × 3 mm voxels, `abdomen-3t` with echoes of 1.15 and 2.3 ms and noise (SNR 30 in the liver): true χ
+    (−0.5 to 0.8 ppm; gas and lung, 7 to 9 ppm, are white), magnitude in and opposed phase, true R2* (0 to 120 s⁻¹).
+    From above: dome of the liver, kidneys and pancreas, third lumbar vertebra, pelvis, a coronal plane through portal
+    vein and colon, one through the kidneys, a sagittal one through the right lobe.
+    """
+    chosen = load_protocol("abdomen-3t", {"te": [0.00115, 0.0023]})
+    s = simulate(load("abdomen"), chosen)
+    s.signal = received(s.signal, chosen, s.params.grid, s.geometry.isocentre, s.sigma, seed=0)
+    opposed, together = np.abs(np.moveaxis(s.signal, -1, 0))
+    bright = (0.0, float(np.quantile(together[s.mask], 0.995)))
+    planes = [Plane("axial", z, TRUNK) for z in (62, 2, -72, -190)]
+    planes += [Plane("coronal", y, TRUNK) for y in (40, -22)] + [Plane("sagittal", 58, TRUNK)]
+    volumes = [(s.truth["chi"], (-0.5, 0.8), "χ, −0.5 to 0.8 ppm"), (together, bright, "in phase")]
+    volumes += [(opposed, bright, "opposed phase"), (s.truth["r2star"], (0.0, 120.0), "R2*, 0 to 120 1/s")]
+    rows = [
+        Row(tuple(Panel(p, p.cut(v, s.params.grid), span, name) for v, span, name in volumes), p.title) for p in planes
+    ]
+    draw(rows, path, width=1000)
+
+
+def bodies(voxel: float, path: Path) -> None:
+    """Bodies
+
+    True fat fraction (0 to 1) of trunks at the third lumbar vertebra, at the pancreas and in a coronal plane: body
+    mass index 17, 24, 32 and 45 kg/m², a woman, and two subjects of the population, 1.5 mm.
+    """
+    people: dict[str, dict] = {f"BMI {bmi}": {"bmi": bmi} for bmi in (17, 24, 32, 45)}
+    people |= {"woman": {"female": 1}, "subject 1": {"subject": 1}, "subject 2": {"subject": 2}}
+    rows = []
+    for plane in (Plane("axial", -72, LARGE), Plane("axial", 4, LARGE), Plane("coronal", 30, LARGE)):
+        panels = []
+        for title, who in people.items():
+            grid = plane.grid(1.5, None)
+            found = load("abdomen", {**who, "texture": None}).render(grid, 3.0)
+            share = np.where(found.pd > 0.05, found.fat_fraction, 0)
+            panels.append(Panel(plane, plane.cut(share, grid), (0.0, 1.0), title))
+        rows.append(Row(tuple(panels), plane.title))
+    draw(rows, path, width=1400)
 
 
 def head(voxel: float, path: Path) -> None:
@@ -415,7 +462,21 @@ def person(plane: Plane, subject: int) -> Panel:
     return Panel(plane, image, CHI, f"subject {subject}, {person.person.age:.0f} years")
 
 
-PICTURES = (head, series, fields, anatomy, venogram, ageing, iron, shifts, lesions, tumours, acquisition)
+PICTURES = (
+    head,
+    abdomen,
+    bodies,
+    series,
+    fields,
+    anatomy,
+    venogram,
+    ageing,
+    iron,
+    shifts,
+    lesions,
+    tumours,
+    acquisition,
+)
 PICTURES += (population,)
 
 

@@ -233,7 +233,13 @@ class Phantom(ABC):
         """Return the origin of the dose of a source: the subject's sources are the first, the case's the last ones."""
         added = len(self.case.changes.get("sources", ())) if self.case else 0
         own = self.description.sources[: len(self.description.sources) - added]
-        return Origin(self.path.name, False, "phantom") if source in own else self._origin("sources")
+        if source not in own:
+            return self._origin("sources")
+        assumed = "sources" in self.description.assumed
+        if self.case and self.case.changes.get("parameters"):  # its dose may be an expression of them
+            cited = f"{self.path.name}, and scenario {self.name}: {self.case.scenario.source}"
+            return Origin(cited, assumed or self.case.scenario.assumed, "scenario")
+        return Origin(self.path.name, assumed, "phantom")
 
     def ct(self, grid: Grid) -> np.ndarray | None:
         """Render the increase of the CT number by the object's calcifications, (nx, ny, nz) float32, HU.

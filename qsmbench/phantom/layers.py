@@ -49,8 +49,11 @@ from qsmbench.phantom.warp import NO_WARP, Warp
 from qsmbench.seeds import is_wide
 from qsmbench.threads import in_background
 
-NOT_GEOMETRY = {"tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask"}
-"""Keys of a description that do not affect the locations of its regions."""
+NOT_GEOMETRY = {
+    "tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask", "assumed",
+    "parameters",
+}  # fmt: skip
+"""Keys of a description that do not affect the locations of its regions; parameters do so where they are used."""
 
 PERSONAL = {"population", "subject", "age", "sex"}
 """Keys that choose a person, and with it the map to the template."""
@@ -126,15 +129,21 @@ class ShapePhantom(Phantom):
     @cached_property
     def warp(self) -> Warp:
         """Map from the subject's head to the template."""
-        if self._population is None or self.person is None or self.person.is_template:
+        size = np.array(self.description.size)
+        if self._population is None or self.person is None:
+            population, person = Population.none(), draw(Population.none(), 0)
+        else:
+            population, person = self._population, self.person
+        if person.is_template and (size == 1).all():
             return NO_WARP
-        population, person, fov = self._population, self.person, self.description.field_of_view
+        fov = self.description.field_of_view
         corners = np.array(fov.lower), np.array(fov.upper)
         if person.whole is None:
-            return shape_of(person, population, *corners)
-        described = self.description.model_dump_json(exclude=NOT_GEOMETRY - {"mask"})
+            return shape_of(person, population, *corners, size=size)
+        described = self.description.model_dump_json(exclude=NOT_GEOMETRY - {"mask", "parameters"})
         secret, files = is_wide(self.description.subject), self._shape_files
-        return keep(lambda: shape_of(person, population, *corners, self._template), described, *files, secret=secret)
+        template = self._template
+        return keep(lambda: shape_of(person, population, *corners, template, size), described, *files, secret=secret)
 
     @property
     def _template(self) -> Template:
@@ -145,12 +154,13 @@ class ShapePhantom(Phantom):
         """
         assert self._population is not None and self._population.volumes is not None
         grid, index = self._coarse_grid, {name: i for i, name, _ in self.anatomy}
-        described = self.description.model_dump_json(exclude=(NOT_GEOMETRY | PERSONAL) - {"mask"})
+        described = self.description.model_dump_json(exclude=(NOT_GEOMETRY | PERSONAL) - {"mask", "parameters"})
         maps = (locate(m.file, self.path.parent) for m in self.description.maps.values())
 
         def outline() -> tuple[np.ndarray, np.ndarray]:
             plain = replace(self, description=self.description.model_copy(update={"population": None}))
-            return plain._outline(grid).labels, plain._mask(grid)
+            painted = plain.outline(grid)
+            return painted.labels, plain._mask(painted)
 
         labels, mask = keep(outline, described, *maps, secret=is_wide(self.description.subject))
         parts = np.zeros(256, np.uint8)
@@ -194,9 +204,8 @@ class ShapePhantom(Phantom):
             for name, group in _fillings(layer, self.tissues):
                 found.setdefault(name, group)
         if self.description.vessels:
-            group = find_tissue(self.tissues, d.VENOUS, self.path).group
-            for name in self._veins.regions.values():
-                found.setdefault(name, group)
+            for name, tissue in self._vessel_tissues.items():
+                found.setdefault(name, find_tissue(self.tissues, tissue, self.path).group)
         return [(i, name, group) for i, (name, group) in enumerate(found.items(), start=1)]
 
     def _tissue_of(self, region: str) -> str | None:
@@ -241,7 +250,8 @@ class ShapePhantom(Phantom):
             values[f"oxygen saturation, {key}"] = (blood.saturation[key], origin)
         if self.person is not None and (self.person.hct or self.person.saturation):
             values = {name: (value, self._drawn_origin(origin)) for name, (value, origin) in values.items()}
-        return origins.of_blood(find_tissue(self.tissues, d.VENOUS, self.path), values, constants, b0)
+        tissue = find_tissue(self.tissues, self._vessel_tissues[region], self.path)
+        return origins.of_blood(tissue, values, constants, b0)
 
     def _general_provenance(self, b0: float) -> list[SourcedValue]:
         around = find_tissue(self.tissues, self.description.background, self.path)
@@ -259,15 +269,21 @@ class ShapePhantom(Phantom):
         canvas = Canvas.blank(grid, self._values(self.description.background, b0), self._maps[1])
         warp()
         prepared = in_background(self._prepare)
-        for layer in self.description.layers:
+        for layer in self._visible:
             canvas.paint_shape(self._compiler(layer.shape), self._shells(layer, b0), self.warp)
             for shape, name in _parts(layer):
                 for source in self._regional(name):
                     self._paint_source(canvas, source, self._compiler(half_of(shape, source.side)), self.warp, b0)
-        mask = self._mask(grid)
         prepared()
         self._paint_vessels(canvas, b0)
-        return canvas, mask
+        return canvas, self._mask(canvas)
+
+    @property
+    def _visible(self) -> Iterator[d.Layer]:
+        """The layers that fill anything."""
+        for layer in self.description.layers:
+            if layer.amount or any(shell.amount for shell in layer.shells):
+                yield layer
 
     def _prepare(self) -> None:
         """Compute what is needed after the layers: the veins and the texture."""
@@ -279,7 +295,7 @@ class ShapePhantom(Phantom):
     def _labels(self) -> np.ndarray:
         described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
         secret = is_wide(self.description.subject)
-        return keep(lambda: self._outline(self._coarse_grid).labels, described, *self._shape_files, secret=secret)
+        return keep(lambda: self.outline(self._coarse_grid).labels, described, *self._shape_files, secret=secret)
 
     @property
     def _map_data(self) -> np.ndarray:
@@ -294,22 +310,27 @@ class ShapePhantom(Phantom):
     def _coarse_grid(self) -> Grid:
         return self._grid(np.full(3, SPACING))
 
-    def _outline(self, grid: Grid) -> Canvas:
-        """Paint a canvas with a single map of zeros, to obtain its labels."""
+    def outline(self, grid: Grid, most_parts: int | None = None) -> Canvas:
+        """Paint a canvas with a single map of zeros, to obtain its labels, without vessels and sources.
+
+        Args:
+            grid: voxel grid.
+            most_parts: largest number of sub-voxels along each axis; by default as the features of shapes require.
+        """
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
-        for layer in self.description.layers:
-            self._cover(canvas, layer)
+        for layer in self._visible:
+            self._cover(canvas, layer, most_parts)
         return canvas
 
-    def _cover(self, canvas: Canvas, layer: d.Layer) -> None:
+    def _cover(self, canvas: Canvas, layer: d.Layer, most_parts: int | None = None) -> None:
         """Paint a layer of zeros on a canvas of one map."""
         shells = [replace(s, values=np.zeros(1)) for s in self._shells(layer, 3.0)]
-        canvas.paint_shape(self._compiler(layer.shape), shells, self.warp)
+        canvas.paint_shape(self._compiler(layer.shape), shells, self.warp, most_parts)
 
     def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
         canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
         begun = False  # layers before the first calcified one would cover nothing
-        for layer in self.description.layers:
+        for layer in self._visible:
             calcified = [(s, shape) for shape, name in _parts(layer) for s in sources if s.region == name]
             begun = begun or bool(calcified)
             if begun:
@@ -341,17 +362,26 @@ class ShapePhantom(Phantom):
         )
 
     @cached_property
-    def _blood(self) -> d.Vessels | None:
-        """The subject's blood: the values of the description plus the subject's deviations."""
+    def _stated_blood(self) -> d.Vessels | None:
+        """The blood of the description with its sources, without the subject's deviations."""
         stated = self.description.vessels
         if stated is None:
             return None
         changes = {s.key: s.value for s in self.description.sources if isinstance(s, Oxygenation)}
-        saturation, hct = {**stated.saturation, **changes}, stated.hct
-        if self.person is not None:
-            saturation = {k: float(np.clip(y + self.person.saturation, 0, 1)) for k, y in saturation.items()}
-            hct += self.person.hct
-        return stated.model_copy(update={"saturation": saturation, "hct": hct})
+        return stated.model_copy(update={"saturation": {**stated.saturation, **changes}})
+
+    @cached_property
+    def _blood(self) -> d.Vessels | None:
+        """The subject's blood: that of the description plus the subject's deviations; arteries have the same in all."""
+        stated = self._stated_blood
+        if stated is None or self.person is None:
+            return stated
+        arterial = {name for name, tissue in self._veins.tissues.items() if tissue != d.VENOUS}
+        saturation = {
+            key: y if key.split()[-1] in arterial else float(np.clip(y + self.person.saturation, 0, 1))
+            for key, y in stated.saturation.items()
+        }
+        return stated.model_copy(update={"saturation": saturation, "hct": stated.hct + self.person.hct})
 
     @property
     def has_veins(self) -> bool:
@@ -365,19 +395,28 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def _veins(self) -> Veins:
-        assert self._blood is not None
-        return read_veins(self._veins_file, self._blood)
+        assert self._stated_blood is not None
+        return read_veins(self._veins_file, self._stated_blood, self.description.parameters)
+
+    @cached_property
+    def _vessel_tissues(self) -> dict[str, str]:
+        """Tissue of each region of vessels."""
+        return {region: self._veins.tissues[region] for region in self._veins.regions.values()}
 
     def _paint_vessels(self, canvas: Canvas, b0: float) -> None:
         """Paint the veins, filled with blood of the given saturation."""
         stated = self._blood
         if stated is None:
             return
-        tissue = find_tissue(self.tissues, d.VENOUS, self.path)
         index = {name: i for i, name, _ in self.anatomy}
         regions = [self._veins.regions[b.name] for b in self.vessels]
-        oxygen, place = np.unique(self._oxygen.round(4), return_inverse=True)
-        values = np.array([weight(venous.blood(tissue, b0, stated.hct, y)) for y in oxygen.tolist()])[place]
+        tissues = self._veins.tissues
+        blood = list(zip((tissues[b.name] for b in self.vessels), self._oxygen.round(4).tolist(), strict=True))
+        known = {
+            (t, y): weight(venous.blood(find_tissue(self.tissues, t, self.path), b0, stated.hct, y))
+            for t, y in set(blood)  # there are few
+        }
+        values = np.array([known[of] for of in blood])
         names = np.array([index[r] for r in regions], np.uint8)
         paint_tubes(canvas.grid, self._placed_vessels, values, names, canvas.stack, canvas.weight, canvas.labels)
 
@@ -405,16 +444,26 @@ class ShapePhantom(Phantom):
         stops = np.cumsum([len(p) for p in points]).tolist()
         return [joint[stop - len(p) : stop] for p, stop in zip(points, stops, strict=True)]
 
-    def _mask(self, grid: Grid) -> np.ndarray:
-        """Return where the mask's shape fills at least half of the voxel, (nx, ny, nz) bool."""
-        canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
+    def _mask(self, painted: Canvas) -> np.ndarray:
+        """Return where the mask's shape fills at least half of the voxel, or its groups most of it, (nx, ny, nz)."""
+        wanted = self.description.mask
+        if isinstance(wanted, d.OfGroups):
+            known = {group for _, _, group in self.anatomy} | {tissue.group for tissue in self.tissues.values()}
+            if unknown := [group for group in wanted.groups if group not in known]:
+                raise QsmbenchError(
+                    f"{self.path}: mask.groups: {unknown[0]!r} is unknown; choose from {', '.join(sorted(known))}"
+                )
+            kept = np.zeros(256, bool)
+            kept[[i for i, _, group in self.anatomy if group in wanted.groups]] = True
+            return kept[painted.labels]
+        canvas = Canvas.blank(painted.grid, np.zeros(1), self._maps[1])
         shells = [Shell(0, 1, np.ones(1), 1)]
-        canvas.paint_shape(self._compiler(self.description.mask), shells, self.warp, most_parts=MASK_PARTS)
+        canvas.paint_shape(self._compiler(wanted), shells, self.warp, most_parts=MASK_PARTS)
         return canvas.stack[0] >= 0.5
 
     def _compiler(self, shape: g.Shape) -> Compile:
         maps = self._maps[0]
-        return lambda step: Compiler(self.description.shapes, maps, step, self.path).compile(shape)
+        return lambda step: Compiler(self.description.shapes, maps, step, self.path, self._maps[1]).compile(shape)
 
     def _shells(self, layer: d.Layer, b0: float) -> list[Shell]:
         index = {name: i for i, name, _ in self.anatomy}

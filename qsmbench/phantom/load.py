@@ -10,12 +10,13 @@ from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationEr
 from qsmbench.errors import QsmbenchError, shown, suggest
 from qsmbench.paths import data_dir
 from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.description.expressions import resolve, substitute
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.models import Description, LabelDescription, ShapesDescription
 from qsmbench.phantom.description.norms import Sex
 from qsmbench.phantom.description.population import read_population
 from qsmbench.phantom.description.scenario import as_scenario, scenarios
-from qsmbench.phantom.description.subject import draw
+from qsmbench.phantom.description.subject import Person, draw
 from qsmbench.phantom.labelmap import LabelPhantom
 from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.typed_yaml import Model, check, check_finite, read_yaml, refused
@@ -70,12 +71,14 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
         QsmbenchError: no such phantom, an unknown key or an invalid value.
     """
     path, overrides = _path(str(name_or_path)), dict(overrides or {})
+    chosen = set(overrides)
     content = read_yaml(path)
     name, files, case = path.stem, [path], None
     if scenario := as_scenario(content, path):
         where, path = path, _path(scenario.phantom)
         case = scenario.case(overrides.pop("case", None), where)
         content = case.content(read_yaml(path))
+        chosen |= set(case.changes.get("parameters") or {})
         files.append(path)
     try:
         check_finite(overrides)
@@ -83,8 +86,11 @@ def load(name_or_path: str, overrides: dict[str, Any] | None = None) -> Phantom:
         raise QsmbenchError(f"{path}: {e}") from e
     for key, value in overrides.items():
         _override(content, key, value, path)
-    _personalise(content, path)
-    content = _substitute(content, content.get("parameters") or {}, path)
+    person = _personalise(content, path, chosen)
+    try:
+        content = _computed(content, {} if person is None else {"age": person.age})
+    except ValueError as e:
+        raise QsmbenchError(f"{path}: {e}") from e
     try:
         description: Any = TypeAdapter(Description).validate_python(content)
     except ValidationError as e:
@@ -105,24 +111,48 @@ class PersonKeys(Model):
     sex: Sex | None = None
 
 
-def _personalise(content: dict[str, Any], path: Path) -> None:
-    """Modify the parameters and the relaxivity for the chosen subject, and add the subject's sources; in place."""
+def _personalise(content: dict[str, Any], path: Path, chosen: set[str]) -> Person | None:
+    """Modify the relaxivity and all parameters but `chosen` for the subject, and add the subject's sources; in place.
+
+    Returns:
+        the person; None without a population.
+    """
     if not content.get("population"):
         for key in ("subject", "age", "sex"):
             if content.get(key):
                 raise QsmbenchError(f"{path}: {key} is {shown(content[key])}; this phantom has no population")
-        return
+        return None
     who = check(content, PersonKeys, str(path))
     population = read_population(locate(who.population, path.parent))
     person = draw(population, who.subject, who.age, who.sex)
-    known = content.get("parameters") or {}
-    for name, law in population.parameters.items():
-        if name not in known:
+    parameters = content.get("parameters") or {}
+    for name in (*population.parameters, *person.drawn):
+        if name not in parameters:
             raise QsmbenchError(f"{path}: has no parameter {name!r}, which its population changes")
-        known[name] = law.changed(known[name], person.age, population.age.reference, person.parameters[name])
+        if isinstance(parameters[name], str):
+            raise QsmbenchError(f"{path}: parameter {name!r}, which its population changes, is {parameters[name]!r}")
+    for name, law in population.parameters.items():
+        normal = person.parameters[name]
+        parameters[name] = law.changed(parameters[name], person.age, population.age.reference, normal)
+    parameters |= {name: value for name, value in person.drawn.items() if name not in chosen}
     content.setdefault("dr", person.dr * DR_3T)  # one that the user gives stays
     if person.sources:
         content["sources"] = [*person.sources, *content.get("sources", [])]
+    return person
+
+
+def _computed(content: dict[str, Any], known: dict[str, float]) -> dict[str, Any]:
+    """Return a description's content with all expressions computed from its parameters.
+
+    Raises:
+        ValueError: an expression is not arithmetic, or names no parameter.
+    """
+    parameters = content.get("parameters")
+    if not isinstance(parameters, dict):
+        parameters = {}
+    resolved = resolve(parameters, known)
+    rest = substitute({k: v for k, v in content.items() if k != "parameters"}, {**known, **resolved})
+    return {**rest, "parameters": resolved} if parameters else rest
 
 
 def _path(name: str) -> Path:
@@ -153,20 +183,6 @@ def _override(content: dict[str, Any], key: str, value: Any, path: Path) -> None
         if not isinstance(node, dict):
             raise QsmbenchError(f"{path}: {key} is unknown: {parent} has no keys below it")
     node[last] = value
-
-
-def _substitute(node: Any, parameters: dict[str, Any], path: Path) -> Any:
-    """Return the content with `$name` replaced by the parameter of that name, and `-$name` by its negative."""
-    if isinstance(node, dict):
-        return {k: _substitute(v, parameters, path) for k, v in node.items()}
-    if isinstance(node, list):
-        return [_substitute(v, parameters, path) for v in node]
-    if isinstance(node, str) and node.lstrip("-").startswith("$"):
-        name = node.lstrip("-")[1:]
-        if name not in parameters:
-            raise QsmbenchError(f"{path}: ${name} is not a parameter; choose from {', '.join(parameters) or 'none'}")
-        return -parameters[name] if node.startswith("-") else parameters[name]
-    return node
 
 
 _KINDS = ("shapes", "labelmap")

@@ -23,6 +23,15 @@ TUBE = {"shape": "tube", "points": [[-10, 0, 1, 2], [2, 3, -2, 0.4], [9, -6, 5, 
 PLANE = {"shape": "half_space", "point": [0, 0, 2], "normal": [1, 2, 3]}
 MAP = {"shape": "map", "map": "hills", "level": 0.4, "width": 3}
 DEPTH = {"shape": "map", "map": "depth", "level": 0.5}
+LOFT = {"shape": "loft", "sections": [
+    {"z": -9, "half": 5, "back": -4, "front": 3, "n": 2},
+    {"z": -1, "half": 9, "back": -3, "front": 8, "x": 1, "n": 2.5},
+    {"z": 6, "half": 4, "back": -6, "front": 6, "x": -2, "n": 4},
+    {"z": 10, "half": 6, "back": -6, "front": 5, "n": 2.2},
+]}  # fmt: skip
+BENT = {"shape": "tube", "curved": True, "points": [[-10, 0, 1, 3], [2, 3, -2, 2], [9, -6, 5, 3]],
+        "beads": {"depth": 0.5, "length": 4}}  # fmt: skip
+MOVED = {"shape": "moved", "scale": 1.3, "flip": True, "rotate": [10, 20, 30], "by": [2, -1, 1]}
 SHAPES = [
     ELLIPSOID, BOXY, BALL, BOX, TUBE, PLANE, MAP, DEPTH,
     {"shape": "gyroid", "wavelength": 6},
@@ -32,6 +41,16 @@ SHAPES = [
     {"shape": "union", "smooth": 3, "of": [TUBE, BOX, MAP]},
     {"shape": "intersection", "of": [MAP, DEPTH, BALL]},
     {"shape": "difference", "of": [{"shape": "union", "of": [BALL, TUBE]}, MAP, PLANE]},
+    LOFT,
+    {**LOFT, "mirror": True},
+    BENT,
+    {"shape": "loops", "within": BALL, "spacing": 4, "radius": 1.5, "uneven": 0.1},
+    {"shape": "intersection", "smooth": 3, "of": [LOFT, BALL, TUBE]},
+    {"shape": "difference", "smooth": 2, "of": [{"shape": "union", "of": [BALL, TUBE]}, LOFT, PLANE]},
+    {**MOVED, "of": {"shape": "union", "smooth": 2, "of": [TUBE, LOFT, BOX]}},
+    {**MOVED, "mirror": True, "of": {"shape": "rough", "amplitude": 0.5, "wavelength": 5, "of": BALL}},
+    {**MOVED, "of": {"shape": "ripple", "amplitude": 1, "wavelength": 9,
+                     "of": {"shape": "intersection", "of": [BALL, PLANE]}}},
     {"shape": "difference", "of": [
         {"shape": "intersection", "of": [{"shape": "union", "smooth": 2, "of": [TUBE, BOX, ELLIPSOID]}, DEPTH]},
         {"shape": "offset", "by": 1, "of": {"shape": "intersection", "of": [PLANE, BOXY]}},

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from math import gamma
+from pathlib import Path
+
 import numpy as np
 import pytest
 from objects import layer, moment, write
+from pydantic import TypeAdapter
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.tissues import table
 from qsmbench.phantom.load import load
+from qsmbench.phantom.painting.distance import distance
+from qsmbench.phantom.painting.loops import wind
+from qsmbench.phantom.painting.shapes import Compiler
 
 
 @pytest.mark.parametrize("voxel_size", [1.5, [1, 1, 3]])
@@ -122,3 +130,94 @@ def test_result_does_not_depend_on_threads():
         numba.set_num_threads(before)
     assert np.array_equal(first.chi, second.chi)
     assert np.array_equal(first.labels, second.labels)
+
+
+def superellipse(half, deep, n):
+    """Area of |x/half|ⁿ + |y/deep|ⁿ ≤ 1: 4ab Γ(1+1/n)²/Γ(1+2/n)."""
+    return 4 * half * deep * gamma(1 + 1 / n) ** 2 / gamma(1 + 2 / n)
+
+
+@pytest.mark.parametrize("n", [2, 2.45, 4])
+def test_loft_of_equal_sections_is_a_cylinder(tmp_path, n):
+    sections = [{"z": z, "half": 9, "back": -3, "front": 7, "x": 1, "n": n} for z in (-10, 0, 11)]
+    loft = write(tmp_path, [layer({"shape": "loft", "sections": sections})])
+    assert moment(loft) == pytest.approx(superellipse(9, 5, n) * 21, rel=0.01)
+
+
+def test_loft_between_two_sections_is_linear(tmp_path):
+    """∫ π a(z) b(z) dz with a from 3 to 9 and b from 6 to 4 over 20 mm."""
+    ends = [{"z": -10, "half": 3, "back": -6, "front": 6}, {"z": 10, "half": 9, "back": -4, "front": 4}]
+    volume = np.pi * 20 * (3 * 6 + (3 * -2 + 6 * 6) / 2 + 6 * -2 / 3)
+    assert moment(write(tmp_path, [layer({"shape": "loft", "sections": ends})])) == pytest.approx(volume, rel=0.01)
+
+
+def test_smooth_edges_are_a_quarter_of_their_width_away(tmp_path):
+    """Where both surfaces meet, the distance is k/4; a smooth difference is a smooth intersection with the outside."""
+    x = {"shape": "half_space", "point": [0, 0, 0], "normal": [1, 0, 0]}
+    y = {"shape": "half_space", "point": [0, 0, 0], "normal": [0, 1, 0]}
+    not_y = {"shape": "half_space", "point": [0, 0, 0], "normal": [0, -1, 0]}
+
+    def at(shape, point):
+        # points farther than the width of the ramp may leave early
+        found = Compiler({}, {}, 100.0, tmp_path).compile(TypeAdapter(g.Shape).validate_python(shape))
+        code, parameters = np.array(found.code, np.int64), np.array(found.parameters)
+        return distance(*point, code, parameters, np.zeros(1, np.float32), np.empty(len(code) + 1))
+
+    both = {"shape": "intersection", "smooth": 4, "of": [x, y]}
+    without = {"shape": "difference", "smooth": 4, "of": [x, not_y]}
+    assert at(both, (0, 0, 0)) == 1
+    assert at(both, (3, -3, 0)) == 3  # far from the edge it is the sharp one
+    for point in np.random.default_rng(0).uniform(-5, 5, (50, 3)):
+        assert at(without, point) == pytest.approx(at(both, point))
+        assert at(both, point) >= max(point[0], point[1])
+
+
+def centroid(phantom):
+    """∫χ·r dV / ∫χ dV [mm]."""
+    chi = phantom.render(phantom.grid(), 3.0).chi.astype(float)
+    return np.array([(chi * a).sum() for a in phantom.grid().axes()]) / chi.sum()
+
+
+def test_moved_shape_is_flipped_scaled_turned_and_moved(tmp_path):
+    cone = {"shape": "tube", "points": [[0, 0, 0, 3], [6, 0, 0, 1]]}
+    plain = moment(write(tmp_path, [layer(cone)]))
+    place = {"shape": "moved", "of": cone, "scale": 1.5, "flip": True, "rotate": [0, 0, 90], "by": [2, 3, -4]}
+    phantom = write(tmp_path, [layer(place)])
+    assert moment(phantom) == pytest.approx(1.5**3 * plain, rel=0.01)
+    centre, own = centroid(phantom), centroid(write(tmp_path, [layer(cone)]))
+    assert centre == pytest.approx([2 - 1.5 * own[1], 3 - 1.5 * own[0], -4 + 1.5 * own[2]], abs=0.05)  # x → −x → −y
+    both = write(tmp_path, [layer({**place, "mirror": True, "by": [8, 3, -4]})])
+    assert moment(both) == pytest.approx(2 * 1.5**3 * plain, rel=0.01)
+    inner = {"shape": "moved", "by": [0, 5, 0], "rotate": [0, 0, 90], "of": {**cone, "mirror": True}}
+    union = {"shape": "union", "of": [cone, {"shape": "tube", "points": [[0, 0, 0, 3], [-6, 0, 0, 1]]}]}
+    assert moment(write(tmp_path, [layer(inner)])) == pytest.approx(moment(write(tmp_path, [layer(union)])), rel=0.01)
+
+
+def test_curved_tube_passes_its_points_and_beads_narrow_it(tmp_path):
+    points = [[-10, 0, 0, 3], [0, 4, 0, 3], [10, 0, 0, 3]]
+    smooth = write(tmp_path, [layer({"shape": "tube", "curved": True, "points": points})])
+    labels = smooth.render(smooth.grid(), 3.0).chi > 0.5
+    for point in points:
+        assert labels[tuple(np.round(np.array(point[:3]) - smooth.grid().affine[:3, 3]).astype(int))]
+    beads = {"depth": 1.5, "length": 5}
+    narrow = moment(write(tmp_path, [layer({"shape": "tube", "curved": True, "points": points, "beads": beads})]))
+    assert 0.5 * moment(smooth) < narrow < 0.85 * moment(smooth)
+
+
+def test_loops_stay_in_their_shape_and_keep_apart():
+    ball = TypeAdapter(g.Shape).validate_python({"shape": "ellipsoid", "radii": [40, 30, 50]})
+    found = Compiler({}, {}, 1.0, Path()).compile(ball)
+    shape = tuple(found.code), tuple(found.parameters), tuple(map(tuple, found.bounds))
+    paths = wind(*shape, (12.0, 5.0, 0.1, 3), np.zeros(1, np.float32))
+    nodes = np.concatenate(paths)
+    assert (((nodes[:, :3] / [40, 30, 50]) ** 2).sum(1) < 1).all()
+    gaps = np.linalg.norm(nodes[:, None, :3] - nodes[None, :, :3], axis=-1) + np.diag(np.full(len(nodes), np.inf))
+    assert gaps.min() > 12 * (1 - 2 * 0.2) / 1.01  # neighbours on the lattice, each displaced by at most a fifth
+    for path in paths:
+        assert np.linalg.norm(np.diff(path[:, :3], axis=0), axis=1).max() < 12 * 1.6
+    volume = 4 / 3 * np.pi * 40 * 30 * 50
+    assert len(nodes) > 0.7 * volume / 12**3  # few nodes are left over
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(paths, wind(*shape, (12.0, 5.0, 0.1, 3), np.zeros(2, np.float32)), strict=True)
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from qsmbench.typed_yaml import Model
 
@@ -46,11 +47,78 @@ class Cylinder(Solid):
     length: PositiveFloat
 
 
+class Beads(Model):
+    """Periodic narrowing of a tube, such as that of the colon between its haustra: by `depth`, every `length` [mm]."""
+
+    depth: PositiveFloat
+    length: PositiveFloat
+
+
 class Tube(Model):
-    """Round tube along a polyline of x, y, z, radius [mm]."""
+    """Round tube along a polyline of x, y, z, radius [mm]; if `curved`, along a smooth curve through the points."""
 
     shape: Literal["tube"]
     points: Annotated[tuple[tuple[float, float, float, PositiveFloat], ...], Field(min_length=2)]
+    curved: bool = False
+    beads: Beads | None = None
+    mirror: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Tube:
+        if self.beads is not None and not self.curved:
+            raise ValueError("beads needs curved: true")
+        if self.beads is not None and self.beads.depth >= min(p[3] for p in self.points):
+            raise ValueError("the depth of beads must be less than the smallest radius")
+        return self
+
+
+class Section(Model):
+    """A superellipse |u/w|^n + |v/h|^n = 1 at height `z` [mm], with u and v from its centre.
+
+    It reaches from `back` to `front` along y and `half` to either side of `x` [mm]; `n` is 2 for an ellipse.
+    """
+
+    z: float
+    half: PositiveFloat
+    back: float
+    front: float
+    x: float = 0
+    n: Annotated[float, Field(ge=2, le=10)] = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Section:
+        if self.front <= self.back:
+            raise ValueError("front must be above back")
+        return self
+
+
+class Loft(Model):
+    """A smooth surface through superelliptic sections, with flat ends at the first and the last."""
+
+    shape: Literal["loft"]
+    sections: Annotated[tuple[Section, ...], Field(min_length=2)]
+    mirror: bool = False
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Loft:
+        if any(a.z >= b.z for a, b in pairwise(self.sections)):
+            raise ValueError("z of the sections must increase")
+        return self
+
+
+class Loops(Model):
+    """A winding tube that fills the shape `within`, such as the small bowel: `spacing` between its loops [mm].
+
+    It visits the nodes of a turned and displaced lattice, drawn from `seed`, without crossing itself; its axis stays
+    in the shape. Its `radius` [mm] varies by the share `uneven` (standard deviation).
+    """
+
+    shape: Literal["loops"]
+    within: Shape
+    spacing: PositiveFloat
+    radius: PositiveFloat
+    uneven: Annotated[float, Field(ge=0, le=0.3)] = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     mirror: bool = False
 
 
@@ -94,18 +162,20 @@ class Joined(Model):
 
 
 class Intersection(Model):
-    """Intersection of the shapes."""
+    """Intersection of the shapes; `smooth` [mm] rounds the edges."""
 
     shape: Literal["intersection"]
     of: Annotated[tuple[Shape, ...], Field(min_length=1)]
+    smooth: Annotated[float, Field(ge=0)] = 0
     mirror: bool = False
 
 
 class Difference(Model):
-    """The first shape without all the others."""
+    """The first shape without all the others; `smooth` [mm] rounds the edges."""
 
     shape: Literal["difference"]
     of: Annotated[tuple[Shape, ...], Field(min_length=2)]
+    smooth: Annotated[float, Field(ge=0)] = 0
     mirror: bool = False
 
 
@@ -139,6 +209,21 @@ class Rough(Model):
     mirror: bool = False
 
 
+class Moved(Model):
+    """The shape, described in a frame of its own, mirrored at x = 0 if `flip`, scaled, rotated and moved `by` [mm].
+
+    `scale` is about the frame's origin, `rotate` [degrees] about its x, then y, then z.
+    """
+
+    shape: Literal["moved"]
+    of: Shape
+    by: Point = (0, 0, 0)
+    rotate: Point = (0, 0, 0)
+    scale: Annotated[float, Field(gt=0.01, le=100)] = 1
+    flip: bool = False
+    mirror: bool = False
+
+
 class Reference(Model):
     """A shape of the `shapes` table, by name."""
 
@@ -148,7 +233,7 @@ class Reference(Model):
 
 
 Shape = Annotated[
-    Ellipsoid | Box | Cylinder | Tube | HalfSpace | Gyroid | FromMap
-    | Joined | Intersection | Difference | Offset | Ripple | Rough | Reference,
+    Ellipsoid | Box | Cylinder | Tube | Loft | Loops | HalfSpace | Gyroid | FromMap
+    | Joined | Intersection | Difference | Offset | Ripple | Rough | Moved | Reference,
     Field(discriminator="shape"),
 ]  # fmt: skip

@@ -195,6 +195,9 @@ class Common(Model):
         (), description="susceptibility sources added to the tissues; see qsmbench list sources"
     )
     texture: Texture | None = Field(None, description="variation within tissues; null: each tissue is uniform")
+    assumed: tuple[Literal["sources"], ...] = Field(
+        (), description="keys of the phantom whose values are assumed: neither measured nor published"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -209,10 +212,9 @@ class Common(Model):
 class Vessels(Model):
     """Generated veins: `file` describes them, `seed` selects the tree.
 
-    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, then its side
-    (except for sinuses), then `default`; sides are left, middle, right. Veins mix what drains into them, unless a
-    saturation is given for their name. `assumed` lists which
-    of the two are assumed.
+    `hct` is the haematocrit. `saturation` of oxygen is looked up by "side name" of a vein, then its name, its region,
+    its side (except for sinuses), then `default`; sides are left, middle, right. Veins mix what drains into them,
+    unless a saturation is given for their name or region. `assumed` lists which of the two are assumed.
     """
 
     file: str = Field(description="YAML that describes the veins")
@@ -228,12 +230,19 @@ class Vessels(Model):
         return self
 
 
+class OfGroups(Model):
+    """A mask of all voxels that are filled for the most part by regions of some `groups`."""
+
+    groups: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class ShapesDescription(Common):
     """A phantom of layers of shapes."""
 
     kind: Literal["shapes"]
     field_of_view: FieldOfView = Field(description="bounding box of the phantom")
     parameters: dict[str, float] = Field({}, description="numbers that the description refers to as $name")
+    size: Sizes = Field((1, 1, 1), description="size along x, y, z relative to the described shapes")
     population: str | None = Field(None, description="YAML that describes the differences between subjects")
     subject: Annotated[int, Field(ge=0)] = Field(0, description="number of the subject; 0: the template")
     age: PositiveFloat | None = Field(None, description="age of the subject; null: that of the subject, years")
@@ -241,7 +250,7 @@ class ShapesDescription(Common):
     background: str = Field("air", description="tissue around all layers")
     maps: dict[str, MapSource] = Field({}, description="images from which shapes are derived")
     shapes: dict[str, Shape] = Field({}, description="named shapes that layers refer to")
-    mask: Shape = Field(description="shape of the study mask")
+    mask: Shape | OfGroups = Field(description="shape of the study mask, or {groups: [...]}, those of its regions")
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = Field(
         description="shapes filled with tissues, painted in this order"
     )

@@ -72,6 +72,61 @@ class Drift(Model):
         return value + self.at(age, reference) + self.scatter * normal
 
 
+class Normal(Model):
+    """A normal distribution, cut at `limits`."""
+
+    law: Literal["normal"]
+    mean: float
+    sd: NonNegativeFloat
+    limits: tuple[float, float]
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value for a standard normal number and a number that is uniform from 0 to 1."""
+        return float(np.clip(self.mean + self.sd * normal, *self.limits))
+
+
+class LogNormal(Model):
+    """A distribution whose logarithm is normal with the standard deviation `scatter`, cut at `limits`."""
+
+    law: Literal["lognormal"]
+    median: PositiveFloat
+    scatter: NonNegativeFloat
+    limits: tuple[float, float]
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value; see `Normal.at`."""
+        return float(np.clip(self.median * np.exp(self.scatter * normal), *self.limits))
+
+
+class Uniform(Model):
+    """A uniform distribution over a `range`."""
+
+    law: Literal["uniform"]
+    range: tuple[float, float]
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value; see `Normal.at`."""
+        return float(self.range[0] + rank * (self.range[1] - self.range[0]))
+
+
+class Chance(Model):
+    """1 with a probability, and 0 otherwise."""
+
+    law: Literal["chance"]
+    of_one: Share
+    source: str = ""
+
+    def at(self, normal: float, rank: float) -> float:
+        """Return the value; see `Normal.at`."""
+        return float(rank < self.of_one)
+
+
+Law = Annotated[Normal | LogNormal | Uniform | Chance, Field(discriminator="law")]
+
+
 class Part(Model):
     """A part of the body with a volume of its own: the regions of the phantom that it consists of, and its norm.
 
@@ -243,10 +298,16 @@ class Population(Model):
     shape: tuple[Octave, ...] = ()
     volumes: Volumes | None = None
     parameters: dict[str, Drift] = Field({}, description="change of a parameter of the phantom")
+    drawn: dict[str, Law] = Field({}, description="what a parameter of the phantom is in a subject other than 0")
     blood: Blood | None = None
     dr: NonNegativeFloat = Field(0, description="sd of the logarithm of the relaxivity of susceptibility")
     tissues: dict[str, Composition] = Field({}, description="by what the tissues hold, such as iron")
     sources: dict[str, Appearance] = Field({}, description="by the name of the region that it makes")
+
+    @classmethod
+    def none(cls) -> Population:
+        """Return a population without differences between subjects."""
+        return cls(age=Ages(reference=30, range=(30, 30), allowed=(1, 100)))
 
 
 @cache

@@ -58,7 +58,7 @@ def constants() -> dict[str, float]:
     return {name: constant.value for name, constant in constant_table().items()}
 
 
-DOSES = {"dose": "µg/g", "chi": "ppm", "density": "mg/ml", "hu": "HU", "concentration": "mmol/l"}
+DOSES = {"dose": "µg/g", "lic": "mg/g dry", "chi": "ppm", "density": "mg/ml", "hu": "HU", "concentration": "mmol/l"}
 """Unit of each dose that has one."""
 
 
@@ -108,7 +108,7 @@ class Placed(Model):
     def doses(self) -> dict[str, float | str]:
         """Dose as given in the description: key → number or word."""
         stated = self.model_dump(include=self.model_fields_set)
-        return {key: value for key, value in stated.items() if key not in {*Placed.model_fields, "source"}}
+        return {key: value for key, value in stated.items() if key not in {*Placed.model_fields, "source", "stores"}}
 
 
 Uses = dict[str, tuple[str, ...]]
@@ -152,33 +152,74 @@ class Iron(Placed):
     """Ferritin and haemosiderin, added to the tissue (removed if negative).
 
     Give a `dose` [µg Fe per g wet tissue], its χ+ as `chi` [ppm], or the relative `change` of χ+, such as 1.5 for 2.5
-    times the tissue's χ+.
+    times the tissue's χ+; or `lic`, the whole iron of the liver [mg Fe per g dry tissue]: what exceeds the usual
+    concentration, which the tissue has, is added. With `stores: liver`, which `lic` implies, χ and R2* per iron are
+    those of the liver, not the brain.
     """
 
     source: Literal["iron"]
+    lic: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="all iron of the liver, mg Fe per g of dry tissue"
+    )
+    stores: Literal["brain", "liver"] = Field("brain", description="organ whose χ and R2* per iron apply")
     dose: float | None = Field(None, description="iron added, µg Fe per g of wet tissue")
     chi: float | None = Field(None, description="χ+ that the added iron causes")
     change: Annotated[float, Field(ge=-1, le=20)] | None = Field(None, description="relative change of χ+")
 
     @model_validator(mode="after")
     def _possible(self) -> Iron:
-        if sum(v is not None for v in (self.dose, self.chi, self.change)) != 1:
-            raise ValueError("give one of dose [µg/g], chi [ppm], change [of χ+]")
+        if sum(v is not None for v in (self.dose, self.chi, self.change, self.lic)) != 1:
+            raise ValueError("give one of dose [µg/g], chi [ppm], change [of χ+], lic [mg/g dry]")
+        if self.lic is not None and self.lic > (most := constants()["liver_iron.most"]):
+            raise ValueError(f"lic is {self.lic:g} mg/g, which is out of range; it must be at most {most:.0f}")
+        if self._in_liver and self._dose() <= constants()["liver_iron.most"] * 1000 / constants()["liver_iron.wet"]:
+            return self
         if abs(self._dose()) > (most := constants()["iron.most"]):
             raise ValueError(f"{self._dose():.0f} µg Fe/g is out of range; it must be from −{most:.0f} to {most:.0f}")
         return self
 
+    @property
+    def _in_liver(self) -> bool:
+        return self.lic is not None or self.stores == "liver"
+
     def _dose(self) -> float:
-        return self.dose if self.dose is not None else (self.chi or 0) / constants()["iron.chi"]
+        """Return the iron, µg per g of wet tissue; 0 for a relative change."""
+        known = constants()
+        if self.lic is not None:
+            return 1000 * (self.lic - known["liver_iron.usual"]) / known["liver_iron.wet"]
+        return self.dose if self.dose is not None else (self.chi or 0) / known[f"{self._table}.chi"]
+
+    @property
+    def _table(self) -> str:
+        return "liver_iron" if self._in_liver else "iron"
 
     def effect(self, b0: float, dr: float) -> Effect:
-        """Return its effect: χ+ and R2′ increase with the dose, R1 slightly; a relative change does not affect R1."""
+        """Return its effect: χ+ and R2′ increase with the dose, R1 slightly; a relative change does not affect R1.
+
+        In the liver, the slope of R2′ is that of R2* over iron at 1.5 and 3 T, and linear in B0.
+        """
+        if self._in_liver:
+            return self._effect_in_liver(b0)
         chi, r1 = self._dose() * constants()["iron.chi"], self._dose() * constants()["iron.r1"]
         para = 1 + (self.change or 0)
         return Effect(r2_prime(1, b0, dr), Factors(chi_para=para), Amounts(chi_para=chi, r1=r1))
 
+    def _effect_in_liver(self, b0: float) -> Effect:
+        known = constants()
+        chi, r1 = (self._dose() * known[f"liver_iron.{part}"] for part in ("chi", "r1"))
+        per_chi = 1000 / known["liver_iron.wet"] * known["liver_iron.chi"]  # ppm per mg/g dry
+        low, high = known["liver_iron.r2star_1.5"], known["liver_iron.r2star_3"]
+        slope = max(low + (high - low) * (b0 - 1.5) / 1.5, 0)
+        para = 1 + (self.change or 0)
+        return Effect(slope / per_chi, Factors(chi_para=para), Amounts(chi_para=chi, r1=r1))
+
     def uses(self) -> Uses:
         """Return its `Uses`; a dose given as χ uses the χ of iron only to compute R1."""
+        if self._in_liver:
+            slopes = ("liver_iron.r2star_1.5", "liver_iron.r2star_3", "liver_iron.chi", "liver_iron.wet")
+            dose = ("liver_iron.wet", "liver_iron.usual") if self.lic is not None else ()
+            chi = () if self.chi is not None or self.change is not None else ("liver_iron.chi", *dose)
+            return {"chi": chi, "r2star": slopes, "t1": ("liver_iron.r1", *dose)}
         known = () if self.dose is None else ("iron.chi",)
         r1: Uses = {} if self.change is not None else {"t1": ("iron.chi", "iron.r1") if self.chi else ("iron.r1",)}
         return {"chi": known, "r2star": known, **r1}

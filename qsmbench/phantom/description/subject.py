@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Person:
         whole: volume of the phantom's mask, ml; None: as `scale` makes it.
         volumes: of each part, ml: left and right, or one for a part that is not divided into sides.
         parameters: deviation of each parameter of the phantom, in standard deviations.
+        drawn: replace parameters of the phantom.
         hct: difference of the haematocrit from that of the phantom.
         saturation: difference of the veins' oxygen saturation from the mean.
         dr: factor of the relaxivity of susceptibility.
@@ -55,6 +57,7 @@ class Person:
     whole: float | None
     volumes: dict[str, tuple[float, ...]]
     parameters: dict[str, float]
+    drawn: dict[str, float]
     hct: float
     saturation: float
     dr: float
@@ -93,6 +96,7 @@ def draw(population: Population, seed: int, age: float | None = None, sex: Sex |
     scale = np.exp(scatter * (population.size * size + population.proportions * axes))
     whole, volumes = _volumes(population.volumes, age, sex, scatter, size, seed)
     parameters = {name: scatter * float(rng.standard_normal()) for name in population.parameters}
+    drawn_values = _drawn(population, seed)
     hct = saturation = 0.0
     if (blood := population.blood) is not None:
         deviations = scatter * np.clip(rng.standard_normal(2), -BLOOD_LIMIT, BLOOD_LIMIT)
@@ -106,7 +110,20 @@ def draw(population: Population, seed: int, age: float | None = None, sex: Sex |
         for name, dose in doses.items()
         if dose
     )
-    return Person(seed, age, sex, scale, whole, volumes, parameters, hct, saturation, dr, factors, sources)
+    return Person(
+        seed, age, sex, scale, whole, volumes, parameters, drawn_values, hct, saturation, dr, factors, sources
+    )
+
+
+def _drawn(population: Population, seed: int) -> dict[str, float]:
+    """Draw the parameters of a subject, each from random numbers of its own; none for subject 0."""
+    if seed == 0:
+        return {}
+    found = {}
+    for name, law in population.drawn.items():
+        rng = generator([seed, 4, zlib.crc32(name.encode())])
+        found[name] = law.at(rng.standard_normal(), rng.uniform())
+    return found
 
 
 def _volumes(
@@ -167,7 +184,12 @@ class Template:
 
 
 def shape_of(
-    person: Person, population: Population, lower: np.ndarray, upper: np.ndarray, template: Template | None = None
+    person: Person,
+    population: Population,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    template: Template | None = None,
+    size: np.ndarray | None = None,
 ) -> Warp:
     """Return the map from a subject to the template.
 
@@ -177,6 +199,7 @@ def shape_of(
         lower: (3,) mm, corner of the box that the map covers.
         upper: (3,) mm, the opposite corner.
         template: needed if the person has volumes.
+        size: (3,) scale about the centre of the box, beside the person's own; by default 1.
     """
     origin = np.asarray(lower, float) - 2 * SPACING
     count = np.ceil((np.asarray(upper) + 2 * SPACING - origin) / SPACING).astype(int) + 1
@@ -186,7 +209,9 @@ def shape_of(
     if template is not None and person.whole is not None:
         own = template.mask.sum() * template.grid.voxel_volume / 1000
         scale = scale * (person.whole / (own * scale.prod())) ** (1 / 3)
-    moved = x * (1 / scale[:, None, None, None] - 1) + _gentle(_waves(person, population, x))
+    centre = ((np.asarray(lower) + np.asarray(upper)) / 2)[:, None, None, None]
+    sized = x if size is None else centre + (x - centre) / np.asarray(size)[:, None, None, None]
+    moved = sized / scale[:, None, None, None] - x + _gentle(_waves(person, population, x))
     if template is not None and person.whole is not None:
         reach(moved, origin, SPACING, _parts(person, template))
     return Warp(moved.astype(np.float32), origin, SPACING)

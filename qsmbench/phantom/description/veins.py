@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,10 @@ import numpy as np
 from pydantic import Field, PositiveFloat, model_validator
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.phantom.description.expressions import substitute
 from qsmbench.phantom.description.geometry import Point, Shape
-from qsmbench.phantom.description.models import Vessels
-from qsmbench.typed_yaml import Model, load_yaml
+from qsmbench.phantom.description.models import VENOUS, Vessels
+from qsmbench.typed_yaml import Model, check, read_yaml
 
 SIDES = ("left", "middle", "right")
 """Possible sides of a vein."""
@@ -20,14 +22,17 @@ SIDES = ("left", "middle", "right")
 class Trunk(Model):
     """A vein placed by hand: its `points` x, y, z, radius [mm] in the direction of flow, or those of a named tube.
 
-    `into` is the trunk that it joins, at the point nearest to its end.
+    `into` is the trunk that it joins, at the point nearest to its end. `tissue` is that of its blood in the table,
+    which determines everything but χ and R2*.
     """
 
     name: str
     region: str = "vein"
+    tissue: str = VENOUS
     points: tuple[tuple[float, float, float, PositiveFloat], ...] = ()
     tube: str | None = None
     into: str | None = None
+    by: Point = Field((0, 0, 0), description="displacement of the points, mm")
     mirror: bool = False
 
 
@@ -36,6 +41,7 @@ class Growth(Model):
 
     name: str
     region: str = "vein"
+    tissue: str = VENOUS
     into: tuple[str, ...]
     through: Shape
     ends: Shape | None = None  # default: as through
@@ -69,17 +75,34 @@ class Veins(Model):
         trunks = {v.name: v.region for v in self.trunks}
         return trunks | {v.name: v.region for v in self.growths}
 
+    @property
+    def tissues(self) -> dict[str, str]:
+        """Tissue by the vein's name, and by region."""
+        vessels: list[Trunk | Growth] = [*self.trunks, *self.growths]
+        return {v.region: v.tissue for v in vessels} | {v.name: v.tissue for v in vessels}
 
-def read_veins(path: Path, vessels: Vessels) -> Veins:
-    """Read the description of the veins.
+
+def read_veins(path: Path, vessels: Vessels, parameters: Mapping[str, float]) -> Veins:
+    """Read the description of the veins; it may contain expressions of the phantom's `parameters`.
 
     Raises:
         QsmbenchError: it is invalid, or a saturation is given for an unknown vein.
     """
-    veins = load_yaml(path, Veins)
-    legal = {"default", *SIDES, *veins.regions, *(f"{s} {n}" for s in SIDES for n in veins.regions)}
+    content = read_yaml(path)
+    try:
+        content = substitute(content, parameters)
+    except ValueError as e:
+        raise QsmbenchError(f"{path}: {e}") from e
+    veins = check(content, Veins, str(path))
+    legal = {
+        "default",
+        *SIDES,
+        *veins.regions,
+        *veins.regions.values(),
+        *(f"{s} {n}" for s in SIDES for n in veins.regions),
+    }
     for key in vessels.saturation:
         if key not in legal:
-            names = ", ".join(veins.regions)
+            names = ", ".join(dict.fromkeys((*veins.regions, *veins.regions.values())))
             raise QsmbenchError(f"{path}: saturation of unknown vein {key!r}; choose from {names}")
     return veins

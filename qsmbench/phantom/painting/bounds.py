@@ -77,6 +77,32 @@ def _tube(u, v, w, radius, q, o):
 
 
 @leaf()
+def _loft(u, v, w, hu, hv, hw, q, o):
+    # the section's centre, size and exponent change by no more than their largest slopes times hw
+    p = q[o:]
+    x, y, wide, deep, e, _, _, _, _ = op.loft_section(w, p)
+    beyond = max(max(p[1] - w, w - p[2]), 0.0)  # there the section is constant
+    reach = max(hw - beyond, 0.0)
+    bx, by, bw, bd, be = p[3] * reach, p[4] * reach, p[5] * reach, p[6] * reach, p[7] * reach
+    least_wide, most_wide = max(wide - bw, 1e-3), wide + bw
+    least_deep, most_deep = max(deep - bd, 1e-3), deep + bd
+    low_e, high_e = max(e - be, 2.0), e + be
+    a, b = max(abs(u - x) - hu - bx, 0.0) / most_wide, max(abs(v - y) - hv - by, 0.0) / most_deep
+    near = (a**high_e + b**high_e) ** (1 / high_e) - 1
+    a, b = (abs(u - x) + hu + bx) / least_wide, (abs(v - y) + hv + by) / least_deep
+    far = (a**low_e + b**low_e) ** (1 / low_e) - 1
+    # |∇k| is between 1/(√2·longest) and 1/shortest in the plane, and more by the slopes
+    steep = 1 + p[3] + p[4] + a * p[5] + b * p[6]
+    shorter = min(least_wide, least_deep) / steep
+    longer = np.sqrt(2.0) * max(most_wide, most_deep)
+    low = max(near * (shorter if near > 0 else longer), -min(most_wide, most_deep))
+    high = max(far * (longer if far > 0 else shorter), -min(least_wide, least_deep))
+    low = max(low, max(p[1] - w, w - p[2]) - hw)
+    high = max(high, max(p[1] - w, w - p[2]) + hw)
+    return low - SAFETY, high + SAFETY
+
+
+@leaf()
 def _primitive(kind, p, o, x, y, z, hx, hy, hz, data):
     if p[o] > 0:
         x = abs(x)
@@ -93,6 +119,8 @@ def _primitive(kind, p, o, x, y, z, hx, hy, hz, data):
         return w - hw, w + hw
     if kind == op.ELLIPSOID:
         return _ellipsoid(u, v, w, hu, hv, hw, p, o)
+    if kind == op.LOFT:
+        return _loft(u, v, w, hu, hv, hw, p, o)
     radius = np.sqrt(hu * hu + hv * hv + hw * hw)
     if kind == op.TUBE:
         return _tube(u, v, w, radius, p, o)
@@ -150,9 +178,13 @@ def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high, begin, short)
             low[top] = min(low[top], low[top + 1]) - parameters[o] / 4 - SAFETY
             high[top] = min(high[top], high[top + 1])
         elif kind == op.INTERSECTION:
-            low[top], high[top] = max(low[top], low[top + 1]), max(high[top], high[top + 1])
+            low[top] = max(low[top], low[top + 1])
+            high[top] = max(high[top], high[top + 1]) + parameters[o] / 4 + SAFETY
         elif kind == op.DIFFERENCE:
-            low[top], high[top] = max(low[top], -high[top + 1]), max(high[top], -low[top + 1])
+            low[top] = max(low[top], -high[top + 1])
+            high[top] = max(high[top], -low[top + 1]) + parameters[o] / 4 + SAFETY
+        elif kind == op.SCALE:
+            low[top], high[top] = low[top] * parameters[o], high[top] * parameters[o]
         elif kind == op.OFFSET:
             low[top], high[top] = low[top] - parameters[o] - SAFETY, high[top] - parameters[o] + SAFETY
         elif kind == op.LEAVE:
@@ -175,8 +207,8 @@ def _counting(kind, p, o, low_a, high_a, low_b, high_b):
     if kind == op.UNION:
         return low_a - high_b <= p[o] + SAFETY, low_b - high_a <= p[o] + SAFETY
     if kind == op.INTERSECTION:
-        return high_a >= low_b, high_b >= low_a
-    return True, -low_b >= low_a
+        return high_a + p[o] + SAFETY >= low_b, high_b + p[o] + SAFETY >= low_a
+    return True, -low_b + p[o] + SAFETY >= low_a
 
 
 @compiled(parallel=True)

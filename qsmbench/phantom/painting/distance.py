@@ -12,8 +12,8 @@ import numpy as np
 from qsmbench.compiled import leaf
 from qsmbench.phantom.lookup import trilinear
 
-ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID = range(6)
-UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH, LEAVE = range(10, 17)
+ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID, LOFT = range(7)
+UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH, LEAVE, SCALE = range(10, 18)
 HEADER = 13
 """Number of common parameters of primitives: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
@@ -76,6 +76,58 @@ def _gyroid(u, v, w, q):
     return min(max((sponge - q[1]) / (1.5 * k), -q[2]), q[2])
 
 
+LOFT_HEADER, LOFT_INTERVAL = 8, 21
+"""Number of parameters of a loft before its intervals, and of each interval."""
+
+
+@leaf()
+def loft_section(w, q):
+    """Return the section of a loft at height `w` [mm]; constant beyond its ends.
+
+    Args:
+        w: mm.
+        q: parameters: number of intervals, first and last height, largest slopes of the five quantities below, then of
+            each interval its first height and the coefficients of their cubics, the highest power first.
+
+    Returns:
+        x and y of the centre, half width, half depth [mm], exponent, and the slopes of the first four.
+    """
+    count = int(q[0])
+    w = min(max(w, q[1]), q[2])
+    o = LOFT_HEADER
+    for _ in range(count - 1):
+        if w < q[o + LOFT_INTERVAL]:
+            break
+        o += LOFT_INTERVAL
+    t = w - q[o]
+    x = ((q[o + 1] * t + q[o + 2]) * t + q[o + 3]) * t + q[o + 4]
+    y = ((q[o + 5] * t + q[o + 6]) * t + q[o + 7]) * t + q[o + 8]
+    wide = ((q[o + 9] * t + q[o + 10]) * t + q[o + 11]) * t + q[o + 12]
+    deep = ((q[o + 13] * t + q[o + 14]) * t + q[o + 15]) * t + q[o + 16]
+    e = ((q[o + 17] * t + q[o + 18]) * t + q[o + 19]) * t + q[o + 20]
+    dx = (3 * q[o + 1] * t + 2 * q[o + 2]) * t + q[o + 3]
+    dy = (3 * q[o + 5] * t + 2 * q[o + 6]) * t + q[o + 7]
+    dwide = (3 * q[o + 9] * t + 2 * q[o + 10]) * t + q[o + 11]
+    ddeep = (3 * q[o + 13] * t + 2 * q[o + 14]) * t + q[o + 15]
+    return x, y, wide, deep, e, dx, dy, dwide, ddeep
+
+
+@leaf()
+def _loft(u, v, w, q):
+    # first-order distance (k − 1)/|∇k| of the section's norm k, and the distance beyond the ends
+    x, y, wide, deep, e, dx, dy, dwide, ddeep = loft_section(w, q)
+    a, b = (u - x) / wide, (v - y) / deep
+    shortest = min(wide, deep)
+    k = (abs(a) ** e + abs(b) ** e) ** (1.0 / e)
+    d = -shortest
+    if k > 1e-6:
+        along_x = np.sign(a) * (abs(a) / k) ** (e - 1) / wide
+        along_y = np.sign(b) * (abs(b) / k) ** (e - 1) / deep
+        along_z = along_x * (dx + a * dwide) + along_y * (dy + b * ddeep)
+        d = max((k - 1.0) / np.sqrt(along_x * along_x + along_y * along_y + along_z * along_z), -shortest)
+    return max(d, max(q[1] - w, w - q[2]))
+
+
 @leaf()
 def _primitive(op, p, x, y, z, data):
     q = p[HEADER:]
@@ -94,6 +146,8 @@ def _primitive(op, p, x, y, z, data):
         return w
     if op == MAP:
         return _map(u, v, w, q, data)
+    if op == LOFT:
+        return _loft(u, v, w, q)
     return _gyroid(u, v, w, q)
 
 
@@ -121,18 +175,24 @@ def distance(x, y, z, code, parameters, data, stack):
             top -= 1
             blend = max(k - abs(a - b), 0.0)
             stack[top] = min(a, b) - (blend * blend / (4 * k) if k > 0 else 0.0)
-        elif op == INTERSECTION:
+        elif INTERSECTION <= op <= DIFFERENCE:
             top -= 1
-            stack[top] = max(stack[top], stack[top + 1])
-        elif op == DIFFERENCE:
-            top -= 1
-            stack[top] = max(stack[top], -stack[top + 1])
+            a, b, k = stack[top], stack[top + 1], p[0]
+            if op == DIFFERENCE:
+                b = -b
+            blend = max(k - abs(a - b), 0.0)
+            stack[top] = max(a, b) + (blend * blend / (4 * k) if k > 0 else 0.0)
         elif op == OFFSET:
             stack[top] -= p[0]
-        elif op == RIPPLE:
+        elif op == SCALE:
+            stack[top] *= p[0]
+        elif op == RIPPLE:  # amplitude, wavelength, fold, then the 3×4 matrix from world mm to its frame
             k = 2 * np.pi / p[1]
-            u = abs(x) if p[2] > 0 else x
-            stack[top] += p[0] * np.sin(k * u) * np.sin(k * y) * np.sin(k * z)
+            s = abs(x) if p[2] > 0 else x
+            u = p[3] * s + p[4] * y + p[5] * z + p[6]
+            v = p[7] * s + p[8] * y + p[9] * z + p[10]
+            w = p[11] * s + p[12] * y + p[13] * z + p[14]
+            stack[top] += p[0] * np.sin(k * u) * np.sin(k * v) * np.sin(k * w)
         elif op == LEAVE:  # what follows only cuts more away
             if stack[0] > p[0]:
                 return stack[0]

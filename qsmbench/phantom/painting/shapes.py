@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 from scipy.spatial.transform import Rotation
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.painting import distance as op
 from qsmbench.phantom.painting.boxes import transform_box
+from qsmbench.phantom.painting.loops import wind
 from qsmbench.phantom.painting.maps import Map
 from qsmbench.phantom.painting.tubes import tube_radius
 from qsmbench.seeds import generator
@@ -31,6 +33,16 @@ ROUGH_WAVES = 8
 
 LIMIT = 2.0
 """Largest distance, in steps, reported by shapes that know the position of their surface but not the distance to it."""
+
+
+PIECE = 6
+"""Segments of a tube that are evaluated together: a long tube is a union of pieces, most of which are far away."""
+
+FINENESS = 0.6
+"""Spacing of the points of a curved tube, in radii, ..."""
+
+PER_BEAD = 6
+"""... and the least number of them in a bead."""
 
 
 @dataclass
@@ -75,12 +87,16 @@ class Compiler:
         maps: the maps by name, with their offset in the joint array and whether their values are distances.
         step: width of the partial-volume ramp, mm.
         path: file of the description, for messages.
+        data: (k,) float32, the values of all maps.
+        frame: (4, 4) world mm → the frame of the shape being compiled.
     """
 
     shapes: dict[str, g.Shape]
     maps: Maps
     step: float
     path: Path
+    data: np.ndarray = field(default_factory=lambda: np.zeros(1, np.float32))
+    frame: np.ndarray = field(default_factory=lambda: np.eye(4))
 
     def compile(self, shape: g.Shape) -> Program:
         """Compile `shape` to its program.
@@ -93,12 +109,29 @@ class Compiler:
         return program
 
     def _emit(self, shape: g.Shape, program: Program, fold: bool) -> Bounds:
+        if shape.mirror and not fold and self._is_moved:
+            return self._both_sides(shape, program)
         fold = fold or shape.mirror
         emit = getattr(self, f"_{shape.shape}")
         return emit(shape, program, fold)
 
-    def _primitive(self, program: Program, operation: int, fold: bool, world_to_own: np.ndarray, *own: float) -> None:
-        program.add(operation, float(fold), *world_to_own[:3].ravel(), *own)
+    @property
+    def _is_moved(self) -> bool:
+        return not np.array_equal(self.frame, np.eye(4))
+
+    def _both_sides(self, shape: g.Shape, program: Program) -> Bounds:
+        """Emit a shape and its mirror image in a moved frame, whose plane of symmetry is not that of the world."""
+        one = shape.model_copy(update={"mirror": False})
+        with program.inner():
+            box = self._emit(one, program, False)
+            outer, self.frame = self.frame, FLIP @ self.frame
+            self._emit(one, program, False)
+            self.frame = outer
+            program.add(op.UNION, 0)
+        return _fold(box, True)
+
+    def _primitive(self, program: Program, operation: int, fold: bool, own_frame: np.ndarray, *own: float) -> None:
+        program.add(operation, float(fold), *(own_frame @ self.frame)[:3].ravel(), *own)
 
     def _frame(self, shape: g.Solid) -> np.ndarray:
         frame = np.eye(4)
@@ -126,12 +159,57 @@ class Compiler:
 
     def _tube(self, shape: g.Tube, program: Program, fold: bool) -> Bounds:
         points = np.array(shape.points)
+        if shape.curved:
+            points = _curve(points, shape.beads)
+        return self._pipe(points, program, fold)
+
+    def _pipe(self, points: np.ndarray, program: Program, fold: bool) -> Bounds:
+        """Emit a tube through points (n, 4) x, y, z, radius [mm]."""
         program.finest = min(program.finest, 1.2 * points[:, 3].min())
-        points[:, 3] = tube_radius(points[:, 3], self.step)
-        self._primitive(program, op.TUBE, fold, np.eye(4), len(points), *points.ravel())
+        points = np.column_stack([points[:, :3], tube_radius(points[:, 3], self.step)])
+        with program.inner():
+            for start in range(0, len(points) - 1, PIECE):
+                piece = points[start : start + PIECE + 1]
+                self._primitive(program, op.TUBE, fold, np.eye(4), len(piece), *piece.ravel())
+                if start:
+                    program.add(op.UNION, 0)
         reach = np.maximum(points[:, 3:], 0)
         box = np.stack([(points[:, :3] - reach).min(0), (points[:, :3] + reach).max(0)])
         return _fold(box, fold)
+
+    def _loft(self, shape: g.Loft, program: Program, fold: bool) -> Bounds:
+        z = np.array([s.z for s in shape.sections])
+        given = np.array([[s.x, (s.back + s.front) / 2, s.half, (s.front - s.back) / 2, s.n] for s in shape.sections])
+        cubics = PchipInterpolator(z, given)
+        program.finest = min(program.finest, float(given[:, 2:4].min()))
+        slopes = np.abs(cubics.derivative()(np.linspace(z[0], z[-1], 2000))).max(0)
+        slopes = 1.01 * slopes + 1e-9  # between the places looked at
+        intervals = np.column_stack([z[:-1], cubics.c.transpose(1, 2, 0).reshape(len(z) - 1, -1)])
+        self._primitive(program, op.LOFT, fold, np.eye(4), len(z) - 1, z[0], z[-1], *slopes, *intervals.ravel())
+        x, y, half, deep = given[:, :4].T
+        low, high = ((x - half).min(), (y - deep).min(), z[0]), ((x + half).max(), (y + deep).max(), z[-1])
+        return _fold(np.array([low, high]), fold)
+
+    def _loops(self, shape: g.Loops, program: Program, fold: bool) -> Bounds:
+        inner = Compiler(self.shapes, self.maps, 1.0, self.path, self.data).compile(shape.within)
+        if not np.isfinite(inner.bounds).all():
+            raise QsmbenchError(f"{self.path}: loops: within has no bounds; intersect it with an ellipsoid")
+        paths = wind(
+            tuple(inner.code),
+            tuple(inner.parameters),
+            tuple(map(tuple, inner.bounds)),
+            (shape.spacing, shape.radius, shape.uneven, shape.seed),
+            self.data,
+        )
+        if not paths:
+            raise QsmbenchError(f"{self.path}: loops: there is no space for loops {shape.spacing:g} mm apart")
+        boxes = []
+        with program.inner():
+            for path in paths:
+                boxes.append(self._pipe(_curve(path, None), program, fold))
+                if len(boxes) > 1:
+                    program.add(op.UNION, 0)
+        return np.stack([np.min([b[0] for b in boxes], 0), np.max([b[1] for b in boxes], 0)])
 
     def _cylinder(self, shape: g.Cylinder, program: Program, fold: bool) -> Bounds:
         program.finest = min(program.finest, 1.2 * shape.radius)
@@ -185,7 +263,7 @@ class Compiler:
         with self._cutting(program):
             for other in others:
                 boxes.append(self._emit(other, program, fold))
-                program.add(op.INTERSECTION)
+                program.add(op.INTERSECTION, shape.smooth)
         return np.stack([np.max([b[0] for b in boxes], 0), np.min([b[1] for b in boxes], 0)])
 
     def _sampled(self, shape: g.Shape) -> bool:
@@ -203,7 +281,7 @@ class Compiler:
             for other in shape.of[1:]:
                 program.finest = min(program.finest, _thickness(shape.of[0], other))
                 self._emit(other, program, fold)
-                program.add(op.DIFFERENCE)
+                program.add(op.DIFFERENCE, shape.smooth)
         return box
 
     @contextmanager
@@ -223,7 +301,7 @@ class Compiler:
     def _ripple(self, shape: g.Ripple, program: Program, fold: bool) -> Bounds:
         with program.inner():
             box = self._emit(shape.of, program, fold)
-        program.add(op.RIPPLE, shape.amplitude, shape.wavelength, float(fold))
+        program.add(op.RIPPLE, shape.amplitude, shape.wavelength, float(fold), *self.frame[:3].ravel())
         program.finest = min(program.finest, shape.wavelength / 2)
         program.slack = max(program.slack, abs(shape.amplitude))
         return box + np.array([[-1], [1]]) * abs(shape.amplitude)
@@ -236,12 +314,30 @@ class Compiler:
         waves *= rng.uniform(0.6, 1.4, (ROUGH_WAVES, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
         phases = rng.uniform(0, 2 * np.pi, ROUGH_WAVES)
         height = shape.amplitude * np.sqrt(2 / ROUGH_WAVES)
-        own = np.column_stack([2 * np.pi / shape.wavelength * waves, phases])
+        waves = 2 * np.pi / shape.wavelength * waves
+        own = np.column_stack([waves @ self.frame[:3, :3], phases + waves @ self.frame[:3, 3]])
         program.add(op.ROUGH, height, ROUGH_WAVES, float(fold), *own.ravel())
         program.finest = min(program.finest, shape.wavelength / 2)
         highest = height * ROUGH_WAVES
         program.slack = max(program.slack, highest)
         return box + np.array([[-1], [1]]) * highest
+
+    def _moved(self, shape: g.Moved, program: Program, fold: bool) -> Bounds:
+        place = np.eye(4)
+        place[:3, :3] = shape.scale * Rotation.from_euler("xyz", shape.rotate, degrees=True).as_matrix()
+        if shape.flip:
+            place = place @ FLIP
+        place[:3, 3] = shape.by
+        outer, step = self.frame, self.step
+        self.frame, self.step = np.linalg.inv(place) @ outer, step / shape.scale
+        if shape.scale == 1:
+            box = self._emit(shape.of, program, fold)
+        else:
+            with program.inner():
+                box = self._emit(shape.of, program, fold)
+            program.add(op.SCALE, shape.scale)
+        self.frame, self.step = outer, step
+        return _fold(transform_box(np.clip(box, -1e9, 1e9), place), fold)
 
     def _ref(self, shape: g.Reference, program: Program, fold: bool) -> Bounds:
         if shape.name not in self.shapes:
@@ -261,6 +357,26 @@ def _thickness(outer: g.Shape, inner: g.Shape) -> float:
         depths.append((depth, shape))
     (begin, first), (end, second) = depths
     return end - begin if end > begin and first == second else np.inf
+
+
+FLIP = np.diag([-1.0, 1, 1, 1])
+"""Mirror image at x = 0."""
+
+
+def _curve(points: np.ndarray, beads: g.Beads | None) -> np.ndarray:
+    """Return points (n, 4) along a smooth curve through some points, narrowed by beads."""
+    gaps = np.linalg.norm(np.diff(points[:, :3], axis=0), axis=1)
+    along = np.concatenate([[0], np.cumsum(gaps)])
+    spacing = FINENESS * points[:, 3].min()
+    if beads is not None:
+        spacing = min(spacing, beads.length / PER_BEAD)
+    at = np.linspace(0, along[-1], max(2, round(along[-1] / spacing) + 1))
+    curve = Akima1DInterpolator(along, points, method="makima")(at) if len(points) > 2 else None
+    found = np.column_stack([np.interp(at, along, p) for p in points.T]) if curve is None else curve
+    found[:, 3] = np.clip(found[:, 3], points[:, 3].min(), points[:, 3].max())
+    if beads is not None:
+        found[:, 3] -= beads.depth * (1 - np.abs(np.sin(np.pi * at / beads.length)))
+    return found
 
 
 def _fold(box: Bounds, fold: bool) -> Bounds:

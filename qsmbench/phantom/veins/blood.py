@@ -21,8 +21,8 @@ CONFLUENCE = 8.0
 def saturations(branches: list[Branch], regions: list[str], vessels: Vessels) -> np.ndarray:
     """Return the oxygen saturation of the blood in each branch, (n,) 0–1.
 
-    At the ends of the tree, and in veins that a saturation is stated for by name, it is that which `vessels` states. A
-    vein further down holds the mean of what drains into it, weighted by flow, which is in proportion to the cube of the
+    At the ends of the tree, and in veins that a saturation is stated for by name or region, it is that which `vessels`
+    states. A vein further down holds the mean of what drains into it, weighted by flow, which is in proportion to the cube of the
     radius at the ends (Murray 1926, doi:10.1073/pnas.12.3.207). Twin sinuses that begin at a confluence share what
     joins them there by the cubes of their radii.
 
@@ -42,7 +42,7 @@ def saturations(branches: list[Branch], regions: list[str], vessels: Vessels) ->
         if flow[i] == 0:
             flow[i] = branch.points[-1, 3] ** 3
             oxygen[i] = flow[i] * vessels.saturation[own[i]]
-        elif own[i] in (branch.name, f"{branch.side} {branch.name}"):
+        elif own[i] in (branch.name, f"{branch.side} {branch.name}", regions[i]):
             oxygen[i] = flow[i] * vessels.saturation[own[i]]
         for parent, share in into[i]:
             flow[parent] += share * flow[i]
@@ -87,9 +87,9 @@ def saturation_keys(region: str, veins: Veins, vessels: Vessels) -> list[str]:
 
 
 def _key(side: str, name: str, region: str, vessels: Vessels) -> str:
-    keys = [f"{side} {name}", name, "default"]
+    keys = [f"{side} {name}", name, region, "default"]
     if region != SINUS:
-        keys.insert(2, side)
+        keys.insert(3, side)
     return next(key for key in keys if key in vessels.saturation)
 
 

@@ -86,6 +86,7 @@ def _trunks(path: Path, veins: Veins, terrain: Terrain) -> list[Branch]:
     placed: list[Branch] = []
     for trunk in veins.trunks:
         points, mirror = _points(path, trunk, terrain)
+        points = points + np.array([*trunk.by, 0])
         for sign in (1, -1) if mirror else (1,):
             own = _resample(points * [sign, 1, 1, 1])[::-1].copy()
             parent = -1 if trunk.into is None else _join(path, trunk, own, placed)
@@ -136,7 +137,7 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
             raise QsmbenchError(
                 f"{path}: {growth.name} drains into unknown region {name!r}; choose from {', '.join(veins.regions)}"
             )
-    compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path)
+    compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path, terrain.data)
     limit_numba()
 
     def within(shape: g.Shape):
