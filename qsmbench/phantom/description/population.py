@@ -112,19 +112,20 @@ class Uniform(Model):
         return float(self.range[0] + rank * (self.range[1] - self.range[0]))
 
 
-class Chance(Model):
-    """1 with a probability, and 0 otherwise."""
+class OfSex(Model):
+    """A value for each sex; half-way between them in a person without one."""
 
-    law: Literal["chance"]
-    of_one: Share
+    law: Literal["sex"]
+    female: float = 1
+    male: float = 0
     source: str = ""
 
-    def at(self, normal: float, rank: float) -> float:
-        """Return the value; see `Normal.at`."""
-        return float(rank < self.of_one)
+    def of(self, sex: Sex | None) -> float:
+        """Return the value of a person."""
+        return (self.female + self.male) / 2 if sex is None else {"female": self.female, "male": self.male}[sex]
 
 
-Law = Annotated[Normal | LogNormal | Uniform | Chance, Field(discriminator="law")]
+Law = Annotated[Normal | LogNormal | Uniform | OfSex, Field(discriminator="law")]
 
 
 class Part(Model):

@@ -12,7 +12,7 @@ import numpy as np
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.description.norms import SEXES, Sex, read_norms
-from qsmbench.phantom.description.population import Appearance, Composition, Population, Volumes
+from qsmbench.phantom.description.population import Appearance, Composition, OfSex, Population, Volumes
 from qsmbench.phantom.volumes import Parts, reach
 from qsmbench.phantom.warp import Warp
 from qsmbench.seeds import generator
@@ -96,7 +96,7 @@ def draw(population: Population, seed: int, age: float | None = None, sex: Sex |
     scale = np.exp(scatter * (population.size * size + population.proportions * axes))
     whole, volumes = _volumes(population.volumes, age, sex, scatter, size, seed)
     parameters = {name: scatter * float(rng.standard_normal()) for name in population.parameters}
-    drawn_values = _drawn(population, seed)
+    drawn_values = _drawn(population, seed, sex)
     hct = saturation = 0.0
     if (blood := population.blood) is not None:
         deviations = scatter * np.clip(rng.standard_normal(2), -BLOOD_LIMIT, BLOOD_LIMIT)
@@ -115,12 +115,12 @@ def draw(population: Population, seed: int, age: float | None = None, sex: Sex |
     )
 
 
-def _drawn(population: Population, seed: int) -> dict[str, float]:
-    """Draw the parameters of a subject, each from random numbers of its own; none for subject 0."""
-    if seed == 0:
-        return {}
-    found = {}
+def _drawn(population: Population, seed: int, sex: Sex | None) -> dict[str, float]:
+    """Draw the parameters of a subject, each from random numbers of its own; for subject 0 those of a sex alone."""
+    found = {n: law.of(sex) for n, law in population.drawn.items() if isinstance(law, OfSex) and sex is not None}
     for name, law in population.drawn.items():
+        if seed == 0 or isinstance(law, OfSex):
+            continue
         rng = generator([seed, 4, zlib.crc32(name.encode())])
         found[name] = law.at(rng.standard_normal(), rng.uniform())
     return found
