@@ -23,8 +23,8 @@ def saturations(branches: list[Branch], regions: list[str], vessels: Vessels) ->
 
     At the ends of the tree, and in veins that a saturation is stated for by name or region, it is that which `vessels`
     states. A vein further down holds the mean of what drains into it, weighted by flow, which is in proportion to the
-    cube of the radius at the ends (Murray 1926, doi:10.1073/pnas.12.3.207). Twin sinuses that begin at a confluence share what
-    joins them there by the cubes of their radii.
+    cube of the radius at the ends (Murray 1926, doi:10.1073/pnas.12.3.207). Twin sinuses that begin at a confluence
+    share what joins them there by the cubes of their radii.
 
     Args:
         branches: of the tree.
