@@ -19,9 +19,11 @@ from qsmbench.report._charts import cost_chart, regional_chart, regional_key, sc
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used
 from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
-from qsmbench.report._pictures import Picture, copied, embedded, not_drawn, picture_files, size
+from qsmbench.report._downloads import downloads, embedded_downloads
+from qsmbench.report._pictures import Picture, copied, embedded, fitting, not_drawn, picture_files, size
 from qsmbench.report._provenance import provenance
 from qsmbench.report._summary import direction, mean_text, number_text, spread_text
+from qsmbench.report._volumes import Shown, viewer, viewer_script, volumes_shown
 from qsmbench.view.page import render
 from qsmbench.view.planes import CONVENTION
 
@@ -34,11 +36,19 @@ ROW_BUDGET = 300
 """Largest number of rows in the score tables of one page; otherwise each group has its own page."""
 
 
-def build(study: Path | Study, out: Path, *, about: Path | None = None) -> Path:
+VOLUME_BUDGET = 500_000_000
+"""Largest size of the volumes beside the page [bytes]; the best chains of every group come first."""
+
+SINGLE_BUDGET = 14_000_000
+"""Largest size of a page to mail [bytes], of which volumes and pictures take what the text leaves."""
+
+
+def build(study: Path | Study, out: Path, *, about: Path | None = None, single: bool = False) -> Path:
     """Write the report of a study.
 
-    It is one page with embedded pictures. Pictures beyond `PICTURE_BUDGET` are written to a separate folder; tables
-    beyond `ROW_BUDGET` are written to separate pages, one per group of replicates, with links from the first page.
+    It is one page with embedded pictures, and volumes beside it up to `VOLUME_BUDGET`. Pictures beyond `PICTURE_BUDGET`
+    are written to a separate folder; tables beyond `ROW_BUDGET` are written to separate pages, one per group of
+    replicates, with links from the first page. A page to mail has everything in one file, and states what it leaves out.
 
     Args:
         study: the study folder; contains `scores.parquet`, and may contain `<dataset>/pictures/<chain>.webp`. Or the
@@ -46,6 +56,7 @@ def build(study: Path | Study, out: Path, *, about: Path | None = None) -> Path:
         out: folder to write to; created if necessary.
         about: folder that may contain `config.yaml`, `versions.json` and `origins.json` (origins of the settings, by
             method name in the chains); by default the study folder.
+        single: whether to write one file of at most `SINGLE_BUDGET`.
 
     Returns:
         path of the page, `out/index.html`.
@@ -54,29 +65,61 @@ def build(study: Path | Study, out: Path, *, about: Path | None = None) -> Path:
         QsmbenchError: the scores are missing, damaged or empty, or `out` cannot be written to.
     """
     read, out = study if isinstance(study, Study) else read_study(Path(study), about), Path(out)
-    found, files = tables(read), picture_files(read)
+    found = tables(read)
     make_folder(out)
-    split = len(read.groups) > 1 and sum(len(t.methods) + len(t.controls) + len(t.failed) for t in found) > ROW_BUDGET
+    if single:
+        return _build_single(read, found, out)
+    files = picture_files(read)
+    split = len(read.groups) > 1 and _rows(found) > ROW_BUDGET
     beside = split or size(files) > PICTURE_BUDGET
-    content = {
-        **_common(read),
-        "scored": bool(found),
-        "not_drawn": not_drawn(read),
+    media = {
         "beside": beside,
         "pictures": copied(files, out) if beside else embedded(files),
+        "no_room": 0,
+        "volumes": volumes_shown(read, found, out, VOLUME_BUDGET),
+        "downloads": downloads(read, out),
     }
-    pages = _write_groups(read, found, content, out) if split else {}
-    sections = [] if split else _sections(read, found)
+    return _write_pages(read, found, media, out, split=split)
+
+
+def _build_single(study: Study, found: Sequence[Table], out: Path) -> Path:
+    """Write one page: first without pictures and volumes, then with those for which there is room."""
+    media: dict[str, Any] = {"beside": False, "pictures": [], "volumes": Shown(), "downloads": embedded_downloads(study)}
+    files = picture_files(study)
+    page = _write_pages(study, found, {**media, "no_room": len(files)}, out, split=False)
+    room = max(SINGLE_BUDGET - page.stat().st_size, 0)
+    if room < SINGLE_BUDGET // 10:
+        media["downloads"] = []
+    volumes = volumes_shown(study, found, None, 2 * room // 3)
+    kept = fitting(files, room - volumes.size - _OVERHEAD)
+    media |= {"volumes": volumes, "pictures": embedded(kept), "no_room": len(files) - len(kept)}
+    return _write_pages(study, found, media, out, split=False)
+
+
+_OVERHEAD = 300_000  # bytes: the viewer, its list of volumes, and the captions of pictures
+
+
+def _rows(found: Sequence[Table]) -> int:
+    """Return the number of rows of all score tables."""
+    return sum(len(t.methods) + len(t.controls) + len(t.failed) for t in found)
+
+
+def _write_pages(study: Study, found: Sequence[Table], media: dict[str, Any], out: Path, *, split: bool) -> Path:
+    """Write the first page, and if `split` a page per group; return the first page."""
+    content = {**_common(study), **media, "scored": bool(found), "not_drawn": not_drawn(study)}
+    pages = _write_groups(study, found, content, out) if split else {}
+    sections = [] if split else _sections(study, found)
     first = {s["table"].group: f"#{s['id']}" for s in reversed(sections)}
     content |= {"groups": entries(found, pages) if split else [], "sections": sections}
-    content |= {"overviews": overviews(read, found), "pages": pages or first}
+    content |= {"overviews": overviews(study, found), "pages": pages or first}
     content |= {
-        "robustness": robustness(read, found),
-        "attribution": attributed(read),
-        "families": ranked_families(read, found),
-        "weights": read.weights,
+        "robustness": robustness(study, found),
+        "attribution": attributed(study),
+        "families": ranked_families(study, found),
+        "weights": study.weights,
+        "viewer": {} if split else viewer(media["volumes"], [d for g in study.groups for d in study.datasets(g)]),
     }
-    return _write("page.html.j2", out / "index.html", content | _of_study(read))
+    return _write("page.html.j2", out / "index.html", content | _of_study(study))
 
 
 def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
@@ -93,6 +136,7 @@ def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any],
     for i, group in enumerate(study.groups):
         own, datasets = [t for t in found if t.group == group], set(study.datasets(group))
         shown = {"pictures": [p for p in pictures if p.dataset in datasets], "sections": _sections(study, own)}
+        shown |= {"viewer": viewer(content["volumes"], study.datasets(group))}
         pages[group] = f"{i + 1}_{re.sub(r'[^A-Za-z0-9_.+-]', '-', group)}.html"
         _write("group.html.j2", out / pages[group], {**content, **shown, "group": group})
     return pages
@@ -108,6 +152,7 @@ def _common(study: Study) -> dict[str, Any]:
         "mean_text": mean_text,
         "number_text": number_text,
         "spread_text": spread_text,
+        "viewer_script": viewer_script(),
     }
 
 

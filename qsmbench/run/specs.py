@@ -140,11 +140,17 @@ class CommonSpec(Spec):
 
 @dataclass(frozen=True)
 class PicturesSpec(Spec):
-    """The pictures of the results of all chains on one dataset."""
+    """The pictures of the results of all chains on one dataset.
+
+    Attributes:
+        scores: specifications of the scores of each chain.
+        volumes: whether the results are also packed for a browser.
+    """
 
     kind: ClassVar[str] = "pictures"
     gathers: ClassVar[bool] = True
     scores: list[dict[str, Any]]
+    volumes: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
 from qsmbench.study.factors import factors
 from qsmbench.study.versions import reported_versions
+from qsmbench.view.packed import VOLUMES
 
 SCORED_WITH = ("mask", "labels", "local_field")
 """Artifacts that every score depends on."""
@@ -195,7 +196,7 @@ class Plan:
             scores = [self._score_job(dataset, chain) for chain in self.study.chains]
             yield from scores
             yield self._for_all_chains(dataset, "common", ["common.parquet", "common.nii.gz"], scores)
-            yield self._for_all_chains(dataset, "pictures", ["pictures"], scores)
+            yield self._for_all_chains(dataset, "pictures", ["pictures", VOLUMES], scores)
         yield self._tables_job()
         yield self._report_job()
 
@@ -430,17 +431,19 @@ class Plan:
         inputs = {f"{s.spec['chain']}: {label}": source for s in scores for label, source in s.inputs.items()}
         specs = [s.spec for s in scores]
         scores_again = rule == "common"
+        volumes = not scores_again and dataset.name in self._with_volumes
         attribution = self._attribution if scores_again and dataset.has_truth else {}
         return self._job(
             rule,
             dataset.name,
-            CommonSpec(specs, attribution) if scores_again else PicturesSpec(specs),
+            CommonSpec(specs, attribution) if scores_again else PicturesSpec(specs, volumes),
             self.folder / dataset.name / f"{rule}.json",
             targets,
             settings={
                 "dataset": dataset.name,
                 "chains": [[s["chain"], s["artifacts"]] for s in specs],
                 **({"attribution": attribution} if attribution else {}),
+                **({"volumes": volumes} if volumes else {}),
             },
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / f"{rule}.py", *(metrics.files() if scores_again else [])],
@@ -489,7 +492,7 @@ class Plan:
             inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in (PROVENANCE_FILE, SCENARIO_FILE, REGIONS_FILE)}
         inputs |= {f"notes {d}": [str(self.scan(d)), "scan/notes.json"] for d in self.datasets}
         inputs |= {f"used {d} {s}": [str(self.step(d, s)), "details"] for d in self.datasets for s in self.steps}
-        pages = sorted((PACKAGE / "report").glob("*.j2"))
+        pages = sorted([*(PACKAGE / "report").glob("*.j2"), *(PACKAGE / "view").glob("*.js")])
         definitions = {
             f.stem: self.contents.digest(f) for f in metrics.files()
         }  # with their docstrings, which it shows
@@ -519,6 +522,11 @@ class Plan:
             if d.group not in found:
                 found[d.group] = _scanned_orientations(d.source)
         return found
+
+    @cached_property
+    def _with_volumes(self) -> set[str]:
+        """The datasets whose volumes can be looked through: the first of each group, since the others differ in noise."""
+        return {d.name for d in {d.group: d for d in reversed(self.datasets.values())}.values()}
 
     @cached_property
     def _attribution(self) -> dict[str, dict[str, str]]:

@@ -58,11 +58,16 @@ class Scan:
         return self._field[1]
 
     @cached_property
-    def _labels(self) -> dict[str, Any]:
+    def labels(self) -> np.ndarray | None:
+        """The number of the region of each voxel, (nx, ny, nz); None without a truth."""
+        return None if self.truth_folder is None else read(self.truth_folder, "labels", self.params.grid)
+
+    @cached_property
+    def regions(self) -> list[tuple[int, str, str]]:
+        """Number, name and kind of each region; none without a truth."""
         if self.truth_folder is None:
-            return {"labels": None, "regions": ()}
-        regions = [r for r in read_regions(self.truth_folder / REGIONS_FILE) if r[0] != 0]
-        return {"labels": read(self.truth_folder, "labels", self.params.grid), "regions": regions}
+            return []
+        return [r for r in read_regions(self.truth_folder / REGIONS_FILE) if r[0] != 0]
 
     def truth(self, artifact: str) -> np.ndarray | None:
         """Return the truth of an artifact, if known."""
@@ -82,8 +87,8 @@ class Scan:
         Raises:
             QsmbenchError: a volume is missing or damaged.
         """
-        given = {"study_mask": self.study_mask, "truth": self.truth(artifact), **self._labels}
-        return {**given, "grid": self.params.grid, "artifact": artifact}
+        given = {"study_mask": self.study_mask, "truth": self.truth(artifact), "labels": self.labels}
+        return {**given, "regions": self.regions, "grid": self.params.grid, "artifact": artifact}
 
     def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:
         """Return one of a chain's products, its support and its field, as keywords of `metrics.Reference.rows`.
