@@ -9,13 +9,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from qsmbench.analysis.columns import FAMILIES, family_of
 from qsmbench.analysis.failures import failures, not_scored
+from qsmbench.analysis.overview import Overview
 from qsmbench.analysis.regions import regional
 from qsmbench.analysis.results import Study, read_study
 from qsmbench.analysis.summary import Table, tables
 from qsmbench.data.folders import make_folder
 from qsmbench.data.score_table import SUPPORTS
+from qsmbench.report._answer import answer
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
+from qsmbench.report._checklist import checklist, paragraph
+from qsmbench.report._combinations import heat_maps
 from qsmbench.report._definitions import definitions
 from qsmbench.report._methods import methods_used
 from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
@@ -112,10 +117,13 @@ def _write_pages(study: Study, found: Sequence[Table], media: dict[str, Any], ou
     first = {s["table"].group: f"#{s['id']}" for s in reversed(sections)}
     content |= {"groups": entries(found, pages) if split else [], "sections": sections}
     content |= {"overviews": overviews(study, found), "pages": pages or first}
+    families = ranked_families(study, found)
     content |= {
+        "answer": answer(study, found, content["overviews"], families.get(_first_artifact(content["overviews"]), [])),
+        "combinations": [m for both in content["overviews"] for m in heat_maps(study, both["study"])],
         "robustness": robustness(study, found),
         "attribution": attributed(study),
-        "families": ranked_families(study, found),
+        "families": families,
         "weights": study.weights,
         "viewer": {} if split else viewer(media["volumes"], [d for g in study.groups for d in study.datasets(g)]),
     }
@@ -127,6 +135,10 @@ def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
     partial.write_text(render(Path(__file__).with_name(template), **content), encoding="utf-8")
     partial.replace(page)
     return page
+
+
+def _first_artifact(found: Sequence[dict[str, Overview]]) -> str:
+    return found[0]["study"].artifact if found else ""
 
 
 def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any], out: Path) -> dict[str, str]:
@@ -152,6 +164,8 @@ def _common(study: Study) -> dict[str, Any]:
         "mean_text": mean_text,
         "number_text": number_text,
         "spread_text": spread_text,
+        "family_of": family_of,
+        "shown_first": {its[0] for its in FAMILIES.values()},
         "viewer_script": viewer_script(),
     }
 
@@ -159,11 +173,14 @@ def _common(study: Study) -> dict[str, Any]:
 def _of_study(study: Study) -> dict[str, Any]:
     """Return the content about the whole study for the first page."""
     datasets = list(study.scores["dataset"].unique())
+    methods = methods_used(study.folder, datasets, study.chains, study.origins)
     return {
         "datasets": datasets,
         "failures": failures(study),
         "not_scored": not_scored(study),
-        "methods": methods_used(study.folder, datasets, study.chains, study.origins),
+        "methods": methods,
+        "paragraph": paragraph(study, methods),
+        "checklist": checklist(study, methods),
         "definitions": definitions(study),
     }
 

@@ -230,6 +230,7 @@ class ReportSpec(Spec):
         study: folder of the study.
         config: its configuration as YAML text, defaults included.
         origins: origins of the settings, by method name in the chains.
+        protocols: keys of the protocol of each simulated group.
     """
 
     kind: ClassVar[str] = "report"
@@ -237,6 +238,7 @@ class ReportSpec(Spec):
     study: str
     config: str
     origins: dict[str, str]
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 KINDS: dict[str, type[Spec]] = {s.kind: s for s in Spec.__subclasses__()}

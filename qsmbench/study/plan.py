@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from qsmbench import metrics
-from qsmbench.analysis.results import ORIGINS_FILE
+from qsmbench.analysis.results import ORIGINS_FILE, PROTOCOLS_FILE
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
 from qsmbench.data.measured import measured_files
@@ -483,7 +483,7 @@ class Plan:
 
     def _report_job(self) -> Job:
         origins = {s.name: s.use.origin for s in self.steps.values() if s.use.settings}
-        spec = ReportSpec(study=str(self.folder), config=self.config_text(), origins=origins)
+        spec = ReportSpec(str(self.folder), self.config_text(), origins, self._protocols)
         inputs: dict[str, Any] = {"tables": [str(self.tables), "*"]}
         inputs |= {f"pictures {d}": [str(self.pictures(d)), "*"] for d in self.datasets}
         inputs |= {f"drawn {d}": [str(self.pictures(d)), "details"] for d in self.datasets}
@@ -497,13 +497,13 @@ class Plan:
             f.stem: self.contents.digest(f) for f in metrics.files()
         }  # with their docstrings, which it shows
         settings = {"config": re.sub(r"(?m)^results: .*$", "", spec.config), "origins": origins}
-        settings |= {"definitions": definitions, "versions": reported_versions()}
+        settings |= {"definitions": definitions, "versions": reported_versions(), "protocols": spec.protocols}
         return self._job(
             "report",
             "",
             spec,
             self.report,
-            ["report", "config.yaml", "versions.json", ORIGINS_FILE],
+            ["report", "config.yaml", "versions.json", ORIGINS_FILE, PROTOCOLS_FILE],
             settings=settings,
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / "report.py", *metrics.files()],
@@ -522,6 +522,13 @@ class Plan:
             if d.group not in found:
                 found[d.group] = _scanned_orientations(d.source)
         return found
+
+    @cached_property
+    def _protocols(self) -> dict[str, dict[str, Any]]:
+        """Return the keys of the protocol of each simulated group."""
+        sources = {group: d.source for group, d in self.groups.items()}
+        simulated = {group: s for group, s in sources.items() if isinstance(s, Simulated)}
+        return {g: load_protocol(s.protocol, s.set_protocol).model_dump(mode="json") for g, s in simulated.items()}
 
     @cached_property
     def _with_volumes(self) -> set[str]:
