@@ -12,11 +12,11 @@ from qsmbench.analysis.results import Study
 from qsmbench.analysis.summary import Table
 
 PURPOSES = {
-    "error": "smallest error over the whole mask",
-    "parts of the mask": "smallest error at the edge and inside",
-    "structure": "structure of the map",
-    "deep grey matter": "values of deep grey matter",
-    "field": "agreement with the measured field",
+    "error": "a small error by several measures",
+    "parts of the mask": "a small error at the edge and inside",
+    "structure": "the structure of the map",
+    "deep grey matter": "the values of deep grey matter",
+    "field": "agreement with the field",
 }
 """What each family of metrics rates, if χ is to be used for it."""
 

@@ -107,7 +107,7 @@ def _method_use(name: str, runs: Sequence[Record], origin: str) -> MethodUse:
 
 
 def _range(low: float, high: float) -> str:
-    ends = [f"{v:.2g}" if v < 100 else f"{v:.0f}" for v in (low, high)]
+    ends = ["<0.01" if v < 0.01 else f"{v:.2g}" if v < 100 else f"{v:.0f}" for v in (low, high)]
     return ends[0] if ends[0] == ends[1] else "–".join(ends)
 
 

@@ -17,6 +17,7 @@ from qsmbench import view
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.summary import Table
 from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.score_table import is_isolated
 from qsmbench.view.packed import LEVELS, OUTSIDE, VOLUMES, packed_chains, packed_regions, packed_truth
 from qsmbench.view.volumes import COLOURS
 
@@ -150,7 +151,7 @@ def _of_dataset(folder: Path, ranks: Sequence[str]) -> list[list[VolumeFile]]:
             files = packed_chains(place, artifact).glob("*.json")
             found += [VolumeFile(dataset, artifact, f.stem, f) for f in files]
     order = {chain: i for i, chain in reversed(list(enumerate(ranks)))}
-    found.sort(key=lambda f: (order.get(f.chain, len(order)), f.artifact != "chi", f.chain))
+    found.sort(key=lambda f: (f.artifact != "chi", is_isolated(f.chain), order.get(f.chain, len(order)), f.chain))
     regions = [VolumeFile(dataset, "", "", f) for f in [packed_regions(place)] if f.is_file()]
     truths = {a: f for a in {f.artifact for f in found} if (f := packed_truth(place, a)).is_file()}
     return [

@@ -304,10 +304,11 @@ class Viewer {
   }
 
   drawCross(pen, canvas, plane) {
-    const [x, y] = this.place(plane, this.at), [w, h] = [canvas.width, canvas.height], free = 7 * this.dense;
+    const [w, h] = [canvas.width, canvas.height], [x, y] = this.place(plane, this.at), free = 7 * this.dense;
+    const [across, down] = [Math.floor(x * w) + 0.5, Math.floor(y * h) + 0.5];  // the middle of a pixel: crisp lines
     pen.beginPath();
-    for (const [from, to] of [[0, x * w - free], [x * w + free, w]]) { pen.moveTo(from, y * h); pen.lineTo(to, y * h); }
-    for (const [from, to] of [[0, y * h - free], [y * h + free, h]]) { pen.moveTo(x * w, from); pen.lineTo(x * w, to); }
+    for (const [from, to] of [[0, across - free], [across + free, w]]) { pen.moveTo(from, down); pen.lineTo(to, down); }
+    for (const [from, to] of [[0, down - free], [down + free, h]]) { pen.moveTo(across, from); pen.lineTo(across, to); }
     pen.strokeStyle = "rgba(90, 220, 150, .85)";
     pen.lineWidth = this.dense;
     pen.stroke();
