@@ -9,7 +9,6 @@ from programs import need
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
     "--no-sandbox",
-    "--disable-gpu",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
@@ -17,16 +16,28 @@ QUIET = [
 ]
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """The browser; without one the test is skipped, or fails where nothing may be skipped."""
+@pytest.fixture(scope="module")
+def launch():
+    """A function that starts a browser with some flags; without one the test is skipped, or fails where it must run."""
     need("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        yield lambda *flags: playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*QUIET, *flags])
+
+
+@pytest.fixture(scope="module")
+def chromium(launch):
+    """A browser without WebGL, as on a PC without a graphics processor."""
+    with launch("--disable-gpu", "--disable-3d-apis") as browser:
         yield browser
-        browser.close()
+
+
+@pytest.fixture
+def chromium_gl(launch):
+    """A browser with WebGL2, computed by the processor."""
+    with launch("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader") as browser:
+        yield browser
 
 
 @contextmanager
@@ -43,7 +54,7 @@ def opened(browser, file, *, width=1280, height=800, before="", **options):
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     page = context.new_page()
     complaints = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") and "GPU stall" not in m.text else None)
     page.on("pageerror", lambda e: complaints.append(str(e)))
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url))
     if before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.score_table import is_isolated
 from qsmbench.view.packed import LEVELS, OUTSIDE, VOLUMES, packed_chains, packed_regions, packed_truth
 from qsmbench.view.volumes import COLOURS
+
+NIIVUE = "niivue-0.69.0.umd.js"
+"""Script of NiiVue, which is unchanged."""
+
+_VIEW = Path(view.__file__).parent
 
 CALL = "qsmbenchVolume"
 """Function of the page that the script of a volume calls."""
@@ -62,12 +68,14 @@ class Shown:
         elements: text of the elements by id.
         left_out: number of chains left out for want of room, by dataset.
         size: of all volumes in bytes.
+        niivue: address of NiiVue; empty without it, as in a page to mail, where it would take the room of volumes.
     """
 
     addresses: dict[VolumeFile, str] = field(default_factory=dict)
     elements: dict[str, Markup] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     size: int = 0
+    niivue: str = ""
 
 
 def volumes_shown(study: Study, tables: Sequence[Table], out: Path | None, budget: int) -> Shown:
@@ -91,6 +99,10 @@ def volumes_shown(study: Study, tables: Sequence[Table], out: Path | None, budge
         shown.size += size
         for f in new:
             shown.addresses[f] = _embed(f, shown) if out is None else _copy(f, out)
+    if out is not None and shown.addresses:
+        for file in (_VIEW / "niivue").iterdir():  # with its licence
+            shutil.copyfile(file, out / VOLUMES / file.name)
+        shown.niivue = f"{VOLUMES}/{NIIVUE}"
     return shown
 
 
@@ -117,6 +129,7 @@ def viewer(shown: Shown, datasets: Sequence[str]) -> dict[str, Any]:
         "outside": OUTSIDE,
         "colours": COLOURS,
         "error_colours": "error",
+        "niivue": shown.niivue,
     }
     ids = [at[1:] for at in found.values() if at.startswith("#")]
     return {
@@ -130,7 +143,7 @@ def viewer(shown: Shown, datasets: Sequence[str]) -> dict[str, Any]:
 
 def viewer_script() -> Markup:
     """Return the JavaScript of the viewer."""
-    return Markup(Path(view.__file__).with_name("viewer.js").read_text())
+    return Markup("\n".join((_VIEW / name).read_text() for name in ("webgl.js", "viewer.js")))
 
 
 def _in_order(study: Study, tables: Sequence[Table]) -> Iterator[list[VolumeFile]]:

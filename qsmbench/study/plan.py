@@ -492,7 +492,7 @@ class Plan:
             inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in (PROVENANCE_FILE, SCENARIO_FILE, REGIONS_FILE)}
         inputs |= {f"notes {d}": [str(self.scan(d)), "scan/notes.json"] for d in self.datasets}
         inputs |= {f"used {d} {s}": [str(self.step(d, s)), "details"] for d in self.datasets for s in self.steps}
-        pages = sorted([*(PACKAGE / "report").glob("*.j2"), *(PACKAGE / "view").glob("*.js")])
+        pages = sorted([*(PACKAGE / "report").glob("*.j2"), *(PACKAGE / "view").rglob("*.js")])
         definitions = {
             f.stem: self.contents.digest(f) for f in metrics.files()
         }  # with their docstrings, which it shows

@@ -82,6 +82,7 @@ class Viewer {
     this.under = null;     // voxel under the cursor
     this.panels = [];
     this.options = { cross: true, outline: true, smooth: false };
+    this.gl = null;        // NiiVue's panels, if they are wanted
     this.blinking = false;
     this.wanted = 0;
     this.fillChoices();
@@ -100,6 +101,13 @@ class Viewer {
     put("planes", [["three planes", "three"], ...same(Object.keys(PLANES))]);
     put("colours", same(Object.keys(this.content.colours)));
     this.part("planes").value = this.planes;
+    const engines = [["planes", ""], ...(this.content.niivue ? [["planes and 3D (NiiVue)", "niivue"]] : [])];
+    put("engine", engines);
+    this.part("engine").closest("label").hidden = engines.length < 2;
+    if (engines.length > 1 && !hasWebGL2) {
+      this.part("engine").options[1].disabled = true;
+      this.part("engine").options[1].text += ": this browser offers no WebGL2";
+    }
     this.fillChains();
   }
 
@@ -186,6 +194,25 @@ class Viewer {
       return row;
     }));
     this.fit();
+    if (this.gl) this.gl.show(panels).catch(error => this.leaveNiiVue(error));
+  }
+
+  async setEngine(engine) {
+    this.gl?.clear();
+    this.gl = null;
+    if (engine) {
+      this.say("Loading NiiVue …");
+      try { this.gl = new NiiVuePanels(this, await loadNiiVue(this.content.niivue)); this.say(""); }
+      catch (error) { this.leaveNiiVue(error); return; }
+    }
+    if (this.panels.length) this.build();
+  }
+
+  leaveNiiVue(error) {
+    this.gl = null;
+    this.part("engine").value = "";
+    this.say(`NiiVue cannot be shown (${error.message}); the planes are drawn without it.`);
+    if (this.panels.length) this.build();
   }
 
   panelElement(panel) {
@@ -195,6 +222,14 @@ class Viewer {
     title.textContent = title.title = panel.name;
     box.append(title);
     panel.box = box;
+    if (this.gl) {
+      const canvas = document.createElement("canvas"), frame = document.createElement("div");
+      canvas.setAttribute("aria-label", `${panel.name}, by NiiVue`);
+      frame.append(canvas);
+      box.append(frame);
+      panel.canvases = [canvas];
+      return box;
+    }
     panel.canvases = Object.keys(PLANES).filter(p => this.planes === "three" || this.planes === p).map(plane => {
       const canvas = document.createElement("canvas");
       canvas.dataset.plane = plane;
@@ -215,11 +250,22 @@ class Viewer {
     const shown = Object.entries(PLANES).filter(([p]) => this.planes === "three" || this.planes === p).map(([, p]) => p);
     const wide = Math.max(...shown.map(p => size[p.across])), tall = shown.reduce((sum, p) => sum + size[p.down], 0);
     const room = this.part("stage").clientWidth, n = this.panels.length;
-    const across = room < 620 && this.planes !== "three" ? Math.min(2, n) : n;
+    const narrow = room < 620 && (this.gl || this.planes !== "three");
+    const across = Math.min(n, narrow ? 2 : this.gl ? 3 : n);
     const height = Math.max(360, Math.min(0.82 * innerHeight, 1800));
     const zoom = Math.min((room - gap * (across - 1)) / across / wide, height / tall);
     this.part("panels").style.gridTemplateColumns = `repeat(${across}, ${Math.floor(zoom * wide)}px)`;
     const dense = Math.min(globalThis.devicePixelRatio || 1, 3);
+    if (this.gl) {
+      const w = Math.floor(Math.min((room - gap * (across - 1)) / across, 0.72 * innerHeight));
+      this.part("panels").style.gridTemplateColumns = `repeat(${across}, ${w}px)`;
+      for (const { canvases: [canvas] } of this.panels) {
+        canvas.parentNode.style.width = `${w}px`;
+        canvas.parentNode.style.height = `${this.planes === "three" ? w : Math.floor(w * tall / wide)}px`;
+      }
+      this.draw();
+      return;
+    }
     for (const panel of this.panels) for (const canvas of panel.canvases) {
       const p = PLANES[canvas.dataset.plane];
       const [w, h] = [p.across, p.down].map(axis => Math.max(Math.floor(zoom * size[axis]), 1));
@@ -239,7 +285,8 @@ class Viewer {
     this.drawing = true;
     requestAnimationFrame(() => {
       this.drawing = false;
-      for (const panel of this.panels) for (const canvas of panel.canvases) this.drawPlane(panel, canvas);
+      if (this.gl) this.gl.update();
+      else for (const panel of this.panels) for (const canvas of panel.canvases) this.drawPlane(panel, canvas);
       this.drawBars();
       this.read();
       this.moveSliders();
@@ -490,6 +537,7 @@ class Viewer {
     on("a", () => { this.blinking = false; this.fillChains(); this.load(); });
     on("b", () => { this.blinking = false; this.load(); });
     on("planes", () => this.showPlanes(this.part("planes").value));
+    on("engine", () => this.setEngine(this.part("engine").value));
     on("colours", () => { this.colours.value = this.part("colours").value; this.draw(); });
     on("reset", () => { if (this.grid) { this.resetWindows(); this.go(this.middle()); } }, "click");
     for (const option of Object.keys(this.options)) {

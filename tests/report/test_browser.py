@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import chromium, opened  # noqa: F401  (a fixture)
+from browser import opened
 from invented_study import CHAINS, scores, write_study
 from packed_volumes import BALL, GRID, TRUTH, write_volumes
 from PIL import Image
@@ -62,7 +62,7 @@ def readings(page):
     return {name: float(text.split()[0].replace("−", "-")) for name, text in read.items()}
 
 
-def test_every_panel_shows_its_map_and_follows_one_crosshair(chromium, report):  # noqa: F811
+def test_every_panel_shows_its_map_and_follows_one_crosshair(chromium, report):
     with opened(chromium, report) as page:
         show(page)
         a, b = SHOWN
@@ -91,7 +91,7 @@ def test_every_panel_shows_its_map_and_follows_one_crosshair(chromium, report): 
                 assert near.max() > 0.5 * image.shape[0]
 
 
-def test_the_values_under_the_crosshair_are_those_of_the_maps(chromium, report):  # noqa: F811
+def test_the_values_under_the_crosshair_are_those_of_the_maps(chromium, report):
     with opened(chromium, report) as page:
         show(page)
         page.evaluate("document.querySelector('.viewer').focus()")
@@ -114,7 +114,7 @@ def test_the_values_under_the_crosshair_are_those_of_the_maps(chromium, report):
         assert re.match(rf"crosshair: {'R' if mm[0] > 0 else 'L'} {abs(mm[0]):.1f}", sides)
 
 
-def test_window_planes_wheel_and_blink(chromium, report):  # noqa: F811
+def test_window_planes_wheel_and_blink(chromium, report):
     with opened(chromium, report) as page:
         show(page)
         before = pixels(page, 0, "axial")
@@ -134,7 +134,7 @@ def test_window_planes_wheel_and_blink(chromium, report):  # noqa: F811
         assert {c.get_attribute("data-plane") for c in page.locator(".panel canvas").all()} == {"sagittal"}
 
 
-def test_volumes_that_are_gone_are_named_and_the_pictures_stay(chromium, study, tmp_path):  # noqa: F811
+def test_volumes_that_are_gone_are_named_and_the_pictures_stay(chromium, study, tmp_path):
     page_file = build(study, tmp_path / "out")
     next((page_file.parent / "volumes").glob("*truth*")).unlink()
     context = chromium.new_context()
@@ -147,13 +147,13 @@ def test_volumes_that_are_gone_are_named_and_the_pictures_stay(chromium, study, 
     context.close()
 
 
-def test_a_browser_that_cannot_unpack_says_so(chromium, study, tmp_path):  # noqa: F811
+def test_a_browser_that_cannot_unpack_says_so(chromium, study, tmp_path):
     with opened(chromium, build(study, tmp_path / "out"), before="delete globalThis.DecompressionStream") as page:
         page.locator(".viewer").scroll_into_view_if_needed()
         page.wait_for_function("document.querySelector('[data-part=status]').textContent.includes('cannot unpack')")
 
 
-def test_sorting_filtering_and_columns(chromium, report):  # noqa: F811
+def test_sorting_filtering_and_columns(chromium, report):
     with opened(chromium, report) as page:
         rows = page.locator("table.sortable tbody.methods tr")
         names = lambda: [t.split("\n")[0] for t in page.locator("table.sortable tbody.methods tr:not([hidden]) th").all_text_contents()]  # noqa: E731
@@ -176,8 +176,47 @@ def test_sorting_filtering_and_columns(chromium, report):  # noqa: F811
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (2560, "light")])
-def test_nothing_is_wider_than_the_window(chromium, report, width, scheme):  # noqa: F811
+def test_nothing_is_wider_than_the_window(chromium, report, width, scheme):
     with opened(chromium, report, width=width, color_scheme=scheme) as page:
         show(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("document.querySelector('.panels').getBoundingClientRect().right") <= width
+
+
+def test_without_webgl_the_planes_are_drawn_and_niivue_is_not_offered(chromium, report):
+    with opened(chromium, report) as page:
+        show(page)
+        assert page.evaluate("document.createElement('canvas').getContext('webgl2')") is None
+        niivue = page.locator("[data-part=engine] option").nth(1)
+        assert niivue.count() == (report.parent / "volumes").is_dir()
+        assert not niivue.count() or niivue.is_disabled()
+        assert page.locator(".panel canvas").count() == 15
+
+
+def colours(png):
+    return np.array(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
+
+
+def test_niivue_shows_the_same_values_at_one_crosshair(chromium_gl, study, tmp_path):
+    page_file = build(study, tmp_path / "my report")
+    with opened(chromium_gl, page_file, width=1000) as page:
+        show(page, second=False)
+        page.select_option("[data-part=engine]", "niivue")
+        page.wait_for_function("document.querySelector('.viewer').viewer.gl?.views.length === 3", timeout=60000)
+        page.wait_for_timeout(300)
+        for canvas in page.locator(".panel canvas").all():
+            assert len(np.unique(colours(canvas.screenshot()), axis=0)) > 20
+        before = page.evaluate("document.querySelector('.viewer').viewer.at")
+        box = page.locator(".panel canvas").nth(1).bounding_box()
+        page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.3 * box["height"])
+        page.wait_for_timeout(300)
+        at, own, theirs, places = page.evaluate(
+            """() => {
+              const viewer = document.querySelector(".viewer").viewer, { at, gl, panels } = viewer;
+              const places = gl.views.map(v => v.frac2vox(v.scene.crosshairPos).map(Math.round));
+              return [at, panels.map(p => p.value(viewer.index(at))), gl.views.map(v => v.volumes[0].getValue(...at)), places];
+            }"""
+        )
+        assert at != before
+        assert [list(p) for p in places] == [at] * 3
+        assert theirs == pytest.approx(own, abs=1e-6)
