@@ -54,7 +54,10 @@ def opened(browser, file, *, width=1280, height=800, before="", **options):
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     page = context.new_page()
     complaints = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") and "GPU stall" not in m.text else None)
+    page.on(
+        "console",
+        lambda m: complaints.append(m.text) if m.type in ("error", "warning") and "GPU stall" not in m.text else None,
+    )
     page.on("pageerror", lambda e: complaints.append(str(e)))
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url))
     if before:

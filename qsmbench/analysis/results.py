@@ -139,8 +139,8 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
 
     Args:
         folder: contains `scores.parquet`.
-        about: folder that may contain `config.yaml`, `versions.json`, `origins.json` and `protocols.json`; by default the
-            same.
+        about: folder that may contain `config.yaml`, `versions.json`, `origins.json` and `protocols.json`; by default
+            the same.
 
     Returns:
         the study.

@@ -22,9 +22,9 @@ from qsmbench.report._charts import cost_chart, regional_chart, regional_key, sc
 from qsmbench.report._checklist import checklist, paragraph
 from qsmbench.report._combinations import heat_maps
 from qsmbench.report._definitions import definitions
+from qsmbench.report._downloads import downloads, embedded_downloads
 from qsmbench.report._methods import methods_used
 from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
-from qsmbench.report._downloads import downloads, embedded_downloads
 from qsmbench.report._pictures import Picture, copied, embedded, fitting, not_drawn, picture_files, size
 from qsmbench.report._provenance import provenance
 from qsmbench.report._summary import direction, mean_text, number_text, spread_text
@@ -53,7 +53,7 @@ def build(study: Path | Study, out: Path, *, about: Path | None = None, single: 
 
     It is one page with embedded pictures, and volumes beside it up to `VOLUME_BUDGET`. Pictures beyond `PICTURE_BUDGET`
     are written to a separate folder; tables beyond `ROW_BUDGET` are written to separate pages, one per group of
-    replicates, with links from the first page. A page to mail has everything in one file, and states what it leaves out.
+    replicates, with links from the first page. A page to mail is one file, and states what it leaves out.
 
     Args:
         study: the study folder; contains `scores.parquet`, and may contain `<dataset>/pictures/<chain>.webp`. Or the
@@ -79,6 +79,7 @@ def build(study: Path | Study, out: Path, *, about: Path | None = None, single: 
     beside = split or size(files) > PICTURE_BUDGET
     media = {
         "beside": beside,
+        "tables_left_out": False,
         "pictures": copied(files, out) if beside else embedded(files),
         "no_room": 0,
         "volumes": volumes_shown(read, found, out, VOLUME_BUDGET),
@@ -89,19 +90,28 @@ def build(study: Path | Study, out: Path, *, about: Path | None = None, single: 
 
 def _build_single(study: Study, found: Sequence[Table], out: Path) -> Path:
     """Write one page: first without pictures and volumes, then with those for which there is room."""
-    media: dict[str, Any] = {"beside": False, "pictures": [], "volumes": Shown(), "downloads": embedded_downloads(study)}
+    media: dict[str, Any] = {
+        "beside": False,
+        "tables_left_out": False,
+        "pictures": [],
+        "volumes": Shown(),
+        "downloads": embedded_downloads(study),
+    }
     files = picture_files(study)
     page = _write_pages(study, found, {**media, "no_room": len(files)}, out, split=False)
     room = max(SINGLE_BUDGET - page.stat().st_size, 0)
-    if room < SINGLE_BUDGET // 10:
-        media["downloads"] = []
+    if not room:
+        media |= {"tables_left_out": True, "downloads": []}
+        page = _write_pages(study, found, {**media, "no_room": len(files)}, out, split=False)
+        room = max(SINGLE_BUDGET - page.stat().st_size, 0)
+    room = max(room - _OVERHEAD, 0)
     volumes = volumes_shown(study, found, None, 2 * room // 3)
-    kept = fitting(files, room - volumes.size - _OVERHEAD)
+    kept = fitting(files, room - volumes.size)
     media |= {"volumes": volumes, "pictures": embedded(kept), "no_room": len(files) - len(kept)}
     return _write_pages(study, found, media, out, split=False)
 
 
-_OVERHEAD = 300_000  # bytes: the viewer, its list of volumes, and the captions of pictures
+_OVERHEAD = 300_000  # bytes: at most the viewer and its list of volumes
 
 
 def _rows(found: Sequence[Table]) -> int:
@@ -113,7 +123,7 @@ def _write_pages(study: Study, found: Sequence[Table], media: dict[str, Any], ou
     """Write the first page, and if `split` a page per group; return the first page."""
     content = {**_common(study), **media, "scored": bool(found), "not_drawn": not_drawn(study)}
     pages = _write_groups(study, found, content, out) if split else {}
-    sections = [] if split else _sections(study, found)
+    sections = [] if split or media["tables_left_out"] else _sections(study, found)
     first = {s["table"].group: f"#{s['id']}" for s in reversed(sections)}
     content |= {"groups": entries(found, pages) if split else [], "sections": sections}
     content |= {"overviews": overviews(study, found), "pages": pages or first}

@@ -69,7 +69,9 @@ def answer(
     competing = [f for f in families if not f.isolated] or list(families)
     subjects = sum(first["study"].subjects)
     factors = study.factors
-    names = {n: sorted({str(v) for v in factors[n] if str(v)}) for n in ("phantom", "scenario", "protocol") if n in factors}
+    names = {
+        n: sorted({str(v) for v in factors[n] if str(v)}) for n in ("phantom", "scenario", "protocol") if n in factors
+    }
     return {
         "sentences": {support: o.sentences for support, o in first.items()},
         "best": [b for f in competing[:1] for name in f.families if (b := _best(f, name)) is not None],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from qsmbench.analysis.results import Study
@@ -102,8 +103,8 @@ def paragraph(study: Study, methods: Sequence[MethodUse]) -> str:
     if methods:
         said.append(f"Their steps were {', '.join(_cited(m) for m in methods if m.name not in CONTROLS)}.")
     said.append(
-        "Maps of susceptibility were compared in ppm relative to the mean over the study mask; voxels that a method did "
-        "not reconstruct counted as errors."
+        "Maps of susceptibility were compared in ppm relative to the mean over the study mask; voxels that a method "
+        "did not reconstruct counted as errors."
     )
     return " ".join(said)
 
@@ -118,7 +119,9 @@ def _facts(study: Study) -> _Facts:
             continue
     phantoms = study.factors.get("phantom")
     groups = study.factors["group"].astype(str)
-    simulated = list(dict.fromkeys(groups[phantoms.astype(str) != ""])) if phantoms is not None else list(study.protocols)
+    simulated = (
+        list(dict.fromkeys(groups[phantoms.astype(str) != ""])) if phantoms is not None else list(study.protocols)
+    )
     measured = [g for g in study.groups if g not in simulated]
     return _Facts(params, [study.protocols[g] for g in simulated if g in study.protocols], simulated, measured)
 
@@ -126,7 +129,11 @@ def _facts(study: Study) -> _Facts:
 def _hardware(facts: _Facts) -> list[Item]:
     virtual = "" if facts.measured else "none: simulated"
     coils = facts.of_protocols(
-        lambda p: f"{p['coils'].get('number', p['coils'].get('count', 'several'))} coils" if p.get("coils") else "one, uniform"
+        lambda p: (
+            f"{p['coils'].get('number', p['coils'].get('count', 'several'))} coils"
+            if p.get("coils")
+            else "one, uniform"
+        )
     )
     return [
         Item("field strength", "essential", _b0(facts)),
@@ -138,7 +145,11 @@ def _hardware(facts: _Facts) -> list[Item]:
 
 def _sequence(facts: _Facts) -> list[Item]:
     return [
-        Item("sequence", "essential", facts.of_protocols(lambda p: ("2D" if p.get("slices") else "3D") + " multi-echo GRE")),
+        Item(
+            "sequence",
+            "essential",
+            facts.of_protocols(lambda p: ("2D" if p.get("slices") else "3D") + " multi-echo GRE"),
+        ),
         Item("k-space trajectory", "essential unless Cartesian", facts.of_protocols(lambda _: "Cartesian")),
         Item("direction of B0 in the voxel axes", "", facts.of_params(lambda p: _triple(p.grid.b0_dir, ", "))),
         Item("echoes, TE", "essential", _echoes(facts)),
@@ -156,7 +167,9 @@ def _sequence(facts: _Facts) -> list[Item]:
 
 
 def _analysis(study: Study, methods: Sequence[MethodUse]) -> list[Item]:
-    steps = "; ".join(f"{m.name}: {', '.join(f'{s.name} {s.value}' for s in m.settings) or 'no settings'}" for m in methods)
+    steps = "; ".join(
+        f"{m.name}: {', '.join(f'{s.name} {s.value}' for s in m.settings) or 'no settings'}" for m in methods
+    )
     missing = len(study.unmade)
     return [
         Item("toolbox and version", "mandatory", f"qsmbench {study.versions.get('qsmbench', STATE)}"),
@@ -186,7 +199,7 @@ def _te(te: Sequence[float]) -> str:
     ms = [1000 * t for t in te]
     if len(ms) == 1:
         return f"one echo, TE {ms[0]:.4g} ms"
-    steps = {round(b - a, 3) for a, b in zip(ms, ms[1:], strict=False)}
+    steps = {round(b - a, 3) for a, b in pairwise(ms)}
     spaced = f"{ms[0]:.4g}:{steps.pop():.4g}:{ms[-1]:.4g}" if len(steps) == 1 else ", ".join(f"{t:.4g}" for t in ms)
     return f"{len(ms)} echoes, TE {spaced} ms"
 
@@ -220,7 +233,13 @@ def _partial_fourier(protocol: dict[str, Any]) -> str:
 
 def _noise(protocol: dict[str, Any]) -> str:
     snr = protocol.get("snr")
-    return f"SNR {snr['value']:g} in the first echo" if isinstance(snr, dict) and snr.get("value") else "none" if not snr else "by the protocol"
+    return (
+        f"SNR {snr['value']:g} in the first echo"
+        if isinstance(snr, dict) and snr.get("value")
+        else "none"
+        if not snr
+        else "by the protocol"
+    )
 
 
 def _cited(m: MethodUse) -> str:

@@ -101,7 +101,10 @@ def _heat_map(rest: str, pairs: dict[tuple[str, str], str], values: dict[str, fl
     low, high = min(losses.values()), max(losses.values())
     cells = {
         pair: Combination(
-            chain, values[chain], STRONGEST * ((high - losses[pair]) / (high - low) if high > low else 0.0), losses[pair] == low
+            chain,
+            values[chain],
+            STRONGEST * ((high - losses[pair]) / (high - low) if high > low else 0.0),
+            losses[pair] == low,
         )
         for pair, chain in pairs.items()
     }

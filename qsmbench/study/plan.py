@@ -532,7 +532,7 @@ class Plan:
 
     @cached_property
     def _with_volumes(self) -> set[str]:
-        """The datasets whose volumes can be looked through: the first of each group, since the others differ in noise."""
+        """The datasets whose volumes can be looked through: the first of each group; the others differ in noise."""
         return {d.name for d in {d.group: d for d in reversed(self.datasets.values())}.values()}
 
     @cached_property

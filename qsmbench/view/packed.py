@@ -128,4 +128,3 @@ def _packed(whole: np.ndarray, kind: str, step: float, mask: np.ndarray, grid: G
         step=step,
         data=base64.b64encode(zlib.compress(cut.tobytes(order="F"), 6)).decode(),
     )
-

@@ -41,8 +41,9 @@ COLOURS: dict[str, list[tuple[float, Colour]]] = {
         (1.0, (253, 234, 69)),
     ],
 }
-"""Colour scales that do not depend on telling red from green, as levels from 0 to 1 and their colours. That of errors is
-blue – dark – red, so that no error looks like the background."""
+"""Colour scales that do not depend on telling red from green, as levels from 0 to 1 and their colours.
+
+That of errors is blue – dark – red, so that no error looks like the background."""
 
 
 @dataclass(frozen=True)

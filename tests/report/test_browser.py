@@ -34,7 +34,7 @@ def report(request, study, tmp_path_factory):
 def pixels(page, panel, plane):
     """The pixels of a panel's plane, (rows, columns, 3)."""
     uri = page.evaluate(
-        "([panel, plane]) => document.querySelectorAll('.panel')[panel].querySelector(`[data-plane=${plane}]`).toDataURL()",
+        "([n, plane]) => document.querySelectorAll('.panel')[n].querySelector(`[data-plane=${plane}]`).toDataURL()",
         [panel, plane],
     )
     return np.array(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))[..., :3]
@@ -82,7 +82,9 @@ def test_every_panel_shows_its_map_and_follows_one_crosshair(chromium, report):
         shape = page.evaluate("document.querySelector('.viewer').viewer.grid.shape")
         assert at[0] == shape[0] - 1 - int(0.32 * shape[0]) and at[1] == shape[1] - 1 - int(0.27 * shape[1])
         green = np.array([90, 220, 150])
-        for panel in range(5):  # the vertical line lies where the voxel is, in all panels and both planes with that axis
+        for panel in range(
+            5
+        ):  # the vertical line lies where the voxel is, in all panels and both planes with that axis
             for plane, axis in (("axial", 0), ("coronal", 0), ("sagittal", 1)):
                 image = pixels(page, panel, plane).astype(int)
                 near = (np.abs(image - green).sum(axis=2) < 110).sum(axis=0)
@@ -100,8 +102,13 @@ def test_the_values_under_the_crosshair_are_those_of_the_maps(chromium, report):
             for _ in range(count):
                 page.keyboard.press(key)
         settled(page)
-        mm = page.evaluate("(v => v.at.map((n, i) => v.grid.first[i] + n * v.grid.spacing[i]))(document.querySelector('.viewer').viewer)")
-        voxel = tuple(int(round(v)) for v in np.linalg.solve(GRID.affine[:3, :3], np.array(mm) - GRID.affine[:3, 3]))
+        mm = page.evaluate(
+            """() => {
+              const { at, grid } = document.querySelector(".viewer").viewer;
+              return at.map((n, i) => grid.first[i] + n * grid.spacing[i]);
+            }"""
+        )
+        voxel = tuple(np.rint(np.linalg.solve(GRID.affine[:3, :3], mm - GRID.affine[:3, 3])).astype(int))
         assert BALL[voxel]
         a, b = SHOWN
         found, true = readings(page), TRUTH[voxel]
@@ -156,14 +163,20 @@ def test_a_browser_that_cannot_unpack_says_so(chromium, study, tmp_path):
 def test_sorting_filtering_and_columns(chromium, report):
     with opened(chromium, report) as page:
         rows = page.locator("table.sortable tbody.methods tr")
-        names = lambda: [t.split("\n")[0] for t in page.locator("table.sortable tbody.methods tr:not([hidden]) th").all_text_contents()]  # noqa: E731
+
+        def names():
+            shown = page.locator("table.sortable tbody.methods tr:not([hidden]) th").all_text_contents()
+            return [text.split("\n")[0] for text in shown]
+
         assert rows.count() == 2
         error = page.locator("table.sortable th[data-metric=nrmse] button")
         error.click()
         assert names() == ["romeo.vsharp.tkd", "romeo.pdf.tv"]
         error.click()
         assert names() == ["romeo.pdf.tv", "romeo.vsharp.tkd"]
-        search = page.locator("table.sortable").locator("xpath=../preceding-sibling::div[1]").locator("input[type=search]")
+        search = (
+            page.locator("table.sortable").locator("xpath=../preceding-sibling::div[1]").locator("input[type=search]")
+        )
         search.fill("romeo -vsharp")
         assert names() == ["romeo.pdf.tv"]
         search.fill("")
@@ -214,7 +227,8 @@ def test_niivue_shows_the_same_values_at_one_crosshair(chromium_gl, study, tmp_p
             """() => {
               const viewer = document.querySelector(".viewer").viewer, { at, gl, panels } = viewer;
               const places = gl.views.map(v => v.frac2vox(v.scene.crosshairPos).map(Math.round));
-              return [at, panels.map(p => p.value(viewer.index(at))), gl.views.map(v => v.volumes[0].getValue(...at)), places];
+              const own = panels.map(p => p.value(viewer.index(at)));
+              return [at, own, gl.views.map(v => v.volumes[0].getValue(...at)), places];
             }"""
         )
         assert at != before

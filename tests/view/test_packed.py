@@ -36,7 +36,9 @@ def test_values_are_those_within_half_a_step_and_relative_to_their_mean(grid):
     expected = values.astype(float) - values[mask].mean(dtype=float)
     assert np.abs(found - expected[box])[mask[box]].max() <= packed.step / 2 + 1e-6
     centre = (np.array(grid.shape) - 1) / 2
-    assert packed.first == pytest.approx((low - centre) * grid.voxel_size + grid.affine[:3, :3] @ centre + grid.affine[:3, 3])
+    assert packed.first == pytest.approx(
+        (low - centre) * grid.voxel_size + grid.affine[:3, :3] @ centre + grid.affine[:3, 3]
+    )
 
 
 def test_a_map_with_its_own_zero_keeps_it(grid):
@@ -60,7 +62,9 @@ def test_values_beyond_the_whole_numbers_become_their_ends(grid):
 def test_the_axes_of_the_array_do_not_matter(grid, order, flips):
     mask, values = ball(grid), RNG.normal(0, 0.05, grid.shape)
     plain = pack_map(values, "chi", mask, mask, grid)
-    turned = [np.ascontiguousarray(v.transpose(order)[tuple(slice(None, None, f) for f in flips)]) for v in (values, mask)]
+    turned = [
+        np.ascontiguousarray(v.transpose(order)[tuple(slice(None, None, f) for f in flips)]) for v in (values, mask)
+    ]
     affine = np.eye(4)
     affine[:3, :3] = (np.diag(np.diag(grid.affine)[:3]))[:, order] * flips
     corner = [0 if f > 0 else n - 1 for n, f in zip(turned[0].shape, flips, strict=True)]
@@ -83,7 +87,9 @@ def test_masks_and_labels(grid):
 
 def test_a_file_is_json_with_what_is_added(grid, tmp_path):
     mask = ball(grid)
-    write_packed(tmp_path / "deep" / "regions.json", pack_labels(np.where(mask, 1, 0), mask, grid), names={1: "caudate"})
+    write_packed(
+        tmp_path / "deep" / "regions.json", pack_labels(np.where(mask, 1, 0), mask, grid), names={1: "caudate"}
+    )
     content = json.loads((tmp_path / "deep" / "regions.json").read_text())
     assert content.pop("names") == {"1": "caudate"}
     assert np.nansum(Packed(**content).values() == 1) == mask.sum()
