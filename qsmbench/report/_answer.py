@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qsmbench.analysis.comparison import subjects_needed
 from qsmbench.analysis.families import FamilyRanks
 from qsmbench.analysis.overview import Overview
 from qsmbench.analysis.results import Study
@@ -35,6 +36,7 @@ class Best:
         rank, low, high: its mean rank, with the 95 % interval over subjects; NaN ends with a single subject.
         near: other chains whose intervals overlap with its own, the first few.
         more: number of further ones.
+        unknown: why they cannot be told apart; empty if they can.
     """
 
     purpose: str
@@ -45,11 +47,7 @@ class Best:
     high: float
     near: list[str]
     more: int
-
-    @property
-    def known(self) -> bool:
-        """Whether there is an interval."""
-        return self.low == self.low and self.high == self.high
+    unknown: str
 
 
 def answer(
@@ -74,7 +72,7 @@ def answer(
     }
     return {
         "sentences": {support: o.sentences for support, o in first.items()},
-        "best": [b for f in competing[:1] for name in f.families if (b := _best(f, name)) is not None],
+        "best": [b for f in competing[:1] for name in f.families if (b := _best(f, name, subjects)) is not None],
         "isolated": bool(competing) and competing[0].isolated,
         "subjects": subjects,
         "covers": first["study"].covers,
@@ -84,12 +82,14 @@ def answer(
     }
 
 
-def _best(ranks: FamilyRanks, family: str) -> Best | None:
+def _best(ranks: FamilyRanks, family: str, subjects: int) -> Best | None:
     places = {c: r for c in ranks.chains if (r := ranks.ranks.get(family, {}).get(c)) and r[0] == r[0]}
     if family not in PURPOSES or len(places) < 2:
         return None
     chain = min(places, key=lambda c: places[c][0])
     rank, low, high = places[chain]
     others = sorted((c for c in places if c != chain and places[c][1] <= high), key=lambda c: places[c][0])
+    needed = subjects_needed(len(places) * (len(places) - 1) // 2)
+    unknown = "" if subjects >= needed else f"{subjects} of {needed} subjects that a test needs"
     labels = ", ".join(c.label for c in ranks.families[family])
-    return Best(PURPOSES[family], labels, chain, rank, low, high, others[:NAMED], max(len(others) - NAMED, 0))
+    return Best(PURPOSES[family], labels, chain, rank, low, high, others[:NAMED], max(len(others) - NAMED, 0), unknown)

@@ -102,11 +102,9 @@ def test_chains_whose_intervals_overlap_are_not_told_apart():
 
     places = {"a": (1.2, 1.0, 2.0), "b": (1.9, 1.0, 3.0), "c": (3.4, 2.5, 4.0), "d": (2.0, 2.0, 2.5)}
     ranks = FamilyRanks(False, list("abcd"), {"error": [column("nrmse", "%")]}, {"error": places}, None)
-    best = _best(ranks, "error")
-    assert (best.chain, best.near, best.more, best.known) == ("a", ["b", "d"], 0, True)
-    alone = {c: (r, np.nan, np.nan) for c, (r, _, _) in places.items()}
-    lone = _best(FamilyRanks(False, list("abcd"), {"error": [column("nrmse", "%")]}, {"error": alone}, None), "error")
-    assert not lone.known and lone.near == []
+    best = _best(ranks, "error", 30)
+    assert (best.chain, best.near, best.more, best.unknown) == ("a", ["b", "d"], 0, "")
+    assert _best(ranks, "error", 3).unknown == "3 of 8 subjects that a test needs"  # 2/2⁸ < 0.05/6
 
 
 def test_the_answer_comes_first_and_names_what_it_rests_on(study, folder, tmp_path):
