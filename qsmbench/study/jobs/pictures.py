@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.score_table import CONTROLS
+from qsmbench.data.score_table import CONTROLS, is_fed
 from qsmbench.run.specs import PicturesSpec, ScoreSpec
 from qsmbench.study.scoring import FAILED_CHAINS, Scan, finished
 from qsmbench.view.packed import (
@@ -37,7 +37,7 @@ def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
         scan = scan or Scan(chain)  # all chains are of one
         try:
             save(picture(scan, chain), out / "pictures" / f"{chain.chain}.webp")
-            if spec.volumes and chain.chain not in CONTROLS:
+            if spec.volumes and chain.chain not in CONTROLS and not is_fed(chain.chain):
                 _pack(scan, chain, out / VOLUMES)
         except Exception as e:  # the pictures of the other chains are still drawn
             failed[chain.chain] = f"{type(e).__name__}: {e}"
