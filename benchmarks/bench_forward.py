@@ -13,10 +13,10 @@ from analytic import oblique, sphere_fraction
 
 from qsmbench.grid import Grid
 from qsmbench.phantom.properties import Protons
-from qsmbench.phantom.species import WATER, spectrum
 from qsmbench.scan import prism
 from qsmbench.scan.field import field_of
 from qsmbench.scan.signal import spoiled_gre
+from qsmbench.spectra import spectrum
 
 GRID = Grid((160, 160, 160), (1, 1, 1), oblique(0.1, 0.2, 1))
 TE = np.array([0.005, 0.010, 0.015, 0.020, 0.025, 0.030, 0.035, 0.040])
@@ -63,7 +63,7 @@ def maps(chi):
 
 def ours(maps):
     """The signal of eight echoes."""
-    water = Protons(maps["pd"], maps["t1"], maps["r2star"], maps["r2star"], spectrum(WATER))
+    water = Protons(maps["pd"], maps["t1"], maps["r2star"], maps["r2star"], spectrum("water"))
     return spoiled_gre(maps["field"], water, (1, 1, 1), te=TE, tr=0.05, flip_angle=15.0, b0=3.0)
 
 

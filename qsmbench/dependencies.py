@@ -21,9 +21,13 @@ from pathlib import Path
 
 import yaml
 
+from qsmbench.paths import data_dir
 from qsmbench.source_code import Import, parse, parsed, save
 
 PACKAGE = Path(__file__).parent
+READS = {PACKAGE / "spectra.py": data_dir() / "phantoms" / "spectra.csv"}
+"""Tables that a module of this package reads, whoever imports it."""
+
 _ROOT = PACKAGE / "__init__.py"  # holds the version, which changes no number; what it loads by name, see _by_name
 
 
@@ -74,7 +78,8 @@ def _code_of(
     named = [_locate(name, _ROOT) for name in modules]
     found, distributions = _follow([*files, *(f for places, _ in named for f in places)], without)
     distributions |= {d for _, d in named if d}
-    every = sorted({*found, *data}, key=lambda file: (_label(file), str(file)))
+    read = [READS[file] for file in found if file in READS]
+    every = sorted({*found, *data, *read}, key=lambda file: (_label(file), str(file)))
     digest = hashlib.sha256()
     for file in every:
         table = dict(tables).get(file)

@@ -6,12 +6,15 @@ import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from qsmbench.errors import QsmbenchError, suggest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from qsmbench.phantom.description.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,37 @@ def _metrics() -> list[Listing]:
     rows = []
     for m in map(metrics.find, metrics.names()):
         unit = m.unit_of("chi") or "no unit"
-        rows.append((m.name, f"{unit} · {m.definition.splitlines()[0]} · {m.reference}"))
+        used = _used_in(m.name)
+        rows.append((m.name, f"{unit} · {m.definition.splitlines()[0]} · {m.reference}{used}"))
     return [Listing(rows)]
+
+
+def _endpoints() -> list[Listing]:
+    from qsmbench import metrics
+    from qsmbench.data.endpoints import OF_A_SCAN, OVER_SCANS
+
+    found = [metrics.find(name) for name in OF_A_SCAN]
+    of_scan = [
+        (m.name, f"{m.unit_of('chi') or 'no unit'} · {m.definition.splitlines()[0]}{_used_in(m.name)}") for m in found
+    ]
+    over = [
+        (name, f"{'unit of the map' if e.unit is None else e.unit or 'no unit'} · {e.meaning}{_used_in(name)}")
+        for name, e in OVER_SCANS.items()
+    ]
+    title = "Metrics of a scan that are endpoints of scenarios; their mean over the scans of a case is reported."
+    return [Listing(of_scan, title=title), Listing(over, title="Endpoints over the scans of a study.")]
+
+
+def _used_in(name: str) -> str:
+    """Return the scenarios that name an endpoint, as the end of its description."""
+    from qsmbench.data.endpoints import METRIC_OF
+
+    named = [
+        scenario
+        for scenario, content in _loaded_scenarios().items()
+        if any(name in (e, METRIC_OF.get(e)) for e in content.endpoints)
+    ]
+    return f" · scenarios {', '.join(named)}" if named else ""
 
 
 def _protocols() -> list[Listing]:
@@ -91,15 +123,23 @@ def _phantoms() -> list[Listing]:
 
 
 def _scenarios() -> list[Listing]:
+    rows = [
+        (
+            name,
+            f"{s.question} · {s.endpoint} · endpoints {', '.join(s.endpoints)} · cases {', '.join(s.cases)}"
+            f"{' (assumed)' if s.assumed else ''}",
+        )
+        for name, s in _loaded_scenarios().items()
+    ]
+    return [Listing(rows)]
+
+
+@cache
+def _loaded_scenarios() -> dict[str, Scenario]:
     from qsmbench.phantom.description.scenario import Scenario, scenarios
     from qsmbench.typed_yaml import load_yaml
 
-    loaded = {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
-    rows = [
-        (name, f"{s.question} · {s.endpoint} · cases {', '.join(s.cases)}{' (assumed)' if s.assumed else ''}")
-        for name, s in loaded.items()
-    ]
-    return [Listing(rows)]
+    return {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
 
 
 def _artifacts() -> list[Listing]:
@@ -305,6 +345,7 @@ LISTS: dict[str, Callable[[], list[Listing]]] = {
     "protocols": _protocols,
     "methods": _methods,
     "metrics": _metrics,
+    "endpoints": _endpoints,
     "artifacts": _artifacts,
     "sources": _sources,
 }

@@ -68,7 +68,18 @@ SETTINGS = {
 """Settings shared by several methods. A method's docstring describes only its other settings, and differences."""
 
 
-STAGES = ("mask", "unwrap", "field", "background", "inversion", "joint", "separation", "contrast", "controls")
+STAGES = (
+    "mask",
+    "unwrap",
+    "field",
+    "water_fat",
+    "background",
+    "inversion",
+    "joint",
+    "separation",
+    "contrast",
+    "controls",
+)
 """The folders below `methods/`, in the order of the pipeline."""
 
 

@@ -11,7 +11,8 @@ from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.phantom.properties import Protons
-from qsmbench.phantom.species import WATER, spectrum
+from qsmbench.phantom.species import WATER
+from qsmbench.spectra import spectrum
 
 
 def write(folder: Path, layers: list[dict], **more: object) -> Phantom:
@@ -52,4 +53,4 @@ def box(centre: tuple[float, float, float], size: float, voxel_size: float) -> G
 def protons(shape: tuple[int, ...], pd=1.0, t1=1.0, r2star=0.0, species=WATER) -> Protons:
     """Protons of one species whose properties are numbers or maps; R2 is R2*."""
     pd, t1, r2star = (np.broadcast_to(np.asarray(m, np.float32), shape).copy() for m in (pd, t1, r2star))
-    return Protons(pd, t1, r2star, r2star, spectrum(species))
+    return Protons(pd, t1, r2star, r2star, spectrum(species.name))

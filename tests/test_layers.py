@@ -14,13 +14,14 @@ PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
     {"errors", "units", "paths", "log"},
-    {"source_code", "sandbox"},
+    {"source_code", "sandbox", "spectra"},
     {"probe"},
     {"grid", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
     {"data"},
     {"method", "ops.arrays"},
     {"ops.kernels", "ops.masks", "ops.phase"},
+    {"ops.water_fat"},
     {"ops.solvers"},
     {"phantom", "choice", "external"},
     {"scan", "run", "metrics", "view"},
@@ -113,7 +114,7 @@ BUILT_ON = {
 
 @pytest.mark.parametrize("module", sorted(m for m in FILES if m.startswith("methods.")))
 def test_a_method_imports_operations_and_what_a_method_is(module):
-    ground = {"method", "errors", "grid", "threads", "units", "data.artifacts"} | BUILT_ON.get(module, set())
+    ground = {"method", "errors", "grid", "threads", "units", "spectra", "data.artifacts"} | BUILT_ON.get(module, set())
     assert {m for m in imports(module) if not m.startswith("ops.")} <= ground
 
 

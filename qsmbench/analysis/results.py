@@ -12,7 +12,8 @@ from qsmbench.analysis.replicates import Replicates
 from qsmbench.analysis.subjects import Sample, sample
 from qsmbench.data.folders import REGIONS_FILE, read_json, read_regions
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, read_provenance
-from qsmbench.data.score_table import COLUMNS, STATUS
+from qsmbench.data.score_table import COLUMNS, STATUS, source_index
+from qsmbench.data.source_table import SOURCES_FILE, PlacedSource, read_sources
 from qsmbench.errors import QsmbenchError
 from qsmbench.typed_yaml import read_yaml
 
@@ -107,7 +108,7 @@ class Study:
         return {group: self._nuclei_of(group) for group in self.groups}
 
     def _nuclei_of(self, group: str) -> list[str]:
-        names = [r for r in self.of(group)["region"].unique() if r]
+        names = [r for r in self.of(group)["region"].unique() if r and source_index(r) is None]
         table = self.folder / group / "truth" / REGIONS_FILE
         deep = {name for _, name, kind in read_regions(table) if kind == "dgm"} if table.is_file() else set()
         return [n for n in names if n in deep] or names
@@ -116,6 +117,10 @@ class Study:
         """Return the values behind the truth of a group; none if there is no truth."""
         path = self.folder / group / "truth" / PROVENANCE_FILE
         return read_provenance(path) if path.is_file() else []
+
+    def sources(self, group: str) -> list[PlacedSource]:
+        """Return the table of the sources in the truth of a group; no rows if there is none."""
+        return read_sources(self.folder / group / "truth" / SOURCES_FILE)
 
     def scenario(self, group: str) -> dict[str, Any]:
         """Return the scenario of a group; empty if it has none."""

@@ -18,6 +18,7 @@ from qsmbench.data.measured import Stated, is_measured, read_measured
 from qsmbench.data.phase_units import Evidence
 from qsmbench.data.plausible import check_b0, check_echo_times
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, read_provenance
+from qsmbench.data.source_table import SOURCES_FILE, read_sources
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.study.jobs.simulate import Basis, write_basis
@@ -81,6 +82,8 @@ class Truth(Mapping[str, np.ndarray]):
             "truth": self.get(artifact),
             "labels": self.get("labels"),
             "regions": [r for r in self.regions if r[0] != 0],
+            "sources": self.get("sources"),
+            "source_table": self.basis.sources if self.basis else [],
         }
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -334,7 +337,8 @@ def _read_truth(folder: Path, params: Params) -> Truth:
     if (folder / folders.REGIONS_FILE).is_file():
         values = read_provenance(folder / PROVENANCE_FILE) if (folder / PROVENANCE_FILE).is_file() else []
         scenario = folders.read_json(folder / SCENARIO_FILE) if (folder / SCENARIO_FILE).is_file() else {}
-        basis = Basis(folders.read_regions(folder / folders.REGIONS_FILE), values, scenario)
+        sources = read_sources(folder / SOURCES_FILE)
+        basis = Basis(folders.read_regions(folder / folders.REGIONS_FILE), values, scenario, sources)
     source = folders.read_json(folder / SOURCE_FILE) if (folder / SOURCE_FILE).is_file() else None
     return Truth(volumes, params, basis, source)
 

@@ -255,6 +255,15 @@ ARTIFACTS = {
         tissue_property="shape",
         bids=Bids("anat/dseg", {"Manual": False}),
     ),
+    "sources": Artifact(
+        "sources.nii.gz",
+        "",
+        "index into sources.tsv",
+        dtype=np.uint16,
+        truth="sometimes",
+        unscored="its values are the numbers of sources",
+        tissue_property="shape",
+    ),
 }
 
 SCAN_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.in_scan)

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 METRIC_COLUMNS = ("metric", "region", "support", "value", "unit", "reason")
-"""Columns of the scores of one map; `region` is empty for the whole mask, `reason` if there is a value."""
+"""Columns of the scores of one map; `region` is empty for the whole mask, `reason` if there is a value. A score of a
+source has `source` and its index as its region."""
+
+_SOURCE = "source "
+
+
+def source_name(index: int) -> str:
+    """Return what the column `region` holds for the source with an index."""
+    return f"{_SOURCE}{index}"
+
+
+def source_index(region: str) -> int | None:
+    """Return the index of the source that `region` stands for; None if it is the name of a region, or empty."""
+    number = region.removeprefix(_SOURCE)
+    return int(number) if number != region and number.isdecimal() else None
+
 
 COLUMNS = ("dataset", "chain", "artifact", *METRIC_COLUMNS)
 """Columns of the scores of a study. `support` is study, common, or run (see `RUN_ROWS`)."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from qsmbench import probe
 from qsmbench.data.artifacts import ARTIFACTS
@@ -30,6 +30,8 @@ CONSUMABLE = {
     "support": "(nx, ny, nz) bool, the voxels that the method reconstructed",
     "labels": "(nx, ny, nz) integer, index of the region",
     "regions": "list of (index, name, group), the key to the labels",
+    "sources": "(nx, ny, nz) integer, index of the source in each voxel, 0 for none; see `data.source_table`",
+    "source_table": "list of `PlacedSource`, the key to the sources",
     "field": "(nx, ny, nz) float32, ppm of B0, the input field of the inversion",
     "grid": "the Grid",
 }
@@ -57,12 +59,13 @@ class Metric:
         centred: how `estimate` and `truth` are prepared. None: float64, 0 outside the mask, and relative to their mean
             in it if the artifact is known up to a constant, as χ and fields are. True: relative to their mean for every
             artifact. False: unchanged. A metric that takes no mask receives them unchanged.
+        per: what the keys of its dict are: names of regions, or indices of sources.
         local: whether its value depends neither on voxels more than `MARGIN` voxels outside the study mask along an
             axis, nor on the position of the grid. Its volumes and grid may then be cropped to that box.
     """
 
     name: str
-    function: Callable[..., float | dict[str, float]]
+    function: Callable[..., float | dict[str, float] | dict[int, float]]
     unit: str | None
     best: float
     higher_is_better: bool | None
@@ -71,6 +74,7 @@ class Metric:
     artifacts: tuple[str, ...] = ()
     centred: bool | None = None
     local: bool = False
+    per: Literal["region", "source"] = "region"
 
     @property
     def consumes(self) -> tuple[str, ...]:
@@ -128,11 +132,12 @@ def metric(
     artifacts: tuple[str, ...] = (),
     centred: bool | None = None,
     local: bool = False,
+    per: Literal["region", "source"] = "region",
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Declare a function to be a metric; the arguments are the attributes of `Metric`.
 
-    The function returns a float, or a dict from region name to float that omits regions without a voxel in the mask. It
-    raises `NotApplicable` where it is undefined.
+    The function returns a float, or a dict from region name (or the index of a source) to float, which omits those
+    without a voxel in the mask. It raises `NotApplicable` where it is undefined.
 
     Raises:
         TypeError: a parameter is not an input of metrics, or an artifact is unknown.
@@ -151,6 +156,7 @@ def metric(
             artifacts,
             centred,
             local,
+            per,
         )
         unknown = [n for n in declared.consumes if n not in CONSUMABLE]
         if unknown:

@@ -9,6 +9,7 @@ import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.score_table import METRIC_COLUMNS as COLUMNS
+from qsmbench.data.score_table import source_name
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.metrics._declaration import MARGIN, Metric, find, names
@@ -19,6 +20,12 @@ from qsmbench.ops.arrays.box import Box, bounding_box
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qsmbench.data.source_table import PlacedSource
+
+
+LISTS = ("regions", "source_table")
+"""Inputs that are missing if they are empty."""
+
 
 def score(
     estimate: np.ndarray,
@@ -28,6 +35,8 @@ def score(
     truth: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     regions: Sequence[tuple[int, str, str]] = (),
+    sources: np.ndarray | None = None,
+    source_table: Sequence[PlacedSource] = (),
     *,
     grid: Grid,
     field: np.ndarray | None = None,
@@ -50,19 +59,23 @@ def score(
         truth: as `estimate`, or None if unknown (real data).
         labels: (nx, ny, nz) integer, or None.
         regions: (index, name, group) of each label.
+        sources: (nx, ny, nz) integer, index of the source in each voxel, or None.
+        source_table: a row for each source.
         grid: of all volumes.
         field: (nx, ny, nz) float32, ppm of B0, the input field of the inversion.
-        metrics: names of the metrics; by default all that can score `artifact`.
+        metrics: names of the metrics; by default all that can score `artifact`, those of sources only if there are any.
         artifact: name of the artifact that `estimate` is.
         supports: on which to score.
 
     Returns:
-        one row per metric, region and support, with the columns `COLUMNS`.
+        one row per metric, region (or source) and support, with the columns `COLUMNS`.
 
     Raises:
         QsmbenchError: a volume is not on the grid, or a metric is unknown.
     """
-    reference = Reference(study_mask, common, truth, labels, regions, grid=grid, artifact=artifact)
+    reference = Reference(
+        study_mask, common, truth, labels, regions, sources, source_table, grid=grid, artifact=artifact
+    )
     return as_table(reference.rows(estimate, support, field, metrics=metrics, supports=supports))
 
 
@@ -77,7 +90,7 @@ class Reference:
     """Truth, masks and labels for scoring all maps of one artifact of a scan, prepared once.
 
     Args:
-        study_mask, common, truth, labels, regions, grid, artifact: see `score`.
+        study_mask, common, truth, labels, regions, sources, source_table, grid, artifact: see `score`.
 
     Raises:
         QsmbenchError: a volume is not on the grid.
@@ -90,17 +103,21 @@ class Reference:
         truth: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         regions: Sequence[tuple[int, str, str]] = (),
+        sources: np.ndarray | None = None,
+        source_table: Sequence[PlacedSource] = (),
         *,
         grid: Grid,
         artifact: str = "chi",
     ) -> None:
         self.artifact, self.grid, self.regions = artifact, grid, list(regions)
+        self.source_table = list(source_table)
         self._study_mask = _mask(study_mask)
         self._volumes = {
             "study_mask": self._study_mask,
             "common": None if common is None else _mask(common),
             "truth": truth,
             "labels": labels,
+            "sources": sources,
         }
         if not not_scored(artifact):
             _check_shapes(self._volumes, grid)
@@ -130,6 +147,8 @@ class Reference:
         if "common" in supports and self._volumes["common"] is None:
             raise QsmbenchError("common: the mask of the voxels that all methods reconstructed is required")
         fitting = (n for n in names() if find(n).can_score(self.artifact))
+        if not self.source_table:
+            fitting = (n for n in fitting if "source_table" not in find(n).consumes)
         chosen = [find(n) for n in (fitting if metrics is None else metrics)]
         rows: list[dict[str, Any]] = []
         for where in supports:
@@ -163,11 +182,12 @@ class _Cut:
     Attributes:
         grid: of the box.
         masks: the voxels to score, by support.
-        volumes: study_mask, labels and (unprepared) truth, read-only.
+        volumes: study_mask, labels, sources and (unprepared) truth, read-only.
     """
 
     def __init__(self, reference: Reference, volumes: Mapping[str, np.ndarray | None], box: Box) -> None:
         self.artifact, self.regions, self.box = reference.artifact, reference.regions, box
+        self.source_table = reference.source_table
         self.grid = _within(reference.grid, box)
         self.volumes = {name: self.take(volume) for name, volume in volumes.items()}
         study_mask, common = self.volumes["study_mask"], self.volumes.pop("common")
@@ -221,10 +241,11 @@ class _Map:
             "mask": self.mask,
             "support": self.support,
             "regions": list(cut.regions),
+            "source_table": list(cut.source_table),
             "field": self.field,
             "grid": cut.grid,
         }
-        missing = [n for n in m.consumes if available[n] is None or (n == "regions" and not available[n])]
+        missing = [n for n in m.consumes if available[n] is None or (n in LISTS and not available[n])]
         if missing:
             name = missing[0].replace("_", " ")
             raise NotApplicable(f"there are no {name}" if name.endswith("s") else f"there is no {name}")
@@ -294,8 +315,14 @@ def _rows(m: Metric, taken: _Map) -> Iterator[dict[str, Any]]:
     if not isinstance(result, dict):
         yield {"region": "", "unit": unit, **_checked(result, "the value is not finite")}
         return
+    if m.per == "source":
+        for index, value in result.items():
+            checked = _checked(value, "the source has no voxel that was reconstructed")
+            yield {"region": source_name(int(index)), "unit": unit, **checked}
+        return
+    by_name: dict[Any, float] = {**result}
     for _, name, _ in taken.cut.regions:
-        value = result.get(name, np.nan)
+        value = by_name.get(name, np.nan)
         yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
 
 

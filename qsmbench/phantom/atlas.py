@@ -14,6 +14,14 @@ from qsmbench.phantom.warp import Warp
 SPACING = 2.0
 """Voxel size of an atlas, mm."""
 
+LEAST_INSIDE = 0.5
+"""Smallest share of a scattered ball that must lie in its regions."""
+
+_AXIS = (np.arange(15) + 0.5) / 7.5 - 1
+_CUBE = np.stack(np.meshgrid(_AXIS, _AXIS, _AXIS), -1).reshape(-1, 3)
+BALL = _CUBE[(_CUBE**2).sum(1) <= 1]
+"""Points that fill a ball of radius 1, (n, 3)."""
+
 
 @dataclass(frozen=True)
 class Atlas:
@@ -78,7 +86,7 @@ class Atlas:
             (n, 3) world mm.
 
         Raises:
-            QsmbenchError: a region is unknown, or there is not enough space.
+            QsmbenchError: a region is unknown, there is not enough space, or less than half of a ball would be inside.
         """
         points, depth = self.points(names, side)
         room = np.full(len(points), np.inf)  # mm to the nearest ball so far
@@ -91,9 +99,34 @@ class Atlas:
                     f"{self.where}: not enough space for {len(radii)} balls of up to {most:g} mm in {', '.join(names)}"
                 )
             centre = points[rng.choice(np.flatnonzero(fits))] + rng.uniform(-SPACING / 4, SPACING / 4, 3)
+            if (share := self.share_inside(centre, radius, names)) < LEAST_INSIDE:
+                raise QsmbenchError(
+                    f"{self.where}: diameter is {2 * radius:g} mm, but only {100 * share:.0f} % of such a ball lies in "
+                    f"{', '.join(names)}; at least {100 * LEAST_INSIDE:.0f} % must"
+                )
             room = np.minimum(room, np.linalg.norm(points - centre, axis=1) - radius)
             found.append(centre)
         return np.array(found)
+
+    def share_inside(self, centre: np.ndarray, radius: float, names: tuple[str, ...]) -> float:
+        """Return the share of a ball, 0–1, that lies in any of the regions; `centre` in world mm, `radius` in mm."""
+        index = self._index(centre + radius * BALL)
+        within = ((index >= 0) & (index < self.grid.shape)).all(1)
+        found = self.labels[tuple(index[within].T)]
+        return float(np.isin(found, [self.label(n) for n in names]).sum() / len(BALL))
+
+    def _index(self, points: np.ndarray) -> np.ndarray:
+        """Return the index of the voxel of each world point, (…, 3)."""
+        inverse = np.linalg.inv(self.grid.affine)
+        return np.floor(points @ inverse[:3, :3].T + inverse[:3, 3] + 0.5).astype(int)
+
+    def region_at(self, point: np.ndarray) -> str:
+        """Return the name of the region at a world point [mm]; empty outside the object."""
+        index = self._index(np.asarray(point))
+        if (index < 0).any() or (index >= self.grid.shape).any():
+            return ""
+        label = self.labels[tuple(index)]
+        return next((name for name, i in self.index.items() if i == label), "")
 
     def require_inside(self, point: np.ndarray) -> None:
         """Check that a world point [mm] is in the object.
@@ -101,7 +134,7 @@ class Atlas:
         Raises:
             QsmbenchError: it is outside.
         """
-        index = np.round(np.linalg.inv(self.grid.affine) @ [*point, 1])[:3].astype(int)
+        index = self._index(np.asarray(point))
         within = (index >= 0).all() and (index < self.grid.shape).all()
         if not within or self.labels[tuple(index)] == 0:
             place = ", ".join(f"{c:g}" for c in np.round(point, 1))

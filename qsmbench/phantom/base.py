@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,12 @@ from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime, table
 from qsmbench.phantom.painting import anisotropy
 from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
 from qsmbench.phantom.painting.fibres import Course
-from qsmbench.phantom.painting.placing import label_name, paint_source, source_shapes
+from qsmbench.phantom.painting.placing import label_name, paint_source, placement, source_shapes
 from qsmbench.phantom.painting.texture import apply, noise
 from qsmbench.phantom.properties import Properties
-from qsmbench.phantom.species import FAT, WATER, spectrum
+from qsmbench.phantom.species import CHI_PARA, FAT, WATER
 from qsmbench.phantom.warp import NO_WARP, Warp
+from qsmbench.spectra import spectrum
 
 LESION = "lesion"
 """Group of regions created by sources."""
@@ -83,6 +84,11 @@ class Phantom(ABC):
     @abstractmethod
     def _compiler(self, shape: g.Shape) -> Compile:
         """Return a function that compiles a shape, using the canvas's maps."""
+
+    @property
+    @abstractmethod
+    def _map_data(self) -> np.ndarray:
+        """The maps that shapes sample, one after the other, (k,) float32."""
 
     @property
     @abstractmethod
@@ -155,8 +161,13 @@ class Phantom(ABC):
         if self.fibres:
             anisotropy.apply(canvas, self.fibres, self._orientation_dependence(b0))
         d = self.description
-        spectra = {WATER: spectrum(WATER), FAT: spectrum(FAT, d.fat_peaks, d.temperature)}
+        spectra = {WATER: spectrum("water"), FAT: spectrum("fat", d.fat_peaks, d.temperature)}
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, d.ambient_chi, spectra)
+
+    @property
+    def age(self) -> float | None:
+        """Age of the person [years], if the object is one."""
+        return None
 
     def provenance(self, b0: float) -> list[SourcedValue]:
         """List the values that the properties of each region depend on at `b0` [T], with their sources.
@@ -166,14 +177,35 @@ class Phantom(ABC):
         """
         rows = {name: self._region_provenance(name, b0) for _, name, _ in self.anatomy}
         rows[origins.ANYWHERE] = self._general_provenance(b0)
+        left: dict[str, float] = {}  # χ+ by location
         for source in self._painted:
             own = origins.of_source(source, self._origin_of(source), self.tissues, b0)
             inside, made = origins.regions_of(source), label_name(source)
+            if not isinstance(source, Haemorrhage | Fat) and (para := self._para_at(source, left, b0)) is not None:
+                more, left[str(placement(source))] = origins.beyond_content(source, para, self._origin_of(source))
+                own += more
             replaces = isinstance(source, Haemorrhage | Fat)
             below = [] if replaces else [row for n in inside if n != origins.ANYWHERE for row in rows[n]]
             for name in inside if made is None else (made,):
                 rows[name] = [*rows.get(name, below), *own]
         return [replace(row, region=name) for name, found in rows.items() for row in dict.fromkeys(found)]
+
+    def _para_at(self, source: InPlace, left: Mapping[str, float], b0: float) -> float | None:
+        """Return the least χ+ [ppm] at the location of a source; None if the tissue there is not known.
+
+        Args:
+            source: the source.
+            left: by location, what earlier sources left of it.
+            b0: T.
+        """
+        if (here := left.get(str(placement(source)))) is not None:
+            return here
+        contents = [self._content(name, b0) for name in origins.regions_of(source)]
+        return min((float(c[CHI_PARA]) for c in contents if c is not None), default=None)
+
+    @abstractmethod
+    def _content(self, region: str, b0: float) -> np.ndarray | None:
+        """Return the properties of a region of the anatomy as they mix, (c,); None if they are not known."""
 
     @abstractmethod
     def _region_provenance(self, region: str, b0: float) -> list[SourcedValue]:
@@ -192,7 +224,7 @@ class Phantom(ABC):
         return Origin(self.path.name, assumed, "phantom")
 
     def _origin_of(self, source: Source) -> Origin:
-        """Return the origin of the dose of a source: the case's sources are the last ones."""
+        """Return the origin of the dose of a source: the subject's sources are the first, the case's the last ones."""
         added = len(self.case.changes.get("sources", ())) if self.case else 0
         own = self.description.sources[: len(self.description.sources) - added]
         return Origin(self.path.name, False, "phantom") if source in own else self._origin("sources")
@@ -257,9 +289,22 @@ class Phantom(ABC):
         """Yield the sources in a region or a part of it."""
         return (s for s in self._painted if s.region == name)
 
-    def _paint_source(self, canvas: Canvas, source: Any, compile_at: Compile, warp: Warp, b0: float) -> None:
-        label = next((i for i, n, _ in self.regions if n == label_name(source)), 0)
+    def _paint_source(self, canvas: Canvas, source: Any, place: Compile | np.ndarray, warp: Warp, b0: float) -> None:
+        """Paint one shape of a source, or (as shares, (nx, ny, nz) float32) the region that it fills."""
         ramp = EVEN
         if source.gradient is not None:
             ramp = self.atlas.ramp(source.region, source.side, np.array(source.gradient))
-        paint_source(canvas, source, compile_at, label, warp, ramp, tissues=self.tissues, b0=b0, dr=self.description.dr)
+        dr = self.description.dr
+        paint_source(canvas, source, place, self._label_of(source), warp, ramp, tissues=self.tissues, b0=b0, dr=dr)
+
+    def _label_of(self, source: InPlace) -> int:
+        """Return the label of the region that a source creates; 0: none.
+
+        Of sources that fill the same place, the last creates the region: the place fills a voxel once.
+        """
+        name = label_name(source)
+        later = list(self._painted)
+        later = later[1 + max(i for i, s in enumerate(later) if s is source) :]
+        if name is None or any(label_name(s) and placement(s) == placement(source) for s in later):
+            return 0
+        return next(i for i, n, _ in self.regions if n == name)

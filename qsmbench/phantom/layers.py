@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.population import Population, read_population
-from qsmbench.phantom.description.sources import Calcification, Oxygenation
+from qsmbench.phantom.description.sources import Calcification, Oxygenation, Source
 from qsmbench.phantom.description.subject import Person, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
@@ -96,6 +97,13 @@ class ShapePhantom(Phantom):
         """Return the origin of a value modified for the subject."""
         return Origin(f"{origin.source}; {self._people}", True, "population")
 
+    def _origin_of(self, source: Source) -> Origin:
+        """Return the origin of the dose of a source: the subject's own ones are drawn."""
+        own = len(self.person.sources) if self.person is not None else 0
+        if any(source is drawn for drawn in self.description.sources[:own]):
+            return self._drawn_origin(Origin(self.path.name, True, "population"))
+        return super()._origin_of(source)
+
     @property
     def _people(self) -> str:
         return f"population {self.description.population}"
@@ -154,6 +162,12 @@ class ShapePhantom(Phantom):
         for layer in self.description.layers:
             parts: list[d.Layer | d.Shell] = [layer, *layer.shells]
             yield from (part for part in parts if (part.region or part.tissue) == region)
+
+    def _content(self, region: str, b0: float) -> np.ndarray | None:
+        part = next(self._fillings_of(region), None)
+        if part is None:
+            return None
+        return self._values(part.tissue, b0) if part.tissue is not None else self._filling(cast(d.Layer, part), b0)
 
     def _region_provenance(self, region: str, b0: float) -> list[SourcedValue]:
         rows = []
@@ -220,6 +234,15 @@ class ShapePhantom(Phantom):
         described = self.description.model_dump_json(exclude=NOT_GEOMETRY)
         files = self.files[len(self.described_in) :]
         return keep(lambda: self._outline(self._coarse_grid).labels, described, *files)
+
+    @property
+    def _map_data(self) -> np.ndarray:
+        return self._maps[1]
+
+    @property
+    def age(self) -> float | None:
+        """Age of the person [years], if the description names a population."""
+        return self.person.age if self.person is not None else None
 
     @property
     def _coarse_grid(self) -> Grid:

@@ -98,6 +98,22 @@ def of_texture(texture: Texture) -> list[SourcedValue]:
     ]
 
 
+def beyond_content(source: s.Added, para: float, origin: Origin) -> tuple[list[SourcedValue], float]:
+    """Return a row if a source removes more χ+ than there is, and the χ+ [ppm] that it leaves.
+
+    Args:
+        source: the source.
+        para: ppm, χ+ at its location.
+        origin: of its dose.
+    """
+    effect = source.effect(3.0, 0.0)
+    left = para * effect.factors.chi_para + effect.amounts.chi_para
+    if left >= 0:
+        return [], left
+    why = f"{source.source} removes more than the χ+ of {para:.4g} ppm that there is; the rest is taken as diamagnetic"
+    return [_row("chi", f"χ− in place of {source.source}", -left, "ppm", Origin(why, True, origin.by))], 0.0
+
+
 def regions_of(source: s.InPlace) -> tuple[str, ...]:
     """Return the regions in which a source is located; `ANYWHERE` if it names none."""
     inside = source.in_ if source.in_ is not None else source.region

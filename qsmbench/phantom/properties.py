@@ -8,7 +8,8 @@ from functools import reduce
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.phantom.species import CHANNELS, SPECIES, WATER, Species, Spectrum, unweight
+from qsmbench.phantom.species import CHANNELS, SPECIES, WATER, Species, unweight
+from qsmbench.spectra import Spectrum
 
 
 @dataclass(frozen=True)

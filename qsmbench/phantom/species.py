@@ -10,23 +10,11 @@ contains the latter multiplied by that proton density, until `unweight` divides 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import numpy as np
-
-from qsmbench.errors import QsmbenchError
-from qsmbench.paths import data_dir
-from qsmbench.units import hz_per_ppm
-
-BODY_TEMPERATURE = 37.0
-"""°C, at which the shifts of `phantoms/spectra.csv` hold."""
-
-SHIFT_OF_WATER = -0.01
-"""ppm/°C by which water's resonance moves while that of fat stays (Ishihara 1995, doi:10.1002/mrm.1910340606)."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +30,6 @@ class Channel:
     name: str
     unit: str
     weight: str | None = None
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """Resonances of a species.
-
-    Attributes:
-        shift: ppm from water, of each peak.
-        amplitude: of each peak, relative to each other.
-        source: reference.
-    """
-
-    shift: tuple[float, ...]
-    amplitude: tuple[float, ...]
-    source: str
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether it is a single peak at 0 ppm."""
-        return self.shift == (0.0,)
-
-    def dephasing(self, te: np.ndarray, b0: float) -> np.ndarray:
-        """Compute the complex signal of the spectrum alone, relative to as many protons at 0 ppm: (n_echoes,).
-
-        Args:
-            te: (n_echoes,) s.
-            b0: T.
-        """
-        amplitude = np.array(self.amplitude)
-        phase = 2 * np.pi * hz_per_ppm(b0) * np.outer(te, self.shift)
-        return np.exp(1j * phase) @ (amplitude / amplitude.sum())
 
 
 @dataclass(frozen=True)
@@ -156,43 +113,6 @@ WATER_PD = CHANNELS.index(WATER.pd)
 
 WEIGHTS = tuple(CHANNELS.index(c.weight) if c.weight else -1 for c in PROPERTIES)
 """Number of the proton density that each channel is multiplied by in a stack; −1: none."""
-
-
-@cache
-def spectrum(species: Species, peaks: int | None = None, temperature: float = BODY_TEMPERATURE) -> Spectrum:
-    """Return the spectrum of a species.
-
-    Args:
-        species: the species.
-        peaks: number of peaks, which selects one of the spectra of `phantoms/spectra.csv`; None: the first one.
-        temperature: °C, which moves all peaks relative to water.
-
-    Raises:
-        QsmbenchError: there is none with as many peaks.
-    """
-    if species is WATER:
-        return Spectrum((0.0,), (1.0,), "the reference of all shifts")
-    known = _spectra()[species.name]
-    if (chosen := peaks or next(iter(known))) not in known:
-        raise QsmbenchError(
-            f"{species.name} has no spectrum of {peaks} peaks; choose from {', '.join(map(str, known))}"
-        )
-    found = known[chosen]
-    warmer = -SHIFT_OF_WATER * (temperature - BODY_TEMPERATURE)
-    return Spectrum(tuple(shift + warmer for shift in found.shift), found.amplitude, found.source)
-
-
-@cache
-def _spectra() -> dict[str, dict[int, Spectrum]]:
-    """Read `phantoms/spectra.csv`: species → number of peaks → spectrum."""
-    with (data_dir() / "phantoms" / "spectra.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    found: dict[str, dict[int, Spectrum]] = {}
-    for name, peaks in dict.fromkeys((row["species"], row["peaks"]) for row in rows):
-        own = [row for row in rows if (row["species"], row["peaks"]) == (name, peaks)]
-        shift, amplitude = (tuple(float(row[key]) for row in own) for key in ("shift", "amplitude"))
-        found.setdefault(name, {})[int(peaks)] = Spectrum(shift, amplitude, own[0]["source"])
-    return found
 
 
 FatPeaks = Literal[6, 7, 9]

@@ -23,6 +23,7 @@ from qsmbench.report._checklist import checklist, paragraph
 from qsmbench.report._combinations import heat_maps
 from qsmbench.report._definitions import definitions
 from qsmbench.report._downloads import downloads, embedded_downloads
+from qsmbench.report._endpoints import cell_text, endpoints, interval_text
 from qsmbench.report._methods import methods_used
 from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
 from qsmbench.report._pictures import Picture, copied, embedded, fitting, not_drawn, picture_files, size
@@ -139,6 +140,7 @@ def _write_pages(study: Study, found: Sequence[Table], media: dict[str, Any], ou
     content |= {
         "answer": answer(study, found, content["overviews"], families.get(_first_artifact(content["overviews"]), [])),
         "combinations": [m for both in content["overviews"] for m in heat_maps(study, both["study"])],
+        "endpoints": endpoints(study),
         "robustness": robustness(study, found),
         "attribution": attributed(study),
         "families": families,
@@ -178,7 +180,9 @@ def _common(study: Study) -> dict[str, Any]:
         "study": study,
         "supports": SUPPORTS,
         "convention": CONVENTION,
+        "cell_text": cell_text,
         "direction": direction,
+        "interval_text": interval_text,
         "mean_text": mean_text,
         "number_text": number_text,
         "spread_text": spread_text,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from qsmbench.analysis.results import Study
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.provenance import SourcedValue
+from qsmbench.data.score_table import source_index
 
 NAMED = 8
 """Number of regions named in a line; the rest are only counted."""
@@ -89,7 +90,8 @@ def _scored(study: Study, group: str, artifact: str) -> list[str]:
     s = study.scores
     mine = s[(s["group"] == group) & (s["artifact"] == artifact) & (s["region"] != "") & s["value"].notna()]
     nuclei = set(study.nuclei(group))
-    return sorted(dict.fromkeys(mine["region"]), key=lambda r: r not in nuclei)
+    regions = [r for r in dict.fromkeys(mine["region"]) if source_index(r) is None]
+    return sorted(regions, key=lambda r: r not in nuclei)
 
 
 def _statements(rows: list[SourcedValue]) -> list[tuple[str, str]]:

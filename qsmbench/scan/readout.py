@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import scipy.fft
@@ -10,11 +10,13 @@ from pydantic import Field, PositiveFloat
 
 from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
-from qsmbench.phantom.species import Spectrum
 from qsmbench.scan.harmonics import evaluate
 from qsmbench.threads import n_threads, over_planes
 from qsmbench.typed_yaml import Model
 from qsmbench.units import hz_per_ppm
+
+if TYPE_CHECKING:
+    from qsmbench.spectra import Spectrum
 
 AXES = ("x", "y", "z")
 

@@ -9,9 +9,11 @@ from functools import reduce
 import numpy as np
 
 from qsmbench.data.folders import Params
+from qsmbench.data.source_table import PlacedSource
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.placed import View, placed_sources
 from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.species import FAT, WATER, Species
 from qsmbench.scan import b1, breathing, coils, motion, segments
@@ -40,8 +42,9 @@ class Simulation:
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
             r2, r2prime, labels, ct if there are calcifications, and if there is fat: fat_fraction,
-            signal_fat_fraction, water_r2star, fat_r2star.
+            signal_fat_fraction, water_r2star, fat_r2star; sources if there are any.
         regions: index, name and group of the labels.
+        sources: the table of the object's sources.
         geometry: of the scan.
         sigma: of the noise in the real and imaginary parts of each coil; 0: no noise.
     """
@@ -51,6 +54,7 @@ class Simulation:
     params: Params
     truth: dict[str, np.ndarray]
     regions: list[tuple[int, str, str]]
+    sources: list[PlacedSource]
     geometry: ScanGeometry
     sigma: float
 
@@ -97,6 +101,10 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
         truth["ct"] = slice_mean(ct, factor, weight)
     if FAT in properties.present:
         truth |= _truth_of_fat(field, properties, geometry, protocol)
+    sources: list[PlacedSource] = []
+    volumes = np.bincount(properties.labels.ravel(), minlength=256) * fine.voxel_volume
+    if (placed := placed_sources(phantom, View(grid, truth["labels"], volumes), protocol.b0)) is not None:
+        sources, truth["sources"] = placed
     signal = _image_at_rest(field, properties, geometry, protocol)
     if protocol.motion:
         signal = _image_in_motion(signal, phantom, protocol, geometry, shim)
@@ -105,7 +113,7 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     signal = keep_measured(signal, protocol.kspace)
     params = Params(np.array(protocol.te), protocol.b0, grid)
     sigma = _sigma(signal, truth["labels"], properties.regions, mask, protocol, geometry)
-    return Simulation(signal, mask, params, truth, properties.regions, geometry, sigma)
+    return Simulation(signal, mask, params, truth, properties.regions, sources, geometry, sigma)
 
 
 def _slice_weight(protocol: Protocol, geometry: ScanGeometry) -> np.ndarray | None:

@@ -23,6 +23,7 @@ from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orie
 from qsmbench.data.measured import measured_files
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
 from qsmbench.data.score_table import FACTORS
+from qsmbench.data.source_table import SOURCES_FILE
 from qsmbench.dependencies import PACKAGE, code_of
 from qsmbench.paths import data_dir
 from qsmbench.phantom.load import load
@@ -275,7 +276,7 @@ class Plan:
             orientations=self.orientations[group],
         )
         meaning = self.contents.meaning
-        tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "spectra.csv", "sources.csv")]
+        tables = [data_dir() / "phantoms" / name for name in ("tissues.csv", "sources.csv")]
         files = sorted({*load(source.phantom, source.set).files, *tables, protocol_file(source.protocol)})
         settings = {**asdict(spec), "phantom": Path(source.phantom).stem, "protocol": Path(source.protocol).stem}
         return self._job(
@@ -406,7 +407,12 @@ class Plan:
                 inputs[label] = self._product(dataset, providers[name], ARTIFACTS[name].file)
         if dataset.has_truth:
             truth = str(self.simulation(dataset.group))
-            files = {"labels": ARTIFACTS["labels"].file, "regions": REGIONS_FILE, "study mask": mask}
+            files = {
+                "labels": ARTIFACTS["labels"].file,
+                "regions": REGIONS_FILE,
+                "study mask": mask,
+                "sources": SOURCES_FILE,
+            }
             files |= {f"true {a}": ARTIFACTS[a].file for a in step.artifacts}
             inputs |= {label: [truth, f"truth/{file}"] for label, file in files.items()}
         return {label: source for label, source in inputs.items() if source is not None}
@@ -489,7 +495,8 @@ class Plan:
         inputs |= {f"drawn {d}": [str(self.pictures(d)), "details"] for d in self.datasets}
         for group in self.groups:
             record = str(self.simulation(group))
-            inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in (PROVENANCE_FILE, SCENARIO_FILE, REGIONS_FILE)}
+            shown = (PROVENANCE_FILE, SCENARIO_FILE, REGIONS_FILE, SOURCES_FILE)
+            inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in shown}
         inputs |= {f"notes {d}": [str(self.scan(d)), "scan/notes.json"] for d in self.datasets}
         inputs |= {f"used {d} {s}": [str(self.step(d, s)), "details"] for d in self.datasets for s in self.steps}
         pages = sorted([*(PACKAGE / "report").glob("*.j2"), *(PACKAGE / "view").rglob("*.js")])

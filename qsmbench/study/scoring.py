@@ -12,6 +12,7 @@ import numpy as np
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions
 from qsmbench.data.score_table import COLUMNS
+from qsmbench.data.source_table import SOURCES_FILE, read_sources
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 
 FAILED_CHAINS = "failed_chains"
@@ -69,6 +70,15 @@ class Scan:
             return []
         return [r for r in read_regions(self.truth_folder / REGIONS_FILE) if r[0] != 0]
 
+    @cached_property
+    def _sources(self) -> dict[str, Any]:
+        """The sources of a scenario and their table, as keywords of `metrics.Reference`; empty if there are none."""
+        folder = self.truth_folder
+        if folder is None or not (folder / ARTIFACTS["sources"].file).is_file():
+            return {}
+        table = read_sources(folder / SOURCES_FILE)
+        return {"sources": read(folder, "sources", self.params.grid), "source_table": table} if table else {}
+
     def truth(self, artifact: str) -> np.ndarray | None:
         """Return the truth of an artifact, if known."""
         if self.truth_folder is None or not (self.truth_folder / ARTIFACTS[artifact].file).is_file():
@@ -88,7 +98,7 @@ class Scan:
             QsmbenchError: a volume is missing or damaged.
         """
         given = {"study_mask": self.study_mask, "truth": self.truth(artifact), "labels": self.labels}
-        return {**given, "regions": self.regions, "grid": self.params.grid, "artifact": artifact}
+        return {**given, **self._sources, "regions": self.regions, "grid": self.params.grid, "artifact": artifact}
 
     def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:
         """Return one of a chain's products, its support and its field, as keywords of `metrics.Reference.rows`.

@@ -10,7 +10,10 @@ from qsmbench.scan.simulate import simulate
 
 @pytest.mark.parametrize(
     ("settings", "more"),
-    [({}, set()), ({"sources": [{"source": "calcification", "hu": 100, "at": [0, 0, 0], "radii": [6, 6, 6]}]}, {"ct"})],
+    [
+        ({}, set()),
+        ({"sources": [{"source": "calcification", "hu": 100, "at": [0, 0, 0], "radii": [6, 6, 6]}]}, {"ct", "sources"}),
+    ],
 )
 def test_a_simulation_holds_what_the_table_says(settings, more):
     phantom = load("sphere", {"voxel_size": 4, **settings})

@@ -9,6 +9,8 @@ from scipy import fft, ndimage
 
 from qsmbench import metrics
 from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.score_table import source_name
+from qsmbench.data.source_table import PlacedSource
 from qsmbench.grid import Grid
 from qsmbench.metrics import _declaration, _score
 from qsmbench.metrics._filters import box_mean, correlate
@@ -16,6 +18,12 @@ from qsmbench.metrics._once import frozen, once
 from qsmbench.metrics.data_consistency import dipole_field
 from qsmbench.metrics.xsim import REACH
 from qsmbench.ops.kernels.dipole import dipole_kernel
+
+
+def lesion(index, sign):
+    """A ball of the head that counts as a lesion."""
+    chi, region = 0.1 * sign * 110, ("caudate", "putamen", "pallidum", "vein")[index - 1]
+    return PlacedSource(index, "iron", "in", "", region, "", 1, 0, 0, 0, 110, chi, 0, 0, "scenario")
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +41,10 @@ def scan(head):
         grid=Grid(shape, head.grid.voxel_size, (0.0, 0.6, 0.8)),
         mask=mask,
         eroded=padded(head.eroded),
-        truth=padded(head.truth, 9),
+        truth=padded(head.truth - np.float32(0.3) * (head.labels == 3), 9),
         labels=padded(head.labels),
+        sources=padded(head.labels).astype(np.uint16),
+        table=[lesion(i, sign) for i, sign in ((1, 1), (2, 1), (3, -1), (4, 1))],
         regions=head.regions,
         estimates=[padded(head.estimate), padded(0.9 * head.estimate + np.float32(0.1))],
     )
@@ -50,10 +60,14 @@ def plain(m, scan, estimate, support, mask, artifact):
         "truth": scan.truth.copy(),
         "labels": scan.labels.copy(),
         "regions": scan.regions,
+        "sources": scan.sources.copy(),
+        "source_table": scan.table,
         "field": scan.truth.copy(),
         "grid": scan.grid,
     }
     found = m(**{n: available[n] for n in m.consumes}, artifact=artifact)
+    if m.per == "source":
+        found = {source_name(i): value for i, value in found.items()}
     return found if isinstance(found, dict) else {"": found}
 
 
@@ -64,8 +78,9 @@ def test_the_box_and_what_is_shared_change_no_bit(scan, name, artifact):
     if not m.can_score(artifact):
         pytest.skip(f"{name} is not of {artifact}")
     reference = metrics.Reference(
-        scan.mask, scan.eroded, scan.truth, scan.labels, scan.regions, grid=scan.grid, artifact=artifact
-    )
+        scan.mask, scan.eroded, scan.truth, scan.labels, scan.regions, scan.sources, scan.table, grid=scan.grid,
+        artifact=artifact,
+    )  # fmt: skip
     for estimate in scan.estimates:
         for support in (scan.mask, scan.eroded):
             rows = reference.rows(estimate, support, scan.truth)  # all metrics, so that they share

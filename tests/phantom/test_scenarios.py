@@ -9,7 +9,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+import yaml
 
+from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description.scenario import Scenario, scenarios
@@ -151,3 +153,20 @@ def test_misery_perfusion_is_on_the_left():
     sources = {c: load("misery-perfusion", {"case": c}).description.sources for c in ("control", "severe")}
     values = {c: {s.key: s.value for s in found if s.source == "oxygenation"} for c, found in sources.items()}
     assert values["severe"]["left"] < values["control"]["default"] == values["severe"]["default"]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_names_endpoints(name):
+    assert SCENARIOS[name].endpoints
+
+
+def test_unknown_endpoints_and_controls_are_refused(tmp_path):
+    content = SCENARIOS["parkinson"].model_dump()
+    for key, value, message in (
+        ("endpoints", ["group_shft"], r"endpoint 'group_shft' is unknown; .*group_shift"),
+        ("controls", ["healthy"], r"case 'healthy' is unknown; choose from control"),
+    ):
+        path = tmp_path / f"{key}.yaml"
+        path.write_text(yaml.safe_dump({**content, key: value} | {"cases": dict(content["cases"]), "regions": []}))
+        with pytest.raises(QsmbenchError, match=f"{key}.*{message}"):
+            load(str(path))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from qsmbench.grid import Grid
-from qsmbench.phantom.species import FAT, spectrum
 from qsmbench.scan.kspace import KSpace, keep_measured, measured_frequencies, multiply_spectrum, sampled_fraction
 from qsmbench.scan.noise import add_noise
 from qsmbench.scan.readout import Readout, chemical_shift, direction, distort, eddy_phase
+from qsmbench.spectra import spectrum
 from qsmbench.units import hz_per_ppm
 
 
@@ -53,7 +53,7 @@ def test_edge_rings_as_gibbs_says():
 
 def test_fat_moves_by_its_shift_over_the_bandwidth():
     """At 200 Hz per pixel and 3 T the centre of gravity lies Σ a·δ·γ̄B0/200 pixels away; backwards in even echoes."""
-    n, bandwidth, b0, fat = 128, 200.0, 3.0, spectrum(FAT)
+    n, bandwidth, b0, fat = 128, 200.0, 3.0, spectrum("fat")
     readout = Readout(bandwidth=bandwidth, polarity="bipolar")
     blob = np.exp(-((np.arange(n) - 64) ** 2) / (2 * 6.0**2)).astype(np.complex64)[:, None, None, None]
     te = np.array([1e-9, 2e-9])  # no dephasing among the peaks, so that the image is a sum of shifted ones
@@ -67,8 +67,8 @@ def test_fat_moves_by_its_shift_over_the_bandwidth():
 
 def test_fat_of_a_very_fast_readout_stays_and_keeps_its_spectrum():
     te = np.array([0.004, 0.009])
-    factor = chemical_shift(32, spectrum(FAT), Readout(bandwidth=1e9), te, 3.0)
-    np.testing.assert_allclose(factor, np.broadcast_to(spectrum(FAT).dephasing(te, 3.0), (32, 2)), atol=1e-5)
+    factor = chemical_shift(32, spectrum("fat"), Readout(bandwidth=1e9), te, 3.0)
+    np.testing.assert_allclose(factor, np.broadcast_to(spectrum("fat").dephasing(te, 3.0), (32, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("axis", ["x", "z"])

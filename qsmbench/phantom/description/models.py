@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, Positiv
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.sources import Source
 from qsmbench.phantom.description.tissues import Material, TissueChange
-from qsmbench.phantom.species import BODY_TEMPERATURE, FatPeaks
+from qsmbench.phantom.species import FatPeaks
+from qsmbench.spectra import BODY_TEMPERATURE
 from qsmbench.typed_yaml import Model
 from qsmbench.units import DR_3T
 

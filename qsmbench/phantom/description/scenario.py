@@ -5,13 +5,19 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from qsmbench.data.endpoints import check as check_endpoints
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
 from qsmbench.typed_yaml import Model, check
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    check_endpoints(names)
+    return names
 
 
 class Scenario(Model):
@@ -24,12 +30,23 @@ class Scenario(Model):
     kind: Literal["scenario"]
     phantom: str = Field(description="name of the phantom")
     question: str = Field(description="clinical question, in one line")
-    endpoint: str = Field(description="the quantity to score")
+    endpoint: str = Field(description="the quantity to score, in words")
+    endpoints: Annotated[tuple[str, ...], AfterValidator(_known)] = Field(
+        (), description="metrics and endpoints that answer the question; see qsmbench list endpoints"
+    )
     regions: tuple[str, ...] = Field((), description="regions in which it is scored")
     source: str = Field(description="source of the numbers")
     assumed: bool = Field(description="whether any of the numbers are assumed: neither measured nor published")
     protocol: str = Field("brain-3t", description="recommended protocol")
+    controls: tuple[str, ...] = Field((), description="cases that the others are compared with; none: the first")
     cases: dict[str, dict[str, Any]] = Field(min_length=1, description="controls first; the last is the default")
+
+    @model_validator(mode="after")
+    def _known_controls(self) -> Scenario:
+        for name in self.controls:
+            if name not in self.cases:
+                raise ValueError(f"controls: case {name!r} is unknown; choose from {', '.join(self.cases)}")
+        return self
 
     def case(self, name: str | None, where: Path) -> Case:
         """Return the case called `name`, by default the last.
@@ -65,9 +82,10 @@ class Case:
         return content
 
     def summary(self) -> dict[str, Any]:
-        """Return the facts shown with its scores: case, question, endpoint, regions, source, assumed."""
-        shown = {"question", "endpoint", "regions", "source", "assumed"}
-        return {"case": self.name, **self.scenario.model_dump(mode="json", include=shown)}
+        """Return the facts shown with its scores: case, controls, question, endpoints, regions, source, assumed."""
+        shown = {"question", "endpoint", "endpoints", "regions", "source", "assumed"}
+        controls = list(self.scenario.controls) or list(self.scenario.cases)[:1]
+        return {"case": self.name, "controls": controls, **self.scenario.model_dump(mode="json", include=shown)}
 
 
 def scenarios() -> dict[str, Path]:

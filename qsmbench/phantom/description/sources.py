@@ -349,7 +349,10 @@ class Oxygenation(Model):
         return () if self.oef is None else ("oxygenation.arterial",)
 
 
-InPlace = Iron | Calcification | Gadolinium | Myelin | Haemorrhage | Fat
-"""Sources that are painted."""
+Added = Iron | Calcification | Gadolinium | Myelin
+"""Sources that change the tissue."""
+
+InPlace = Added | Haemorrhage | Fat
+"""Sources that are painted; the last two replace the tissue."""
 
 Source = Annotated[InPlace | Oxygenation, Field(discriminator="source")]

@@ -11,7 +11,7 @@ import numpy as np
 from qsmbench.grid import Grid
 from qsmbench.phantom.description.sources import Amounts, Effect, Factors
 from qsmbench.phantom.painting.boxes import transform_box
-from qsmbench.phantom.painting.paint import affect, paint
+from qsmbench.phantom.painting.paint import affect, affect_shares, paint, paint_shares
 from qsmbench.phantom.painting.shapes import Program
 from qsmbench.phantom.warp import NO_WARP, Warp
 from qsmbench.threads import limit_numba
@@ -19,8 +19,8 @@ from qsmbench.threads import limit_numba
 Compile = Callable[[float], Program]
 """Function that returns a shape's program for a width [mm] of the partial-volume ramp."""
 
-MOST_PARTS, MOST_PARTS_OF_A_BALL = 8, 64
-"""Largest number of sub-voxels along each axis; more for compact shapes."""
+MOST_PARTS, MOST_PARTS_OF_A_SOURCE = 8, 64
+"""Largest number of sub-voxels along each axis; more for compact shapes, and for sources, whose dose is stated."""
 
 EVEN = np.array([0.0, 0.0, 0.0, 1.0])
 """The ramp of a uniform effect."""
@@ -97,6 +97,11 @@ class Canvas:
             labels = np.array([s.label for s in shells], np.uint8)
             _run(paint, *shared, depths, amounts, values, labels, self.stack, self.weight, self.labels)
 
+    def paint_share(self, share: np.ndarray, filling: Shell) -> None:
+        """Paint a share of each voxel, (nx, ny, nz) float32; the depth of the filling is ignored."""
+        values = np.array(filling.values, np.float32)
+        _run(paint_shares, share, filling.amount, values, filling.label, self.stack, self.weight, self.labels)
+
     def apply_effect(
         self, compile_at: Compile, effect: Effect, label: int, ramp: np.ndarray = EVEN, warp: Warp = NO_WARP
     ) -> None:
@@ -109,11 +114,13 @@ class Canvas:
             ramp: (4,) strength n·x + o at world x [mm], clipped to 0–1.
             warp: map to the space of the shape.
         """
-        if (shared := self._arguments(compile_at, warp)) is not None:
-            factors = Factors(*np.array(effect.factors, np.float32))
-            amounts = Amounts(*np.array(effect.amounts, np.float32))
-            relaxivity = float(effect.relaxivity)
-            _run(affect, *shared, ramp, factors, amounts, relaxivity, label, self.stack, self.weight, self.labels)
+        if (shared := self._arguments(compile_at, warp, MOST_PARTS_OF_A_SOURCE)) is not None:
+            _run(affect, *shared, ramp, *_numbers(effect), label, self.stack, self.weight, self.labels)
+
+    def apply_effect_to_share(self, share: np.ndarray, effect: Effect, label: int, ramp: np.ndarray = EVEN) -> None:
+        """Change the properties of a share of each voxel, (nx, ny, nz) float32, instead of a shape."""
+        affine = self.grid.affine
+        _run(affect_shares, share, affine, ramp, *_numbers(effect), label, self.stack, self.weight, self.labels)
 
     def _arguments(self, compile_at: Compile, warp: Warp, most_parts: int | None = None) -> Any | None:
         """Return the common arguments of both loops for a shape; None if it is outside the grid."""
@@ -121,7 +128,7 @@ class Canvas:
         # enough parts to resolve the smallest feature, and none much longer than the shortest edge
         rough = compile_at(size.min())
         ball = float(np.ptp(rough.bounds, axis=0).max()) <= 6 * rough.finest
-        finest, most = (FINEST_PART_OF_A_BALL, MOST_PARTS_OF_A_BALL) if ball else (FINEST_PART, MOST_PARTS)
+        finest, most = (FINEST_PART_OF_A_BALL, MOST_PARTS_OF_A_SOURCE) if ball else (FINEST_PART, MOST_PARTS)
         part = min(finest * rough.finest, 1.5 * size.min())
         fine = np.clip(np.ceil(size / part - 1e-6), 1, most_parts or most).astype(np.int64)
         step = float(np.prod(size / fine) ** (1 / 3))
@@ -153,6 +160,12 @@ class Canvas:
         start = np.clip(np.floor(low), 0, self.grid.shape)
         stop = np.clip(np.ceil(high) + 1, 0, self.grid.shape)
         return start.astype(np.int64), stop.astype(np.int64)
+
+
+def _numbers(effect: Effect) -> tuple[Factors, Amounts, float]:
+    """Return the parts of an effect as the loops take them."""
+    factors, amounts = np.array(effect.factors, np.float32), np.array(effect.amounts, np.float32)
+    return Factors(*factors), Amounts(*amounts), float(effect.relaxivity)
 
 
 def _run(kernel: Callable, *arguments: Any) -> None:

@@ -23,7 +23,9 @@ OUTSIDE, SURFACE, INSIDE = range(3)
 
 @leaf()
 def _mark(f, label, weight, labels, i, j, k):
-    # the label of what fills most of the voxel
+    # the label of what fills most of the voxel; 0 leaves it as it is
+    if label == 0:
+        return
     kept = weight[i, j, k] * (1 - f)
     if labels[i, j, k] == label:
         weight[i, j, k] = kept + f
@@ -41,7 +43,7 @@ def blend(f, values, label, stack, weight, labels, i, j, k):
     Args:
         f: share of the voxel, 0–1.
         values: (c,), values of the maps in the material.
-        label: of its region.
+        label: of its region; 0: labels are not changed.
         stack: in place.
         weight: in place.
         labels: in place.
@@ -58,16 +60,14 @@ def blend(f, values, label, stack, weight, labels, i, j, k):
 
 @leaf()
 def _change_chi(f, factors, amounts, stack, i, j, k):
-    # returns by how much χ+ and χ− have grown
-    grown = np.float32(0)
-    for c, factor, amount in (
-        (CHI_PARA, factors.chi_para, amounts.chi_para),
-        (CHI_DIA, factors.chi_dia, amounts.chi_dia),
-    ):
-        old = stack[c, i, j, k]
-        stack[c, i, j, k] = max(old + f * (old * (factor - 1) + amount), np.float32(0))
-        grown += stack[c, i, j, k] - old
-    return grown
+    # returns by how much χ+ and χ− have grown; what is taken from χ+ beyond what there is makes χ− grow
+    old_para, old_dia = stack[CHI_PARA, i, j, k], stack[CHI_DIA, i, j, k]
+    para = old_para + f * (old_para * (factors.chi_para - 1) + amounts.chi_para)
+    dia = old_dia + f * (old_dia * (factors.chi_dia - 1) + amounts.chi_dia)
+    dia += max(-para, np.float32(0))
+    para = max(para, np.float32(0))
+    stack[CHI_PARA, i, j, k], stack[CHI_DIA, i, j, k] = para, dia
+    return (para - old_para) + (dia - old_dia)
 
 
 @leaf()
@@ -88,6 +88,20 @@ def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k)
     total = rate + max(reversible + more_r2prime, np.float32(0))
     stack[pd, i, j, k], stack[t1, i, j, k] = new, time * new
     stack[r2, i, j, k], stack[r2star, i, j, k] = rate * new, total * new
+
+
+@leaf()
+def _change(f, affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels, i, j, k):
+    # what `affect` does to the voxel of which the shape fills f
+    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+    g = min(max(ramp[0] * x + ramp[1] * y + ramp[2] * z + ramp[3], 0.0), 1.0)
+    strength = np.float32(f * g)
+    more = relaxivity * _change_chi(strength, factors, amounts, stack, i, j, k)
+    for channels in RELAXATION:
+        _change_protons(strength, factors, amounts, more, channels, stack, i, j, k)
+    _mark(f, label, weight, labels, i, j, k)
 
 
 @leaf()
@@ -267,7 +281,8 @@ def affect(
 
     If the shape fills a fraction f of a voxel, χ+, χ−, PD, and R1 and R2 of water become v + f·((factor − 1)·v +
     amount), and the reversible rate R2* − R2 of each species increases by `relaxivity` times the increase of χ+ and χ−.
-    No value becomes negative.
+    No value becomes negative: what is taken from χ+ beyond what the tissue has makes χ− grow, so that χ changes by the
+    amount all the same.
 
     Args:
         ramp: (4,) float64, the effect's strength g = n·x + o, clipped to 0–1, as n (1/mm) and o.
@@ -305,13 +320,29 @@ def affect(
                         )  # fmt: skip
                         f = share[0] / parts
                         if f > 0:
-                            x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                            y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                            z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                            g = min(max(ramp[0] * x + ramp[1] * y + ramp[2] * z + ramp[3], 0.0), 1.0)
-                            strength = np.float32(f * g)
-                            more = relaxivity * _change_chi(strength, factors, amounts, stack, i, j, k)
-                            for channels in RELAXATION:
-                                _change_protons(strength, factors, amounts, more, channels, stack, i, j, k)
-                            if label > 0:
-                                _mark(f, label, weight, labels, i, j, k)
+                            _change(
+                                f, affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels, i, j, k
+                            )  # fmt: skip
+
+
+@compiled(parallel=True)
+def affect_shares(shares, affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels):
+    """Change the properties of a `share` of each voxel, (nx, ny, nz) float32, as `affect` does."""
+    for i in prange(shares.shape[0]):
+        for j in range(shares.shape[1]):
+            for k in range(shares.shape[2]):
+                if shares[i, j, k] > 0:
+                    _change(
+                        shares[i, j, k], affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels,
+                        i, j, k,
+                    )  # fmt: skip
+
+
+@compiled(parallel=True)
+def paint_shares(shares, amount, values, label, stack, weight, labels):
+    """Fill a share of each voxel, (nx, ny, nz) float32, with `amount` (0–1) of a material, as `paint` does."""
+    for i in prange(shares.shape[0]):
+        for j in range(shares.shape[1]):
+            for k in range(shares.shape[2]):
+                if shares[i, j, k] > 0:
+                    blend(amount * shares[i, j, k], values, label, stack, weight, labels, i, j, k)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import sources as s
 from qsmbench.phantom.description.tissues import Tissue
-from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
+from qsmbench.phantom.painting.canvas import EVEN, MOST_PARTS_OF_A_SOURCE, Canvas, Compile, Shell
 from qsmbench.phantom.species import weight
 from qsmbench.phantom.warp import NO_WARP, Warp
 
@@ -23,6 +24,11 @@ def label_name(source: s.InPlace) -> str | None:
     if source.name is None and isinstance(source, s.Haemorrhage | s.Fat):
         return source.region or source.source
     return source.name
+
+
+def placement(source: s.InPlace) -> dict[str, Any]:
+    """Return the keys that determine where a source is; sources with equal ones fill the same place."""
+    return {key: getattr(source, key) for key in s.Placed.model_fields if key not in ("gradient", "name")}
 
 
 def half_of(shape: g.Shape, side: s.Side | None) -> g.Shape:
@@ -77,7 +83,7 @@ def _rim(body: g.Shape, source: s.InPlace) -> g.Shape:
 def paint_source(
     canvas: Canvas,
     source: s.InPlace,
-    compile_at: Compile,
+    place: Compile | np.ndarray,
     label: int,
     warp: Warp,
     ramp: np.ndarray = EVEN,
@@ -91,9 +97,9 @@ def paint_source(
     Args:
         canvas: in place.
         source: the source.
-        compile_at: returns the shape's program.
+        place: returns the shape's program; or (nx, ny, nz) float32, the share of each voxel.
         label: of the region that it creates; 0 for none.
-        warp: map to the space of the shape.
+        warp: map to the space of the shape; not used for shares.
         ramp: strength across it; see `Canvas.apply_effect`. A source that replaces tissue is uniform.
         tissues: by name.
         b0: T.
@@ -101,6 +107,12 @@ def paint_source(
     """
     if isinstance(source, s.Haemorrhage | s.Fat):
         amount, values = source.filling(tissues, b0, dr)
-        canvas.paint_shape(compile_at, [Shell(0, amount, weight(values), label)], warp)
+        filling = Shell(0, amount, weight(values), label)
+        if isinstance(place, np.ndarray):
+            canvas.paint_share(place, filling)
+        else:
+            canvas.paint_shape(place, [filling], warp, most_parts=MOST_PARTS_OF_A_SOURCE)
+    elif isinstance(place, np.ndarray):
+        canvas.apply_effect_to_share(place, source.effect(b0, dr), label, ramp)
     else:
-        canvas.apply_effect(compile_at, source.effect(b0, dr), label, ramp, warp)
+        canvas.apply_effect(place, source.effect(b0, dr), label, ramp, warp)

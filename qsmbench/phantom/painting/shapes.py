@@ -200,6 +200,7 @@ class Compiler:
         box = self._emit(shape.of[0], program, fold)
         with self._cutting(program):
             for other in shape.of[1:]:
+                program.finest = min(program.finest, _thickness(shape.of[0], other))
                 self._emit(other, program, fold)
                 program.add(op.DIFFERENCE)
         return box
@@ -247,6 +248,18 @@ class Compiler:
                 f"{self.path}: shape {shape.name!r} is unknown; choose from {', '.join(self.shapes) or 'none'}"
             )
         return self._emit(self.shapes[shape.name], program, fold)
+
+
+def _thickness(outer: g.Shape, inner: g.Shape) -> float:
+    """Return what is left of a shape around a smaller offset of itself, mm; infinite if they differ otherwise."""
+    depths = []
+    for shape in (outer, inner):
+        depth = 0.0
+        while isinstance(shape, g.Offset):
+            depth, shape = depth - shape.by, shape.of
+        depths.append((depth, shape))
+    (begin, first), (end, second) = depths
+    return end - begin if end > begin and first == second else np.inf
 
 
 def _fold(box: Bounds, fold: bool) -> Bounds:

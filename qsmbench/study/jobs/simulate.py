@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from qsmbench.data import folders
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, SourcedValue, write_provenance
+from qsmbench.data.source_table import SOURCES_FILE, PlacedSource, write_sources
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.run.specs import SimulationSpec
@@ -40,17 +41,21 @@ class Basis:
         regions: index, name and group of the labels.
         values: values that the properties of the regions depend on.
         scenario: scenario, case, question and so on; empty without a scenario.
+        sources: the table of the object's sources.
     """
 
     regions: list[tuple[int, str, str]]
     values: list[SourcedValue]
     scenario: dict[str, Any]
+    sources: list[PlacedSource] = field(default_factory=list)
 
     @classmethod
     def of(cls, simulation: Simulation, phantom: Phantom) -> Basis:
         """Return the basis of the truth of a simulation of `phantom`."""
         scenario = {"scenario": phantom.name, **phantom.case.summary()} if phantom.case else {}
-        return cls(simulation.regions, phantom.provenance(simulation.params.b0), scenario)
+        if scenario and phantom.age is not None:
+            scenario["age"] = phantom.age
+        return cls(simulation.regions, phantom.provenance(simulation.params.b0), scenario, simulation.sources)
 
 
 def write_basis(truth: Path, basis: Basis) -> None:
@@ -58,6 +63,7 @@ def write_basis(truth: Path, basis: Basis) -> None:
     folders.write_regions(truth / folders.REGIONS_FILE, basis.regions)
     write_provenance(truth / PROVENANCE_FILE, basis.values)
     folders.write_json(truth / SCENARIO_FILE, basis.scenario)
+    write_sources(truth / SOURCES_FILE, basis.sources)
 
 
 def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, mask: np.ndarray | None = None) -> None:
