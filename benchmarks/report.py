@@ -1,6 +1,8 @@
 """How the tables and the report of a study scale: seconds, peak memory and size, each job in a process of its own.
 
-    python benchmarks/report.py [--sizes 10x10 100x20 20x100] [--seeds 5] [--keep FOLDER]
+The size of the page to mail, and with a Chromium the time from opening a page to its first table, are measured too.
+
+    python benchmarks/report.py [--sizes 10x10 20x50 100x20 20x100] [--seeds 5] [--keep FOLDER]
 
 A size is datasets × chains. The study is invented, in the layout of a real one: a record of every job; for each pair a
 table with all metrics of χ, on the study mask and by every region of the head, and a picture; for each dataset a table
@@ -26,11 +28,13 @@ from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE, write_prove
 from qsmbench.data.score_table import COLUMNS, CONTROLS, FACTORS
 from qsmbench.grid import Grid
 from qsmbench.phantom.load import load
+from qsmbench.report import build
 from qsmbench.run.specs import RUN_FILE, Job, Record, ReportSpec, TablesSpec, prefixes, write_spec
 from qsmbench.view.picture import draw
 from qsmbench.view.volumes import save
 
 STEPS = ("romeo.fit.vsharp.tv", "romeo.fit.pdf.tkd", "truth.noisy.l2", "truth.tkd", "laplacian.fit.vsharp.medi")
+CHROMIUM = Path("/usr/bin/chromium")
 MADE_FROM = {"inputs": {f"input {i}": f"{i:064x}" for i in range(8)}, "versions": {"numpy": "2.4.6", "scipy": "1.17.1"}}
 
 
@@ -163,10 +167,25 @@ def size(folder):
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
+def first_table(page):
+    """Seconds from opening a page to its first table, in a new browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page()
+        start = time.perf_counter()
+        tab.goto(page.resolve().as_uri(), wait_until="commit")
+        tab.wait_for_selector("table.overview")
+        took = time.perf_counter() - start
+        browser.close()
+    return took
+
+
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", default=["10x10", "100x20", "20x100"])
+    parser.add_argument("--sizes", nargs="+", default=["10x10", "20x50", "100x20", "20x100"])
     parser.add_argument("--seeds", type=int, default=5, help="replicates of each group")
     parser.add_argument("--keep", type=Path, help="folder to leave the studies in")
     args = parser.parse_args()
@@ -183,6 +202,11 @@ def main():
                 print(f"{datasets:8d} {chains:7d}  {job.stem:6s} {wall:7.1f} {cpu:6.1f} {peak:9.0f}", flush=True)
             page = study / "report" / "index.html"
             print(f"first page {page.stat().st_size / 2**20:.1f} MiB, report {size(page.parent) / 2**20:.1f} MiB")
+            mail = build(study, study / "mail", single=True)
+            print(f"page to mail {mail.stat().st_size / 1e6:.1f} MB")
+            if CHROMIUM.exists():
+                times = ", ".join(f"{first_table(p):.2f} s" for p in (page, mail))
+                print(f"to the first table, folder and page to mail: {times}")
 
 
 if __name__ == "__main__":

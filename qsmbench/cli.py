@@ -443,7 +443,10 @@ def tune(
 @app.command(epilog=_example("qsmbench report results/quick report"))
 def report(
     results: Annotated[Path, typer.Argument(help="folder of a study")],
-    out: Annotated[Path, typer.Argument(help="output folder for index.html and its pages and pictures")],
+    out: Annotated[Path, typer.Argument(help="output folder for index.html and its pages, pictures and volumes")],
+    single: Annotated[
+        bool, typer.Option("--single", help="one file of less than 15 MB; it says what is left out")
+    ] = False,
 ) -> None:
     """Write the report of a study as HTML that works offline."""
     from qsmbench.data.folders import make_folder
@@ -452,7 +455,7 @@ def report(
     if not (results / "scores.parquet").is_file():
         raise QsmbenchError(f"{results}: contains no scores.parquet; give the folder of a study, such as results/quick")
     make_folder(out)
-    console.print(f"Report: {build(results, out).resolve()}", soft_wrap=True)
+    console.print(f"Report: {build(results, out, single=single).resolve()}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench compare results/mine romeo.fit.vsharp.tv romeo.fit.pdf.tv --metric nrmse"))

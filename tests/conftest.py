@@ -18,6 +18,8 @@ from qsmbench.grid import Grid
 from qsmbench.scan.field import field_of
 from qsmbench.units import rad_per_ppm
 
+pytest_plugins = ["browser"]
+
 TE = np.array([0.004, 0.009, 0.014])
 
 

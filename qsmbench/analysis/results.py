@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ORIGINS_FILE = "origins.json"
 """File in a study folder: origins of the settings, by method name in the chains."""
 
+PROTOCOLS_FILE = "protocols.json"
+"""File in a study folder: the keys of the protocol of each simulated group."""
+
 NEEDED = (*COLUMNS, "group", "seed")
 """Required columns."""
 
@@ -44,6 +47,7 @@ class Study:
         weights: of the metrics in the study's weighted score; empty if it defines none.
         versions: content of `versions.json`.
         origins: content of `origins.json`.
+        protocols: content of `protocols.json`.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Study:
     weights: dict[str, float] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[str]:
@@ -139,7 +144,8 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
 
     Args:
         folder: contains `scores.parquet`.
-        about: folder that may contain `config.yaml`, `versions.json` and `origins.json`; by default the same.
+        about: folder that may contain `config.yaml`, `versions.json`, `origins.json` and `protocols.json`; by default
+            the same.
 
     Returns:
         the study.
@@ -163,6 +169,7 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
         weights=_weights(settings.get("score")),
         versions=_texts(about / "versions.json"),
         origins=_texts(about / ORIGINS_FILE),
+        protocols={g: p for g, p in _json(about / PROTOCOLS_FILE).items() if isinstance(p, dict)},
     )
 
 

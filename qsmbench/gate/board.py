@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qsmbench.analysis.comparison import compare_family, sentence
 from qsmbench.analysis.rankings import ranking, subject_losses
-from qsmbench.analysis.results import ORIGINS_FILE, Study, read_study
+from qsmbench.analysis.results import ORIGINS_FILE, PROTOCOLS_FILE, Study, read_study
 from qsmbench.data.folders import make_folder, read_json, write_json
 from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 from qsmbench.errors import QsmbenchError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FINGERPRINTS_FILE = "fingerprints.json"
 """File of a board: fingerprint of each scan; see `baseline.fingerprint`."""
 
-_COPIED = ("config.yaml", "versions.json", ORIGINS_FILE)
+_COPIED = ("config.yaml", "versions.json", ORIGINS_FILE, PROTOCOLS_FILE)
 
 
 def write_board(results: Path, board: Path) -> Study:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbench.run.specs import RUN_FILE, prefixes, read_record
+from qsmbench.run.specs import RUN_FILE, Record, prefixes, read_record
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class MethodUse:
         settings: all settings.
         reference: author and year.
         doi: of the reference, if it has one.
+        time: range over the scans [s] as text; empty if unknown.
+        memory: largest [MiB] as text; empty if unknown.
+        runs: number of scans and chains that it was to run on.
+        failed: how many of them have no result.
+        reasons: why, each once.
     """
 
     name: str
@@ -42,6 +47,11 @@ class MethodUse:
     settings: list[Setting]
     reference: str
     doi: str
+    time: str
+    memory: str
+    runs: int
+    failed: int
+    reasons: list[str]
 
 
 def methods_used(
@@ -58,16 +68,18 @@ def methods_used(
     Returns:
         the methods that have a record.
     """
-    runs: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, list[Record]] = {}
     for chain in dict.fromkeys(p for c in chains for p in prefixes(c)):
         for file in (folder / dataset / "chains" / chain / RUN_FILE for dataset in datasets):
             record = read_record(file)
-            if record is not None and "used" in record.details:
-                runs.setdefault(chain.rpartition(".")[2], []).append(record.details)
-    return [_method_use(name, records, origins.get(name, "set")) for name, records in runs.items()]
+            if record is not None:
+                runs.setdefault(chain.rpartition(".")[2], []).append(record)
+    used = {name: its for name, its in runs.items() if any("used" in r.details for r in its)}
+    return [_method_use(name, records, origins.get(name, "set")) for name, records in used.items()]
 
 
-def _method_use(name: str, records: Sequence[dict[str, Any]], origin: str) -> MethodUse:
+def _method_use(name: str, runs: Sequence[Record], origin: str) -> MethodUse:
+    records = [r.details for r in runs if "used" in r.details]
     first = records[0]
     author, _, doi = first.get("reference", "").partition(", doi:")
     chosen = [r["notes"]["chosen"] for r in records if "chosen" in r.get("notes", {})]
@@ -76,7 +88,27 @@ def _method_use(name: str, records: Sequence[dict[str, Any]], origin: str) -> Me
         choices = [c for c in chosen if c["setting"] == key]
         plain = Setting(key, _text(value), origin if key in first["settings"] else "")
         settings.append(_chosen(key, choices) if choices else plain)
-    return MethodUse(name, first["method"], settings, author, doi)
+    done = [r for r in runs if r.ok]
+    seconds = [r.seconds for r in done if r.seconds is not None]
+    peaks = [r.peak_memory for r in done if r.peak_memory is not None]
+    bad = [r for r in runs if not r.ok]
+    return MethodUse(
+        name=name,
+        method=first["method"],
+        settings=settings,
+        reference=author,
+        doi=doi,
+        time=_range(min(seconds), max(seconds)) if seconds else "",
+        memory=f"{max(peaks):.0f}" if peaks else "",
+        runs=len(runs),
+        failed=len(bad),
+        reasons=list(dict.fromkeys(f"{r.status}: {r.reason}" for r in bad)),
+    )
+
+
+def _range(low: float, high: float) -> str:
+    ends = ["<0.01" if v < 0.01 else f"{v:.2g}" if v < 100 else f"{v:.0f}" for v in (low, high)]
+    return ends[0] if ends[0] == ends[1] else "–".join(ends)
 
 
 def _chosen(key: str, choices: Sequence[dict[str, Any]]) -> Setting:

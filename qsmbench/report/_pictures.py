@@ -65,6 +65,17 @@ def copied(files: Sequence[PictureFile], report: Path) -> list[Picture]:
     return [f.copied(report) for f in files]
 
 
+def fitting(files: Sequence[PictureFile], budget: int) -> list[PictureFile]:
+    """Return the first files whose data URIs together are no larger than the budget [bytes]."""
+    kept, left = [], budget
+    for f in files:
+        left -= 4 * f.path.stat().st_size // 3 + 400
+        if left < 0:
+            break
+        kept.append(f)
+    return kept
+
+
 def size(files: Sequence[PictureFile]) -> int:
     """Return the total size of all files [bytes]."""
     return sum(f.path.stat().st_size for f in files)

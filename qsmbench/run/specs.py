@@ -142,11 +142,17 @@ class CommonSpec(Spec):
 
 @dataclass(frozen=True)
 class PicturesSpec(Spec):
-    """The pictures of the results of all chains on one dataset."""
+    """The pictures of the results of all chains on one dataset.
+
+    Attributes:
+        scores: specifications of the scores of each chain.
+        volumes: whether the results are also packed for a browser.
+    """
 
     kind: ClassVar[str] = "pictures"
     gathers: ClassVar[bool] = True
     scores: list[dict[str, Any]]
+    volumes: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,6 +232,7 @@ class ReportSpec(Spec):
         study: folder of the study.
         config: its configuration as YAML text, defaults included.
         origins: origins of the settings, by method name in the chains.
+        protocols: keys of the protocol of each simulated group.
     """
 
     kind: ClassVar[str] = "report"
@@ -233,6 +240,7 @@ class ReportSpec(Spec):
     study: str
     config: str
     origins: dict[str, str]
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 KINDS: dict[str, type[Spec]] = {s.kind: s for s in Spec.__subclasses__()}

@@ -33,7 +33,7 @@ OVERHEAD = 0.1
 
 _MIB, _MILLION = 2**20, 1e6
 _RECORDS = {"simulation.json": "simulate", "scan.json": "noise", "common.json": "common", "pictures.json": "pictures"}
-_FOLDERS = {"noise": ("scan",), "simulate": ("noisefree", "truth"), "pictures": ("pictures",)}
+_FOLDERS = {"noise": ("scan",), "simulate": ("noisefree", "truth"), "pictures": ("pictures", "volumes")}
 
 
 class Cost(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from qsmbench import metrics
-from qsmbench.analysis.results import ORIGINS_FILE
+from qsmbench.analysis.results import ORIGINS_FILE, PROTOCOLS_FILE
 from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, orientation_folder
 from qsmbench.data.measured import measured_files
@@ -54,6 +54,7 @@ from qsmbench.study.contents import Contents
 from qsmbench.study.datasets import Measured, Simulated
 from qsmbench.study.factors import factors
 from qsmbench.study.versions import reported_versions
+from qsmbench.view.packed import VOLUMES
 
 SCORED_WITH = ("mask", "labels", "local_field")
 """Artifacts that every score depends on."""
@@ -206,7 +207,7 @@ class Plan:
             scores = [self._score_job(dataset, chain) for chain in self.study.chains]
             yield from scores
             yield self._for_all_chains(dataset, "common", ["common.parquet", "common.nii.gz"], scores)
-            yield self._for_all_chains(dataset, "pictures", ["pictures"], scores)
+            yield self._for_all_chains(dataset, "pictures", ["pictures", VOLUMES], scores)
         yield self._tables_job()
         yield self._report_job()
 
@@ -454,17 +455,19 @@ class Plan:
         inputs = {f"{s.spec['chain']}: {label}": source for s in scores for label, source in s.inputs.items()}
         specs = [s.spec for s in scores]
         scores_again = rule == "common"
+        volumes = not scores_again and dataset.name in self._with_volumes
         attribution = self._attribution if scores_again and dataset.has_truth else {}
         return self._job(
             rule,
             dataset.name,
-            CommonSpec(specs, attribution) if scores_again else PicturesSpec(specs),
+            CommonSpec(specs, attribution) if scores_again else PicturesSpec(specs, volumes),
             self.folder / dataset.name / f"{rule}.json",
             targets,
             settings={
                 "dataset": dataset.name,
                 "chains": [[s["chain"], s["artifacts"]] for s in specs],
                 **({"attribution": attribution} if attribution else {}),
+                **({"volumes": volumes} if volumes else {}),
             },
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / f"{rule}.py", *(metrics.files() if scores_again else [])],
@@ -504,7 +507,7 @@ class Plan:
 
     def _report_job(self) -> Job:
         origins = {s.name: s.use.origin for s in self.steps.values() if s.use.settings}
-        spec = ReportSpec(study=str(self.folder), config=self.config_text(), origins=origins)
+        spec = ReportSpec(str(self.folder), self.config_text(), origins, self._protocols)
         inputs: dict[str, Any] = {"tables": [str(self.tables), "*"]}
         inputs |= {f"pictures {d}": [str(self.pictures(d)), "*"] for d in self.datasets}
         inputs |= {f"drawn {d}": [str(self.pictures(d)), "details"] for d in self.datasets}
@@ -514,18 +517,18 @@ class Plan:
             inputs |= {f"{f} {group}": [record, f"truth/{f}"] for f in shown}
         inputs |= {f"notes {d}": [str(self.scan(d)), "scan/notes.json"] for d in self.datasets}
         inputs |= {f"used {d} {s}": [str(self.step(d, s)), "details"] for d in self.datasets for s in self.steps}
-        pages = sorted((PACKAGE / "report").glob("*.j2"))
+        pages = sorted([*(PACKAGE / "report").glob("*.j2"), *(PACKAGE / "view").rglob("*.js")])
         definitions = {
             f.stem: self.contents.digest(f) for f in metrics.files()
         }  # with their docstrings, which it shows
         settings = {"config": re.sub(r"(?m)^results: .*$", "", spec.config), "origins": origins}
-        settings |= {"definitions": definitions, "versions": reported_versions()}
+        settings |= {"definitions": definitions, "versions": reported_versions(), "protocols": spec.protocols}
         return self._job(
             "report",
             "",
             spec,
             self.report,
-            ["report", "config.yaml", "versions.json", ORIGINS_FILE],
+            ["report", "config.yaml", "versions.json", ORIGINS_FILE, PROTOCOLS_FILE],
             settings=settings,
             inputs=inputs,
             code=[PACKAGE / "study" / "jobs" / "report.py", *metrics.files()],
@@ -544,6 +547,18 @@ class Plan:
             if d.group not in found:
                 found[d.group] = _scanned_orientations(d.source)
         return found
+
+    @cached_property
+    def _protocols(self) -> dict[str, dict[str, Any]]:
+        """Return the keys of the protocol of each simulated group."""
+        sources = {group: d.source for group, d in self.groups.items()}
+        simulated = {group: s for group, s in sources.items() if isinstance(s, Simulated)}
+        return {g: load_protocol(s.protocol, s.set_protocol).model_dump(mode="json") for g, s in simulated.items()}
+
+    @cached_property
+    def _with_volumes(self) -> set[str]:
+        """The datasets whose volumes can be looked through: the first of each group; the others differ in noise."""
+        return {d.name for d in {d.group: d for d in reversed(self.datasets.values())}.values()}
 
     @cached_property
     def _attribution(self) -> dict[str, dict[str, str]]:

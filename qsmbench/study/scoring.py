@@ -62,15 +62,25 @@ class Scan:
         return self._field[1]
 
     @cached_property
-    def _labels(self) -> dict[str, Any]:
+    def labels(self) -> np.ndarray | None:
+        """The number of the region of each voxel, (nx, ny, nz); None without a truth."""
+        return None if self.truth_folder is None else read(self.truth_folder, "labels", self.params.grid)
+
+    @cached_property
+    def regions(self) -> list[tuple[int, str, str]]:
+        """Number, name and kind of each region; none without a truth."""
         if self.truth_folder is None:
-            return {"labels": None, "regions": ()}
-        folder, grid = self.truth_folder, self.params.grid
-        regions = [r for r in read_regions(folder / REGIONS_FILE) if r[0] != 0]
-        found = {"labels": read(folder, "labels", grid), "regions": regions}
-        if (table := read_sources(folder / SOURCES_FILE)) and (folder / ARTIFACTS["sources"].file).is_file():
-            found |= {"sources": read(folder, "sources", grid), "source_table": table}
-        return found
+            return []
+        return [r for r in read_regions(self.truth_folder / REGIONS_FILE) if r[0] != 0]
+
+    @cached_property
+    def _sources(self) -> dict[str, Any]:
+        """The sources of a scenario and their table, as keywords of `metrics.Reference`; empty if there are none."""
+        folder = self.truth_folder
+        if folder is None or not (folder / ARTIFACTS["sources"].file).is_file():
+            return {}
+        table = read_sources(folder / SOURCES_FILE)
+        return {"sources": read(folder, "sources", self.params.grid), "source_table": table} if table else {}
 
     def truth(self, artifact: str) -> np.ndarray | None:
         """Return the truth of an artifact, if known."""
@@ -93,10 +103,10 @@ class Scan:
         Raises:
             QsmbenchError: a volume is missing or damaged.
         """
-        given = {"study_mask": self.study_mask, "truth": self.truth(artifact), **self._labels}
+        given = {"study_mask": self.study_mask, "truth": self.truth(artifact), "labels": self.labels}
         if ARTIFACTS[artifact].sparse:
             given |= {name: self.truth(name) for name in ("vein_diameter", "vein_angle")}
-        return {**given, "grid": self.params.grid, "artifact": artifact}
+        return {**given, **self._sources, "regions": self.regions, "grid": self.params.grid, "artifact": artifact}
 
     def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:
         """Return one of a chain's products, its support and its field, as keywords of `metrics.Reference.rows`.

@@ -67,7 +67,7 @@ def draw(
     if row is None or row.scale is None:
         drawable = ", ".join(name for name in ARTIFACTS if can_draw(name))
         raise QsmbenchError(f"no colour scale for {artifact!r}; choose from {drawable}")
-    estimate, mask = _first_echo(estimate), np.asarray(mask) != 0
+    estimate, mask = first_echo(estimate), np.asarray(mask) != 0
     have = mask if support is None else mask & (np.asarray(support) != 0)
     if row.is_mask:
         have = mask = mask | (estimate != 0)
@@ -75,13 +75,13 @@ def draw(
         raise QsmbenchError(f"{title}: cannot draw a picture of an empty mask")
     if row.scale.relative:
         estimate, unit = _relative(estimate, have), "of the median"
-        truth = None if truth is None else _relative(_first_echo(truth), mask)
+        truth = None if truth is None else _relative(first_echo(truth), mask)
     span, far = row.scale.values, row.scale.error
     planes = _planes(mask_box(mask, grid, rim=2), mask, grid, centre)
     shown = _shown(estimate, have, row, planes, grid)
     rows = [_Row(names[1], shown, span, unit)]
     if truth is not None:
-        true = _shown(_first_echo(truth), mask, row, planes, grid)
+        true = _shown(first_echo(truth), mask, row, planes, grid)
         error = [s - t for s, t in zip(shown, true, strict=True)]
         rows = [_Row(names[0], true, span, unit), *rows, _Row(names[2], error, (-far, far), unit, "error")]
     return _sheet(rows, planes, title)
@@ -150,7 +150,8 @@ def _sheet(rows: Sequence[_Row], planes: Sequence[Plane], title: str) -> Image.I
     return compose(drawn, WIDTH, tallest=TALLEST, letters=LETTERS, title=title, footer=CONVENTION)
 
 
-def _first_echo(volume: np.ndarray) -> np.ndarray:
+def first_echo(volume: np.ndarray) -> np.ndarray:
+    """Return a volume, (nx, ny, nz), or the first echo of one with echoes."""
     return volume[..., 0] if volume.ndim == 4 else volume
 
 

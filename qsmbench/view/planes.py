@@ -125,12 +125,24 @@ def location(voxel: Voxel, grid: Grid) -> Point:
 def mask_box(mask: np.ndarray, grid: Grid, rim: int = 0) -> Box:
     """Return the bounding box of a mask, extended by `rim` voxels within the grid."""
     box = []
-    for places, (low, high), (axis, _) in zip(coordinates(grid), _bounds(mask, grid), _directions(grid), strict=True):
-        half = grid.voxel_size[axis] / 2
-        first, last = places[max(low - rim, 0)], places[min(high + rim, len(places) - 1)]
-        box.append((float(first - half), float(last + half)))
+    ends = mask_bounds(mask, grid, rim)
+    for places, (low, high), size in zip(coordinates(grid), ends, voxel_sizes(grid), strict=True):
+        box.append((float(places[low] - size / 2), float(places[high] + size / 2)))
     x, y, z = box
     return x, y, z
+
+
+def mask_bounds(mask: np.ndarray, grid: Grid, rim: int = 0) -> list[tuple[int, int]]:
+    """Return the first and last index of a mask along each patient axis, extended by `rim` voxels within the grid."""
+    return [
+        (max(low - rim, 0), min(high + rim, len(places) - 1))
+        for places, (low, high) in zip(coordinates(grid), _bounds(mask, grid), strict=True)
+    ]
+
+
+def voxel_sizes(grid: Grid) -> list[float]:
+    """Return the size of a voxel along each patient axis [mm]."""
+    return [grid.voxel_size[axis] for axis, _ in _directions(grid)]
 
 
 def default_centre(mask: np.ndarray, grid: Grid) -> Voxel:

@@ -24,6 +24,27 @@ NARROWEST, LOWEST = 640, 120
 
 Colour = tuple[int, int, int]
 
+COLOURS: dict[str, list[tuple[float, Colour]]] = {
+    "grey": [(0.0, (0, 0, 0)), (1.0, (255, 255, 255))],
+    "error": [
+        (0.0, (178, 226, 255)),
+        (0.2, (44, 130, 212)),
+        (0.5, (22, 22, 24)),
+        (0.8, (214, 78, 44)),
+        (1.0, (255, 222, 164)),
+    ],
+    "blue to yellow": [
+        (0.0, (0, 32, 81)),
+        (0.25, (60, 77, 110)),
+        (0.5, (127, 124, 117)),
+        (0.75, (187, 175, 113)),
+        (1.0, (253, 234, 69)),
+    ],
+}
+"""Colour scales that do not depend on telling red from green, as levels from 0 to 1 and their colours.
+
+That of errors is blue – dark – red, so that no error looks like the background."""
+
 
 @dataclass(frozen=True)
 class Note:
@@ -43,7 +64,7 @@ class Panel:
         image: rows from top to bottom; NaN is background.
         span: values at the two ends of the colour scale.
         title: above the panel.
-        colours: grey, or error (blue – dark – red).
+        colours: one of `COLOURS`.
         notes: names in the panel.
         outline: bool, of the image's shape; regions to outline.
     """
@@ -264,13 +285,11 @@ def _coloured(values: np.ndarray, span: Span, colours: str, background: Colour) 
 
 @cache
 def _colour_table(colours: str) -> np.ndarray:
-    """Return (256, 3) uint8: grey; or for errors blue – dark – red, so that no error looks like the background."""
-    if colours == "grey":
-        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    stops = [0.0, 0.2, 0.5, 0.8, 1.0]
-    anchors = np.array([(178, 226, 255), (44, 130, 212), (22, 22, 24), (214, 78, 44), (255, 222, 164)])
+    """Return a colour scale, (256, 3) uint8."""
+    stops, anchors = zip(*COLOURS[colours], strict=True)
     level = np.linspace(0, 1, 256)
-    return np.stack([np.interp(level, stops, anchors[:, i]) for i in range(3)], axis=1).round().astype(np.uint8)
+    red, green, blue = (np.interp(level, stops, channel) for channel in zip(*anchors, strict=True))
+    return np.stack([red, green, blue], axis=1).round().astype(np.uint8)
 
 
 def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:

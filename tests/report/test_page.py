@@ -32,7 +32,7 @@ def test_it_loads_nothing(html, page):
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
     assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|import)\s*\(", html)
     assert set(page.tags) & {"iframe", "object", "embed", "base"} == set()
-    assert all(link.startswith(("#", "https://doi.org/")) for link in page.links)
+    assert all(link.startswith(("#", "https://doi.org/", "data/")) for link in page.links)
 
 
 def test_it_is_well_formed_with_unique_ids(page):

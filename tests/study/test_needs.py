@@ -1,6 +1,8 @@
 """What jobs ask a cluster for, and the jobs of a scan that are run together."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -43,9 +45,8 @@ def test_all_jobs_of_a_scan_are_run_together(tmp_path):
     every = {job.record for job in plan.jobs()}
     outside = {str(plan.simulation("sphere_brain-3t")), str(plan.tables), str(plan.report)}
     assert own == every - outside
-    from qsmbench.study.jobs.__main__ import main
-
-    main(plan.job_file(plan._jobs[str(plan.simulation("sphere_brain-3t"))]))
+    simulate = plan.job_file(plan._jobs[str(plan.simulation("sphere_brain-3t"))])
+    subprocess.run([sys.executable, "-P", "-m", "qsmbench.study.jobs", str(simulate)], check=True)
     assert batch.main(plan.folder, name, 2) == 0
     records = plan.records()
     assert all(records[r] is not None and records[r].ok for r in own), records

@@ -1,4 +1,4 @@
-"""Job: the results of all chains of a dataset → their pictures."""
+"""Job: the results of all chains of a dataset → their pictures, and volumes to look through in a browser."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from typing import Any
 from PIL import Image
 
 from qsmbench.data.artifacts import ARTIFACTS
+from qsmbench.data.score_table import CONTROLS, is_fed
 from qsmbench.run.specs import PicturesSpec, ScoreSpec
 from qsmbench.study.scoring import FAILED_CHAINS, Scan, finished
-from qsmbench.view.picture import can_draw, draw
+from qsmbench.view.packed import (
+    VOLUMES,
+    pack_labels,
+    pack_map,
+    packed_chain,
+    packed_regions,
+    packed_truth,
+    write_packed,
+)
+from qsmbench.view.picture import can_draw, draw, first_echo
 from qsmbench.view.volumes import save
 
 
 def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
-    """Draw the first product of each chain below `out`; return the reasons for missing pictures."""
+    """Draw the first product of each chain below `out`, and pack it; return the reasons for missing pictures."""
     (out / "pictures").mkdir()
+    (out / VOLUMES).mkdir()
     not_drawn, failed = {}, {}
     scan: Scan | None = None
     for chain in finished(spec.scores):
@@ -26,6 +37,8 @@ def run(spec: PicturesSpec, out: Path) -> dict[str, Any]:
         scan = scan or Scan(chain)  # all chains are of one
         try:
             save(picture(scan, chain), out / "pictures" / f"{chain.chain}.webp")
+            if spec.volumes and chain.chain not in CONTROLS and not is_fed(chain.chain):
+                _pack(scan, chain, out / VOLUMES)
         except Exception as e:  # the pictures of the other chains are still drawn
             failed[chain.chain] = f"{type(e).__name__}: {e}"
     return {"not_drawn": not_drawn, FAILED_CHAINS: failed, "transient": bool(failed)}
@@ -44,3 +57,16 @@ def picture(scan: Scan, spec: ScoreSpec) -> Image.Image:
         artifact=artifact,
         support=scan.support(spec),
     )
+
+
+def _pack(scan: Scan, spec: ScoreSpec, folder: Path) -> None:
+    """Write a chain's first product for a browser; with the first of its kind, also the truth and the regions."""
+    artifact, mask, grid = spec.artifacts[0], scan.study_mask, scan.params.grid
+    estimate, support, truth = first_echo(scan.estimate(spec, artifact)), scan.support(spec), scan.truth(artifact)
+    own = mask | (estimate != 0) if ARTIFACTS[artifact].is_mask else support
+    write_packed(packed_chain(folder, artifact, spec.chain), pack_map(estimate, artifact, own, mask, grid))
+    true, regions = packed_truth(folder, artifact), packed_regions(folder)
+    if truth is not None and not true.is_file():
+        write_packed(true, pack_map(first_echo(truth), artifact, mask, mask, grid))
+    if scan.labels is not None and not regions.is_file():
+        write_packed(regions, pack_labels(scan.labels, mask, grid), names={i: name for i, name, _ in scan.regions})
