@@ -72,7 +72,7 @@ STAGES = (
     "mask",
     "unwrap",
     "field",
-    "water_fat",
+    "chemical_shift",
     "background",
     "inversion",
     "joint",

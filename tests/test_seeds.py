@@ -45,7 +45,7 @@ def test_every_bit_of_a_wide_seed_counts():
 def test_protocols_take_wide_seeds():
     seed = derive(SECRET, "scan")
     moving = [Motion(poses=2, translate=1, rotate=1, seed=s) for s in (0, seed)]
-    assert not np.allclose(*(poses(m, (0, 0, 0))[0] for m in moving))
+    assert not np.allclose(*(poses(m, (0, 0, 0), 1)[0] for m in moving))
     time = np.arange(0, 4, 0.1)
     assert (
         depth(Breathing(field=[0.1], period=4, seed=seed), time) != depth(Breathing(field=[0.1], period=4), time)

@@ -18,6 +18,7 @@ from qsmbench.scan.blocks import block_mean
 from qsmbench.scan.field import field_of
 from qsmbench.scan.signal import spoiled_gre
 from qsmbench.scan.simulate import local_source
+from qsmbench.seeds import generator
 from qsmbench.units import hz_per_ppm
 
 MARGIN = 5
@@ -130,7 +131,7 @@ def plant(
         total[box] = block_mean(exact, factor)
         turns.append((box, _mean_turn(*pair, exact, factor, params, tr, flip_angle)))
     planted = np.empty(signal.shape, np.complex64)
-    omega, rng = 2 * np.pi * hz_per_ppm(b0), np.random.default_rng(seed)
+    omega, rng = 2 * np.pi * hz_per_ppm(b0), generator(seed)
     for echo, time in enumerate(params.te):
         turn = np.exp(np.complex64(1j * omega * time) * field)
         for box, exact_turn in turns:

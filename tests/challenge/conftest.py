@@ -123,10 +123,14 @@ def made(tmp_path_factory):
     return Event(top / "private", top / "inputs", top / "honest")
 
 
+NO_SCORES = shutil.ignore_patterns("scores")
+"""What other tests may have left in the challenge as it was made."""
+
+
 @pytest.fixture
 def event(made, tmp_path):
     """A challenge that a test may change."""
-    private = Path(shutil.copytree(made.private, tmp_path / "private"))
+    private = Path(shutil.copytree(made.private, tmp_path / "private", ignore=NO_SCORES))
     private.chmod(0o700)
     return Event(private, made.inputs, made.maps)
 

@@ -220,4 +220,8 @@ def test_a_method_that_kills_or_waits_is_a_row(event, tmp_path):
     (received / "kills" / "mine.py").write_text(SIMPLE.replace("    return", f"{body}    return"))
     event.submit(received, "other")
     found = event.score(received)
-    assert "crashed" in found["kills"]["sub-01"] and found["other"]["sub-01"] == ""
+    # in a namespace of its own there may be nothing else to kill
+    assert (
+        any(why in found["kills"]["sub-01"] for why in ("crashed", "No such process"))
+        and found["other"]["sub-01"] == ""
+    )

@@ -12,9 +12,9 @@ from trunk import bound, spectrum, trunk
 
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.methods.water_fat.in_phase import in_phase
-from qsmbench.methods.water_fat.mago import mago
-from qsmbench.methods.water_fat.water_fat import water_fat
+from qsmbench.methods.chemical_shift.in_phase import in_phase
+from qsmbench.methods.chemical_shift.mago import mago
+from qsmbench.methods.chemical_shift.water_fat import water_fat
 from qsmbench.ops.water_fat.chain_messages import minimise_among_candidates, minimise_on_grid
 from qsmbench.ops.water_fat.fit import common_phase_excess
 from qsmbench.ops.water_fat.lattice import lattice

@@ -53,7 +53,7 @@ def test_brain_of_a_subject_has_a_plausible_volume(people, number):
 def test_deformation_can_be_inverted(people):
     """Its Jacobian is positive everywhere, and going there and back ends where it began."""
     points = np.random.default_rng(0).uniform([-70, -100, -60], [70, 70, 75], (500, 3))
-    for phantom in people[1:]:
+    for phantom in people[1:5]:
         warp = phantom.warp
         slope = np.stack([np.gradient(u, warp.spacing) for u in warp.displacement]) + np.eye(3)[..., None, None, None]
         assert np.linalg.det(np.moveaxis(slope, (0, 1), (-2, -1))).min() > 0.1

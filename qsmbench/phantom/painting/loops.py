@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from qsmbench.phantom.painting.bounds import inside
+from qsmbench.seeds import generator
 from qsmbench.threads import limit_numba
 
 JITTER = 0.2
@@ -57,7 +58,7 @@ def _kept(code, parameters, box, settings: Settings) -> list[np.ndarray]:
 
 def _wind(code, parameters, box, settings: Settings, data: np.ndarray) -> list[np.ndarray]:
     spacing, radius, uneven, seed = settings
-    random = np.random.default_rng(int(seed))
+    random = generator(int(seed))
     nodes = _nodes(np.array(box), spacing, random)
     cells, places = list(nodes), np.array(list(nodes.values()))
     limit_numba()
