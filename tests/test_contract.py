@@ -42,6 +42,7 @@ def inputs():
         "water": mask.astype(np.float32),
         "fat": np.zeros(grid.shape, np.float32),
         "fat_fraction": np.zeros(grid.shape, np.float32),
+        "signal_fat_fraction": (0.95 * (mask & (x > 6))).astype(np.float32),
         "labels": mask.astype(np.uint8),
         "vein": vein,
         "swi": np.exp(-5 * np.maximum(chi, 0)).astype(np.float32) * mask,

@@ -105,6 +105,7 @@ def test_what_is_kept_apart(folder, never):
 BUILT_ON = {
     "methods.controls.noisy": {"methods.field.fit"},
     "methods.inversion.star": {"methods.inversion.tv"},
+    "methods.joint.after_sato": {"methods.joint._passes"},
     "methods.joint.qsmart": {"methods.joint._passes"},
     "methods.joint.two_pass": {"methods.joint._passes"},
     "methods.separation.chi_separation_r2star": {"methods.separation.chi_separation"},

@@ -318,6 +318,16 @@ ARTIFACTS = {
         tissue_property="chi",
         made_from="chi",
     ),
+    "lic": Artifact(
+        "lic.nii.gz",
+        "mg/g",
+        "iron concentration of the dry liver, 0 elsewhere in the truth",
+        sparse=True,
+        truth="sometimes",
+        scale=Scale((0.0, 30.0), 10.0),
+        tissue_property="chi",
+        made_from="chi",
+    ),
     "ct": Artifact(
         "ct.nii.gz",
         "HU",

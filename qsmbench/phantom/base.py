@@ -19,7 +19,16 @@ from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description.models import Texture
 from qsmbench.phantom.description.scenario import Case
-from qsmbench.phantom.description.sources import Calcification, Fat, Haemorrhage, InPlace, Source, constants
+from qsmbench.phantom.description.sources import (
+    Calcification,
+    Fat,
+    Haemorrhage,
+    InPlace,
+    Iron,
+    Source,
+    constants,
+    liver_iron,
+)
 from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime, table, with_changes
 from qsmbench.phantom.painting import anisotropy
 from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Shell
@@ -255,6 +264,25 @@ class Phantom(ABC):
                 for shape, warp in source_shapes(source, self.atlas):
                     canvas.paint_shape(self._compiler(shape), [Shell(0, 1, np.array([source.mg_per_ml]), 1)], warp)
         return canvas.stack[0] * np.float32(constants()["calcification.hu"])
+
+    def liver_iron(self, labels: np.ndarray) -> np.ndarray | None:
+        """Return the iron of livers whose whole concentration is described, (nx, ny, nz) float32, mg/g dry, 0 elsewhere.
+
+        None if there is none. It is that of the tissue besides fat, before texture; iron in parts of a region is not
+        included.
+
+        Args:
+            labels: (nx, ny, nz) index of the region.
+        """
+        irons = [s for s in self._painted if isinstance(s, Iron) and s.region and not (s.side or s.gradient)]
+        known = {s.region for s in irons if s.lic is not None}
+        if not known:
+            return None
+        index = {name: i for i, name, _ in self.regions}
+        found = np.zeros(labels.shape, np.float32)
+        for name in known:
+            found[labels == index[str(name)]] = liver_iron([s for s in irons if s.region == name])
+        return found
 
     @abstractmethod
     def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:

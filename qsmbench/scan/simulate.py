@@ -41,7 +41,7 @@ class Simulation:
         mask: (nx, ny, nz) bool, voxels of which at least half is in the phantom's study mask.
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
-            r2, r2prime, labels, ct if there are calcifications, and if there is fat: fat_fraction,
+            r2, r2prime, labels, ct if there are calcifications, lic of livers, and if there is fat: fat_fraction,
             signal_fat_fraction, water_r2star, fat_r2star; sources if there are any; vein, vein_diameter, vein_angle
             and oef if there are generated veins.
         regions: index, name and group of the labels.
@@ -100,6 +100,8 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     truth = _truth(properties, field, mask, fine, factor, weight)
     if (ct := phantom.ct(fine)) is not None:
         truth["ct"] = slice_mean(ct, factor, weight)
+    if (lic := phantom.liver_iron(truth["labels"])) is not None:
+        truth["lic"] = lic
     if FAT in properties.present:
         truth |= _truth_of_fat(field, properties, geometry, protocol)
     sources: list[PlacedSource] = []

@@ -202,6 +202,15 @@ def test_iron_of_the_liver_has_its_own_laws(b0, slope, intercept, lic):
     assert np.median(loaded.r2star[inside]) == pytest.approx((lic - intercept) / slope, rel=0.02)
 
 
+@pytest.mark.parametrize(("case", "lic"), [("control", 0.6), ("lic-10", 10), ("lic-30-fat-40", 30)])
+def test_the_truth_knows_the_iron_of_the_liver(case, lic):
+    phantom = load("liver-iron", {**BARE, "case": case})
+    liver = next(i for i, n, _ in phantom.regions if n == "liver")
+    found = phantom.liver_iron(np.array([[[0, liver, liver + 1]]]))
+    np.testing.assert_allclose(found, [[[0, lic, 0]]], rtol=1e-6)
+    assert load("head", {"vessels": None}).liver_iron(np.zeros((1, 1, 1))) is None
+
+
 def test_fat_of_the_liver_is_what_is_asked_for():
     for fraction in (0.1, 0.4):
         fat = slab(liver_fat=fraction)

@@ -1,12 +1,10 @@
 """Preconditioned total field inversion: susceptibility inside and outside the mask from one field."""
 
 from qsmbench.method import method
-from qsmbench.ops.arrays.algebra import add, dot, norm, scale_add
-from qsmbench.ops.arrays.array import compute, like, masked, namespace, total
-from qsmbench.ops.arrays.difference import gradient, gradient_adjoint, laplacian_spectrum
-from qsmbench.ops.arrays.fft import convolve
-from qsmbench.ops.masks.edges import away_from_edges, combine_echoes
+from qsmbench.ops.arrays.array import namespace
+from qsmbench.ops.masks.edges import combine_echoes
 from qsmbench.ops.solvers.problem import Problem
+from qsmbench.ops.solvers.total_field import invert_total_field, smooth_pairs
 
 
 @method(produces="chi", reference="Liu Z 2017, doi:10.1002/mrm.26331", portable=True)
@@ -53,71 +51,17 @@ def tfi(
         gradients: Polak & Ribière 1969, doi:10.1051/m2an/196903R100351.
     """
     problem = Problem(total_field, mask, grid, pad)
-    field, inside, kernel = problem.field, problem.mask, problem.kernel
-    xp = namespace(field)
-    size = grid.voxel_size
-    weight = problem.weight(magnitude, te) ** 2
-    smooth = away_from_edges(problem.take(combine_echoes(magnitude)), inside, size, edges)
-    neighbours = [inside & xp.roll(inside, -1, axis=a) for a in range(3)]
-    penalised = xp.concat([smooth[a, ...] & n for a, n in enumerate(neighbours)])
-    inverse = kernel**2 + like(laplacian_spectrum(grid, problem.shape), field) * (regularisation / smallest)
-    inverse = 1 / xp.clip(inverse, _LOWEST, None)
-    strength = {"regularisation": regularisation, "smallest": smallest}
-
-    chi, misfit = problem.zero(), -field
-    descent, before, slope_before = problem.zero(), problem.zero(), float("inf")
-    steep = bound = None
-    for i in range(max_iterations):
-        if i % _REFRESH == 0 and i > 0:
-            misfit = convolve(chi, kernel) - field  # without accumulated rounding
-        steep = gradient(chi, size, steep)
-        bound = compute(_bound, _volumes(steep), penalised, out=bound, **strength)
-        steep *= xp.reshape(bound, steep.shape)
-        fall = convolve(weight * misfit, kernel)
-        compute(_downhill, fall, gradient_adjoint(steep, size), out=fall)
-        scale = outside * max(_FALL**i, _LEAST)
-        down = compute(_preconditioned, convolve(fall, inverse), fall, inside, square=scale**2)
-        slope = dot(fall, down)
-        if slope == 0:
-            break
-        scale_add(descent, max(slope - dot(before, down), 0.0) / slope_before, down)
-        if dot(fall, descent) <= 0:
-            scale_add(descent, 0.0, down)
-        along, steep = convolve(descent, kernel), gradient(descent, size, steep)
-        slopes = _volumes(steep)
-        curvature = total(_scaled_product, along, along, weight) + total(_scaled_product, slopes, slopes, bound)
-        length = dot(fall, descent) / curvature
-        add(chi, length, descent)
-        add(misfit, length, along)
-        before, slope_before = fall, slope
-        if abs(length) * norm(masked(descent, inside)) <= tolerance * norm(masked(chi, inside)):
-            break
+    inside = problem.mask
+    xp = namespace(problem.field)
+    chi = invert_total_field(
+        problem,
+        problem.field,
+        problem.weight(magnitude, te) ** 2,
+        smooth_pairs(problem.take(combine_echoes(magnitude)), inside, grid.voxel_size, edges),
+        xp.astype(~inside, xp.float32) * outside,
+        regularisation=regularisation,
+        smallest=smallest,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
     return problem.finish(chi)
-
-
-_REFRESH = 50
-# Of the preconditioner: they affect the speed, not the limit. Found by trial on two heads.
-_LOWEST = 1e-3  # of D² + λ/ε |k|²
-_FALL, _LEAST = 0.95, 0.1  # of P in each step, and in all
-
-
-def _volumes(vector):
-    """View a vector field (3, nx, ny, nz) as one volume (3 nx, ny, nz), for `compute` on blocks that fit the cache."""
-    return namespace(vector).reshape(vector, (-1, *vector.shape[-2:]))
-
-
-def _bound(xp, steep, penalised, *, regularisation, smallest):
-    """Compute λM/√(|∇χ|² + ε²): twice the weight of |∇|² in the parabola that touches the penalty from above at χ."""
-    return xp.where(penalised, regularisation / xp.sqrt(steep**2 + smallest**2), 0.0)
-
-
-def _downhill(xp, misfit, roughness):
-    return -(misfit + roughness)
-
-
-def _scaled_product(xp, a, b, scale):
-    return a * b * scale
-
-
-def _preconditioned(xp, everywhere, fall, inside, *, square):
-    return everywhere + xp.where(inside, 0.0, square * fall)

@@ -7,6 +7,7 @@ depend on the anatomy of a head.
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal, NamedTuple
@@ -223,6 +224,12 @@ class Iron(Placed):
         known = () if self.dose is None else ("iron.chi",)
         r1: Uses = {} if self.change is not None else {"t1": ("iron.chi", "iron.r1") if self.chi else ("iron.r1",)}
         return {"chi": known, "r2star": known, **r1}
+
+
+def liver_iron(sources: Iterable[Iron]) -> float:
+    """Return the iron of a liver with the usual concentration and these sources, mg/g dry."""
+    known = constants()
+    return known["liver_iron.usual"] + sum(s._dose() for s in sources) * known["liver_iron.wet"] / 1000
 
 
 class Calcification(Placed):
