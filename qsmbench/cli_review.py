@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qsmbench import supervise
 from qsmbench.cli_show import console, plain
 from qsmbench.errors import FailedError
+
+if TYPE_CHECKING:
+    from qsmbench.study.estimate import Estimate
 
 
 def review(
@@ -24,7 +28,7 @@ def review(
     results: Annotated[Path, typer.Option(help="folder for the studies and the page")] = Path("results/review"),
     plan: Annotated[bool, typer.Option("--plan", help="print what the studies will take; nothing is run")] = False,
     claims: Annotated[
-        Path | None, typer.Option(help="YAML file of claims; by default those of phantoms/claims.yaml")
+        Path | None, typer.Option(help="YAML file of claims; by default those of configs/review/claims.yaml")
     ] = None,
 ) -> None:
     """Test the claims of a clinical review: run their studies, decide, and write one page.
@@ -48,26 +52,33 @@ def review(
     if plan:
         _print_plan(estimates(known, chosen, scale, folder, cores), cores)
         return
-    outcomes = perform(known, chosen, scale, folder, cores=cores, note=lambda t: console.print(plain(t), soft_wrap=True))
+    outcomes = perform(
+        known, chosen, scale, folder, cores=cores, note=lambda t: console.print(plain(t), soft_wrap=True)
+    )
     size = known.scales[scale]  # type: ignore[index]
-    said = f"Studies of the scale {scale}: {size.subjects} subjects of each arm, voxels of {size.voxel_size:g} mm, unless stated."
+    most = f"{size.subjects} subjects of each arm and voxels of {size.voxel_size} mm"
+    said = f"Studies of the scale {scale}: mostly {most}."
     page = write_review([line_of(known, o, folder) for o in outcomes], folder, review=known.review, scale=said)
     for outcome in outcomes:
         effect = next((f"{p.quantity} {p.effect:.3g}" for p in outcome.parts), outcome.reason)
-        console.print(f"{outcome.claim.number:2d} {outcome.claim.id}: {outcome.verdict} ({plain(effect)})", soft_wrap=True)
+        console.print(
+            f"{outcome.claim.number:2d} {outcome.claim.id}: {outcome.verdict} ({plain(effect)})", soft_wrap=True
+        )
     counts = {v: sum(o.verdict == v for o in outcomes) for v in VERDICTS}
     console.print(", ".join(f"{n} {v}" for v, n in counts.items() if n))
     console.print(f"Page: {page.resolve()}", soft_wrap=True)
     failed = [o for o in outcomes if o.verdict == "failed"]
     if failed:
-        raise FailedError(f"review: {len(failed)} of {len(outcomes)} claims failed ({failed[0].claim.id}: {failed[0].reason})")
+        raise FailedError(
+            f"review: {len(failed)} of {len(outcomes)} claims failed ({failed[0].claim.id}: {failed[0].reason})"
+        )
 
 
-def _print_plan(found: dict, cores: int) -> None:
-    for name, e in found.items():
-        console.print(f"{name}: {e.counts['scans']} scans, {e.seconds / 60:.0f} min, {e.disk / 1024:.1f} GiB of disk", soft_wrap=True)
-    total = sum(e.seconds for e in found.values()) / 60
-    disk = sum(e.disk for e in found.values()) / 1024
-    console.print(
-        f"Roughly, on {cores} core{'s' if cores > 1 else ''}: {total:.0f} min, {disk:.1f} GiB of disk", soft_wrap=True
-    )
+def _print_plan(found: Iterable[tuple[str, Estimate]], cores: int) -> None:
+    minutes = disk = 0.0
+    for name, e in found:
+        minutes, disk = minutes + e.seconds / 60, disk + e.disk / 1024
+        what = f"{e.counts['scans']} scans, {e.seconds / 60:.0f} min, {e.disk / 1024:.1f} GiB of disk"
+        console.print(f"{name}: {what}", soft_wrap=True)
+    on = f"on {cores} core{'s' if cores > 1 else ''}"
+    console.print(f"Roughly, {on}: {minutes:.0f} min, {disk:.1f} GiB of disk", soft_wrap=True)

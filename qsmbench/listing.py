@@ -147,7 +147,11 @@ def _claims() -> list[Listing]:
 
     review = load_claims()
     rows = [
-        (c.id, f"{c.number} · {c.claim} · {c.place} · {c.kind} · " + (f"experiment {c.experiment}" if c.experiment else f"cannot be run: {c.cannot}"))
+        (
+            c.id,
+            f"{c.number} · {c.claim} · {c.place} · {c.kind} · "
+            + (f"experiment {c.experiment}" if c.experiment else f"cannot be run: {c.cannot}"),
+        )
         for c in review.claims
     ]
     run = sum(c.experiment is not None for c in review.claims)
@@ -354,13 +358,13 @@ def _refuse_overrides(overrides: Mapping[str, Any], what: str) -> None:
 LISTS: dict[str, Callable[[], list[Listing]]] = {
     "phantoms": _phantoms,
     "scenarios": _scenarios,
-    "claims": _claims,
     "protocols": _protocols,
     "methods": _methods,
     "metrics": _metrics,
     "endpoints": _endpoints,
     "artifacts": _artifacts,
     "sources": _sources,
+    "claims": _claims,
 }
 """Lists without a name."""
 

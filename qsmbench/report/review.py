@@ -143,7 +143,8 @@ def write_review(lines: Sequence[Line], out: Path, *, review: str, scale: str) -
 
 def _chart(line: Line) -> str:
     """Draw a panel for each comparison: a row for each chain and variant, and the margin as dashed lines."""
-    panels, every = [], [*line.effects, *line.others]
+    panels: list[str] = []
+    every = [*line.effects, *line.others]
     rows = list(dict.fromkeys(e.by for e in every))
     for own in line.effects:
         mine = [e for e in every if (e.label, e.quantity) == (own.label, own.quantity) and math.isfinite(e.value)]
@@ -163,7 +164,9 @@ def _chart(line: Line) -> str:
             if math.isfinite(e.low + e.high):
                 panel.lines([[(max(e.low, x[0]), y), (min(e.high, x[1]), y)]])
             panel.points([(e.value, y)])
-        panels.append(panel.axes(fitting_ticks(*x, panel.width, 5), (range(len(rows)), rows), names=len(panels) % 2 == 0))
+        panels.append(
+            panel.axes(fitting_ticks(*x, panel.width, 5), (range(len(rows)), rows), names=len(panels) % 2 == 0)
+        )
     if not panels:
         return ""
     layout = Layout(330, ROW * len(rows) + 9, 2, min(names_width(rows), 420))
@@ -174,7 +177,9 @@ def _write_csv(lines: Sequence[Line], file: Path) -> None:
     with file.open("w", newline="", encoding="utf-8") as opened:
         table = csv.writer(opened)
         heads = ("number", "id", "claim", "kind", "verdict", "comparison", "by", "decides", "quantity", "unit")
-        table.writerow([*heads, "effect", "low", "high", "subjects", "margin", "comparison_verdict", "note", "rests_on"])
+        table.writerow(
+            [*heads, "effect", "low", "high", "subjects", "margin", "comparison_verdict", "note", "rests_on"]
+        )
         for x in lines:
             about = [x.number, x.id, x.claim, x.kind, x.verdict]
             rests = "; ".join([*x.rests_on, *(f"changes the verdict: {f}" for f in x.flips)])

@@ -1,4 +1,4 @@
-"""The list of claims: `phantoms/claims.yaml` as typed models."""
+"""The list of claims: `configs/review/claims.yaml` as typed models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.paths import data_dir
 from qsmbench.typed_yaml import Model, load_yaml
 
-FILE = Path("phantoms") / "claims.yaml"
+FILE = Path("configs") / "review" / "claims.yaml"
 """The list of claims, in the data folder."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
@@ -145,7 +145,9 @@ class Variant(Model):
 
     what: str = Field(description="the condition, or the assumed input and its value")
     arms: dict[str, str] = Field({}, description="arms in place of those of the rules")
-    assumed: bool = Field(True, description="whether it is an assumed input: a change of the verdict makes it undecided")
+    assumed: bool = Field(
+        True, description="whether it is an assumed input: a change of the verdict makes it undecided"
+    )
 
 
 class Claim(Model):
@@ -233,7 +235,9 @@ class Review(Model):
         known = {name: c for c in self.claims for name in (c.id, str(c.number))}
         for name in ids:
             if name not in known:
-                raise QsmbenchError(f"--claim {name}: there is no such claim; {suggest(name, [c.id for c in self.claims])}")
+                raise QsmbenchError(
+                    f"--claim {name}: there is no such claim; {suggest(name, [c.id for c in self.claims])}"
+                )
         return list({known[name].id: known[name] for name in ids}.values())
 
     def chains(self, experiment: str) -> list[str]:

@@ -148,7 +148,9 @@ def better_groups(
 
     def difference(drawn: Mapping[str, Sequence[str]]) -> float:
         areas = [
-            auc(np.array([values[names[0]][s] for s in drawn[names[0]]]), [values[names[1]][s] for s in drawn[names[1]]])
+            auc(
+                np.array([values[names[0]][s] for s in drawn[names[0]]]), [values[names[1]][s] for s in drawn[names[1]]]
+            )
             for names, values in ((a, first), (b, second))
         ]
         return areas[0] - areas[1]

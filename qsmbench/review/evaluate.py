@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -112,11 +112,11 @@ def _apply(rule: AnyRule, table: pd.DataFrame, chain: str, arms: Mapping[str, st
     return _slope(rule, get)
 
 
-def _slope(rule: Slope, get: object) -> Part:
+def _slope(rule: Slope, get: Callable[[Pick, str], dict[str, float]]) -> Part:
     x, y, subject = [], [], []
     for arm, number in rule.at.items():
-        of = get(rule.of, arm)  # type: ignore[operator]
-        against = None if rule.against is None else get(rule.against, arm)  # type: ignore[operator]
+        of = get(rule.of, arm)
+        against = None if rule.against is None else get(rule.against, arm)
         for name, value in of.items():
             x.append(number if against is None else against.get(name, math.nan))
             y.append(value)
@@ -133,7 +133,10 @@ def quantity(table: pd.DataFrame, pick: Pick) -> dict[str, float]:
         table: with the columns `COLUMNS`.
         pick: the quantity; its chain is stated.
     """
-    rows = table[(table["metric"] == pick.metric) & (table["artifact"] == pick.artifact) & (table["chain"] == pick.chain)]
+    rows = table[
+        (table["metric"] == pick.metric) & (table["artifact"] == pick.artifact) & (table["chain"] == pick.chain)
+    ]
+    rows = rows.astype({"value": float})
     if pick.arm:
         rows = rows[rows["arm"] == pick.arm]
     if pick.statistic == "variation":
@@ -146,8 +149,8 @@ def quantity(table: pd.DataFrame, pick: Pick) -> dict[str, float]:
         rows = rows[(rows["diameter"] >= pick.diameter[0]) & (rows["diameter"] < pick.diameter[1])]
     if pick.statistic in ("mean", "share"):
         rows = rows[np.isfinite(rows["value"])]
-    by_scan = {key: _reduced(own, pick.statistic) for key, own in rows.groupby(["subject", "scan"], observed=True)}
-    return _by_subject(by_scan)
+    by_scan = rows.groupby(["subject", "scan"], observed=True)
+    return _by_subject({(str(key[0]), str(key[1])): _reduced(own, pick.statistic) for key, own in by_scan})
 
 
 def _reduced(rows: pd.DataFrame, statistic: str) -> float:
@@ -202,8 +205,8 @@ def _by_subject(by_scan: Mapping[tuple[str, str], float]) -> dict[str, float]:
     return {subject: float(np.mean(its)) for subject, its in values.items()}
 
 
-def _paired(a: Mapping[str, float], b: Mapping[str, float], of: object) -> dict[str, float]:
-    return {s: of(a[s], b[s]) for s in a if s in b}  # type: ignore[operator]
+def _paired(a: Mapping[str, float], b: Mapping[str, float], of: Callable[[float, float], float]) -> dict[str, float]:
+    return {s: of(a[s], b[s]) for s in a if s in b}
 
 
 def _array(values: Mapping[str, float] | Sequence[float]) -> np.ndarray:

@@ -21,6 +21,7 @@ from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.metrics._detection import detected, detections
 from qsmbench.metrics._lesions import Scene, inner, rows_of, scattered
 from qsmbench.review.evaluate import COLUMNS
+from qsmbench.study.datasets import Simulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,11 +41,11 @@ FEWEST = 8
 def measurements(study: Study, probes: Mapping[str, Sequence[float]] | None = None) -> pd.DataFrame:
     """Return the measurements of a finished study, with the columns `evaluate.COLUMNS`.
 
-    Beside the scores on the study mask, they are: `lesion_contrast` (mean of a lesion minus the median around it) of
-    every image; `probe`, its value at a place; `lesion_detected` (by an observer; sources are dark in
-    weighted images); `apparent_volume` [mm³] and `total_chi` [ppm·mm³] of lesions, see `analysis.blooming`; `mean` and `sd`
-    of regions without their border voxels, for images without a score; and `far_off`, the share of voxels whose field
-    is more than 0.02 ppm from the true one [%].
+    Beside the scores on the study mask, they are `lesion_contrast` (mean of a lesion minus the median around it) and
+    `lesion_detected` (by an observer; sources are dark in weighted images) of every image; `apparent_volume` [mm³] and
+    `total_chi` [ppm·mm³] of lesions, see `analysis.blooming`; `probe`, the value at a place; `mean` and `sd` of regions
+    without their border voxels (for the mean: if it has no score); and `far_off`, the share of voxels whose field is
+    more than 0.02 ppm from the true one [%].
 
     Args:
         study: the study.
@@ -55,8 +56,9 @@ def measurements(study: Study, probes: Mapping[str, Sequence[float]] | None = No
     """
     import pandas as pd
 
-    arms = {f"{s.group}_seed-{seed}": (s.name, s.set.get("subject"), s.group) for s in study.sources for seed in s.seeds}  # type: ignore[union-attr]
-    people = {d: str(seed_or(subject, d)) for d, (_, subject, _) in arms.items()}
+    simulated = [s for s in study.sources if isinstance(s, Simulated)]
+    arms = {f"{s.group}_seed-{seed}": (s.name, s.set.get("subject"), s.group) for s in simulated for seed in s.seeds}
+    people = {d: str(_subject(subject, d)) for d, (_, subject, _) in arms.items()}
     scored = read_study(study.folder)
     kept = scored.scores[scored.scores["support"] == "study"]
     rows, sources = [], {d: _sources(study.folder / group) for d, (_, _, group) in arms.items()}
@@ -74,7 +76,7 @@ def measurements(study: Study, probes: Mapping[str, Sequence[float]] | None = No
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
-def seed_or(subject: Any, dataset: str) -> Any:
+def _subject(subject: Any, dataset: str) -> Any:
     """Return the subject of a dataset; of a phantom without subjects, its replicate."""
     return dataset.rpartition("_seed-")[2] if subject is None else subject
 
@@ -139,7 +141,14 @@ DARK = ("swi", "t2star_weighted")
 
 
 def _found(
-    artifact: str, image: np.ndarray, mask: np.ndarray, sources: np.ndarray, table: Any, labels: Any, regions: Any, grid: Any
+    artifact: str,
+    image: np.ndarray,
+    mask: np.ndarray,
+    sources: np.ndarray,
+    table: Any,
+    labels: Any,
+    regions: Any,
+    grid: Any,
 ) -> Iterator[tuple[str, str, float, int, float]]:
     """Yield whether the observer of `lesion_detected` finds each lesion in an image."""
     if not scattered(table):

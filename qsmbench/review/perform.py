@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from qsmbench.errors import QsmbenchError
@@ -21,15 +21,16 @@ def experiments(claims: Sequence[Claim]) -> list[str]:
     return list(dict.fromkeys(c.experiment for c in claims if c.experiment))
 
 
-def estimates(review: Review, claims: Sequence[Claim], scale: str, results: Path, cores: int) -> dict[str, Estimate]:
-    """Return what each experiment of the claims will take.
+def estimates(
+    review: Review, claims: Sequence[Claim], scale: str, results: Path, cores: int
+) -> Iterator[tuple[str, Estimate]]:
+    """Yield what each experiment of the claims will take.
 
     Raises:
         QsmbenchError: an experiment is not a valid study.
     """
-    return {
-        name: estimate(Plan(study_of(review, name, scale, results)), cores) for name in experiments(claims)
-    }
+    for name in experiments(claims):
+        yield name, estimate(Plan(study_of(review, name, scale, results)), cores)
 
 
 def perform(
@@ -93,6 +94,8 @@ def picture(results: Path, outcome: Outcome) -> Path | None:
     folder = results / claim.experiment
     arms = [p.arm for p in claim.picks() if p.arm]
     for arm in [*arms, ""]:
-        for file in sorted(folder.glob(f"{arm}_*/pictures/{claim.chains[0]}.webp" if arm else f"*/pictures/{claim.chains[0]}.webp")):
+        for file in sorted(
+            folder.glob(f"{arm}_*/pictures/{claim.chains[0]}.webp" if arm else f"*/pictures/{claim.chains[0]}.webp")
+        ):
             return file
     return None
