@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
@@ -105,7 +105,12 @@ class Line:
     rests_on: Sequence[str] = ()
     flips: Sequence[str] = ()
     reason: str = ""
-    picture: Path | None = field(default=None)
+    picture: Path | None = None
+
+    @property
+    def every(self) -> list[Effect]:
+        """All effects, those that decide first."""
+        return [*self.effects, *self.others]
 
 
 def write_review(lines: Sequence[Line], out: Path, *, review: str, scale: str) -> Path:
@@ -144,7 +149,7 @@ def write_review(lines: Sequence[Line], out: Path, *, review: str, scale: str) -
 def _chart(line: Line) -> str:
     """Draw a panel for each comparison: a row for each chain and variant, and the margin as dashed lines."""
     panels: list[str] = []
-    every = [*line.effects, *line.others]
+    every = line.every
     rows = list(dict.fromkeys(e.by for e in every))
     for own in line.effects:
         mine = [e for e in every if (e.label, e.quantity) == (own.label, own.quantity) and math.isfinite(e.value)]
