@@ -586,7 +586,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="phantoms, scenarios, protocols, methods, metrics, artifacts, sources or claims; settings, regions or "
+            help="phantoms, scenarios, protocols, methods, metrics, claims, artifacts or sources; settings, regions or "
             "keys"
         ),
     ],

@@ -362,9 +362,9 @@ LISTS: dict[str, Callable[[], list[Listing]]] = {
     "methods": _methods,
     "metrics": _metrics,
     "endpoints": _endpoints,
+    "claims": _claims,
     "artifacts": _artifacts,
     "sources": _sources,
-    "claims": _claims,
 }
 """Lists without a name."""
 
