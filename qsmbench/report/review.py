@@ -28,6 +28,12 @@ VERDICTS = {
 LIMIT = 1e6
 """Largest number that is drawn."""
 
+WIDTH = 380
+"""Width of a panel, px."""
+
+LETTERS = 56
+"""Letters that fit above a panel."""
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -159,8 +165,10 @@ def _chart(line: Line) -> str:
             continue
         reach = 0.08 * ((max(ends) - min(ends)) or abs(ends[0]) or 1.0)
         x = min(ends) - reach, max(ends) + reach
-        title = " · ".join(t for t in (own.label, f"{own.quantity} [{own.unit}]" if own.unit else own.quantity) if t)
-        panel = Panel(330, ROW * len(rows) + 9, x, (len(rows) - 0.275, -0.725), title, own.wanted)
+        unit = f" [{own.unit}]" if own.unit else ""
+        title = (own.label or own.quantity)[: LETTERS - len(unit)] + unit
+        hint = own.wanted if len(title) + len(own.wanted) < LETTERS else ""
+        panel = Panel(WIDTH, ROW * len(rows) + 9, x, (len(rows) - 0.275, -0.725), title, hint)
         for edge in own.margin:
             if math.isfinite(edge):
                 panel.lines([[(edge, -0.7), (edge, len(rows) - 0.3)]], "identity")
@@ -174,7 +182,7 @@ def _chart(line: Line) -> str:
         )
     if not panels:
         return ""
-    layout = Layout(330, ROW * len(rows) + 9, 2, min(names_width(rows), 420))
+    layout = Layout(WIDTH, ROW * len(rows) + 9, 2, min(names_width(rows), 420))
     return layout.svg(panels, f"{line.id}: effects with their intervals")
 
 

@@ -25,6 +25,7 @@ class Scale(Model):
     voxel_size: float | list[float] | None = Field(None, description="voxel size, mm; null: that of the protocol")
     subjects: Annotated[int, Field(ge=1)] | None = Field(None, description="subjects of each arm")
     set: dict[str, Any] = Field({}, description="keys of the phantom to override")
+    set_protocol: dict[str, Any] = Field({}, description="keys of the protocol to override")
 
 
 class Arm(Model):

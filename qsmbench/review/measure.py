@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,6 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
     places = [(name, _inside(labels == index)) for index, name, _ in regions]
     table = read_sources(truth / SOURCES_FILE)
     sources = read(truth, "sources", grid) if (truth / ARTIFACTS["sources"].file).is_file() else np.zeros(mask.shape)
-    lesions = list(Scene(mask, mask, sources, table, labels, regions, grid).lesions(rows_of(table))) if table else []
     for chain in study.chains:
         folder = study.folder / dataset / "chains" / chain
         for artifact in IMAGES:
@@ -117,7 +117,9 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
             if not path.is_file():
                 continue
             image = read(folder, artifact, grid)
-            drawn = mask & (image != 0) if artifact != "swi" else mask
+            support = mask & _support(study.folder / dataset, chain, grid)
+            scene = Scene(mask, support, sources, table, labels, regions, grid)
+            lesions = list(scene.lesions(rows_of(table))) if table else []
             about = (dataset, chain, artifact)
             for name, place in places:
                 if (place & mask).any():
@@ -126,12 +128,12 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
                     yield (*about, "sd", name, math.nan, 0, float(values.std()))
             for name, at in probes.items():
                 yield (*about, "probe", name, math.nan, 0, _at(image, at, grid))
-            yield from ((*about, *row) for row in _found(artifact, image, mask, sources, table, labels, regions, grid))
+            yield from ((*about, *row) for row in _found(artifact, image, scene))
             for lesion in lesions:
                 what = _about("", lesion.source)
                 yield (*about, "lesion_contrast", *what, lesion.contrast(image))
                 if lesion.source.place != "region":
-                    yield from ((*about, name, *what, value) for name, value in _extent(lesion, image, drawn, grid))
+                    yield from ((*about, name, *what, value) for name, value in _extent(lesion, image, support, grid))
             if artifact == "total_field":
                 yield (*about, "far_off", "", math.nan, 0, _far_off(image, read(truth, artifact, grid), mask))
 
@@ -140,26 +142,28 @@ DARK = ("swi", "t2star_weighted")
 """Images in which sources are dark."""
 
 
-def _found(
-    artifact: str,
-    image: np.ndarray,
-    mask: np.ndarray,
-    sources: np.ndarray,
-    table: Any,
-    labels: Any,
-    regions: Any,
-    grid: Any,
-) -> Iterator[tuple[str, str, float, int, float]]:
+def _found(artifact: str, image: np.ndarray, scene: Scene) -> Iterator[tuple[str, str, float, int, float]]:
     """Yield whether the observer of `lesion_detected` finds each lesion in an image."""
-    if not scattered(table):
+    rows = scattered(scene.source_table)
+    if not rows:
         return
     shown = -image if artifact in DARK else image
     try:
-        scores, false = detections(shown, None, mask, mask, sources, table, labels, regions, grid)
+        scores, false = detections(shown, None, **{f.name: getattr(scene, f.name) for f in fields(scene)})
     except NotApplicable:
         return
-    for lesion, found in zip(scattered(table), detected(scores, false), strict=True):
+    for lesion, found in zip(rows, detected(scores, false), strict=True):
         yield ("lesion_detected", *_about("", lesion), float(found))
+
+
+def _support(folder: Path, chain: str, grid: Any) -> np.ndarray:
+    """Return the voxels that a chain reconstructed: the mask of its last step that made one, else that of the scan."""
+    steps = chain.split(".")
+    for count in range(len(steps), 0, -1):
+        made = folder / "chains" / ".".join(steps[:count])
+        if (made / ARTIFACTS["mask"].file).is_file():
+            return read(made, "mask", grid)
+    return read(folder / "scan", "mask", grid)
 
 
 def _at(image: np.ndarray, place: Sequence[float], grid: Any) -> float:

@@ -51,7 +51,7 @@ def _dataset(experiment: Experiment, index: int, name: str, size: Scale) -> dict
         "phantom": arm.phantom or experiment.phantom,
         "protocol": arm.protocol or experiment.protocol,
         "set": keys,
-        "set_protocol": {**experiment.set_protocol, **arm.set_protocol},
+        "set_protocol": {**experiment.set_protocol, **size.set_protocol, **arm.set_protocol},
         "name": name,
     }
     if arm.orientation is not None:
