@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer import Abort
 
-from qsmbench import __version__, cli_challenge, cli_export, cli_gate, supervise
+from qsmbench import __version__, cli_challenge, cli_export, cli_gate, cli_review, supervise
 from qsmbench.cli_show import console, plain, print_listing, print_table, show_scores
 from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
@@ -515,6 +515,7 @@ app.command(epilog=_example("qsmbench check results/regression --baseline baseli
     cli_gate.check
 )
 app.command(epilog=_example("qsmbench board results/board-head results/board/head"))(cli_gate.board)
+app.command(epilog=_example("qsmbench review --quick", "qsmbench review --claim calcium-or-blood"))(cli_review.review)
 app.command(epilog=_example("qsmbench history history.csv history.svg --metric nrmse"))(cli_gate.history)
 
 
@@ -588,7 +589,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="phantoms, scenarios, protocols, methods, metrics, artifacts or sources; settings, regions or keys"
+            help="phantoms, scenarios, protocols, methods, metrics, claims, artifacts or sources; settings, regions or "
+            "keys"
         ),
     ],
     name: Annotated[

@@ -142,6 +142,22 @@ def _loaded_scenarios() -> dict[str, Scenario]:
     return {name: load_yaml(path, Scenario) for name, path in scenarios().items()}
 
 
+def _claims() -> list[Listing]:
+    from qsmbench.review.claims import load_claims
+
+    review = load_claims()
+    rows = [
+        (
+            c.id,
+            f"{c.number} · {c.claim} · {c.place} · {c.kind} · "
+            + (f"experiment {c.experiment}" if c.experiment else f"cannot be run: {c.cannot}"),
+        )
+        for c in review.claims
+    ]
+    run = sum(c.experiment is not None for c in review.claims)
+    return [Listing(rows, title=f"{len(rows)} claims of {review.review}; {run} can be run (qsmbench review).")]
+
+
 def _artifacts() -> list[Listing]:
     from qsmbench.data.artifacts import ARTIFACTS
 
@@ -346,6 +362,7 @@ LISTS: dict[str, Callable[[], list[Listing]]] = {
     "methods": _methods,
     "metrics": _metrics,
     "endpoints": _endpoints,
+    "claims": _claims,
     "artifacts": _artifacts,
     "sources": _sources,
 }

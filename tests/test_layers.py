@@ -28,9 +28,10 @@ LAYERS = [
     {"methods", "analysis", "conform", "scaffold"},
     {"report", "gate"},
     {"study"},
+    {"review"},
     {"listing"},
     {"api", "challenge", "cli_show", "export"},
-    {"cli_challenge", "cli_export", "cli_gate"},
+    {"cli_challenge", "cli_export", "cli_gate", "cli_review"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

@@ -1,0 +1,1 @@
+"""Claims of a clinical review, each as an experiment with a decision rule and a verdict."""

@@ -1,0 +1,101 @@
+"""A review from the list to the page, on small studies."""
+
+import csv
+import math
+
+import pytest
+
+from qsmbench.report.review import Effect, Line, write_review
+from qsmbench.review.claims import load_claims
+from qsmbench.review.evaluate import FAILED, NOT_RUN
+from qsmbench.review.lines import line_of
+from qsmbench.review.perform import perform
+
+LIST = """
+review: an invented review
+scales:
+  quick: {voxel_size: 4, subjects: 3}
+  full: {voxel_size: 3, subjects: 3}
+experiments:
+  sphere:
+    phantom: sphere
+    people: none
+    set_protocol: {shim_order: 0}
+    probes: {pole: [0, 0, 24], equator: [24, 0, 0]}
+    arms: {one: {}}
+  broken:
+    phantom: sphere
+    people: none
+    arms: {one: {set: {radius: nonsense}}}
+claims:
+  - &first
+    id: lobes
+    number: 1
+    claim: The field is up at the pole
+    place: Figure 2
+    kind: emerging
+    experiment: sphere
+    chains: [romeo.fit]
+    rules:
+      - {rule: tolerance, of: {metric: probe, artifact: total_field, region: pole}, inside: [0, null], unit: ppm}
+      - {rule: tolerance, of: {metric: probe, artifact: total_field, region: equator}, inside: [null, 0], unit: ppm}
+  - <<: *first
+    id: turned
+    number: 2
+    rules: [{rule: tolerance, of: {metric: probe, artifact: total_field, region: pole}, inside: [null, 0]}]
+  - <<: *first
+    id: nothing-there
+    number: 3
+    rules: [{rule: tolerance, of: {region: putamen}, inside: [0, null]}]
+  - {<<: *first, id: cannot-start, number: 4, experiment: broken}
+  - {id: beyond, number: 5, claim: c, place: p, kind: fed in, cannot: there is no phantom of it}
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("review")
+    file = folder / "claims.yaml"
+    file.write_text(LIST)
+    review = load_claims(file)
+    outcomes = perform(review, review.claims, "quick", folder / "quick", cores=1)
+    return review, outcomes, folder / "quick"
+
+
+def test_verdicts_of_a_sphere(judged):
+    _, outcomes, _ = judged
+    assert [o.verdict for o in outcomes] == ["supported", "contradicted", "undecided", FAILED, NOT_RUN]
+    pole, equator = (p.effect for p in outcomes[0].parts)
+    # 2/3 and −1/3 of Δχ (a/r)³; a shim of order 0 adds the same to both, and voxels of 4 mm blur
+    assert pole - equator == pytest.approx((16 / 24) ** 3, rel=0.05)
+
+
+def test_one_failing_study_is_a_row_with_its_reason(judged):
+    _, outcomes, _ = judged
+    assert "radius" in outcomes[3].reason
+    assert outcomes[4].reason == "there is no phantom of it"
+
+
+def test_the_page_and_the_table(judged):
+    review, outcomes, folder = judged
+    lines = [line_of(review, o, folder) for o in outcomes]
+    page = write_review(lines, folder, review=review.review, scale="small")
+    html = page.read_text()
+    assert "in this phantom" in html
+    assert "http://" not in html.replace("http://www.w3.org", "") and "<script src" not in html
+    assert html.count("data:image/webp;base64,") >= 2  # pictures of the maps that decided
+    assert html.index('id="lobes"') < html.index('id="turned"')
+    with (folder / "claims.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {r["verdict"] for r in rows if r["id"] == "turned"} == {"contradicted"}
+    assert [r["note"] for r in rows if r["id"] == "beyond"] == ["there is no phantom of it"]
+
+
+def test_a_number_that_does_not_exist_is_a_dash(tmp_path):
+    effect = Effect("x", "a", "mean", "ppm", math.nan, math.nan, math.nan, 1, (0.0, math.inf), "undecided", "too few")
+    line = Line("one", 1, "<b>claim</b>", "p", "emerging", "undecided", effects=[effect])
+    html = write_review([line], tmp_path, review="r", scale="s").read_text()
+    assert "&lt;b&gt;claim&lt;/b&gt;" in html
+    assert "nan" not in html.split("</style>")[-1].split("<script")[0]
+    assert effect.text == "–"
+    assert effect.wanted == "above 0"
