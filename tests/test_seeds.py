@@ -52,6 +52,7 @@ def test_protocols_take_wide_seeds():
     ).any()
 
 
+@pytest.mark.slow
 def test_nothing_of_a_secret_subject_is_left_in_the_cache(tmp_path, monkeypatch):
     """The cache keeps what results were made of beside them, and an ordinary subject's labels and veins are there."""
     monkeypatch.setenv("QSMBENCH_CACHE", str(tmp_path))
