@@ -16,6 +16,7 @@ OF_A_SCAN = (
     "lesion_sign_accuracy",
     "lesion_sign_auc",
     "lesion_volume_ratio",
+    "lic_bias",
     "rim_contrast",
 )
 """Metrics that are endpoints: their mean over the scans of a case is reported."""
