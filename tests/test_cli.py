@@ -24,7 +24,7 @@ def test_version(command):
     assert command("--version") == (0, f"qsmbench {qsmbench.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["run", "simulate", "reconstruct", "score", "report", "list"])
+@pytest.mark.parametrize("verb", ["run", "simulate", "reconstruct", "score", "report", "review", "list"])
 def test_help_has_an_example(command, verb):
     code, out, _ = command(verb, "--help")
     assert code == 0
@@ -159,6 +159,11 @@ def refused(result, message):
         (["simulate", "sphere", "out", "--set", "voxel_size=-1"], "voxel_size"),
         (["simulate", "sphere", "out", "--format", "dicom"], "--format is 'dicom'; choose from artifacts, bids"),
         (["report", ".", "out"], "contains no scores.parquet"),
+        (
+            ["review", "--plan", "--claim", "blooming"],
+            "--claim blooming: there is no such claim; choose from dipole-lobes",
+        ),
+        (["review", "--plan", "--claims", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["score", ".", "."], "holds neither chain.json nor a map to score; choose from chimap.nii.gz"),
         (["reconstruct", "romeo.fit", "nowhere", "out"], "nowhere: no such folder"),
     ],
