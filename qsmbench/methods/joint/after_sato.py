@@ -61,7 +61,9 @@ def after_sato(
     fat = mask & (signal_fat_fraction >= threshold)
     water = mask & ~fat
     if not (fat.any() and water.any()):
-        raise NotApplicable(f"no voxel of the mask has a fat fraction {'above' if water.any() else 'below'} {threshold:g}")
+        raise NotApplicable(
+            f"no voxel of the mask has a fat fraction {'above' if water.any() else 'below'} {threshold:g}"
+        )
     shared = {"grid": grid, "magnitude": magnitude, "te": te, "b0": b0}
     window = Window.around(mask, grid, pad)
     kernel = dipole_kernel(grid, window.shape)
