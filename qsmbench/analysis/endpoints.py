@@ -35,7 +35,7 @@ FALSE_RIMS = 0.05
 """Share of lesions without a rim that may seem to have one."""
 
 BLOOD_CHI = 0.42 * 3.43
-"""χ of blood without oxygen minus that with all of it, ppm: haematocrit (assumed) times 3.43 of red cells (Jain 2012)."""
+"""χ of blood without oxygen minus that with all of it, ppm: haematocrit (assumed) times that of red cells."""
 
 TRUTH = "truth"
 """The chain that stands for the true map."""
