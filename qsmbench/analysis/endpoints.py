@@ -34,6 +34,9 @@ POWER = 0.8
 FALSE_RIMS = 0.05
 """Share of lesions without a rim that may seem to have one."""
 
+BLOOD_CHI = 0.42 * 3.43
+"""χ of blood without oxygen minus that with all of it, ppm: haematocrit (assumed) times that of red cells."""
+
 TRUTH = "truth"
 """The chain that stands for the true map."""
 
@@ -460,6 +463,28 @@ def smallest_dose(trial: Trial, artifact: str, chain: str) -> list[Value]:
     return found
 
 
+def saturation_change(trial: Trial, artifact: str, chain: str) -> list[Value]:
+    """Compute the change of the oxygen saturation in regions of blood, −Δχ / (Hct · 3.43 ppm), against the control.
+
+    It is that of the same subject's control, so that neither the zero of the maps nor χ of the plasma matters. That of
+    the chain `truth` is the true one (Jain 2012, doi:10.1002/mrm.23282).
+    """
+    found: list[Value] = []
+    if artifact != "chi":
+        return found
+    for region in trial.regions:
+        changes: dict[str, list[float]] = {}
+        for case, _, _, change in _changes(trial, artifact, chain, region):
+            if case not in trial.controls:
+                changes.setdefault(case, []).append(-100 * change / BLOOD_CHI)
+        for case, values in changes.items():
+            points = np.array(values)
+            low, high = t_interval(points) if points.size > 1 else (math.nan, math.nan)
+            note = "" if points.size > 1 else "one subject: no interval"
+            found.append(_value(points.mean(), low, high, points.size, region=region, case=case, note=note))
+    return found
+
+
 def region_contrast(trial: Trial, artifact: str, chain: str) -> list[Value]:
     """Compute the difference of the means of each two regions, over that of the true means."""
     found = []
@@ -591,6 +616,7 @@ FUNCTIONS: dict[str, Callable[[Trial, str, str], list[Value]]] = {
     "age_slope": age_slope,
     "dose_slope": dose_slope,
     "smallest_dose": smallest_dose,
+    "saturation_change": saturation_change,
     "region_contrast": region_contrast,
     "sign_accuracy_by_size": sign_accuracy_by_size,
     "sign_auc_by_size": sign_auc_by_size,

@@ -44,6 +44,7 @@ OVER_SCANS = {
     "age_slope": OverScans("slope of the regional mean against age", None, 0.0),
     "dose_slope": OverScans("slope of the measured against the true change of χ", "", 0.0),
     "smallest_dose": OverScans("smallest true change of χ that is told from none", "ppm"),
+    "saturation_change": OverScans("change of the oxygen saturation of blood, from that of χ", "points", 0.0),
     "region_contrast": OverScans("difference of the means of two regions, over the true one", "", 0.0),
     "sign_accuracy_by_size": OverScans("share of lesions with the right sign, by diameter", "%", 50.0),
     "sign_auc_by_size": OverScans("separation of para- from diamagnetic lesions, by diameter", "", 0.5),

@@ -266,7 +266,7 @@ class Phantom(ABC):
         return canvas.stack[0] * np.float32(constants()["calcification.hu"])
 
     def liver_iron(self, labels: np.ndarray) -> np.ndarray | None:
-        """Return the iron of livers whose whole concentration is stated, (nx, ny, nz) float32, mg/g dry, 0 elsewhere.
+        """Return the iron of livers whose whole concentration is known, (nx, ny, nz) float32, mg/g dry, 0 elsewhere.
 
         None if there is none. It is that of the tissue besides fat, before texture; iron in parts of a region is not
         included.

@@ -194,6 +194,22 @@ def test_dose_and_response():
     assert noisy.low < 0.7 < noisy.high and noisy.n == 4
 
 
+def test_saturation_falls_by_what_susceptibility_rises():
+    """0.98 to 0.85 in the aorta raises χ of blood of Hct 0.42 by 0.187 ppm; a chain that finds half of it says 6.5."""
+    chi = {y: 0.42 * (3.43 * (1 - y) - 0.10) for y in (0.98, 0.85)}
+    rows, scans = [], {}
+    for s in range(3):
+        for case, y in (("control", 0.98), ("hold", 0.85)):
+            name = f"{case}-{s}"
+            scans[name] = e.Scan(str(s), case, name)
+            rows += [(name, "truth", "mean", "aorta", chi[y] - 0.1 * s), (name, "tv", "mean", "aorta", chi[y] / 2 + s)]
+    found = e.endpoint(trial(rows, scans, regions=("aorta",)), "saturation_change")
+    assert one(found, chain="truth").value == pytest.approx(-13)
+    half = one(found, chain="tv")
+    assert (half.value, half.case, half.n, half.unit) == (pytest.approx(-6.5), "hold", 3, "points")
+    assert half.low <= -6.5 + 1e-9 and half.high >= -6.5 - 1e-9
+
+
 @pytest.mark.parametrize(("noise", "told"), [(0.0, 0.005), (0.003, 0.01), (0.1, math.nan)])
 def test_smallest_dose(noise, told):
     found = one(e.endpoint(deposited(0.7, noise), "smallest_dose"), chain="tv")

@@ -90,5 +90,5 @@ def test_masks_of_body_and_water():
     assert no_mask(tissue).all()
     fraction = np.where(x > 0, 0.9, 0.1) * tissue
     np.testing.assert_array_equal(water_mask(fraction, tissue), tissue & (fraction < 0.5))
-    with pytest.raises(NotApplicable, match=r"below 0\.5"):
+    with pytest.raises(NotApplicable, match="below"):
         water_mask(np.ones(grid.shape), tissue)

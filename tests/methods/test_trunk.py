@@ -82,7 +82,7 @@ def test_sato_finds_the_offset_between_fat_and_water(body, fat_is):
 
 def test_sato_needs_both_and_names_what_is_wrong(body):
     rest = body.magnitude, body.mask, body.grid, TE, B0
-    with pytest.raises(NotApplicable, match=r"above 0\.5"):
+    with pytest.raises(NotApplicable, match="above"):
         after_sato(body.field, 0 * body.fraction, *rest)
     with pytest.raises(QsmbenchError, match="source, background"):
         after_sato(body.field, body.fraction, *rest, fat_is="none")
@@ -112,9 +112,8 @@ def test_precision_of_the_field_is_that_of_the_fisher_information():
     expected = []
     for water, fat, rate in cases:
         at, steps = np.array([water, 0, fat, 0, 0.1, rate]), np.array([1e-4, 1e-4, 1e-4, 1e-4, 1e-5, 1e-2])
-        jacobian = np.stack(
-            [(signal(at + s * e) - signal(at - s * e)) / (2 * s) for s, e in zip(steps, np.eye(6), strict=True)]
-        )
+        moves = [s * e for s, e in zip(steps, np.eye(6), strict=True)]
+        jacobian = np.stack([(signal(at + m) - signal(at - m)) / (2 * m.sum()) for m in moves])
         parts = np.concatenate([jacobian.real, jacobian.imag], axis=1)
         expected.append(1 / np.linalg.inv(parts @ parts.T)[4, 4] ** 0.5)
     shape = (len(cases), 1, 1)

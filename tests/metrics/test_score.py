@@ -23,8 +23,8 @@ def test_columns_and_rows(head):
     scores = table(head, head.estimate)
     assert tuple(scores.columns) == metrics.COLUMNS
     assert len(scores) == len(scores.drop_duplicates(["metric", "region", "support"]))
-    of_others = ("vein_", "oef_", "lic_")
-    others = {"dice", *(n for n in metrics.names() if n.startswith(of_others))}  # of masks, veins and livers
+    # of masks, veins and livers
+    others = {"dice", *(n for n in metrics.names() if n.startswith(("vein_", "oef_", "lic_")))}
     of_sources = {n for n in metrics.names() if "source_table" in metrics.find(n).consumes}  # there is none
     assert set(scores.metric) == set(metrics.names()) - others - of_sources
     assert (scores.reason == "").eq(scores.value.notna()).all()

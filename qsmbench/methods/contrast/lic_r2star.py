@@ -14,7 +14,7 @@ def lic_r2star(r2star, mask, b0, *, intercept=None, slope=None):
     """Compute the liver iron concentration, intercept + slope · R2*, by a calibration for the field strength.
 
     The default calibration is that of Hernando 2022: −0.16 + 0.02603 s · R2* at 1.5 T, −0.03 + 0.01400 s · R2* at
-    2.89 T, −0.03 + 0.01349 s · R2* at 3 T (the last two from memory, unverified). It is computed for every voxel, and
+    2.89 T, −0.03 + 0.01349 s · R2* at 3 T (the last two from memory, unverified). It is computed for every voxel, but
     is meaningful in the liver only. Fat and fibrosis change R2* too.
 
     Args:
