@@ -127,7 +127,7 @@ SETTINGS = {"qsmart": {"whole_width": 5.0, "tissue_width": 5.0}}
 
 
 BY_DESIGN = {
-    "no_mask": {"truth"},  # it takes every voxel
+    "no_mask": {"truth", "zero outside"},  # it takes every voxel
     "lic_r2star": {"zero input"},  # a calibration has an intercept
     "lic_chi": {"runs"},  # the plain scene has no fat to refer to
     "after_sato": {"runs"},
