@@ -48,8 +48,9 @@ def main():
     chosen = np.random.default_rng(args.seed).permutation(groups)[: args.scans].tolist()
     with tempfile.TemporaryDirectory() as folder:
         results = recompute(args.board, chosen, args.chains, args.cores, folder)
-        joined(results, args.board)  # refuses other scans
-        new = read_study(results).scores
+        own = read_study(results)
+        joined(own, args.board)  # refuses other scans
+        new = own.scores
     new = new[(new["region"] == "") & (new["support"] == "study") & ~new["metric"].isin(RUN_ROWS)]
     pairs = new.astype(dict.fromkeys(KEY, str)).merge(
         board.scores.astype(dict.fromkeys(KEY, str)), on=KEY, suffixes=("", "_kept"), how="left"

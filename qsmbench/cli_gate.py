@@ -134,13 +134,11 @@ def compare_with_board(results: Path, reference: Path) -> None:
     from qsmbench.gate.board import joined, standing
     from qsmbench.report import build
 
-    study = joined(results, reference)
-    versions = [s.versions.get("qsmbench", "unknown") for s in (study, read_study(reference))]
-    if versions[0] != versions[1]:
-        console.print(f"Note: the board was made by version {versions[1]}; this is version {versions[0]}")
+    own = read_study(results)
+    study = joined(own, reference)
     unit = dict(zip(study.scores["metric"].astype(str), study.scores["unit"].astype(str), strict=True))
     metric = column(DEFAULT[0], unit.get(DEFAULT[0], ""))
-    for chain in read_study(results).chains:
+    for chain in own.chains:
         for said in standing(study, chain, metric) if chain not in CONTROLS else ():
             console.print(plain(said), soft_wrap=True)
     page = build(study, results / "against")

@@ -7,8 +7,10 @@ values (an alias of an alias of an alias), or be nested until the interpreter gi
 from __future__ import annotations
 
 import math
+import pickle
 import re
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
@@ -94,6 +96,12 @@ def parse_yaml(text: str) -> Any:
     Raises:
         ValueError: it is not YAML, too large, nested too deeply, or holds a number that is not finite; one line.
     """
+    return pickle.loads(_pickled(text))  # a copy of its own, which the caller may change
+
+
+@lru_cache(maxsize=64)
+def _pickled(text: str) -> bytes:
+    """Parse YAML and return the content as a pickle: a study of many subjects reads the same phantom for each."""
     if len(text) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES} bytes")
     try:
@@ -101,7 +109,7 @@ def parse_yaml(text: str) -> Any:
         loader = _LOADER(text)
         node = loader.get_single_node()
         if node is None:
-            return None
+            return pickle.dumps(None)
         if _values(node, {}, 0) > MAX_VALUES:
             raise ValueError(_TOO_MANY)
         content = numbers(loader.construct_document(node))
@@ -110,7 +118,7 @@ def parse_yaml(text: str) -> Any:
     except (yaml.YAMLError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as e:
         raise ValueError(" ".join(str(e).split())[:300] or type(e).__name__) from e
     check_finite(content)
-    return content
+    return pickle.dumps(content)
 
 
 def _values(node: yaml.Node, known: dict[int, int], depth: int) -> int:

@@ -20,3 +20,15 @@ def hz_per_ppm(b0: float) -> float:
 def rad_per_ppm(b0: float, te: float) -> float:
     """Return the phase [rad] that a field of 1 ppm causes in `te` [s] at `b0` [T]."""
     return 2 * np.pi * hz_per_ppm(b0) * te
+
+
+def blood_chi(hct: float, oxygenation: float) -> float:
+    """Compute the susceptibility of blood relative to water [ppm], Hct·(3.43·(1−Y) − 0.10).
+
+    Jain 2012, doi:10.1002/mrm.23282: Δχ of deoxygenated blood 0.273 ppm cgs, of oxygenated blood −0.008 ppm cgs.
+
+    Args:
+        hct: haematocrit, 0–1.
+        oxygenation: oxygen saturation Y, 0–1.
+    """
+    return hct * (3.43 * (1 - oxygenation) - 0.10)

@@ -11,9 +11,6 @@ from scipy import ndimage
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 
-PUBLISHED = {"chi": 1.49, "r2star": 1.64, "t2star_weighted": 2.30}
-"""Ratio of the apparent volumes at 40 and at 20 ms (Liu 2012, doi:10.1148/radiol.11110251; abstract)."""
-
 LEVEL = 0.5
 """Share of the largest contrast at the border of what is seen: half maximum."""
 

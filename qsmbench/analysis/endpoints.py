@@ -21,6 +21,7 @@ from qsmbench.data.endpoints import METRIC_OF, OF_A_SCAN, OVER_SCANS
 from qsmbench.data.score_table import source_index
 from qsmbench.data.source_table import PlacedSource
 from qsmbench.errors import QsmbenchError, suggest
+from qsmbench.units import blood_chi
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +35,14 @@ POWER = 0.8
 FALSE_RIMS = 0.05
 """Share of lesions without a rim that may seem to have one."""
 
-BLOOD_CHI = 0.42 * 3.43
-"""χ of blood without oxygen minus that with all of it, ppm: haematocrit (assumed) times that of red cells."""
+HCT = 0.42
+"""Haematocrit of the blood whose saturation is computed; assumed."""
 
 TRUTH = "truth"
 """The chain that stands for the true map."""
+
+Statistic = Callable[[np.ndarray, np.ndarray], tuple[float, float, float]]
+"""Of patients and controls: its value and the ends of its interval."""
 
 
 @dataclass(frozen=True)
@@ -312,25 +316,23 @@ def auc_interval(positive: np.ndarray, negative: np.ndarray) -> tuple[float, flo
 
 def group_shift(trial: Trial, artifact: str, chain: str) -> list[Value]:
     """Compute Hedges' g of each regional mean between a case and its controls, over subjects."""
-    found = []
-    for region, case, patients, controls in _pairs(trial, artifact, chain):
-        n = min(patients.size, controls.size)
-        if n < 2:
-            found.append(_nothing("needs two subjects in each group", n, region=region, case=case))
-            continue
-        found.append(_value(*hedges(patients, controls), n, region=region, case=case))
-    return found
+    return _between_groups(trial, artifact, chain, hedges)
 
 
 def group_auc(trial: Trial, artifact: str, chain: str) -> list[Value]:
     """Compute the area under the ROC curve of each regional mean for a case against its controls, over subjects."""
+    return _between_groups(trial, artifact, chain, auc_interval)
+
+
+def _between_groups(trial: Trial, artifact: str, chain: str, statistic: Statistic) -> list[Value]:
+    """Compute a statistic of each regional mean in a case and in its controls, over subjects."""
     found = []
     for region, case, patients, controls in _pairs(trial, artifact, chain):
         n = min(patients.size, controls.size)
         if n < 2:
             found.append(_nothing("needs two subjects in each group", n, region=region, case=case))
             continue
-        found.append(_value(*auc_interval(patients, controls), n, region=region, case=case))
+        found.append(_value(*statistic(patients, controls), n, region=region, case=case))
     return found
 
 
@@ -464,11 +466,13 @@ def smallest_dose(trial: Trial, artifact: str, chain: str) -> list[Value]:
 
 
 def saturation_change(trial: Trial, artifact: str, chain: str) -> list[Value]:
-    """Compute the change of the oxygen saturation in regions of blood, −Δχ / (Hct · 3.43 ppm), against the control.
+    """Compute the change of the oxygen saturation in regions of blood against the control, −Δχ over χ of all oxygen.
 
     It is that of the same subject's control, so that neither the zero of the maps nor χ of the plasma matters. That of
-    the chain `truth` is the true one (Jain 2012, doi:10.1002/mrm.23282).
+    the chain `truth` is the true one. χ of all oxygen is that of blood without oxygen minus that with all of it, see
+    `units.blood_chi`, at the haematocrit `HCT`.
     """
+    all_oxygen = blood_chi(HCT, 0) - blood_chi(HCT, 1)
     found: list[Value] = []
     if artifact != "chi":
         return found
@@ -476,7 +480,7 @@ def saturation_change(trial: Trial, artifact: str, chain: str) -> list[Value]:
         changes: dict[str, list[float]] = {}
         for case, _, _, change in _changes(trial, artifact, chain, region):
             if case not in trial.controls:
-                changes.setdefault(case, []).append(-100 * change / BLOOD_CHI)
+                changes.setdefault(case, []).append(-100 * change / all_oxygen)
         for case, values in changes.items():
             points = np.array(values)
             low, high = t_interval(points) if points.size > 1 else (math.nan, math.nan)

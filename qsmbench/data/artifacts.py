@@ -362,6 +362,3 @@ SCAN_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.in_scan)
 
 TRUE_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.truth == "always" and not a.in_scan)
 """Artifacts in the truth of every simulation, in addition to its mask."""
-
-VEIN_ARTIFACTS = ("vein", "vein_diameter", "vein_angle", "oef")
-"""Artifacts in the truth of a simulation of a phantom with generated veins."""

@@ -7,6 +7,7 @@ simulated again, on any machine, from its configuration; fingerprints say whethe
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,11 +76,11 @@ def read_board(board: Path) -> tuple[Study, dict[str, list[float]]]:
     return read_study(board), read_json(board / FINGERPRINTS_FILE)
 
 
-def joined(results: Path, board: Path) -> Study:
+def joined(own: Study, board: Path) -> Study:
     """Return a study with the chains of a board beside its own, on the scans of the study.
 
     Args:
-        results: folder of the study.
+        own: the study.
         board: folder of the board.
 
     Raises:
@@ -87,15 +88,17 @@ def joined(results: Path, board: Path) -> Study:
     """
     import pandas as pd
 
-    own = read_study(results)
     reference, known = read_board(board)
+    made, here = (s.versions.get("qsmbench", "unknown") for s in (reference, own))
+    if made != here:
+        logging.getLogger("qsmbench").info("%s was made by version %s; this is version %s", board, made, here)
     datasets = list(map(str, own.factors.index))
     for name in datasets:
         if name not in known:
             raise QsmbenchError(f"{name}: {board} has no such scan; run the datasets of its config.yaml")
         if len(own.unmade) and name in set(own.unmade["dataset"]):
             continue
-        if not same_scan(fingerprint(results / name / "scan"), known[name]):
+        if not same_scan(fingerprint(own.folder / name / "scan"), known[name]):
             raise QsmbenchError(f"{name}: is not the scan of {board}, though its name is the same; run its config.yaml")
     theirs = reference.scores[reference.scores["dataset"].isin(datasets)]
     theirs = theirs[~theirs["chain"].isin(own.chains)]

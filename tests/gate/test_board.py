@@ -66,7 +66,7 @@ def test_a_chain_is_compared_with_the_board_without_running_it(suite, board, com
     assert "truth.own has rank" in said and "of 3 isolated chains by NRMSE" in said
     page = (mine / "suite" / "against" / "index.html").read_text()
     assert "truth.own" in page and "truth.l2" in page
-    both = joined(mine / "suite", board)
+    both = joined(read_study(mine / "suite"), board)
     values = both.sample(column("nrmse", "%")).values
     assert list(values) == ["truth.own", "truth", "zero", "truth.tkd", "truth.l2"] and values.notna().all(axis=None)
 
@@ -109,7 +109,7 @@ def test_a_scan_that_differs_in_spite_of_its_definition_is_refused(suite, board,
     known[name][-1] += 1e-3
     (changed / FINGERPRINTS_FILE).write_text(json.dumps(known))
     with pytest.raises(QsmbenchError, match=f"{name}: is not the scan of"):
-        joined(suite / "suite", changed)
+        joined(read_study(suite / "suite"), changed)
 
 
 def test_what_is_no_board_is_refused(suite, board, command, tmp_path):

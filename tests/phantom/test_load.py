@@ -9,9 +9,11 @@ import yaml
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
-from qsmbench.phantom.description.tissues import blood_chi, read_tissues, table
+from qsmbench.phantom.description.tissues import read_tissues, table
 from qsmbench.phantom.load import load
 from qsmbench.phantom.species import CHANNELS
+from qsmbench.typed_yaml import read_yaml
+from qsmbench.units import blood_chi
 
 
 @pytest.mark.parametrize(
@@ -147,3 +149,14 @@ def test_a_new_chi_keeps_the_diamagnetic_part_if_it_can():
     tissues = load("head", {"tissues.caudate.chi": 0.1, "tissues.putamen.chi": -0.2}).tissues
     assert tissues["caudate"].values(3.0)[:2] == pytest.approx((0.109, 0.009))
     assert tissues["putamen"].values(3.0)[:2] == pytest.approx((0, 0.2))
+
+
+def test_a_file_is_read_anew_once_it_has_changed_and_its_content_is_the_reader_s_own(tmp_path):
+    """The content is kept by the text: a reader may change its copy, and a changed file is another text."""
+    path = tmp_path / "a.yaml"
+    path.write_text("a: {b: [1, 2]}\nnothing:\n")
+    first = read_yaml(path)
+    first["a"]["b"].append(3)
+    assert read_yaml(path) == {"a": {"b": [1, 2]}, "nothing": None}
+    path.write_text("a: {b: [4]}\n")
+    assert read_yaml(path) == {"a": {"b": [4]}}

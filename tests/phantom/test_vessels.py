@@ -10,11 +10,12 @@ from scipy.ndimage import binary_dilation, map_coordinates
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.description.files import locate
-from qsmbench.phantom.description.tissues import blood_chi, blood_r2star
+from qsmbench.phantom.description.tissues import blood_r2star
 from qsmbench.phantom.load import load
 from qsmbench.phantom.painting.maps import read_map
 from qsmbench.phantom.painting.tubes import paint_tubes
 from qsmbench.phantom.veins.growth import Branch, Stage, grow
+from qsmbench.units import blood_chi
 
 HCT = 0.44
 

@@ -17,8 +17,25 @@ from tests import slurm_cluster
 STUDY = {
     "study": "s",
     "datasets": [{"phantom": "sphere", "protocol": "brain-3t", "set": {"voxel_size": 8}, "over": {"radius": [30, 35]}}],
-    "chains": ["truth", "zero", "truth.tkd", "truth.l2", "truth.vsharp", "romeo.fit.vsharp.tkd", "romeo.fit.pdf.tv"],
+    "chains": ["truth", "zero", "truth.tkd", "truth.slow", "truth.vsharp", "romeo.fit.vsharp.tkd", "romeo.fit.pdf.tv"],
+    "methods": {"slow": {"use": "slow.py"}},
 }
+
+SLOW = '''"""A step that lasts long enough to be killed."""
+
+import time
+from pathlib import Path
+
+from qsmbench.method import method
+from qsmbench.methods.inversion.l2 import l2
+
+
+@method(produces="chi", reference="none")
+def slow(local_field, mask, grid):
+    """Wait, and divide."""
+    time.sleep(5)
+    return l2(local_field, mask, grid)
+'''
 
 
 def able():
@@ -76,13 +93,14 @@ def scores(study):
 
 def test_a_study_survives_a_killed_job_and_a_restarted_controller(cluster, tmp_path):
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(STUDY))
+    (tmp_path / "slow.py").write_text(SLOW)
     local = run(tmp_path, "--cores", 2, "--results", "local", environment=dict(os.environ))
     assert local.wait(200) == 0, (tmp_path / "messages.txt").read_text()
 
     profile = quick_profile(tmp_path / "profile")
     running = run(tmp_path, "--profile", profile, "--results", "slurm", environment=cluster.environment)
     try:
-        wait_for(lambda: list((tmp_path / "slurm" / "s").glob("*_seed-0/.making-*")) or running.poll() is not None)
+        wait_for(lambda: list((tmp_path / "slurm" / "s").glob("*_seed-0/chains/.making-truth.slow-*")))
         (job, *_) = wait_for(cluster.running)
         cluster.ask("scancel", "--signal=KILL", "--full", job)
         cluster.kill_controller()
@@ -95,4 +113,4 @@ def test_a_study_survives_a_killed_job_and_a_restarted_controller(cluster, tmp_p
     pd.testing.assert_frame_equal(scores(tmp_path / "slurm" / "s"), scores(tmp_path / "local" / "s"))
     assert (tmp_path / "slurm" / "s" / "report" / "index.html").is_file()
     done = cluster.ask("scontrol", "show", "job")
-    assert "JobState=COMPLETED" in done
+    assert "JobState=COMPLETED" in done and ("JobState=FAILED" in done or "JobState=CANCELLED" in done)

@@ -18,7 +18,7 @@ from qsmbench.paths import data_dir
 from qsmbench.phantom.description.geometry import Share
 from qsmbench.phantom.species import FAT, REQUIRED, STATED, in_order
 from qsmbench.typed_yaml import Model
-from qsmbench.units import DR_3T
+from qsmbench.units import DR_3T, blood_chi
 
 ORIENTED = ("delta_chi", "delta_r2star")
 """Optional properties of a tissue with fibres: ppm, 1/s at 3 T; see `anisotropy.py`."""
@@ -156,18 +156,6 @@ class TissueChange(Model):
     fat_r2star: Annotated[float, Field(ge=0)] | None = Field(None, description="R2* of the fat, 1/s")
     delta_chi: float | None = Field(None, description="χ along the fibres minus χ across them, ppm")
     delta_r2star: float | None = Field(None, description="R2* at 3 T across the fibres minus along them, 1/s")
-
-
-def blood_chi(hct: float, oxygenation: float) -> float:
-    """Compute the susceptibility of blood relative to water [ppm], Hct·(3.43·(1−Y) − 0.10).
-
-    Jain 2012, doi:10.1002/mrm.23282: Δχ of deoxygenated blood 0.273 ppm cgs, of oxygenated blood −0.008 ppm cgs.
-
-    Args:
-        hct: haematocrit, 0–1.
-        oxygenation: oxygen saturation Y, 0–1.
-    """
-    return hct * (3.43 * (1 - oxygenation) - 0.10)
 
 
 def blood_r2star(hct: float, oxygenation: float) -> float:

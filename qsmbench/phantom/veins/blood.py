@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from qsmbench.phantom.description.models import Vessels
-from qsmbench.phantom.description.tissues import Tissue, blood_chi, blood_r2star, split
+from qsmbench.phantom.description.tissues import Tissue, blood_r2star, split
 from qsmbench.phantom.description.veins import SIDES, Veins
 from qsmbench.phantom.species import CHANNELS, CHI
 from qsmbench.phantom.veins.growth import Branch
+from qsmbench.units import blood_chi
 
 SINUS = "sinus"
 """Region of the veins that hold what both sides drain."""
