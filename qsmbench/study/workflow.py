@@ -183,6 +183,7 @@ def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
         return
     finally:
         _stop_warm(plan)
+        progress.LogHandler.parallel, progress.LogHandler.history = 1, None
 
 
 def outcome(plan: Plan) -> Outcome:
