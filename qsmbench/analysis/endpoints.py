@@ -17,7 +17,7 @@ import numpy as np
 from scipy import optimize, special
 
 from qsmbench.analysis.intervals import LEVEL, mean_interval, t_interval
-from qsmbench.data.endpoints import METRIC_OF, OF_A_SCAN, OVER_SCANS
+from qsmbench.data.endpoints import METRIC_OF, OF_A_SCAN, OF_GROUPS, OVER_SCANS
 from qsmbench.data.score_table import source_index
 from qsmbench.data.source_table import PlacedSource
 from qsmbench.errors import QsmbenchError, suggest
@@ -140,10 +140,10 @@ class Trial:
         """Return the artifacts and chains that have a metric."""
         return [(artifact, chain) for m, artifact, chain in self.rows if m == metric]
 
-    def means(self, artifact: str, chain: str, region: str) -> dict[str, dict[str, float]]:
-        """Return the mean of a region over the scans of each subject: case → subject → value."""
+    def means(self, artifact: str, chain: str, region: str, metric: str = "mean") -> dict[str, dict[str, float]]:
+        """Return a metric in a region, averaged over the scans of each subject: case → subject → value."""
         values: dict[str, dict[str, dict[str, list[float]]]] = {}
-        for (dataset, where), value in self.of("mean", artifact, chain).items():
+        for (dataset, where), value in self.of(metric, artifact, chain).items():
             scan = self.scans[dataset]
             if where == region:
                 values.setdefault(scan.case, {}).setdefault(scan.subject, {}).setdefault(scan.group, []).append(value)
@@ -206,7 +206,8 @@ def _of_scans(trial: Trial, metric: str) -> list[Value]:
         values: dict[tuple[str, str], dict[str, list[float]]] = {}
         for (dataset, region), value in trial.of(metric, artifact, chain).items():
             where = _lesion_name(trial, dataset, region) if source_index(region) is not None else region
-            if where is not None and (not region or where in trial.regions or not trial.regions):
+            wanted = not region or not trial.regions or metric in OF_GROUPS or where in trial.regions
+            if where is not None and wanted:
                 values.setdefault((trial.scans[dataset].case, where), {}).setdefault(dataset, []).append(value)
         for (case, where), by_scan in values.items():
             made = _over_subjects(trial, {dataset: float(np.mean(v)) for dataset, v in by_scan.items()})
@@ -243,10 +244,12 @@ def _nothing(note: str, n: int = 0, *, region: str = "", case: str = "") -> Valu
     return _value(math.nan, math.nan, math.nan, n, region=region, case=case, note=note)
 
 
-def _pairs(trial: Trial, artifact: str, chain: str) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+def _pairs(
+    trial: Trial, artifact: str, chain: str, metric: str = "mean"
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Yield region, case, and the subject means of the case and of its controls."""
-    for region in trial.regions:
-        means = trial.means(artifact, chain, region)
+    for region in trial.regions if metric == "mean" else ("",):
+        means = trial.means(artifact, chain, region, metric)
         for case in trial.cases:
             if case in trial.controls or case not in means:
                 continue
@@ -324,10 +327,17 @@ def group_auc(trial: Trial, artifact: str, chain: str) -> list[Value]:
     return _between_groups(trial, artifact, chain, auc_interval)
 
 
-def _between_groups(trial: Trial, artifact: str, chain: str, statistic: Statistic) -> list[Value]:
-    """Compute a statistic of each regional mean in a case and in its controls, over subjects."""
+def side_auc(trial: Trial, artifact: str, chain: str) -> list[Value]:
+    """Compute the area under the ROC curve of the OEF left − right for a case against its controls, over subjects."""
+    return _between_groups(trial, artifact, chain, auc_interval, "oef_asymmetry")
+
+
+def _between_groups(
+    trial: Trial, artifact: str, chain: str, statistic: Statistic, metric: str = "mean"
+) -> list[Value]:
+    """Compute a statistic of each regional mean, or of a metric of the scan, in a case and its controls."""
     found = []
-    for region, case, patients, controls in _pairs(trial, artifact, chain):
+    for region, case, patients, controls in _pairs(trial, artifact, chain, metric):
         n = min(patients.size, controls.size)
         if n < 2:
             found.append(_nothing("needs two subjects in each group", n, region=region, case=case))
@@ -629,5 +639,6 @@ FUNCTIONS: dict[str, Callable[[Trial, str, str], list[Value]]] = {
     "volume_ratio_by_size": _mean_of("lesion_volume_ratio"),
     "rim_auc": rim_auc,
     "rim_sensitivity": rim_sensitivity,
+    "side_auc": side_auc,
 }
 """The endpoints over scans, by name; `data/endpoints.py` says what they mean."""

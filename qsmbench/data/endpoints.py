@@ -17,9 +17,22 @@ OF_A_SCAN = (
     "lesion_sign_auc",
     "lesion_volume_ratio",
     "lic_bias",
+    "oef_bias",
+    "oef_bias_by_angle",
+    "oef_bias_by_diameter",
+    "oef_limits",
+    "oef_limits_by_angle",
+    "oef_limits_by_diameter",
     "rim_contrast",
+    "vein_cldice_by_diameter",
+    "vein_dice_by_diameter",
+    "vein_diameter_bias",
+    "vein_recall_by_diameter",
 )
 """Metrics that are endpoints: their mean over the scans of a case is reported."""
+
+OF_GROUPS = frozenset(name for name in OF_A_SCAN if "_by_" in name)
+"""Those with a value for each of several groups of veins, which are no regions of the labels."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ OVER_SCANS = {
     "rim_sensitivity": OverScans(
         "share of rims found where at most 5 % of the other lesions seem to have one", "%", 5.0
     ),
+    "side_auc": OverScans("probability that the OEF left − right is larger in a case than in a control", "", 0.5),
 }
 """Endpoints over the scans of a study, by name; `analysis/endpoints.py` computes them."""
 
@@ -67,6 +81,7 @@ METRIC_OF = {
     "volume_ratio_by_size": "lesion_volume_ratio",
     "rim_auc": "rim_contrast",
     "rim_sensitivity": "rim_contrast",
+    "side_auc": "oef_asymmetry",
 }
 """The metric that each is computed from; the regional mean by default."""
 

@@ -115,6 +115,20 @@ def in_groups(statistic, error: np.ndarray, group: np.ndarray, names: list[str])
     return {name: float(statistic(e)) if e.size > 1 else np.nan for name, e in zip(names, chosen, strict=True)}
 
 
+def left_and_right(chosen: np.ndarray, grid: Grid) -> tuple[list[str], np.ndarray]:
+    """Return the names of the sides, and the index of the side of each chosen voxel.
+
+    Args:
+        chosen: (nx, ny, nz) bool, with n voxels.
+        grid: its affine says where x = 0 is in the space of the scan.
+
+    Returns:
+        names, (n,) int.
+    """
+    x = np.argwhere(chosen) @ grid.affine[0, :3] + grid.affine[0, 3]
+    return ["left", "right"], (x > 0).astype(int)
+
+
 def half_width(error: np.ndarray) -> float:
     """Return half the width of the 95 % limits of agreement, 1.96 standard deviations."""
     return 1.96 * float(error.std(ddof=1))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qsmbench.metrics._declaration import metric
-from qsmbench.metrics._veins import errors, in_groups
+from qsmbench.metrics._veins import errors, in_groups, left_and_right
 
 
 @metric(
@@ -26,5 +26,5 @@ def oef_bias_by_side(estimate, truth, mask, grid):
         NotApplicable: no true vein has a value.
     """
     both, error = errors(estimate, truth, mask)
-    x = np.argwhere(both) @ grid.affine[0, :3] + grid.affine[0, 3]
-    return in_groups(np.mean, error, (x > 0).astype(int), ["left", "right"])
+    names, side = left_and_right(both, grid)
+    return in_groups(np.mean, error, side, names)

@@ -80,6 +80,20 @@ def test_auc_of_groups(parkinson):
     assert 0.5 < found.low < found.value < found.high <= 1
 
 
+def test_side_auc_is_that_of_the_asymmetry():
+    values = {"control": {1: 0.0, 2: 0.02, 3: 0.01}, "severe": {4: 0.2, 5: 0.015}}
+    found = one(e.endpoint(trial(*groups(values, region="", metric="oef_asymmetry")), "side_auc"))
+    assert (found.value, found.case, found.n) == (pytest.approx(5 / 6), "severe", 2)
+
+
+def test_groups_of_veins_are_no_regions():
+    """Each group is a row, although the scenario names regions of its own."""
+    rows, scans = groups({"normal": {1: 0.5, 2: 0.7}}, region="diameter 1–2 voxels", metric="vein_recall_by_diameter")
+    found = one(e.endpoint(trial(rows, scans), "vein_recall_by_diameter"))
+    assert (found.region, found.value) == ("diameter 1–2 voxels", pytest.approx(0.6))
+    assert not e.endpoint(trial(*groups({"normal": {1: 0.5}}, region="putamen", metric="bias")), "bias")
+
+
 @pytest.mark.parametrize(("shift", "value"), [(1.0, 1.0), (-1.0, 0.0)])
 def test_auc_at_the_ends_has_an_interval(shift, value):
     area, low, high = e.auc_interval(np.arange(5) / 100 + shift, np.arange(5) / 100)

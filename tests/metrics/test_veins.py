@@ -132,6 +132,7 @@ def test_sides_are_those_of_the_world():
     estimate = truth + np.where(np.arange(30) < 15, 0.1, -0.1)[:, None, None].astype(np.float32)
     by = value("oef_bias_by_side", estimate, truth, MASK, grid)
     assert by == {"left": pytest.approx(-0.1, abs=1e-6), "right": pytest.approx(0.1, abs=1e-6)}
+    assert value("oef_asymmetry", estimate, truth, MASK, grid) == pytest.approx(-0.2, abs=1e-6)
 
 
 def test_groups_of_a_metric_of_its_own_are_rows_of_the_table(veins):
