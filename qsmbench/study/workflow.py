@@ -164,6 +164,7 @@ def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     """Run the jobs without a record. The records, not Snakemake, determine success."""
     start_warm(plan)  # while it gets ready, Snakemake reads the workflow
     from snakemake.cli import args_to_api, parse_args
+    from snakemake.exceptions import print_exception
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
     from qsmbench.study import progress
@@ -174,17 +175,22 @@ def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     config = plan.folder / JOBS / "config.yaml"  # with what the command line overrides
     config.write_text(plan.config_text())
     arguments = ["--snakefile", str(data_dir() / "Snakefile"), "--configfile", str(config)]
-    arguments += ["--profile", str(profile)] if profile else ["--cores", str(cores)]
+    # its default scheduler solves a linear program each time that a job has ended
+    arguments += ["--profile", str(profile)] if profile else ["--cores", str(cores), "--scheduler", "greedy"]
     # the records say what is done: Snakemake's own marks and locks, left by a run that was killed, would mislead it
     arguments += ["--ignore-incomplete", "--nolock", "--drop-metadata", "--keep-going", "--logger", "qsmbench"]
-    if profile is None:
-        arguments += ["--scheduler", "greedy"]  # the other starts a solver for each choice of jobs
-    parser, options = parse_args(arguments)
-    if profile is None:
-        # with a limit, every finished job adds a timer that makes Snakemake consider all jobs each second, until the end
-        options.max_jobs_per_timespan = None
     try:
+        parser, options = parse_args(arguments)
+        # Snakemake's default limit of 100 jobs a second sets a timer each time that it looks for jobs to start, and
+        # looks again when the timer ends: once a second more for every job that has finished, which fills a processor.
+        limit = options.max_jobs_per_timespan
+        if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+            options.max_jobs_per_timespan = None
         args_to_api(options, parser)
+    except Exception as error:  # shown, like its failed jobs
+        print_exception(error)
+    except SystemExit:
+        return
     finally:
         _stop_warm(plan)
         progress.LogHandler.parallel, progress.LogHandler.history = 1, None

@@ -13,6 +13,9 @@ from qsmbench.threads import limit_numba
 STEP = 0.25
 """Spacing of the points along a centre line, in voxels."""
 
+TOGETHER = 1000
+"""Number of veins whose points are computed at a time; the points of all veins of a fine grid take gigabytes."""
+
 
 def vein_maps(veins: Sequence[np.ndarray], extraction: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
     """Return the truth about veins on a grid.
@@ -34,30 +37,32 @@ def vein_maps(veins: Sequence[np.ndarray], extraction: np.ndarray, grid: Grid) -
     size, edge = np.array(grid.voxel_size), min(grid.voxel_size)
     turn = np.linalg.inv(grid.affine[:3, :3] / size)
     limit_numba()
-    for points, fraction in zip(veins, extraction, strict=True):
-        place, radius, direction = _along(points, STEP * edge)
+    for start in range(0, len(veins), TOGETHER):
+        of_vein, place, radius, direction = _along(veins[start : start + TOGETHER], STEP * edge)
         voxel = place @ inverse[:3, :3].T + inverse[:3, 3]
         cosine = np.abs((direction @ turn.T) @ np.array(grid.b0_dir))
         degrees = np.degrees(np.arccos(np.clip(cosine, 0, 1)))
-        _draw(voxel, radius, degrees, float(fraction), size, diameter, angle, oef, distance)
+        _draw(voxel, radius, degrees, extraction[start + of_vein], size, diameter, angle, oef, distance)
     return {"vein": diameter > 0, "vein_diameter": diameter, "vein_angle": angle, "oef": oef}
 
 
-def _along(points: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return places (m, 3) mm, radii (m,) mm and unit directions (m, 3) along a vein, about `step` apart."""
-    pieces = np.diff(points[:, :3], axis=0)
-    lengths = np.linalg.norm(pieces, axis=1)
+def _along(veins: Sequence[np.ndarray], step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return places along veins, about `step` apart: vein (m,), place (m, 3) mm, radius (m,) mm, direction (m, 3)."""
+    begin = np.concatenate([points[:-1] for points in veins])
+    pieces = np.concatenate([points[1:] for points in veins]) - begin
+    lengths = np.linalg.norm(pieces[:, :3], axis=1)
     counts = np.maximum(np.ceil(lengths / step).astype(int), 1)
     piece = np.repeat(np.arange(len(counts)), counts)
-    share = (np.concatenate([np.arange(n) for n in counts]) + 0.5) / counts[piece]
-    values = points[piece] + share[:, None] * (points[piece + 1] - points[piece])
-    direction = pieces[piece] / np.maximum(lengths[piece, None], 1e-9)
-    return values[:, :3], values[:, 3], direction
+    share = (np.arange(len(piece)) - (np.cumsum(counts) - counts)[piece] + 0.5) / counts[piece]
+    values = begin[piece] + share[:, None] * pieces[piece]
+    direction = pieces[piece, :3] / np.maximum(lengths[piece, None], 1e-9)
+    of_vein = np.repeat(np.arange(len(veins)), [len(points) - 1 for points in veins])[piece]
+    return of_vein, values[:, :3], values[:, 3], direction
 
 
 @compiled()
 def _draw(voxel, radius, degrees, fraction, size, diameter, angle, oef, distance):
-    """Draw the balls about the points of a vein into the maps, in place.
+    """Draw the balls about points of veins into the maps, in place.
 
     `distance` is that of a voxel's centre from the wall of the vein that it belongs to, negative inside: of veins that
     contain the centre, the one in which it is deepest wins, of others the widest.
@@ -84,4 +89,4 @@ def _draw(voxel, radius, degrees, fraction, size, diameter, angle, oef, distance
                         distance[i, j, k] = deep
                         diameter[i, j, k] = 2 * r
                         angle[i, j, k] = degrees[n]
-                        oef[i, j, k] = fraction
+                        oef[i, j, k] = fraction[n]
