@@ -56,7 +56,7 @@ def cost_of_report(place: Path, datasets: int, chains: int) -> tuple[float, floa
 def costs_of_subject(place: Path) -> dict[str, float]:
     """Wall seconds of the simulation of a subject by what is kept of it."""
     kept = str(place / "subjects")
-    subject.simulate(1003, 4, place / "scan", kept)
+    subject.simulate(3, 4, place / "scan", kept)
     return {state: subject.simulate(7, 2, place / "scan", kept)[0] for state in ("new", "warm")}
 
 

@@ -87,8 +87,11 @@ def _code_of(
         content = parse(file.read_bytes(), without=table).meaning if table else meaning(file)
         digest.update(f"{_label(file)}\0{content}\n".encode())
     save()
-    versions = {name: version(name) for name in sorted(distributions)}
+    versions = {name: _version(name) for name in sorted(distributions)}
     return Code(tuple(every), digest.hexdigest(), {"python": platform.python_version(), **versions})
+
+
+_version = cache(version)  # read from a file each time
 
 
 def sources(file: Path) -> list[Path]:
@@ -305,7 +308,7 @@ def _installed(top: str, _: tuple[str, ...]) -> tuple[Path | None, str | None]:
 def _distribution(top: str) -> str | None:
     """Return the name of the first distribution that contains a top-level module.
 
-    `importlib.metadata.packages_distributions` says the same of all modules, and takes seconds for an object per file.
+    `importlib.metadata.packages_distributions` returns the same for all modules, but makes an object of every file.
     """
     file = re.compile(rf"^{re.escape(top)}(/.*)?\.py,", re.MULTILINE)
     for distribution, declared, record in _distributions():

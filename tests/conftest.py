@@ -6,6 +6,9 @@ import sys
 for _variable in ("QSMBENCH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # pytest -n runs a test on each processor; more threads only wait for others
 
+# the tests start hundreds of processes, each of which would compile the package's source again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # ruff: noqa: E402  (numpy reads the environment when it is imported)
 import numpy as np
 import pytest

@@ -254,18 +254,20 @@ def test_a_method_that_never_runs_fails_at_once():
 
 @pytest.mark.parametrize("where", ["main thread", "another thread"])
 def test_the_time_is_limited(where):
+    rounds = []
+
     @method(produces="chi", reference="deliberately broken")
     def slow(local_field, mask):
         """It would take a while."""
-        for _ in range(40):
+        for i in range(40):
             time.sleep(0.02)
+            rounds.append(i)
         return local_field * mask
 
     found = []
-    start = time.monotonic()
     if where == "main thread":
         found = conform(slow, time_limit=0.3)
-        assert time.monotonic() - start < 0.7
+        assert len(rounds) < 40  # interrupted
     else:
         thread = threading.Thread(target=lambda: found.extend(conform(slow, time_limit=0.3)))
         thread.start()

@@ -217,6 +217,17 @@ def test_true_veins_on_a_grid():
     np.testing.assert_array_equal(maps["vein"], maps["vein_diameter"] > 0)
 
 
+def test_true_veins_do_not_depend_on_how_many_are_drawn_together(monkeypatch):
+    grid, rng = Grid((24, 22, 20), (1.0, 1.1, 1.3)), np.random.default_rng(1)
+    tree = [np.column_stack([rng.uniform(-9, 9, (n, 3)), rng.uniform(0.1, 2, n)]) for n in (2, 5, 3, 2, 4, 2, 3)]
+    together = vein_maps(tree, np.linspace(0.1, 0.7, 7), grid)
+    monkeypatch.setattr("qsmbench.phantom.veins.lines.TOGETHER", 2)
+    in_parts = vein_maps(tree, np.linspace(0.1, 0.7, 7), grid)
+    for name in together:
+        np.testing.assert_array_equal(in_parts[name], together[name], err_msg=name)
+    assert len(np.unique(together["oef"])) > 4
+
+
 def test_true_veins_turn_with_the_grid():
     """On a grid whose axes are permuted and flipped, the same places have the same values."""
     line = np.array([[-8, -3, -6, 1.2], [0, 1, 1, 1.0], [7, 6, 8, 0.4]])

@@ -218,6 +218,24 @@ def test_what_is_installed_counts_by_its_version(folder):
     assert {f.name for f in mine.files} >= {"mine.py", "helper.py", "inner.py", "deep.py", "__init__.py"}
 
 
+@pytest.mark.parametrize(
+    ("module", "distribution"),
+    [
+        ("numpy", "numpy"),
+        ("yaml", "PyYAML"),  # it names its modules
+        ("PIL", "pillow"),
+        ("skimage", "scikit-image"),
+        ("dateutil", "python-dateutil"),
+        ("typing_extensions", "typing_extensions"),  # one file
+        ("skim", None),
+    ],
+)
+def test_a_module_counts_by_the_distribution_that_holds_it(tmp_path, module, distribution):
+    (tmp_path / "mine.py").write_text(f"import {module}\n")
+    expected = {"python", *([distribution] if distribution else [])}
+    assert set(code_of([tmp_path / "mine.py"]).versions) == expected
+
+
 TV, TKD = (PACKAGE / "methods" / "inversion" / f"{name}.py" for name in ("tv", "tkd"))
 
 
