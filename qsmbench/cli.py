@@ -565,10 +565,15 @@ def conform(
 
     from qsmbench.conform import FAIL, PASS, page
     from qsmbench.conform import conform as run_checks
+    from qsmbench.data.folders import make_folder
     from qsmbench.run import registry
+    from qsmbench.run.settings import check_settings
 
     settings = _settings(set_)
     found = registry.find(method, container=container, settings=settings)  # type: ignore[arg-type]  # it checks
+    check_settings(found.name, found, settings)
+    out = out or Path(f"conform-{found.name}")
+    make_folder(out)  # before the checks, which take a while
     checks = run_checks(found, settings, time_limit=time_limit)
     colours = {PASS: "green", FAIL: "red"}
     table = Table(title=f"{plain(found.name)}: {page.counted(checks)}", title_justify="left")
@@ -578,7 +583,7 @@ def conform(
     for c in checks:
         table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", plain(c.reason))
     console.print(table)
-    written = page.write(found, settings, checks, out or Path(f"conform-{found.name}"))
+    written = page.write(found, settings, checks, out)
     console.print(f"Page: {written.resolve()}", soft_wrap=True)
     if not page.passed(checks):
         raise typer.Exit(ExitCode.WORSE)

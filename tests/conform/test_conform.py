@@ -319,6 +319,7 @@ def test_bad_usage_leaves_with_two(conform_command, tmp_path):
         assert code == 2
         assert message in " ".join(err.split())
         assert err.count("\n") == 1
+        assert not list(tmp_path.iterdir())
 
 
 def test_help_has_an_example(conform_command):
