@@ -33,7 +33,7 @@ bench: $(READY)
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py
 
-# about two hours on two cores
+# about two hours on two cores; only what has changed since is run again, if results/board-head is still there
 board: $(READY)
 	$(BIN)/qsmbench run configs/board-head.yaml --cores $(CORES)
 	$(BIN)/qsmbench board results/board-head results/board/head

@@ -35,6 +35,31 @@ def recompute(board, groups, chains, cores, folder):
     return study.folder
 
 
+def compared(board, groups, chains=(), cores=2):
+    """Return the recomputed scores of some groups beside those of the board, with their relative difference.
+
+    A score that the board lacks differs infinitely.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        own = read_study(recompute(board, groups, chains, cores, folder))
+        joined(own, board)  # refuses other scans
+        new = own.scores
+    new = new[(new["region"] == "") & (new["support"] == "study") & ~new["metric"].isin(RUN_ROWS)]
+    kept = read_study(board).scores
+    pairs = new.astype(dict.fromkeys(KEY, str)).merge(
+        kept.astype(dict.fromkeys(KEY, str)), on=KEY, suffixes=("", "_kept"), how="left"
+    )
+    pairs = pairs[pairs["value"].notna()]
+    scale = np.maximum(pairs["value_kept"].abs(), 1e-3)
+    return pairs.assign(difference=((pairs["value"] - pairs["value_kept"]).abs() / scale).fillna(np.inf))
+
+
+def some_groups(board, scans, seed):
+    """Return the names of some groups of scans of a board, drawn by a seed."""
+    groups = sorted(set(map(str, read_study(board).factors["group"])))
+    return np.random.default_rng(seed).permutation(groups)[:scans].tolist()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chains", nargs="*")
@@ -43,25 +68,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", type=int, default=2)
     args = parser.parse_args()
-    board = read_study(args.board)
-    groups = sorted(set(map(str, board.factors["group"])))
-    chosen = np.random.default_rng(args.seed).permutation(groups)[: args.scans].tolist()
-    with tempfile.TemporaryDirectory() as folder:
-        results = recompute(args.board, chosen, args.chains, args.cores, folder)
-        own = read_study(results)
-        joined(own, args.board)  # refuses other scans
-        new = own.scores
-    new = new[(new["region"] == "") & (new["support"] == "study") & ~new["metric"].isin(RUN_ROWS)]
-    pairs = new.astype(dict.fromkeys(KEY, str)).merge(
-        board.scores.astype(dict.fromkeys(KEY, str)), on=KEY, suffixes=("", "_kept"), how="left"
-    )
-    pairs = pairs[pairs["value"].notna()]
-    scale = np.maximum(pairs["value_kept"].abs(), 1e-3)
-    difference = ((pairs["value"] - pairs["value_kept"]).abs() / scale).fillna(np.inf)
-    worst = pairs.loc[difference.idxmax()]
-    print(f"scans: {', '.join(chosen)}; {len(pairs)} scores; largest relative difference {difference.max():.2g}")
+    chosen = some_groups(args.board, args.scans, args.seed)
+    pairs = compared(args.board, chosen, args.chains, args.cores)
+    worst = pairs.loc[pairs["difference"].idxmax()]
+    largest = worst["difference"]
+    print(f"scans: {', '.join(chosen)}; {len(pairs)} scores; largest relative difference {largest:.2g}")
     print(f"  {worst['dataset']} {worst['chain']} {worst['metric']}: {worst['value']} for {worst['value_kept']}")
-    sys.exit(int(difference.max() > read_margins().rounding.value))
+    sys.exit(int(largest > read_margins().rounding.value))
 
 
 if __name__ == "__main__":
