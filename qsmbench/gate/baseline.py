@@ -14,7 +14,7 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import present, read, read_params
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.errors import QsmbenchError
-from qsmbench.run.specs import RUN_FILE, read_record
+from qsmbench.run.specs import RUN_FILE, prefixes, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,7 @@ class Baseline:
         scans: fingerprint of each dataset; see `fingerprint`.
         units: for each dataset and chain, duration of the calibration operation beside its step, s.
         versions: of the packages.
+        stochastic: chains with a method that draws anew in every run.
     """
 
     study: str
@@ -42,6 +43,7 @@ class Baseline:
     scans: dict[str, list[float]]
     units: dict[str, float]
     versions: dict[str, Any]
+    stochastic: tuple[str, ...] = ()
 
     def has_same_scan(self, other: Baseline, dataset: str) -> bool:
         """Return whether a dataset is the same scan on both sides, up to rounding."""
@@ -57,6 +59,7 @@ class Baseline:
         from pyarrow import parquet
 
         about = {"format": FORMAT, "study": self.study, "scans": self.scans, "units": self.units}
+        about["stochastic"] = self.stochastic
         table = pa.Table.from_pandas(self.scores, preserve_index=False)
         table = table.replace_schema_metadata({"qsmbench": json.dumps({**about, "versions": self.versions})})
         try:
@@ -82,7 +85,8 @@ def read_baseline(file: Path) -> Baseline:
         if about["format"] != FORMAT:
             raise QsmbenchError(f"{file}: its format is {about['format']!r}; this version reads {FORMAT!r}")
         scores = table.to_pandas()[list(COLUMNS)]
-        return Baseline(about["study"], scores, about["scans"], about["units"], about["versions"])
+        stochastic = tuple(about.get("stochastic", ()))
+        return Baseline(about["study"], scores, about["scans"], about["units"], about["versions"], stochastic)
     except (OSError, ValueError, KeyError, TypeError) as e:
         if isinstance(e, QsmbenchError):
             raise
@@ -98,12 +102,16 @@ def of_results(folder: Path) -> Baseline:
     study = read_study(folder)
     scores = _whole(study.scores, study.unmade)
     scans = {name: fingerprint(folder / name / "scan") for name in map(str, scores["dataset"].unique()) if name}
-    units = {}
+    units, drawing = {}, set()
     for file in folder.glob(f"*/chains/*/{RUN_FILE}"):
         record = read_record(file)
-        if record is not None and record.details.get("unit"):
-            units[f"{file.parents[2].name} {file.parent.name}"] = float(record.details["unit"])
-    return Baseline(study.name, scores, scans, units, study.versions)
+        details = record.details if record else {}
+        if details.get("unit"):
+            units[f"{file.parents[2].name} {file.parent.name}"] = float(details["unit"])
+        if details.get("stochastic"):
+            drawing.add(file.parent.name)
+    stochastic = tuple(c for c in map(str, scores["chain"].unique()) if drawing & set(prefixes(c)))
+    return Baseline(study.name, scores, scans, units, study.versions, stochastic)
 
 
 def _whole(scores: pd.DataFrame, unmade: pd.DataFrame) -> pd.DataFrame:
