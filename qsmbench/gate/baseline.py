@@ -11,7 +11,7 @@ import numpy as np
 
 from qsmbench.analysis.results import read_study
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import present, read, read_params
+from qsmbench.data.folders import Params, present, read, read_params
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.errors import QsmbenchError
 from qsmbench.run.specs import RUN_FILE, prefixes, read_record
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "qsmbench baseline 1"
+
+OFFSET = "offset"
+"""Metric of a baseline: mean of χ over the voxels that a chain reconstructed, ppm. Scores don't depend on it, since the
+mean of χ is arbitrary; that a method removes it is a convention, and a change of the code may break it."""
 
 SAME = 1e-4
 """Largest difference of two fingerprints of the same scan; rounding changes them by less than 1e-6."""
@@ -31,7 +35,7 @@ class Baseline:
 
     Attributes:
         study: name of the study.
-        scores: tidy table with the columns of `data.score_table.COLUMNS`, of the whole mask.
+        scores: tidy table with the columns of `data.score_table.COLUMNS`, of the whole mask; and `OFFSET`.
         scans: fingerprint of each dataset; see `fingerprint`.
         units: for each dataset and chain, duration of the calibration operation beside its step, s.
         versions: of the packages.
@@ -100,7 +104,7 @@ def of_results(folder: Path) -> Baseline:
         QsmbenchError: it is not the folder of a study, or a scan is missing or damaged.
     """
     study = read_study(folder)
-    scores = _whole(study.scores, study.unmade)
+    scores = _with_offsets(folder, _whole(study.scores, study.unmade))
     scans = {name: fingerprint(folder / name / "scan") for name in map(str, scores["dataset"].unique()) if name}
     units, drawing = {}, set()
     for file in folder.glob(f"*/chains/*/{RUN_FILE}"):
@@ -123,28 +127,61 @@ def _whole(scores: pd.DataFrame, unmade: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({c: str for c in COLUMNS if c != "value"}).reset_index(drop=True)
 
 
+def _with_offsets(folder: Path, scores: pd.DataFrame) -> pd.DataFrame:
+    """Add the mean of each map of χ that has a score."""
+    import pandas as pd
+
+    scored = scores[(scores["artifact"] == "chi") & scores["value"].notna()]
+    rows = []
+    for dataset, chain in scored[["dataset", "chain"]].drop_duplicates().itertuples(index=False):
+        file = file_of(folder, dataset, chain, "chi")
+        if file.is_file():
+            chi = read(file.parent, "chi", read_params(folder / dataset / "scan").grid)
+            rows.append(offset_row(dataset, chain, chi))
+    return pd.concat([scores, pd.DataFrame(rows, columns=list(COLUMNS))], ignore_index=True) if rows else scores
+
+
+def offset_row(dataset: str, chain: str, chi: np.ndarray) -> tuple[Any, ...]:
+    """Return the row of `OFFSET` of a map, (nx, ny, nz) ppm, 0 where it was not reconstructed."""
+    inside = chi[chi != 0]
+    mean = float(inside.mean(dtype=np.float64)) if inside.size else 0.0
+    return (dataset, chain, "chi", OFFSET, "", "study", mean, "ppm", "")
+
+
 def fingerprint(scan: Path) -> list[float]:
+    """Compute numbers that identify the scan in a folder up to rounding; none if there is no scan. See `identify`."""
+    if not present(scan):
+        return []
+    params, there = read_params(scan), present(scan)
+    known = {name: read(scan, name, params.grid) for name in ("mask", "magnitude", "phase") if name in there}
+    return identify(params, **known)
+
+
+def identify(
+    params: Params,
+    mask: np.ndarray | None = None,
+    magnitude: np.ndarray | None = None,
+    phase: np.ndarray | None = None,
+) -> list[float]:
     """Compute numbers that identify a scan up to rounding.
 
     Args:
-        scan: folder of the scan.
+        params: of the scan.
+        mask: (nx, ny, nz) bool.
+        magnitude: (nx, ny, nz, n_echoes) a.u.
+        phase: (nx, ny, nz, n_echoes) rad.
 
     Returns:
         shape, echo times, B0 and its direction, fraction of the mask, and projections of the complex signal of each
-        echo onto fixed random patterns, relative to its norm; empty if there is no scan.
+        echo onto fixed random patterns, relative to its norm.
     """
-    if not present(scan):
-        return []
-    params = read_params(scan)
     grid = params.grid
     numbers = [*map(float, grid.shape), *map(float, params.te), params.b0, *grid.b0_dir]
     rng = np.random.default_rng(0)
     patterns = [[rng.standard_normal(n) for n in grid.shape] for _ in range(2)]
-    there = present(scan)
-    if "mask" in there:
-        numbers.append(float(read(scan, "mask", grid).mean()))
-    if "magnitude" in there and "phase" in there:
-        magnitude, phase = read(scan, "magnitude", grid), read(scan, "phase", grid)
+    if mask is not None:
+        numbers.append(float(mask.mean()))
+    if magnitude is not None and phase is not None:
         for echo in range(magnitude.shape[3]):
             signal = magnitude[..., echo].astype(np.complex128) * np.exp(1j * phase[..., echo])
             size = np.linalg.norm(signal) or 1.0

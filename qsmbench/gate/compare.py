@@ -12,7 +12,7 @@ from scipy import special
 from qsmbench import metrics
 from qsmbench.data.score_table import COSTS, NOT_SCORED, STATUS
 from qsmbench.errors import ExitCode
-from qsmbench.gate.baseline import Baseline
+from qsmbench.gate.baseline import OFFSET, Baseline
 from qsmbench.gate.margins import Margins
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ def _quality(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float
 
 
 def _best(metric: str) -> float:
+    if metric == OFFSET:
+        return 0.0
     return metrics.find(metric).best if metric in metrics.names() else np.nan
 
 

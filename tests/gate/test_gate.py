@@ -109,6 +109,26 @@ def test_a_failure_counts_unless_it_failed_before():
     assert "failed" not in verdicts(side(skipped, rows("tv", OLD)), side(rows("tv", OLD))).values()
 
 
+def test_a_constant_in_chi_is_noticed_though_no_score_depends_on_it(results):
+    """A map with a mean of 0, to which known constants are added."""
+    grid = folders.read_params(results / "a" / "scan").grid
+    chi = np.zeros(grid.shape, np.float32)
+    chi[5:10, 5:10, 5:10] = np.random.default_rng(0).normal(0.0, 0.1, (5, 5, 5))
+    chi[5:10, 5:10, 5:10] -= chi[5:10, 5:10, 5:10].mean()
+
+    def baseline(values):
+        folders.write(results / "a" / "chains" / "tv", {"chi": values}, grid)
+        return of_results(results)
+
+    old = baseline(chi)
+    assert verdicts(baseline(chi + np.float32(1e-7) * (chi != 0)), old)["tv", "offset"] == "equal"
+    assert verdicts(baseline(chi - np.float32(0.0006) * (chi != 0)), old)["tv", "offset"] == "worse"
+    found = old.scores.set_index("metric")["value"]
+    assert abs(found["offset"]) < 1e-8 and found["nrmse"] == 20
+    moved = baseline(chi + np.float32(0.03) * (chi != 0))
+    assert moved.scores.set_index("metric")["value"]["offset"] == pytest.approx(0.03, abs=1e-6)
+
+
 # Stochastic chains
 
 
