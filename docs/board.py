@@ -49,9 +49,16 @@ are refused. The scores of every scan are in `results/board/head/scores.parquet`
 qsmbench {qsmbench}, numpy {numpy} and scipy {scipy}; `runs.json` in that folder has the versions and the code of each
 chain's rows.
 
-After a change to a method, its chains alone are run again, and replace their rows
-(`qsmbench run configs/board-head.yaml --chain …`, then `qsmbench board results/board-head results/board/head` and
-`python docs/board.py`). The board of a study that is not finished is refused, and so are rows that were computed on
+After a change to a method, its chains alone are run again, and replace their rows:
+
+```
+python benchmarks/board.py --changed          # prints --chain … of every chain whose code has changed
+qsmbench run configs/board-head.yaml --chain …
+qsmbench board results/board-head results/board/head
+python docs/board.py
+```
+
+The board of a study that is not finished is refused, and so are rows that were computed on
 other scans, under other settings, or scored by other code than the rows that stay.
 
 Each table shows the geometric mean of the NRMSE [%] over the {subjects} subjects with its 95 % interval, the rank by

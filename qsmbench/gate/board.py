@@ -116,16 +116,21 @@ def _run_of(study: Study) -> dict[str, Any]:
 
 
 def _code(records: Iterable[Path]) -> str:
-    """Return a digest of the code of some jobs, and of what it was set to."""
-    digest = hashlib.sha256()
+    """Return the digest of some jobs; see `digest_of`."""
+    jobs = []
     for path in records:
         record = read_record(path)
         if record is None:
             raise QsmbenchError(f"{path}: there is no such record; run the study again")
         made = record.made_from
-        what = [made.get("code"), made.get("settings") if path.name == RUN_FILE else None]
-        digest.update(json.dumps(what, sort_keys=True).encode())
-    return digest.hexdigest()[:16]
+        jobs.append((made.get("code"), made.get("settings") if path.name == RUN_FILE else None))
+    return digest_of(jobs)
+
+
+def digest_of(jobs: Iterable[tuple[Any, Any]]) -> str:
+    """Return a digest of jobs, each given by the digest of its code and its settings."""
+    text = "".join(json.dumps(job, sort_keys=True) for job in jobs)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _merged(
