@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -478,6 +479,10 @@ def compare(
     all_pairs: Annotated[
         bool, typer.Option("--all-pairs", help="A and B were chosen after a look at the scores of all chains")
     ] = False,
+    difference: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="also say how many subjects would show this difference of errors: 0.05"),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="file to write; by default compare_A_B.csv in RESULTS")] = None,
 ) -> None:
     """Say whether one chain is better than another, with intervals and tests over subjects.
@@ -502,12 +507,40 @@ def compare(
     file = csv or results / f"compare_{a}_{b}.csv"
     verdict.table(found).to_csv(file, index=False)
     for comparison in found:
-        said = f"{sentence(comparison)} {verdict.outlook(comparison)}".strip()
+        said = f"{sentence(comparison)} {verdict.outlook(comparison, difference or math.nan)}".strip()
         console.print(plain(said), soft_wrap=True)
     for name in dict.fromkeys(c.column.metric for c in found):
         if said := verdict.mixed_view(study, a, b, name, support):
             console.print(plain(said), soft_wrap=True)
     console.print(f"Table: {file.resolve()}", soft_wrap=True)
+
+
+@app.command(
+    epilog=_example("qsmbench rank results/mine --metric xsim", "qsmbench rank results/heads --between phantom")
+)
+def rank(
+    results: Annotated[Path, typer.Argument(help="folder of a study, or a reference board")],
+    metric: Annotated[str, typer.Option(help="metric to rank by")] = "nrmse",
+    artifact: Annotated[str, typer.Option(help="the scored artifact")] = "chi",
+    support: Annotated[str, typer.Option(help="voxels that are scored: study or common")] = "study",
+    between: Annotated[
+        str | None,
+        typer.Option(metavar="FACTOR", help="say whether the ranking carries over between its values, such as phantom"),
+    ] = None,
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RESULTS", help="say whether the ranking carries over to this study; repeatable"),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="file to write; by default rank_METRIC.csv in RESULTS")] = None,
+) -> None:
+    """Rank the chains by every rule, and say whether the ranking carries over to other scans.
+
+    The rules are by the mean over subjects, by the mean of the ranks on each subject, and by the number of chains that
+    a chain is significantly better than. Intervals are over resampled subjects. See docs/statistics.md.
+    """
+    from qsmbench import cli_rank
+
+    cli_rank.rank(results, metric, artifact, support, between, to or [], csv or results / f"rank_{metric}.csv")
 
 
 app.command(epilog=_example("qsmbench baseline results/regression baseline.parquet"))(cli_gate.baseline)

@@ -104,6 +104,8 @@ class Method:
     """Optional inputs."""
     files: tuple[Path, ...] = ()
     """Files that it depends on in addition to its source, such as a network's weights."""
+    stochastic: bool = False
+    """Whether it draws anew in every run, so that results of the same code differ."""
     watched: bool = True
     """Whether all processes that it starts are child processes; docker and podman start a container elsewhere."""
     broken: str = ""
@@ -265,7 +267,7 @@ def glossary_text(name: str) -> str:
 
 
 def method(
-    *, produces: str | tuple[str, ...], reference: str, portable: bool = False
+    *, produces: str | tuple[str, ...], reference: str, portable: bool = False, stochastic: bool = False
 ) -> Callable[[Callable[..., Any]], Method]:
     """Declare a function to be a method.
 
@@ -274,6 +276,8 @@ def method(
         reference: source of the algorithm, as "Author year, doi:…".
         portable: whether it accepts arrays of any library that follows the array API (see `ops.arrays.array`), so that
             it can run on a GPU; otherwise it receives NumPy arrays.
+        stochastic: whether it draws anew in every run, so that results of the same code differ; the regression gate
+            then tests its scores.
 
     Raises:
         TypeError: a parameter or a product is not an artifact, or a setting has no default.
@@ -281,7 +285,7 @@ def method(
     names = (produces,) if isinstance(produces, str) else tuple(produces)
 
     def declare(function: Callable[..., Any]) -> Method:
-        declared = Method(function.__name__, function, names, reference, portable)
+        declared = Method(function.__name__, function, names, reference, portable, stochastic=stochastic)
         unknown = [n for n in names if n not in ARTIFACTS]
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:

@@ -31,7 +31,7 @@ LAYERS = [
     {"review"},
     {"listing"},
     {"api", "challenge", "cli_show", "export"},
-    {"cli_challenge", "cli_export", "cli_gate", "cli_review"},
+    {"cli_challenge", "cli_export", "cli_gate", "cli_rank", "cli_review"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

@@ -72,6 +72,7 @@ def load(
         produces=manifest.produces,
         reference=manifest.reference,
         optional=manifest.optional,
+        stochastic=manifest.stochastic,
         files=tuple(sorted(f for f in folder.rglob("*") if f.is_file() and not _is_by_product(f.relative_to(folder)))),
         inputs=(*manifest.required, *manifest.optional, *_SCAN),
         defaults=manifest.defaults,

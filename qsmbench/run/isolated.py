@@ -63,6 +63,7 @@ def isolated(name: str, names: Sequence[str], hidden: Sequence[Path] = ()) -> Me
         produces=method.produces,
         reference=method.reference,
         optional=method.optional,
+        stochastic=method.stochastic,
         files=method.files,
         inputs=method.consumes,
         defaults=method.settings,

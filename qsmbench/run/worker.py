@@ -54,7 +54,8 @@ def run(spec: StepSpec) -> dict[str, Any]:
 
     Returns:
         `status`, `reason` and `seconds` of the method alone; `files`, its products; `details`: its settings with the
-        defaults (`used`), its `reference`, and `notes`; and `peak_memory` if that cannot be known.
+        defaults (`used`), its `reference`, `stochastic` if it is, and `notes`; and `peak_memory` if that cannot be
+        known.
     """
     outcome: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
     details: dict[str, Any] = {}
@@ -68,6 +69,7 @@ def run(spec: StepSpec) -> dict[str, Any]:
         )
         outcome |= {} if method.watched else {"peak_memory": None}
         details |= {"used": {**method.settings, **spec.settings}, "reference": method.reference}
+        details |= {"stochastic": True} if method.stochastic else {}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
             done = [_once(method, spec, place) for place in places]
