@@ -6,7 +6,7 @@ BIN := $(ENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 READY := $(ENV)/ready
 
-.PHONY: benchmark test lint check bench gallery board format clean
+.PHONY: benchmark test lint check bench gallery board site format clean
 
 benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
@@ -33,6 +33,11 @@ bench: $(READY)
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py
 
+# the documentation as a site, in the folder site; any warning is an error
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo site/index.html
+
 # about two hours on two cores
 board: $(READY)
 	$(BIN)/qsmbench run configs/board-head.yaml --cores $(CORES)
@@ -51,4 +56,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(ENV) .snakemake results/*/
+	rm -rf $(ENV) .snakemake site results/*/

@@ -67,7 +67,8 @@ def run(spec: StepSpec) -> dict[str, Any]:
             hidden=[Path(folder) for folder in spec.hidden],
         )
         outcome |= {} if method.watched else {"peak_memory": None}
-        details |= {"used": {**method.settings, **spec.settings}, "reference": method.reference}
+        details |= {"used": {**method.settings, **spec.settings}}
+        details |= {"reference": method.reference, "differences": method.differences}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
             done = [_once(method, spec, place) for place in places]
