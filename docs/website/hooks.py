@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import command_pages
 import method_pages
 import metric_pages
+import notebook_pages
 import phantom_pages
 import project_pages
 from markdown_text import changed, with_doi_links
 from mkdocs.structure.files import File, Files
 
-GENERATED = (project_pages, method_pages, metric_pages, phantom_pages, command_pages)
+from qsmbench.paths import data_dir
+
+GENERATED = (project_pages, notebook_pages, method_pages, metric_pages, phantom_pages, command_pages)
 
 NAMES_METHODS = ("index.md", "methods.md", "abdomen.md")
 """Pages on which the name of a method in backticks is a link to its page."""
@@ -38,6 +42,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Return the text of a page, with links from DOIs and from names of methods."""
+    source = Path(page.file.src_uri)
+    if source.parent.name == notebook_pages.FOLDER:
+        return notebook_pages.text_of(data_dir() / "docs" / source.with_suffix(".ipynb"))
     if page.file.src_uri in NAMES_METHODS:
         markdown = _with_method_links(markdown)
     return with_doi_links(markdown)
