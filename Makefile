@@ -6,7 +6,7 @@ BIN := $(ENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 READY := $(ENV)/ready
 
-.PHONY: benchmark test lint check bench gallery board gate baseline format clean
+.PHONY: benchmark test lint check bench gallery board gate baseline site format clean
 
 benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
@@ -32,6 +32,11 @@ bench: $(READY)
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py
+
+# the documentation as a site, in the folder site; any warning is an error
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo site/index.html
 
 # about two hours on two cores; only what has changed since is run again, if results/board-head is still there
 board: $(READY)
@@ -63,4 +68,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(ENV) .snakemake results/*/
+	rm -rf $(ENV) .snakemake site results/*/

@@ -119,7 +119,9 @@ def _common(
 )
 def run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study")],
-    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    cores: Annotated[int, typer.Option(min=1, show_default="all", help="number of processors to use")] = (
+        os.cpu_count() or 1
+    ),
     results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
     device: Annotated[str | None, typer.Option(help="where methods compute; overrides CONFIG")] = None,
     force: Annotated[bool, typer.Option("--force", help="run all jobs again")] = False,
@@ -183,7 +185,9 @@ def run(
 @app.command(epilog=_example("qsmbench plan configs/quick.yaml --cores 2"))
 def plan(
     config: Annotated[Path, typer.Argument(help="YAML file of the study")],
-    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    cores: Annotated[int, typer.Option(min=1, show_default="all", help="number of processors to use")] = (
+        os.cpu_count() or 1
+    ),
     results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
 ) -> None:
     """Print how many scans, steps and scores a study has, and roughly what it takes. Nothing is run."""

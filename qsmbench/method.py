@@ -136,6 +136,12 @@ class Method:
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
 
     @property
+    def differences(self) -> str:
+        """Where it departs from the publication: the docstring's section Differences; empty if there is none."""
+        own = section(inspect.getdoc(self.function) or "", "Differences")
+        return own or (self.inner.differences if self.inner else "")
+
+    @property
     def parameter_texts(self) -> dict[str, str]:
         """The description of each artifact, parameter and setting; empty if there is none.
 
@@ -249,10 +255,15 @@ def _described(
     return {n: own.get(n) or inherited.get(n) or glossary_text(n) for n in names}
 
 
-def entries(doc: str, section: str) -> dict[str, str]:
+def section(doc: str, name: str) -> str:
+    """Return the text of a section of a docstring, such as Reference; empty if there is none."""
+    body = re.search(rf"^{name}:\n((?:[ \t].*\n?|\n)*)", doc, re.MULTILINE)
+    return inspect.cleandoc(body[1]) if body else ""
+
+
+def entries(doc: str, name: str) -> dict[str, str]:
     """Return the entries of a section of a docstring, such as Args, by name."""
-    body = re.search(rf"^{section}:\n((?:[ \t].*\n?|\n)*)", doc, re.MULTILINE)
-    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", body[1] if body else "", re.MULTILINE)
+    entries = re.findall(r"^(\w+): (.*(?:\n +.*)*)", section(doc, name), re.MULTILINE)
     return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
 
 

@@ -35,6 +35,7 @@ class MethodUse:
         settings: all settings.
         reference: author and year.
         doi: of the reference, if it has one.
+        differences: where it departs from the reference; empty if nothing is stated.
         time: range over the scans [s] as text; empty if unknown.
         memory: largest [MiB] as text; empty if unknown.
         runs: number of scans and chains that it was to run on.
@@ -47,6 +48,7 @@ class MethodUse:
     settings: list[Setting]
     reference: str
     doi: str
+    differences: str
     time: str
     memory: str
     runs: int
@@ -98,6 +100,7 @@ def _method_use(name: str, runs: Sequence[Record], origin: str) -> MethodUse:
         settings=settings,
         reference=author,
         doi=doi,
+        differences=first.get("differences", ""),
         time=_range(min(seconds), max(seconds)) if seconds else "",
         memory=f"{max(peaks):.0f}" if peaks else "",
         runs=len(runs),

@@ -68,7 +68,8 @@ def run(spec: StepSpec) -> dict[str, Any]:
             hidden=[Path(folder) for folder in spec.hidden],
         )
         outcome |= {} if method.watched else {"peak_memory": None}
-        details |= {"used": {**method.settings, **spec.settings}, "reference": method.reference}
+        details |= {"used": {**method.settings, **spec.settings}}
+        details |= {"reference": method.reference, "differences": method.differences}
         details |= {"stochastic": True} if method.stochastic else {}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
