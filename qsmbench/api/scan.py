@@ -265,6 +265,7 @@ def load_scan(
     acq: str | None = None,
     rec: str | None = None,
     run: str | None = None,
+    entities: str | None = None,
     mask: str | os.PathLike[str] | None = None,
     b0_dir: Any = None,
     phase_sign: int = 1,
@@ -279,6 +280,7 @@ def load_scan(
         truth: folder of the truth; by default `folder`/truth, if there is one.
         subject, session: of a BIDS dataset, labels without `sub-` and `ses-`; by default the first ones.
         acq, rec, run: of a BIDS dataset, labels; required if scans differ in nothing else.
+        entities: of a BIDS dataset, further entities with their labels, such as `ce-gd_dir-AP`.
         mask: of a measured scan, NIfTI file; by default computed from the magnitude.
         b0_dir: of a measured scan, unit vector of B0 in voxel axes; by default from the sidecar or the header.
         phase_sign: of a measured scan, −1 if the phase decreases with the field.
@@ -306,6 +308,7 @@ def load_scan(
         phase_sign=phase_sign,
         phase_unit=phase_unit,
         phase_scale=phase_scale,
+        entities=entities,
     )
     if is_measured(place):
         volumes, params, notes = read_measured(place, stated)
