@@ -106,6 +106,8 @@ class Method:
     """Files that it depends on in addition to its source, such as a network's weights."""
     watched: bool = True
     """Whether all processes that it starts are child processes; docker and podman start a container elsewhere."""
+    label_scheme: str = ""
+    """Name of the scheme whose numbers its labels have (`data.label_scheme`); empty: those of the phantom."""
     broken: str = ""
     """Why it cannot be loaded; empty if it can."""
 
