@@ -282,6 +282,9 @@ def reconstruct(
     acq: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without acq-")] = None,
     rec: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without rec-")] = None,
     run: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without run-")] = None,
+    entities: Annotated[
+        str | None, typer.Option(help="of a BIDS dataset: further entities with labels, such as ce-gd_dir-AP")
+    ] = None,
     mask: Annotated[
         Path | None, typer.Option(help="of a measured scan: NIfTI mask; by default made from the magnitude")
     ] = None,
@@ -323,7 +326,7 @@ def reconstruct(
     limits = Limits(time_limit, memory_limit, container, device)  # type: ignore[arg-type]  # it checks
     settings, methods = _by_method(set_), _paths(method)
     direction = _direction(b0_dir)
-    stated = Stated(subject, session, acq, rec, run, mask, direction, phase_sign, phase_unit, phase_scale)
+    stated = Stated(subject, session, acq, rec, run, mask, direction, phase_sign, phase_unit, phase_scale, entities)
     run_chain(
         chain,
         scan,

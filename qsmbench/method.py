@@ -108,6 +108,8 @@ class Method:
     """Whether it draws anew in every run, so that results of the same code differ."""
     watched: bool = True
     """Whether all processes that it starts are child processes; docker and podman start a container elsewhere."""
+    label_scheme: str = ""
+    """Name of the scheme whose numbers its labels have (`data.label_scheme`); empty: those of the phantom."""
     broken: str = ""
     """Why it cannot be loaded; empty if it can."""
 

@@ -14,7 +14,8 @@ PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
     {"errors", "units", "paths", "log"},
-    {"source_code", "sandbox", "spectra"},
+    {"source_code", "syscall_filter", "spectra"},
+    {"sandbox"},
     {"probe"},
     {"grid", "seeds", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},

@@ -266,6 +266,7 @@ def load_scan(
     acq: str | None = None,
     rec: str | None = None,
     run: str | None = None,
+    entities: str | None = None,
     mask: str | os.PathLike[str] | None = None,
     b0_dir: Any = None,
     phase_sign: int = 1,
@@ -283,6 +284,7 @@ def load_scan(
         acq: of a BIDS dataset, label; required if scans differ in nothing else.
         rec: as `acq`.
         run: as `acq`.
+        entities: of a BIDS dataset, further entities with their labels, such as `ce-gd_dir-AP`.
         mask: of a measured scan, NIfTI file; by default computed from the magnitude.
         b0_dir: of a measured scan, unit vector of B0 in voxel axes; by default from the sidecar or the header.
         phase_sign: of a measured scan, −1 if the phase decreases with the field.
@@ -310,6 +312,7 @@ def load_scan(
         phase_sign=phase_sign,
         phase_unit=phase_unit,
         phase_scale=phase_scale,
+        entities=entities,
     )
     if is_measured(place):
         volumes, params, notes = read_measured(place, stated)

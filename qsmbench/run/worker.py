@@ -17,7 +17,7 @@ import scipy.fft
 
 from qsmbench.child import adopt_orphans
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import read_of, read_params, write
+from qsmbench.data.folders import REGIONS_FILE, read_of, read_params, read_regions, write
 from qsmbench.method import Method, collected
 from qsmbench.run import registry
 from qsmbench.run.call import Inputs, apply, failure
@@ -36,7 +36,12 @@ def inputs_in(folders: Mapping[str, str], scan: Path, place: str = "") -> Inputs
         place: name of the orientation's folder, within each of `folders` and the scan.
     """
     params = read_params(scan / place)
-    return Inputs(params, {name: partial(read_of, Path(f) / place, name, params) for name, f in folders.items()})
+    table = Path(folders["labels"]) / place / REGIONS_FILE if "labels" in folders else None
+    return Inputs(
+        params,
+        {name: partial(read_of, Path(f) / place, name, params) for name, f in folders.items()},
+        partial(read_regions, table) if table is not None and table.is_file() else None,
+    )
 
 
 def _once(method: Method, spec: StepSpec, place: str) -> tuple[float, list[str]]:
