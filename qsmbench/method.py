@@ -105,7 +105,7 @@ class Method:
     files: tuple[Path, ...] = ()
     """Files that it depends on in addition to its source, such as a network's weights."""
     stochastic: bool = False
-    """Whether it draws anew in every run, so that results of the same code differ."""
+    """Whether it uses other random numbers in every run, so that results of the same code differ."""
     watched: bool = True
     """Whether all processes that it starts are child processes; docker and podman start a container elsewhere."""
     label_scheme: str = ""
@@ -289,8 +289,8 @@ def method(
         reference: source of the algorithm, as "Author year, doi:…".
         portable: whether it accepts arrays of any library that follows the array API (see `ops.arrays.array`), so that
             it can run on a GPU; otherwise it receives NumPy arrays.
-        stochastic: whether it draws anew in every run, so that results of the same code differ; the regression gate
-            then tests its scores.
+        stochastic: whether it uses other random numbers in every run, so that results of the same code differ; the
+            regression gate then tests its scores.
 
     Raises:
         TypeError: a parameter or a product is not an artifact, or a setting has no default.

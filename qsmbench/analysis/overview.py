@@ -26,6 +26,10 @@ NAMED = 6
 """Largest number of tied chains that a sentence names."""
 
 
+MOST_PHANTOMS = 3
+"""Largest number of phantoms of which each pair of rankings is compared."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """A chain of the overview.
@@ -113,7 +117,10 @@ def _carried(study: Study, sample: Sample) -> list[str]:
     """Say whether the ranking carries over between phantoms, if there are several with enough chains."""
     if "phantom" not in study.factors or np.isnan(sample.column.best):
         return []
-    said = between(sample, study.factors["phantom"].reindex(sample.values.index).fillna("").astype(str).tolist())
+    phantoms = study.factors["phantom"].reindex(sample.values.index).fillna("").astype(str).tolist()
+    if len(set(phantoms)) > MOST_PHANTOMS:
+        return []
+    said = between(sample, phantoms)
     return [s for s in said if "cannot be said" not in s]
 
 

@@ -59,7 +59,7 @@ class Manifest:
         image: of its container, or None.
         reference: citation and DOI.
         description: first sentence of what it is.
-        stochastic: whether it draws anew in every run; a key of our own.
+        stochastic: whether it uses other random numbers in every run; a key of our own.
     """
 
     name: str

@@ -65,7 +65,9 @@ class Description(Model):
     multiple: tuple[Positive, Positive, Positive] | Positive = Field(
         1, description="what a volume is padded to a multiple of, with zeros on both sides"
     )
-    stochastic: bool = Field(False, description="whether it draws anew in every run, as a diffusion model does")
+    stochastic: bool = Field(
+        False, description="whether it uses other random numbers in every run, as a diffusion model does"
+    )
     patches: Patching | None = Field(None, description="by default the whole volume at once")
 
     @field_validator("outputs")

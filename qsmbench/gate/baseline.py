@@ -39,7 +39,7 @@ class Baseline:
         scans: fingerprint of each dataset; see `fingerprint`.
         units: for each dataset and chain, duration of the calibration operation beside its step, s.
         versions: of the packages.
-        stochastic: chains with a method that draws anew in every run.
+        stochastic: chains with a method that uses other random numbers in every run.
     """
 
     study: str

@@ -42,7 +42,7 @@ ANY_SCAN = 3
 """Margins that the loss on a single scan may have."""
 
 REPEATS = 5
-"""Fewest scans on which a stochastic chain is compared; it draws anew on each, on both sides."""
+"""Fewest scans on which a stochastic chain is compared; it uses other random numbers on each, on both sides."""
 
 FALSE_ALARMS = 0.01
 """Largest chance that a check calls any score of unchanged stochastic chains changed."""

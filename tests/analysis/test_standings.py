@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from invented_study import write_study
+from scipy import stats
 
 from qsmbench.analysis import standings
+from qsmbench.analysis.agreement import kendall
 from qsmbench.analysis.columns import column
 from qsmbench.analysis.overview import overview
 from qsmbench.analysis.results import read_study
@@ -69,6 +71,16 @@ def test_rankings_that_carry_over_say_how_well(heads):
     assert said[0] in overview(read_study(heads), "chi", NRMSE, "study").sentences
     alone = sample.where(np.array(phantoms) == "head")
     assert standings.between(alone, phantoms[:8]) == []
+
+
+def test_many_rankings_at_once_have_the_tau_of_each():
+    """SciPy's τ-b of each pair, with ties; NaN where one has no order."""
+    rng = np.random.default_rng(0)
+    first, second = (stats.rankdata(rng.integers(0, 5, (50, 7)), axis=1) for _ in range(2))
+    first[0] = 4
+    expected = [stats.kendalltau(a, b).statistic for a, b in zip(first, second, strict=True)]
+    assert np.isnan(expected[0])
+    np.testing.assert_allclose(kendall(first, second), expected, atol=1e-12)
 
 
 def test_the_command(heads, tmp_path, command):
