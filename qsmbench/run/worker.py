@@ -68,7 +68,7 @@ def run(spec: StepSpec) -> dict[str, Any]:
         )
         outcome |= {} if method.watched else {"peak_memory": None}
         details |= {"used": {**method.settings, **spec.settings}}
-        details |= {"reference": method.reference, "differences": method.differences}
+        details |= {"reference": method.reference, "summary": method.summary, "differences": method.differences}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
             done = [_once(method, spec, place) for place in places]
