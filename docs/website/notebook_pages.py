@@ -35,11 +35,14 @@ def executed(file: Path):
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
     import nbformat
+    from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.read(file, as_version=4)
     with TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=TIME_LIMIT, resources={"metadata": {"path": folder}}).execute()
+        kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")  # sockets in the folder, no port
+        at = {"metadata": {"path": folder}}
+        NotebookClient(notebook, km=kernel, timeout=TIME_LIMIT, resources=at).execute()
     return notebook
 
 

@@ -32,6 +32,7 @@ class MethodUse:
     Attributes:
         name: in the chains.
         method: original name of the method.
+        summary: what it does, in one line; empty if unknown.
         settings: all settings.
         reference: author and year.
         doi: of the reference, if it has one.
@@ -45,6 +46,7 @@ class MethodUse:
 
     name: str
     method: str
+    summary: str
     settings: list[Setting]
     reference: str
     doi: str
@@ -97,6 +99,7 @@ def _method_use(name: str, runs: Sequence[Record], origin: str) -> MethodUse:
     return MethodUse(
         name=name,
         method=first["method"],
+        summary=first.get("summary", ""),
         settings=settings,
         reference=author,
         doi=doi,

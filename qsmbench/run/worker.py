@@ -74,7 +74,7 @@ def run(spec: StepSpec) -> dict[str, Any]:
         )
         outcome |= {} if method.watched else {"peak_memory": None}
         details |= {"used": {**method.settings, **spec.settings}}
-        details |= {"reference": method.reference, "differences": method.differences}
+        details |= {"reference": method.reference, "summary": method.summary, "differences": method.differences}
         details |= {"stochastic": True} if method.stochastic else {}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
