@@ -6,7 +6,7 @@ BIN := $(ENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 READY := $(ENV)/ready
 
-.PHONY: benchmark test lint check bench gallery board format clean
+.PHONY: benchmark test lint check bench gallery board gate baseline site format clean
 
 benchmark: $(READY)
 	$(BIN)/qsmbench run configs/quick.yaml --cores $(CORES)
@@ -33,11 +33,28 @@ bench: $(READY)
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py
 
-# about two hours on two cores
+# the documentation as a site, in the folder site; any warning is an error
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo site/index.html
+
+# about two hours on two cores; only what has changed since is run again, if results/board-head is still there
 board: $(READY)
 	$(BIN)/qsmbench run configs/board-head.yaml --cores $(CORES)
 	$(BIN)/qsmbench board results/board-head results/board/head
 	$(BIN)/python docs/board.py
+
+# has a built-in method got worse?
+gate: $(READY)
+	$(BIN)/qsmbench run configs/gate.yaml --cores $(CORES)
+	$(BIN)/qsmbench check results/gate --baseline results/baseline/gate.parquet
+
+# after a change of the phantoms, the simulation or a method that is meant to change scores
+baseline: $(READY)
+	$(BIN)/qsmbench run configs/gate.yaml --cores $(CORES)
+	$(BIN)/qsmbench run configs/regression.yaml --cores $(CORES)
+	$(BIN)/qsmbench baseline results/gate results/baseline/gate.parquet
+	$(BIN)/qsmbench baseline results/regression results/baseline/regression.parquet
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -51,4 +68,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(ENV) .snakemake results/*/
+	rm -rf $(ENV) .snakemake site results/*/

@@ -6,6 +6,7 @@ make board          or: python docs/board.py [BOARD]
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +15,28 @@ from qsmbench.analysis.columns import column
 from qsmbench.analysis.overview import overview
 from qsmbench.analysis.results import Study, read_study
 from qsmbench.analysis.subjects import Sample
+from qsmbench.run import registry
 
 DOCS = Path(__file__).parent
 BOARD = DOCS.parent / "results" / "board" / "head"
+NRMSE = column("nrmse", "%")
 
 TABLES = (
-    ("chi", "nrmse", "From the phase to χ", False),
-    ("chi", "nrmse", "Inversion alone, of the true local field with the scan's noise", True),
-    ("local_field", "nrmse", "From the phase to the local field", False),
-    ("local_field", "nrmse", "Background removal alone, of the true total field with the scan's noise", True),
+    ("chi", "From the phase to χ", False, ()),
+    ("chi", "Inversion alone, of the true local field with the scan's noise", True, ("inversion", "separation")),
+    ("chi", "Background removal and inversion at once, of the true total field with its noise", True, ("joint",)),
+    ("local_field", "From the phase to the local field", False, ()),
+    ("local_field", "Background removal alone, of the true total field with the scan's noise", True, ("background",)),
+    ("total_field", "From the phase to the total field", False, ()),
+    ("r2star", "R2* from the magnitude", False, ()),
 )
-"""Artifact, metric, heading, and whether the chains are isolated."""
+"""Artifact, heading, whether the chains are isolated, and the stages of their last step; () for all."""
 
 INTRODUCTION = """# The reference board of the head
 
-Scores of all built-in methods on the suite `configs/board-head.yaml`: {subjects} subjects under one protocol (3 T,
-2 mm, eight echoes), and {others} further scans of some of them. A method is compared with all
-of these by running it alone:
+Scores of the built-in methods on the suite `configs/board-head.yaml`: {subjects} subjects under one protocol
+({protocol}), and {others} further scans of some of them. A method is compared
+with all of these by running it alone:
 
 ```
 qsmbench run configs/board-head.yaml --chain romeo.fit.vsharp.mine --method mine=mine.py --against results/board/head
@@ -40,12 +46,26 @@ The scans are simulated again from their seeds; their fingerprints are compared 
 are refused. The scores of every scan are in `results/board/head/scores.parquet`; the folder reads as a study, so that
 `qsmbench report results/board/head report` and `qsmbench compare results/board/head A B` work on it.
 `python benchmarks/board.py` recomputes three scans and compares their scores with the board's. Made with
-qsmbench {qsmbench}, numpy {numpy} and scipy {scipy}.
+qsmbench {qsmbench}, numpy {numpy} and scipy {scipy}; `runs.json` in that folder has the versions and the code of each
+chain's rows.
 
-Each table shows the geometric mean over the {subjects} subjects with its 95 % interval, the rank with its 95 % interval
-(over resampled subjects), and the value on each further scan. **Bold**: not shown to be worse than the first (paired
-tests over subjects, Holm over all pairs). Errors are on the whole study mask, where a voxel without a value counts as
-zero; see [statistics](statistics.md). All settings are defaults; other settings may rank differently.
+After a change to a method, its chains alone are run again, and replace their rows:
+
+```
+python benchmarks/board.py --changed          # prints --chain … of every chain whose code has changed
+qsmbench run configs/board-head.yaml --chain …
+qsmbench board results/board-head results/board/head
+python docs/board.py
+```
+
+The board of a study that is not finished is refused, and so are rows that were computed on
+other scans, under other settings, or scored by other code than the rows that stay.
+
+Each table shows the geometric mean of the NRMSE [%] over the {subjects} subjects with its 95 % interval, the rank by
+that mean with its 95 % interval (over resampled subjects), and the NRMSE on each further scan, a single one each.
+**Bold**: not shown to be worse than the first (paired tests over subjects, Holm over all pairs). Errors are on the
+whole study mask, where a voxel without a value counts as zero; see [statistics](statistics.md). All settings are
+defaults; other settings may rank differently.
 """
 
 
@@ -58,12 +78,20 @@ def main() -> None:
 
 def page(board: Study) -> str:
     """Return the text of the page."""
-    sample = board.sample(column("nrmse", "%"))
+    sample = board.sample(NRMSE)
     main_one = largest(sample)
-    subjects = sample.within(main_one).n_subjects
-    parts = [INTRODUCTION.format(subjects=subjects, others=len(sample.conditions) - 1, **board.versions)]
+    within = sample.within(main_one)
+    about = {"subjects": within.n_subjects, "others": len(sample.conditions) - 1}
+    parts = [INTRODUCTION.format(protocol=protocol_of(board, within), **about, **board.versions)]
     parts += [table(board, *which) for which in TABLES]
     return "\n".join(p for p in parts if p)
+
+
+def protocol_of(board: Study, sample: Sample) -> str:
+    """Return field strength, voxels and number of echoes of a condition as text."""
+    keys = board.protocols[str(board.factors["group"][sample.values.index[0]])]
+    voxels = board.factors["voxel_size"][sample.values.index[0]]
+    return f"{keys['b0']:g} T, voxels of {voxels} mm, {len(keys['te'])} echoes"
 
 
 def largest(sample: Sample) -> str:
@@ -71,39 +99,40 @@ def largest(sample: Sample) -> str:
     return max(sample.conditions, key=lambda c: sample.within(c).n_subjects)
 
 
-def table(board: Study, artifact: str, metric: str, heading: str, isolated: bool) -> str:
+def table(board: Study, artifact: str, heading: str, isolated: bool, last: tuple[str, ...]) -> str:
     """Return a standing table as Markdown; empty if the board has no such chains."""
-    unit = "%"
-    shown = column(metric, unit)
-    sample = board.sample(shown, artifact)
+    sample = board.sample(NRMSE, artifact)
+    chains = [c for c in sample.values.columns if not last or stage(c) in last]
     if not len(sample.values):
         return ""
     condition = largest(sample)
     names = set(sample.values.index[sample.condition == condition])
-    within = Study(
-        board.name,
-        board.phrase,
-        board.scores[board.scores["dataset"].isin(names)],
-        board.unmade,
-        board.factors[board.factors.index.isin(names)],
-        board.folder,
-    )
-    found = overview(within, artifact, shown, "study")
+    scores = board.scores[board.scores["dataset"].isin(names) & board.scores["chain"].isin(chains)]
+    factors = board.factors[board.factors.index.isin(names)]
+    found = overview(replace(board, scores=scores, factors=factors), artifact, NRMSE, "study")
     rows = found.isolated if isolated else found.others
     if not rows:
         return ""
     others = [c for c in sample.conditions if c != condition]
-    head = ["rank", "chain", f"{shown.label} [{unit}]", *others]
-    lines = [f"## {heading}", "", f"| {' | '.join(head)} |", "|---|---|---|" + "---|" * len(others)]
+    lines = [f"## {heading}", "", line(["rank", "chain", "NRMSE [%]", *others]), "|---" * (3 + len(others)) + "|"]
     for row in rows:
         cell = row.cells[0]
-        mean = "" if cell is None else f"{cell.estimate:.1f} ({cell.low:.1f}–{cell.high:.1f})"
+        mean = "–" if cell is None else f"{cell.estimate:.1f} ({cell.low:.1f}–{cell.high:.1f})"
         name = f"**{row.chain}**" if row.tied else row.chain
         rank = f"{row.rank:g} ({row.low:.0f}–{row.high:.0f})"
-        rest = [values(sample, row.chain, c) for c in others]
-        lines.append(f"| {rank} | {name} | {mean} | {' | '.join(rest)} |")
+        lines.append(line([rank, name, mean, *(values(sample, row.chain, c) for c in others)]))
     said = [s for s in found.sentences if (rows[0].chain in s.split()[0:1]) or s.startswith("Without")]
     return "\n".join([*lines, "", *said, ""])
+
+
+def line(cells: list[str]) -> str:
+    """Return a row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def stage(chain: str) -> str:
+    """Return the stage of the last step of a chain."""
+    return registry.find(chain.rpartition(".")[2]).source.parent.name
 
 
 def values(sample: Sample, chain: str, condition: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -118,7 +119,9 @@ def _common(
 )
 def run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study")],
-    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    cores: Annotated[int, typer.Option(min=1, show_default="all", help="number of processors to use")] = (
+        os.cpu_count() or 1
+    ),
     results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
     device: Annotated[str | None, typer.Option(help="where methods compute; overrides CONFIG")] = None,
     force: Annotated[bool, typer.Option("--force", help="run all jobs again")] = False,
@@ -182,7 +185,9 @@ def run(
 @app.command(epilog=_example("qsmbench plan configs/quick.yaml --cores 2"))
 def plan(
     config: Annotated[Path, typer.Argument(help="YAML file of the study")],
-    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    cores: Annotated[int, typer.Option(min=1, show_default="all", help="number of processors to use")] = (
+        os.cpu_count() or 1
+    ),
     results: Annotated[Path | None, typer.Option(help="folder for the results; overrides CONFIG")] = None,
 ) -> None:
     """Print how many scans, steps and scores a study has, and roughly what it takes. Nothing is run."""
@@ -277,6 +282,9 @@ def reconstruct(
     acq: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without acq-")] = None,
     rec: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without rec-")] = None,
     run: Annotated[str | None, typer.Option(help="of a BIDS dataset: label without run-")] = None,
+    entities: Annotated[
+        str | None, typer.Option(help="of a BIDS dataset: further entities with labels, such as ce-gd_dir-AP")
+    ] = None,
     mask: Annotated[
         Path | None, typer.Option(help="of a measured scan: NIfTI mask; by default made from the magnitude")
     ] = None,
@@ -318,7 +326,7 @@ def reconstruct(
     limits = Limits(time_limit, memory_limit, container, device)  # type: ignore[arg-type]  # it checks
     settings, methods = _by_method(set_), _paths(method)
     direction = _direction(b0_dir)
-    stated = Stated(subject, session, acq, rec, run, mask, direction, phase_sign, phase_unit, phase_scale)
+    stated = Stated(subject, session, acq, rec, run, mask, direction, phase_sign, phase_unit, phase_scale, entities)
     run_chain(
         chain,
         scan,
@@ -478,6 +486,10 @@ def compare(
     all_pairs: Annotated[
         bool, typer.Option("--all-pairs", help="A and B were chosen after a look at the scores of all chains")
     ] = False,
+    difference: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="also say how many subjects would show this difference of errors: 0.05"),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="file to write; by default compare_A_B.csv in RESULTS")] = None,
 ) -> None:
     """Say whether one chain is better than another, with intervals and tests over subjects.
@@ -502,12 +514,40 @@ def compare(
     file = csv or results / f"compare_{a}_{b}.csv"
     verdict.table(found).to_csv(file, index=False)
     for comparison in found:
-        said = f"{sentence(comparison)} {verdict.outlook(comparison)}".strip()
+        said = f"{sentence(comparison)} {verdict.outlook(comparison, difference or math.nan)}".strip()
         console.print(plain(said), soft_wrap=True)
     for name in dict.fromkeys(c.column.metric for c in found):
         if said := verdict.mixed_view(study, a, b, name, support):
             console.print(plain(said), soft_wrap=True)
     console.print(f"Table: {file.resolve()}", soft_wrap=True)
+
+
+@app.command(
+    epilog=_example("qsmbench rank results/mine --metric xsim", "qsmbench rank results/heads --between phantom")
+)
+def rank(
+    results: Annotated[Path, typer.Argument(help="folder of a study, or a reference board")],
+    metric: Annotated[str, typer.Option(help="metric to rank by")] = "nrmse",
+    artifact: Annotated[str, typer.Option(help="the scored artifact")] = "chi",
+    support: Annotated[str, typer.Option(help="voxels that are scored: study or common")] = "study",
+    between: Annotated[
+        str | None,
+        typer.Option(metavar="FACTOR", help="say whether the ranking carries over between its values, such as phantom"),
+    ] = None,
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RESULTS", help="say whether the ranking carries over to this study; repeatable"),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="file to write; by default rank_METRIC.csv in RESULTS")] = None,
+) -> None:
+    """Rank the chains by every rule, and say whether the ranking carries over to other scans.
+
+    The rules are by the mean over subjects, by the mean of the ranks on each subject, and by the number of chains that
+    a chain is significantly better than. Intervals are over resampled subjects. See docs/statistics.md.
+    """
+    from qsmbench import cli_rank
+
+    cli_rank.rank(results, metric, artifact, support, between, to or [], csv or results / f"rank_{metric}.csv")
 
 
 app.command(epilog=_example("qsmbench baseline results/regression baseline.parquet"))(cli_gate.baseline)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qsmbench.cli_show import console, plain
+from qsmbench.data.score_table import STATUS
 from qsmbench.errors import ExitCode, QsmbenchError
 
 FAIL_ON = ("worse", "change", "time")
@@ -112,12 +113,29 @@ def board(
     results: Annotated[Path, typer.Argument(help="folder of a finished study, such as results/board-head")],
     folder: Annotated[Path, typer.Argument(help="folder to write, such as results/board/head")],
 ) -> None:
-    """Keep the scores of a study as a reference board, with which other methods are compared by `run --against`."""
-    from qsmbench.gate.board import write_board
+    """Keep the scores of a study as a reference board, with which other methods are compared by `run --against`.
 
-    found = write_board(results, folder)
+    If FOLDER is a board of the same scans, the rows of the study's chains are replaced and the others stay. So after a
+    change to one method, only its chains are run again: `qsmbench run CONFIG --chain …`. A study that is not finished
+    is refused, since ranks and intervals over fewer subjects would not be those of the suite.
+    """
+    from qsmbench.gate.board import write_board
+    from qsmbench.study.unfinished import unfinished
+
+    missing = unfinished(results)
+    if missing:
+        named = ", ".join(list(missing)[:3]) + (", …" if len(missing) > 3 else "")
+        scores = sum(map(len, missing.values()))
+        raise QsmbenchError(
+            f"{results}: is not finished; {scores} scores are missing on {len(missing)} scans ({named})"
+        )
+    found, new = write_board(results, folder)
     counted = f"{len(found.factors)} scans, {len(found.chains)} chains"
-    console.print(f"Board: {folder.resolve()}, {counted}", soft_wrap=True)
+    kept = f", {len(found.chains) - len(new)} of them kept" if len(new) < len(found.chains) else ""
+    console.print(f"Board: {folder.resolve()}, {counted}{kept}", soft_wrap=True)
+    gone = found.scores[found.scores["metric"] == STATUS]
+    for row in gone.to_dict("records"):
+        console.print(f"No score: {plain(row['chain'])} on {plain(row['dataset'])}: {plain(row['reason'])}")
 
 
 def compare_with_board(results: Path, reference: Path) -> None:

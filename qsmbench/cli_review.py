@@ -24,7 +24,9 @@ def review(
         typer.Option(metavar="ID", help="claim to test, by id or number (qsmbench list claims); repeatable"),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="coarser voxels and fewer subjects")] = False,
-    cores: Annotated[int, typer.Option(min=1, help="number of processors to use")] = os.cpu_count() or 1,
+    cores: Annotated[int, typer.Option(min=1, show_default="all", help="number of processors to use")] = (
+        os.cpu_count() or 1
+    ),
     results: Annotated[Path, typer.Option(help="folder for the studies and the page")] = Path("results/review"),
     plan: Annotated[bool, typer.Option("--plan", help="print what the studies will take; nothing is run")] = False,
     claims: Annotated[

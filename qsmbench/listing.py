@@ -170,11 +170,11 @@ def _sources() -> list[Listing]:
     from qsmbench.phantom.description.sources import DOSES, InPlace, Oxygenation, Placed
 
     columns = ("key", "unit", "values", "meaning")
-    place = list(_keys(Placed, None))
+    place = list(keys_of(Placed, None))
     shown = []
     for kind in (*get_args(InPlace), Oxygenation):
         name = get_args(kind.model_fields["source"].annotation)[0]
-        own = (k for k in _keys(kind, None) if k not in place and k.name != "source")
+        own = (k for k in keys_of(kind, None) if k not in place and k.name != "source")
         rows = [(k.name, DOSES.get(k.name) or unit_in(k.meaning), k.values, k.meaning) for k in own]
         shown.append(Listing(rows, columns, f"source: {name}. {_one_line(kind.__doc__)}"))
     rows = [(k.name, unit_in(k.meaning), k.values, k.meaning) for k in place]
@@ -211,10 +211,12 @@ def _phantom_keys(name: str, overrides: Mapping[str, Any]) -> list[Listing]:
 
     if name in protocols():
         protocol = load_protocol(name, dict(overrides))
-        return [_key_listing(list(_keys(type(protocol), protocol)), f"Keys of the protocol {name}, for --set-protocol")]
+        return [
+            _key_listing(list(keys_of(type(protocol), protocol)), f"Keys of the protocol {name}, for --set-protocol")
+        ]
     phantom = load(name, dict(overrides))
     described = phantom.description
-    keys = [k for k in _keys(type(described), described) if k.name not in ("kind", "parameters")]
+    keys = [k for k in keys_of(type(described), described) if k.name not in ("kind", "parameters")]
     own = [
         Key(n, "number", _shown(v), f"parameter of {phantom.path.name}, which uses it as ${n}")
         for n, v in getattr(described, "parameters", {}).items()
@@ -242,7 +244,7 @@ def _key_listing(keys: Sequence[Key], title: str) -> Listing:
     )
 
 
-def _keys(model: type[BaseModel], values: BaseModel | None, prefix: str = "") -> Iterator[Key]:
+def keys_of(model: type[BaseModel], values: BaseModel | None, prefix: str = "") -> Iterator[Key]:
     """Yield the keys of a model, and of nested models by dotted names.
 
     Args:
@@ -261,7 +263,7 @@ def _keys(model: type[BaseModel], values: BaseModel | None, prefix: str = "") ->
         kind = kind.removesuffix(" | null") if default is None else kind
         yield Key(key, kind, _shown(default), info.description or "")
         if inner is not None:
-            yield from _keys(inner, default if isinstance(default, inner) else None, f"{key}{below}.")
+            yield from keys_of(inner, default if isinstance(default, inner) else None, f"{key}{below}.")
 
 
 def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:

@@ -104,8 +104,12 @@ class Method:
     """Optional inputs."""
     files: tuple[Path, ...] = ()
     """Files that it depends on in addition to its source, such as a network's weights."""
+    stochastic: bool = False
+    """Whether it uses other random numbers in every run, so that results of the same code differ."""
     watched: bool = True
     """Whether all processes that it starts are child processes; docker and podman start a container elsewhere."""
+    label_scheme: str = ""
+    """Name of the scheme whose numbers its labels have (`data.label_scheme`); empty: those of the phantom."""
     broken: str = ""
     """Why it cannot be loaded; empty if it can."""
 
@@ -132,6 +136,12 @@ class Method:
     def summary(self) -> str:
         """First line of the docstring."""
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+
+    @property
+    def differences(self) -> str:
+        """Where it departs from the publication: the docstring's section Differences; empty if there is none."""
+        own = section(inspect.getdoc(self.function) or "", "Differences")
+        return own or (self.inner.differences if self.inner else "")
 
     @property
     def parameter_texts(self) -> dict[str, str]:
@@ -247,10 +257,15 @@ def _described(
     return {n: own.get(n) or inherited.get(n) or glossary_text(n) for n in names}
 
 
-def entries(doc: str, section: str) -> dict[str, str]:
+def section(doc: str, name: str) -> str:
+    """Return the text of a section of a docstring, such as Reference; empty if there is none."""
+    body = re.search(rf"^{name}:\n((?:[ \t].*\n?|\n)*)", doc, re.MULTILINE)
+    return inspect.cleandoc(body[1]) if body else ""
+
+
+def entries(doc: str, name: str) -> dict[str, str]:
     """Return the entries of a section of a docstring, such as Args, by name."""
-    body = re.search(rf"^{section}:\n((?:[ \t].*\n?|\n)*)", doc, re.MULTILINE)
-    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", body[1] if body else "", re.MULTILINE)
+    entries = re.findall(r"^(\w+): (.*(?:\n +.*)*)", section(doc, name), re.MULTILINE)
     return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
 
 
@@ -265,7 +280,7 @@ def glossary_text(name: str) -> str:
 
 
 def method(
-    *, produces: str | tuple[str, ...], reference: str, portable: bool = False
+    *, produces: str | tuple[str, ...], reference: str, portable: bool = False, stochastic: bool = False
 ) -> Callable[[Callable[..., Any]], Method]:
     """Declare a function to be a method.
 
@@ -274,6 +289,8 @@ def method(
         reference: source of the algorithm, as "Author year, doi:…".
         portable: whether it accepts arrays of any library that follows the array API (see `ops.arrays.array`), so that
             it can run on a GPU; otherwise it receives NumPy arrays.
+        stochastic: whether it uses other random numbers in every run, so that results of the same code differ; the
+            regression gate then tests its scores.
 
     Raises:
         TypeError: a parameter or a product is not an artifact, or a setting has no default.
@@ -281,7 +298,7 @@ def method(
     names = (produces,) if isinstance(produces, str) else tuple(produces)
 
     def declare(function: Callable[..., Any]) -> Method:
-        declared = Method(function.__name__, function, names, reference, portable)
+        declared = Method(function.__name__, function, names, reference, portable, stochastic=stochastic)
         unknown = [n for n in names if n not in ARTIFACTS]
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:

@@ -1,8 +1,9 @@
 """A closed room for others' code: the command line of bubblewrap, which shows a process what it needs and no more.
 
-Inside there is no network, no other process, no device but `/dev/null` and its like, no capability, and no way to new
-user namespaces. Nothing can be written but `/tmp`, `/dev/shm` and the folders that the caller names, which all lie on
-disk, below a folder of the caller's that it can watch. `docs/security.md` says what is promised.
+Inside there is no network, no other process, no device but `/dev/null` and its like, no capability, no way to new user
+namespaces, and no system call that reaches beyond (`syscall_filter`). Nothing can be written but `/tmp`, `/dev/shm` and
+the folders that the caller names, which all lie on disk, below a folder of the caller's that it can watch.
+`docs/security.md` says what is promised.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.syscall_filter import syscall_filter
 
 MAX_PROCESSES = 1000
 """Processes and threads that a step may have at a time; assumed, libraries start one thread per processor."""
@@ -47,10 +50,24 @@ _USER = 1000
 _LIMITED = f"ulimit -c 0; ulimit -f {MAX_DISK * 2048}; ulimit -u {{0}} 2> /dev/null || ulimit -p {{0}}; " + 'exec "$@"'
 """A shell's way to start a command within limits; Dash calls `-p` what others call `-u`."""
 
+_START = 'exec "$@" < "$0/empty" 9< "$0/filter"'
+"""A shell's way to start bubblewrap. Standard input is not the machine's `/dev/null`, which root may change."""
+
+_AS_ROOT = f"""
+for device in null zero full random urandom tty; do
+    mount --bind /dev/$device /dev/$device && mount -o remount,bind,ro,nosuid /dev/$device || exit 1
+done
+{_START}
+"""
+"""The same where root starts it. What is root's is root's inside, too: the rights and times of the machine's devices,
+which bubblewrap shows, could be changed. Here they are read-only, which does not keep anyone from using them."""
+
 _LOOK = """
 case "$(grep CapBnd: /proc/self/status)" in *0000000000000000) ;; *) exit 1 ;; esac
 test "$(ls -d /proc/[0-9]* | wc -l)" -lt 10 || exit 1
 for place in / /usr /proc /dev; do if (: > $place/qsmbench-trial) 2> /dev/null; then exit 1; fi; done
+if chmod 666 /dev/null 2> /dev/null; then exit 1; fi
+case "$(grep Seccomp: /proc/self/status)" in *2) ;; *) exit 1 ;; esac
 if unshare --user true 2> /dev/null; then exit 1; fi
 """
 """A script that fails where the room is open."""
@@ -86,7 +103,12 @@ class Sandbox:
             (self.work / name).mkdir(exist_ok=True)
         (self.work / "etc" / "passwd").write_text(f"method:x:{_USER}:{_USER}::/tmp:/bin/sh\n")
         (self.work / "etc" / "group").write_text(f"method:x:{_USER}:\n")
-        command = ["bwrap", "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"]
+        (self.work / "etc" / "empty").touch()
+        (self.work / "etc" / "filter").write_bytes(syscall_filter())
+        alone = ["unshare", "--mount", "--propagation", "private"] if os.geteuid() == 0 else []
+        start = [*alone, "/bin/sh", "-c", _AS_ROOT if alone else _START, str(self.work.absolute() / "etc")]
+        command = [*start, "bwrap", "--seccomp", "9"]
+        command += ["--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"]
         command += ["--cap-drop", "ALL", "--uid", str(_USER), "--gid", str(_USER), "--hostname", "method", "--clearenv"]
         command += ["--proc", "/proc", "--dev", "/dev", *self._system()]
         written = {"/tmp": self.work / "tmp", "/dev/shm": self.work / "shm", **self.writable}
@@ -173,15 +195,32 @@ def check_available() -> None:
         )
 
 
+def take_plain(file: Path, to: Path, limit: float) -> None:
+    """Copy a file that others wrote to where they cannot write, and only if it is a file.
+
+    A process that is about to end may still put a link in the place of a file that has been looked at.
+
+    Raises:
+        OSError: it is missing, no plain file, or holds more than `limit` bytes.
+    """
+    with _opened_plain(file, limit) as content, to.open("wb") as copy:
+        shutil.copyfileobj(content, copy)
+
+
 def read_plain(file: Path, limit: int = 2**24) -> bytes:
     """Return the content of a file that others wrote, who may have put something else in its place.
 
     Raises:
         OSError: there is none, it is no plain file, or it holds more than `limit` bytes.
     """
-    opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would keep us waiting
-    with os.fdopen(opened, "rb") as content:
-        status = os.fstat(opened)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-            raise OSError(f"{file.name} is no plain file, or holds more than {limit} bytes")
+    with _opened_plain(file, limit) as content:
         return content.read(limit)
+
+
+def _opened_plain(file: Path, limit: float) -> IO[bytes]:
+    opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would keep us waiting
+    status = os.fstat(opened)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+        os.close(opened)
+        raise OSError(f"{file.name} is no plain file, or holds more than {limit:.0f} bytes")
+    return os.fdopen(opened, "rb")

@@ -8,7 +8,7 @@ LOADS = {"src", "srcset", "poster", "data", "action", "background"}
 class Page(HTMLParser):
     """Collects what a browser would load, the text, the ids and the tags that are left open."""
 
-    VOID = frozenset({"meta", "link", "img", "input", "br", "hr"})
+    VOID = frozenset({"meta", "link", "img", "input", "br", "hr", "wbr"})
 
     def __init__(self, html):
         super().__init__()

@@ -14,7 +14,8 @@ PACKAGE = Path(qsmbench.__file__).parent
 
 LAYERS = [
     {"errors", "units", "paths", "log"},
-    {"source_code", "sandbox", "spectra"},
+    {"source_code", "syscall_filter", "spectra"},
+    {"sandbox"},
     {"probe"},
     {"grid", "seeds", "threads", "typed_yaml", "dependencies", "supervise", "child"},
     {"compiled"},
@@ -31,7 +32,7 @@ LAYERS = [
     {"review"},
     {"listing"},
     {"api", "challenge", "cli_show", "export"},
-    {"cli_challenge", "cli_export", "cli_gate", "cli_review"},
+    {"cli_challenge", "cli_export", "cli_gate", "cli_rank", "cli_review"},
     {"cli"},
 ]
 """From the ground up: a module imports from its own layer's folder, and from the layers below."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from qsmbench.analysis.intervals import LEVEL
 from qsmbench.analysis.rankings import RESAMPLES, ranks, subject_losses
@@ -53,11 +52,21 @@ def agreement(first: Sample, second: Sample, *, resamples: int = RESAMPLES, seed
     if len(chains) < 3:
         raise FailedError(f"{len(chains)} chains have scores on all subjects of both groups; rankings need at least 3")
     a, b = (v[:, complete] for v in values)
-    tau = float(stats.kendalltau(ranks(a), ranks(b)).statistic)
+    tau = float(kendall(ranks(a), ranks(b)))
     low = high = float("nan")
     if min(len(a), len(b)) > 1:
         rng = np.random.default_rng(seed)
         drawn = [ranks(v[rng.integers(0, len(v), (resamples, len(v)))]) for v in (a, b)]
-        taus = [stats.kendalltau(x, y).statistic for x, y in zip(*drawn, strict=True)]
+        taus = kendall(*drawn)
         low, high = np.nanquantile(taus, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
     return Agreement(chains, tau, low, high, (len(a), len(b)))
+
+
+def kendall(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Compute Kendall's τ-b of many pairs of rankings at once, (…, chains) each; NaN if all chains of one are tied."""
+    i, j = np.triu_indices(first.shape[-1], 1)
+    a, b = (np.sign(r[..., i] - r[..., j]).astype(np.int8) for r in (first, second))
+    same = np.einsum("...k,...k->...", a, b, dtype=np.int64)
+    sizes = np.count_nonzero(a, axis=-1) * np.count_nonzero(b, axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(same / np.sqrt(sizes))

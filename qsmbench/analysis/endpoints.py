@@ -332,9 +332,7 @@ def side_auc(trial: Trial, artifact: str, chain: str) -> list[Value]:
     return _between_groups(trial, artifact, chain, auc_interval, "oef_asymmetry")
 
 
-def _between_groups(
-    trial: Trial, artifact: str, chain: str, statistic: Statistic, metric: str = "mean"
-) -> list[Value]:
+def _between_groups(trial: Trial, artifact: str, chain: str, statistic: Statistic, metric: str = "mean") -> list[Value]:
     """Compute a statistic of each regional mean, or of a metric of the scan, in a case and its controls."""
     found = []
     for region, case, patients, controls in _pairs(trial, artifact, chain, metric):

@@ -18,11 +18,16 @@ from qsmbench.analysis.intervals import NOISE, NOTHING, Interval, mean_interval
 from qsmbench.analysis.losses import use_ratio
 from qsmbench.analysis.rankings import Ranking, ranking, subject_losses, tied_with_first
 from qsmbench.analysis.results import Study
+from qsmbench.analysis.standings import between
 from qsmbench.analysis.subjects import Sample
 from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 
 NAMED = 6
 """Largest number of tied chains that a sentence names."""
+
+
+MOST_PHANTOMS = 3
+"""Largest number of phantoms of which each pair of rankings is compared."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,19 @@ def overview(study: Study, artifact: str, column: Column, support: str, *, what:
         isolated=parts[0][0],
         others=parts[1][0],
         controls=[Standing(c, np.nan, np.nan, np.nan, False, cells[c]) for c in scored if c in CONTROLS],
-        sentences=parts[1][1] + parts[0][1],
+        sentences=parts[1][1] + parts[0][1] + _carried(study, sample),
     )
+
+
+def _carried(study: Study, sample: Sample) -> list[str]:
+    """Say whether the ranking carries over between phantoms, if there are several with enough chains."""
+    if "phantom" not in study.factors or np.isnan(sample.column.best):
+        return []
+    phantoms = study.factors["phantom"].reindex(sample.values.index).fillna("").astype(str).tolist()
+    if len(set(phantoms)) > MOST_PHANTOMS:
+        return []
+    said = between(sample, phantoms)
+    return [s for s in said if "cannot be said" not in s]
 
 
 def _cells(sample: Sample, chain: str, conditions: Sequence[str], *, geometric: bool) -> list[Interval | None]:

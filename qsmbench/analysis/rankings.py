@@ -112,7 +112,7 @@ def ranking(
         values: (subjects, chains), losses.
         chains: their names.
         rule: one of `RULES`.
-        resamples: number of resamples of the subjects.
+        resamples: number of resamples of the subjects; 0 for no intervals.
         seed: of the resamples.
 
     Raises:
@@ -124,7 +124,7 @@ def ranking(
     rank = ranks(filled, rule)
     n = len(values)
     low, high, tau = np.full(rank.shape, np.nan), np.full(rank.shape, np.nan), np.nan
-    if n > 1:
+    if n > 1 and resamples:
         drawn = filled[np.random.default_rng(seed).integers(0, n, (resamples, n))]
         again = ranks(drawn, rule)
         low, high = np.quantile(again, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)

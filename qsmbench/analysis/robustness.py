@@ -56,10 +56,16 @@ class Curve:
     envelope: list[Any]
 
 
-def numeric_factors(factors: pd.DataFrame) -> list[str]:
-    """Return the overridden keys with several levels that are numbers, as columns of `factors`."""
+def crossed_factors(factors: pd.DataFrame) -> list[str]:
+    """Return the overridden keys with several levels, as columns of `factors`."""
     keys = [c for c in factors.columns if c not in (*FACTORS, *COLUMNS)]
-    return [c for c in keys if factors[c].dtype.kind in "if" and factors[c].dropna().nunique() > 1]
+    return [c for c in keys if len(_levels(factors[c])) > 1]
+
+
+def _levels(values: pd.Series) -> list[Any]:
+    """Return the levels of a factor, numbers ascending."""
+    found = [v for v in values.dropna().unique().tolist() if v != ""]
+    return sorted(found, key=lambda v: (isinstance(v, str), v))
 
 
 def curves(sample: Sample, factors: pd.DataFrame, factor: str, *, tolerance: float = 0.1) -> list[Curve]:
@@ -81,8 +87,7 @@ def curves(sample: Sample, factors: pd.DataFrame, factor: str, *, tolerance: flo
     if factor not in factors.columns:
         raise QsmbenchError(f"factor {factor!r} is unknown; {suggest(factor, factors.columns)}")
     of_scan = factors[factor].reindex(sample.values.index)
-    levels = sorted(of_scan.dropna().unique().tolist(), key=lambda v: (isinstance(v, str), v))
-    levels = [v for v in levels if v != ""]
+    levels = _levels(of_scan)
     if len(levels) < 2:
         raise QsmbenchError(f"factor {factor!r} has {len(levels)} level in this study; it must have at least 2")
     code = np.array([levels.index(v) if v in levels else -1 for v in of_scan])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from scipy import special
 
 from qsmbench import metrics
 from qsmbench.analysis.columns import column
 from qsmbench.analysis.comparison import NO_SCAN, UNDECIDED, Comparison, compare_family, sentence
 from qsmbench.analysis.mixed import mixed
-from qsmbench.analysis.power import subjects_for
+from qsmbench.analysis.power import power, subjects_for
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
 from qsmbench.data.score_table import CONTROLS, COSTS, RUN_ROWS, SUPPORTS, is_fed
@@ -57,7 +60,7 @@ def compare_chains(
     artifact = _artifact(study, a, b)
     if support not in SUPPORTS:
         raise QsmbenchError(f"support is {support!r}; {suggest(support, SUPPORTS)}")
-    samples = [_sample(study, name, artifact, support) for name in names or _default(study, artifact, a, b)]
+    samples = [sample_of(study, name, artifact, support) for name in names or _default(study, artifact, a, b)]
     found: list[Comparison] = []
     for s in samples:
         given = margins or {}
@@ -99,7 +102,12 @@ def _default(study: Study, artifact: str, a: str, b: str) -> list[str]:
     return usable[:1]
 
 
-def _sample(study: Study, name: str, artifact: str, support: str) -> Sample:
+def sample_of(study: Study, name: str, artifact: str, support: str) -> Sample:
+    """Return the scores of an artifact by a metric.
+
+    Raises:
+        QsmbenchError: there are none.
+    """
     rows = study.scores[study.scores["artifact"].isin([artifact, ""]) & (study.scores["region"] == "")]
     known = [m for m in rows["metric"].unique() if m in COSTS or m not in RUN_ROWS]
     if name not in known:
@@ -116,7 +124,7 @@ def _pairs(s: Sample) -> int:
 
 def mixed_view(study: Study, a: str, b: str, metric: str, support: str = "study") -> str:
     """Return what a mixed model says about two chains over several conditions; empty if it does not apply."""
-    s = _sample(study, metric, _artifact(study, a, b), support)
+    s = sample_of(study, metric, _artifact(study, a, b), support)
     both = s.where(s.values[[a, b]].notna().all(axis=1).to_numpy())
     if len(both.conditions) < 2 or both.n_subjects < 3:
         return ""
@@ -136,13 +144,32 @@ def mixed_view(study: Study, a: str, b: str, metric: str, support: str = "study"
     )
 
 
-def outlook(c: Comparison) -> str:
-    """Return how many subjects would show a difference as large as the margin; empty unless the verdict is open."""
-    if c.verdict != UNDECIDED or not c.ratio or not c.spread > 0:
+def outlook(c: Comparison, difference: float = math.nan) -> str:
+    """Return how many subjects would show a difference; empty if that cannot be said.
+
+    Args:
+        c: a comparison by ratio, of several subjects.
+        difference: of the errors, as a share; by default the margin, if the verdict is open.
+    """
+    if not c.ratio or not c.spread > 0 or (math.isnan(difference) and c.verdict != UNDECIDED):
         return ""
-    needed = subjects_for(1 + c.margin, c.spread, comparisons=c.family, most=MOST)
-    number = f"{needed}" if needed else f"more than {MOST}"
-    return f"With this spread between subjects, {number} subjects would show a difference of {100 * c.margin:g} %."
+    asked = not math.isnan(difference)
+    ratio = 1 + (difference if asked else c.margin)
+    needed = _number_for(ratio, c.spread, c.family)
+    said = f"With this spread between subjects, {needed} subjects would show a difference of {100 * (ratio - 1):g} %"
+    if not asked:
+        return f"{said}."
+    n = c.interval.n
+    most = c.spread * math.sqrt((n - 1) / special.chdtri(n - 1, 0.95))
+    own = f"with the {n} of this study, its power is {100 * power(ratio, c.spread, n, c.family):.0f} %"
+    return (
+        f"{said} with a power of 80 % ({_number_for(ratio, most, c.family)} at the spread's upper 95 % limit); {own}."
+    )
+
+
+def _number_for(ratio: float, spread: float, family: int) -> str:
+    found = subjects_for(ratio, spread, comparisons=family, most=MOST)
+    return f"{found}" if found else f"more than {MOST}"
 
 
 def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:

@@ -113,6 +113,7 @@ def show(
         artifact=name,
         support=shown.support,
         centre=_voxel(centre, shown),
+        names=("truth", "truth" if isinstance(what, Truth) else "reconstruction", "error"),
     )
 
 

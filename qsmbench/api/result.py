@@ -241,7 +241,9 @@ class _Run:
         there = self.volumes[i]
         found = {name: there[p][name] for name, p in step.inputs.items() if name in there.get(p, {})}
         # copies, in the same order in memory: a method may write to its inputs
-        return Inputs(self.params[i], {name: partial(np.copy, values) for name, values in found.items()})
+        volumes = {name: partial(np.copy, values) for name, values in found.items()}
+        truth = (self.scan, *self.scan.orientations)[i].truth
+        return Inputs(self.params[i], volumes, (lambda: truth.regions) if truth and truth.regions else None)
 
     def result(self, last: Step, steps: dict[str, StepResult]) -> Result:
         """Return the result of the chain."""

@@ -122,7 +122,8 @@ class Scan:
         phase_scale: rad per number, instead of a unit.
 
     Attributes:
-        phase, magnitude: (nx, ny, nz, n_echoes) float32, or None.
+        phase: (nx, ny, nz, n_echoes) float32, rad, or None.
+        magnitude: (nx, ny, nz, n_echoes) float32, a.u., or None.
         mask: (nx, ny, nz) bool.
         te: (n_echoes,) s.
         b0: T.
@@ -265,6 +266,7 @@ def load_scan(
     acq: str | None = None,
     rec: str | None = None,
     run: str | None = None,
+    entities: str | None = None,
     mask: str | os.PathLike[str] | None = None,
     b0_dir: Any = None,
     phase_sign: int = 1,
@@ -277,8 +279,12 @@ def load_scan(
         folder: folder written by `qsmbench simulate` or `Scan.save`, a folder of artifacts such as its `scan`, or a
             measured scan: the root of a BIDS dataset with MEGRE or T2starw images, or a folder with `echoes.tsv`.
         truth: folder of the truth; by default `folder`/truth, if there is one.
-        subject, session: of a BIDS dataset, labels without `sub-` and `ses-`; by default the first ones.
-        acq, rec, run: of a BIDS dataset, labels; required if scans differ in nothing else.
+        subject: of a BIDS dataset, label without `sub-`; by default the first one.
+        session: of a BIDS dataset, label without `ses-`; by default the first one.
+        acq: of a BIDS dataset, label; required if scans differ in nothing else.
+        rec: as `acq`.
+        run: as `acq`.
+        entities: of a BIDS dataset, further entities with their labels, such as `ce-gd_dir-AP`.
         mask: of a measured scan, NIfTI file; by default computed from the magnitude.
         b0_dir: of a measured scan, unit vector of B0 in voxel axes; by default from the sidecar or the header.
         phase_sign: of a measured scan, −1 if the phase decreases with the field.
@@ -306,6 +312,7 @@ def load_scan(
         phase_sign=phase_sign,
         phase_unit=phase_unit,
         phase_scale=phase_scale,
+        entities=entities,
     )
     if is_measured(place):
         volumes, params, notes = read_measured(place, stated)

@@ -257,8 +257,14 @@ def no_signal(trial: Trial) -> Verdict:
     return _near_truth(trial, scene, whole=False)
 
 
+def _needs_fixed_results(trial: Trial) -> None:
+    if trial.method.stochastic:
+        raise NotApplicable("it is declared stochastic")
+
+
 def repeated(trial: Trial) -> Verdict:
     """A second run gives an identical result."""
+    _needs_fixed_results(trial)
     once = _base(trial)
     twice = trial.products(render(), again=True)
     found = {n: int(np.count_nonzero(once[n] != twice[n])) for n in once}
@@ -267,6 +273,7 @@ def repeated(trial: Trial) -> Verdict:
 
 def threads(trial: Trial) -> Verdict:
     """The result is the same on one, two and three threads."""
+    _needs_fixed_results(trial)
     results = []
     for count in (1, 2, 3):
         usual = count == n_threads()

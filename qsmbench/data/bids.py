@@ -32,8 +32,9 @@ def find_megre(root: Path, choice: Mapping[str, str | None]) -> Series:
 
     Args:
         root: folder of the dataset.
-        choice: labels of entities without their names, such as `{"run": "1"}`, of those in `ENTITIES`. Without one, the
-            first subject and the first session are taken, with a note if there are more.
+        choice: labels of entities without their names, such as `{"run": "1"}`, of those in `ENTITIES`; further ones
+            with their names in `entities`, such as `{"entities": "ce-gd_dir-AP"}`. Without one, the first subject and
+            the first session are taken, with a note if there are more.
 
     Returns:
         the files of phase and magnitude (`part-phase`, and `part-mag` or no part), or of real and imaginary part; of
@@ -57,6 +58,9 @@ def find_megre(root: Path, choice: Mapping[str, str | None]) -> Series:
 
 ENTITIES = {"subject": "sub", "session": "ses", "acq": "acq", "rec": "rec", "run": "run"}
 """What a scan may be chosen by, and its name in BIDS."""
+
+FURTHER = "entities"
+"""Key of a choice by what `ENTITIES` does not hold."""
 
 SUFFIXES = ("MEGRE", "T2starw")
 """Of gradient echoes with phase; the first there is counts."""
@@ -93,7 +97,9 @@ def _choose(folder: Path, key: str, label: str | None) -> tuple[Path, list[str]]
     entity = ENTITIES[key]
     there = sorted(f.name for f in folder.glob(f"{entity}-*") if f.is_dir())
     if not there:
-        raise QsmbenchError(f"{folder}: holds no folder {entity}-…; it is not a BIDS dataset")
+        inside = next((p for p in (folder, *folder.parents) if p.name.startswith("sub-")), None)
+        hint = f"; it lies in {inside.name}: name {inside.parent}, with subject" if inside else ""
+        raise QsmbenchError(f"{folder}: holds no folder {entity}-…; it is not a BIDS dataset{hint}")
     if label is None:
         more = f"{folder}: {there[0]} is taken, the first of {len(there)}; choose another with {key}"
         return folder / there[0], [more] if len(there) > 1 else []
@@ -107,6 +113,25 @@ def is_label(label: str, wanted: str) -> bool:
     """Return whether a label is the one that is wanted; leading zeros and the entity's name do not count."""
     wanted = wanted.partition("-")[2] if wanted.partition("-")[0] in ENTITIES.values() else wanted
     return label == wanted or (label.isdigit() and wanted.isdigit() and int(label) == int(wanted))
+
+
+def further_entities(text: str | None) -> dict[str, str]:
+    """Return the labels in `ce-gd_dir-AP`, by entity.
+
+    Raises:
+        QsmbenchError: it is not written like that, or names an entity that has a key of its own.
+    """
+    words = [] if text is None else text.split("_")
+    if not all(re.fullmatch(r"[a-z]+-[A-Za-z0-9+]+", word) for word in words):
+        raise QsmbenchError(f"{FURTHER} is {text!r}; it must be labels with their entities, such as ce-gd_dir-AP")
+    found = {word.partition("-")[0]: word.partition("-")[2] for word in words}
+    own = {entity: key for key, entity in ENTITIES.items()}
+    for entity in found:
+        if entity in own:
+            raise QsmbenchError(f"{FURTHER} holds {entity}-{found[entity]}; use the key {own[entity]}")
+        if entity in ("echo", "part"):
+            raise QsmbenchError(f"{FURTHER} holds {entity}-{found[entity]}; a scan has all of its echoes and parts")
+    return found
 
 
 def _groups(folder: Path, choice: Mapping[str, str | None]) -> dict[tuple[str, ...], dict[str, dict[int, Path]]]:
@@ -146,11 +171,9 @@ def _echo(file: Path, label: str | None) -> int:
 def _chosen(
     folder: Path, groups: dict[tuple[str, ...], dict[str, dict[int, Path]]], choice: Mapping[str, str | None]
 ) -> dict[tuple[str, ...], dict[str, dict[int, Path]]]:
-    """Return the scans that the choice of acq, rec and run leaves."""
-    for key in ("acq", "rec", "run"):
-        label = choice.get(key)
-        if label is None:
-            continue
+    """Return the scans that the choice of acq, rec, run and further entities leaves."""
+    named = {key: label for key in ("acq", "rec", "run") if (label := choice.get(key)) is not None}
+    for key, label in {**named, **further_entities(choice.get(FURTHER))}.items():
         of = {g: next((e.partition("-")[2] for e in g if e.startswith(f"{key}-")), "") for g in groups}
         left = {g: parts for g, parts in groups.items() if is_label(of[g], label)}
         if not left:
@@ -173,9 +196,11 @@ def _the_one(folder: Path, groups: dict[tuple[str, ...], dict[str, dict[int, Pat
         common = set.intersection(*(set(g) for g in whole))
         differ = {g: [e for e in g if e not in common] for g in whole}
         keys = dict.fromkeys(e.partition("-")[0] for names in differ.values() for e in names)
-        given = [k for k in keys if k in ENTITIES.values()] or list(keys)
-        shown = ", ".join("_".join(names) or f"one without {given[0]}-" for names in differ.values())
-        raise QsmbenchError(f"{folder}: holds {len(whole)} scans: {shown}; name one with {' and '.join(given)}")
+        given = [k for k in keys if k in ENTITIES.values()]
+        shown = ", ".join("_".join(names) or f"one without {next(iter(keys))}-" for names in differ.values())
+        example = next("_".join(names) for names in differ.values() if names)
+        by = " and ".join(given) or f"{FURTHER}, such as {example}"
+        raise QsmbenchError(f"{folder}: holds {len(whole)} scans: {shown}; name one with {by}")
     group, parts = next(iter(whole.items()))
     wanted = ("phase", "mag") if "phase" in parts else ("real", "imag")
     if "phase" in parts and "mag" not in parts:

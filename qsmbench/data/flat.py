@@ -34,9 +34,12 @@ def find_flat(folder: Path) -> Series:
     Raises:
         QsmbenchError: there is no table, a column is missing, or a file is.
     """
-    table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
-    if table is None:
+    tables = [folder / name for name in TABLES if (folder / name).is_file()]
+    if not tables:
         raise QsmbenchError(f"{folder}: holds neither a BIDS dataset nor {TABLES[0]}")
+    if len(tables) > 1:
+        raise QsmbenchError(f"{folder}: holds both {' and '.join(TABLES)}; keep the one that is right")
+    table = tables[0]
     rows = read_table(table)
     columns = set(rows[0]) if rows else set()
     pair = next((p for p in (("phase", "magnitude"), ("real", "imaginary")) if set(p) <= columns), None)

@@ -60,6 +60,8 @@ def scan_grid(
     Raises:
         QsmbenchError: what the file says contradicts itself.
     """
+    if len(header.shape) < 3:
+        raise QsmbenchError(f"{path}: has shape {header.shape}; an echo has x, y, z")
     notes = []
     if header.length not in ("mm", "unknown"):
         shown = " × ".join(f"{d:.4g}" for d in header.pixdim)
@@ -77,6 +79,8 @@ def scan_grid(
     if stated is not None:
         direction = stated
     elif sidecar is not None:
+        if not any(sidecar):
+            raise QsmbenchError(f"{path}: B0_dir of the sidecar is {_shown(sidecar)}; it must be a unit vector")
         if form is not None and form.code == SCANNER and angle(sidecar, affine_b0_dir(form.affine)) > _DEGREES:
             raise QsmbenchError(
                 f"{path}: B0_dir of the sidecar is {_shown(sidecar)}, but its {form.name} (scanner) says "
@@ -98,6 +102,8 @@ def scan_grid(
 def _form_of_b0(path: Path, header: Header) -> tuple[Form | None, str]:
     """Return the form that B0 is read from, and a note; or None, and why none can be."""
     coded = [f for f in header.forms if f.code > 0]
+    for form in [*coded, Form("affine", 0, header.affine)]:
+        _check_invertible(path, form)
     scanner = [f for f in coded if f.code == SCANNER]
     among = scanner or coded
     if not among:
@@ -118,6 +124,12 @@ def _form_of_b0(path: Path, header: Header) -> tuple[Form | None, str]:
         f"{path.name}: no form of the header is the scanner's; B0 taken along z of its {form.name} ({kind}), which is "
         "right if nothing was turned since the scan; else state b0_dir"
     )
+
+
+def _check_invertible(path: Path, form: Form) -> None:
+    """Refuse a form that maps the voxels onto a plane, or nowhere."""
+    if not np.isfinite(form.affine).all() or abs(np.linalg.det(form.affine[:3, :3])) < 1e-12:
+        raise QsmbenchError(f"{path}: its {form.name} (code {form.code}) is not a grid of voxels; correct the header")
 
 
 def _affine(path: Path, header: Header, form: Form | None) -> tuple[np.ndarray, list[str]]:

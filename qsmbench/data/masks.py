@@ -89,8 +89,9 @@ def deeper_than(mask: np.ndarray, grid: Grid, depth: float) -> np.ndarray:
 
 
 def _combined(magnitude: np.ndarray) -> np.ndarray:
-    """Return the root mean square of the echoes."""
-    return np.sqrt(np.mean(np.square(magnitude, dtype=np.float32), axis=-1))
+    """Return the root mean square of the echoes, times a power of two that keeps squares within float32."""
+    _, exponent = np.frexp(magnitude.max())
+    return np.sqrt(np.mean(np.square(np.ldexp(magnitude, -exponent), dtype=np.float32), axis=-1))
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

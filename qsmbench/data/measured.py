@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qsmbench.data.bids import ENTITIES, find_megre, is_bids, megre_files
+from qsmbench.data.bids import ENTITIES, FURTHER, find_megre, further_entities, is_bids, megre_files
 from qsmbench.data.flat import find_flat, flat_files, is_flat
 from qsmbench.data.folders import Params
 from qsmbench.data.masks import MADE_FROM_MAGNITUDE, mask_from_magnitude
@@ -27,6 +27,7 @@ class Stated:
 
     Attributes:
         subject, session, acq, rec, run: labels that choose a scan of a BIDS dataset, with or without `sub-` and so on.
+        entities: further entities of its file names, with their labels, such as `ce-gd_dir-AP`.
         mask: NIfTI file of the voxels to reconstruct; by default the mask is made from the magnitude.
         b0_dir: unit vector of B0 in voxel axes; by default that of the sidecar, else of the header.
         phase_sign: −1 if the stored phase falls with the field.
@@ -47,6 +48,7 @@ class Stated:
     phase_sign: int = 1
     phase_unit: str | None = None
     phase_scale: float | None = None
+    entities: str | None = None
 
     def __post_init__(self) -> None:
         if self.phase_sign not in (1, -1):
@@ -54,11 +56,12 @@ class Stated:
         if self.phase_unit is not None:
             check_unit(self.phase_unit)
         check_scale(self.phase_scale, self.phase_unit)
+        further_entities(self.entities)
 
     @property
     def choice(self) -> dict[str, str | None]:
         """The labels, by what they choose."""
-        return {key: getattr(self, key) for key in ENTITIES}
+        return {key: getattr(self, key) for key in (*ENTITIES, FURTHER)}
 
 
 def is_measured(folder: Path) -> bool:

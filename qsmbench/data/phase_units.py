@@ -464,7 +464,8 @@ class _Decision:
         for e in range(echoes.shape[3]):
             low, high = _span(echoes[..., e], self.where)
             short = 0 < high - low < _other_period(unit) * span.turn and _is_turn(low, high)
-            if short and wraps(echoes[..., e : e + 1], self.known.signal, high - low):
+            echo = echoes[..., e : e + 1]
+            if short and (wraps(echo, self.known.signal, high - low) or fills(echo, self.known.signal)):
                 raise QsmbenchError(
                     f"{self.where}: echo {e + 1} wraps within {low:.5g} … {high:.5g}, all echoes together within "
                     f"{self.low:.5g} … {self.high:.5g}; all echoes of a scan must be in one unit"

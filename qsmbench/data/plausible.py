@@ -25,6 +25,9 @@ DECAY_RANGE = (0.5, 5000.0)
 FIELD_STEP = 2.0
 """Median of the differences of the field between neighbours, ppm, that no object has; assumed."""
 
+_IN_ONE_UNIT = (0.1, 10.0)
+"""Ratios of two echoes of the same unit to what their echo times say; assumed, units differ by 57 and more."""
+
 _PLANES = ("first", "second", "third")
 
 
@@ -46,6 +49,7 @@ def check_scan(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, param
     """
     check_echo_times(params.te, where)
     check_b0(params.b0, where)
+    _check_values(phase, magnitude, mask, where)
     steps = _differences(phase, mask & (magnitude[..., 0] > 0))
     notes = _check_decay(magnitude, mask, params, where)
     _check_slices(steps, where)
@@ -87,6 +91,20 @@ def check_b0(b0: float, where: str) -> None:
 
 Steps = list[tuple[np.ndarray, np.ndarray]]
 """Along each axis: differences of neighbours, (n_pairs, n_echoes) rad, and the index of the first of the two planes."""
+
+
+def _check_values(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, where: str) -> None:
+    """Refuse a magnitude that is none, as a real part, and a phase that says nothing."""
+    first = magnitude[..., 0][mask]
+    negative = float(np.mean(first < -0.01 * np.abs(first).max()))
+    if negative > 0.05:  # an interpolation may go below 0 at edges
+        raise QsmbenchError(
+            f"{where}: the magnitude is below 0 in {100 * negative:.0f} % of the mask (least {first.min():.4g}); "
+            "is it a real part, or a phase?"
+        )
+    inside = phase[mask]
+    if inside.max() == inside.min():
+        raise QsmbenchError(f"{where}: the phase is {inside.max() + 0.0:g} in the whole mask, in all echoes")
 
 
 def _differences(phase: np.ndarray, signal: np.ndarray) -> Steps:
@@ -195,13 +213,14 @@ def _check_growth(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, pa
             if not np.any(phase[..., e]):
                 continue
             raise QsmbenchError(f"{where}: echoes {e} and {e + 1} hold the same phase")
-    steps = [_block_steps(phase[..., e], magnitude[..., e], mask) for e in range(len(te))] if len(te) > 1 else []
-    for e, of_echo in enumerate(steps):
-        inside = sum(d.size for d in steps[0])
-        seen = sum(np.count_nonzero(np.isfinite(d)) for d in of_echo)
-        most = max(sum(np.count_nonzero(np.isfinite(d)) for d in other) for other in steps)
-        if most > 0.05 * inside and seen < 0.3 * most:
+    steps = [_block_steps(phase[..., e], magnitude[..., e], mask) for e in range(len(te))]
+    seen = [sum(np.count_nonzero(np.isfinite(d)) for d in of_echo) for of_echo in steps]
+    inside = sum(np.count_nonzero(np.isfinite(d)) for d in _block_steps(0 * phase[..., 0], magnitude[..., 0], mask))
+    for e in range(len(te)):
+        if max(seen) > 0.05 * inside and seen[e] < 0.3 * max(seen):
             notes.append(f"{where}: the phase of echo {e + 1} is noise in most of the mask, where other echoes are not")
+    if inside > 30 and max(seen) < 0.05 * inside:
+        notes.append(f"{where}: the phase is noise in most of the mask, in all echoes")
     for e in range(1, len(te)):
         expected = te[e] / te[e - 1]
         a, b = _comparable(steps[e - 1], steps[e], expected)
@@ -219,6 +238,8 @@ def _check_growth(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, pa
             notes.append(
                 f"{said} (correlation {correlation:.2f}): it does not grow with TE as that of a field does, without fat"
             )
+        elif correlation > 0.7 and not _IN_ONE_UNIT[0] < ratio / expected < _IN_ONE_UNIT[1]:
+            raise QsmbenchError(f"{said}, where the echo times say {expected:.3g}: the echoes are in different units")
         elif correlation > 0.7 and not 0.5 * expected < ratio < 2 * expected:
             notes.append(f"{said}, where the echo times say {expected:.3g}; do the echo times belong to these files?")
     return notes

@@ -58,10 +58,13 @@ class Image:
         """
         if key not in self.keys:
             raise QsmbenchError(f"{sidecar_of(self.path)}: {key} is missing")
+        value = self.keys[key]
         try:
-            return float(self.keys[key])
+            if isinstance(value, bool):
+                raise TypeError
+            return float(value)
         except (TypeError, ValueError) as e:
-            raise QsmbenchError(f"{sidecar_of(self.path)}: {key} is {self.keys[key]!r}; it must be a number") from e
+            raise QsmbenchError(f"{sidecar_of(self.path)}: {key} is {value!r}; it must be a number") from e
 
 
 def sidecar_of(volume: Path) -> Path:
@@ -229,10 +232,8 @@ def _check_one_volume(path: Path, shape: tuple[int, ...]) -> None:
     """Refuse a file that holds more than one volume.
 
     Raises:
-        QsmbenchError: it does, or it has fewer than three axes.
+        QsmbenchError: it does.
     """
-    if len(shape) < 3:
-        raise QsmbenchError(f"{path}: has shape {shape}; an echo has x, y, z")
     count = int(np.prod(shape[3:]))
     if count > 1:
         raise QsmbenchError(

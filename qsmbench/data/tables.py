@@ -31,9 +31,12 @@ def read_text(path: Path) -> str:
         raise QsmbenchError(f"{path}: no such file") from e
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as e:
         raise QsmbenchError(f"{path}: is not text in UTF-8 (byte {e.start} is 0x{content[e.start]:02x})") from e
+    if "\0" in text:
+        raise QsmbenchError(f"{path}: is not text in UTF-8 (byte {text.index(chr(0))} is 0x00)")
+    return text
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

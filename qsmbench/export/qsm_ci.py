@@ -19,11 +19,9 @@ from qsmbench.data.folders import (
     write_params,
     write_regions,
 )
+from qsmbench.data.label_scheme import QSM_CI, renumbered, scheme
 from qsmbench.errors import QsmbenchError
-from qsmbench.export.label_scheme import renumbered, scheme
 from qsmbench.external.contract import STAGES
-
-SCHEME = "challenge"
 
 
 def export(simulation: Path, out: Path, *, note: Callable[[str], object], truth: Path | None = None) -> list[Path]:
@@ -65,9 +63,9 @@ def export(simulation: Path, out: Path, *, note: Callable[[str], object], truth:
 def _write_labels(truth: Path, answers: Path, note: Callable[[str], object]) -> None:
     if "labels" not in present(truth):
         return
-    grid, to = read_params(truth).grid, scheme(SCHEME)
+    grid, to = read_params(truth).grid, scheme(QSM_CI)
     labels, left_out = renumbered(read(truth, "labels", grid), read_regions(truth / REGIONS_FILE), to)
     write(answers, {"labels": labels}, grid)
     write_regions(answers / REGIONS_FILE, [(i, label.name, "") for i, label in to.labels.items()])
     if left_out:
-        note(f"label 0, since the scheme {SCHEME} has none for them: {', '.join(left_out)}")
+        note(f"label 0, since the scheme {QSM_CI} has none for them: {', '.join(left_out)}")

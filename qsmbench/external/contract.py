@@ -59,6 +59,7 @@ class Manifest:
         image: of its container, or None.
         reference: citation and DOI.
         description: first sentence of what it is.
+        stochastic: whether it uses other random numbers in every run; a key of our own.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Manifest:
     image: str | None
     reference: str
     description: str
+    stochastic: bool
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -106,6 +108,7 @@ def read_manifest(folder: Path) -> Manifest:
         image=image,
         reference=_reference(content),
         description=_description(content, folder),
+        stochastic=_stochastic(path, content),
     )
 
 
@@ -149,6 +152,13 @@ def _defaults(path: Path, parameters: Any) -> dict[str, Any]:
     if taken:
         raise QsmbenchError(f"{path}: a parameter is called {taken[0]!r}, which is the name of an artifact")
     return defaults
+
+
+def _stochastic(path: Path, content: Mapping[str, Any]) -> bool:
+    given = content.get("stochastic", False)
+    if not isinstance(given, bool):
+        raise QsmbenchError(f"{path}: stochastic is {shown(given)}; it must be true or false")
+    return given
 
 
 def _reference(content: Mapping[str, Any]) -> str:

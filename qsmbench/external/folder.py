@@ -6,6 +6,7 @@ It is called as `run.sh IN OUT`: IN is a fresh folder with copies of what it con
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 from qsmbench.child import run_and_tell
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, Params, read_json, write, write_json, write_params
+from qsmbench.data.label_scheme import QSM_CI, schemes_file
 from qsmbench.data.read_mask import to_mask
 from qsmbench.data.volumes import check_grid, open_grid, open_volume
 from qsmbench.errors import QsmbenchError
@@ -28,7 +30,7 @@ from qsmbench.external.contract import MANIFEST, Manifest, read_manifest
 from qsmbench.grid import Grid
 from qsmbench.log import first_error
 from qsmbench.method import Container, ExternalMethod, note
-from qsmbench.sandbox import launch_environment
+from qsmbench.sandbox import launch_environment, take_plain
 
 CONFIG_FILE = "config.json"
 
@@ -72,12 +74,20 @@ def load(
         produces=manifest.produces,
         reference=manifest.reference,
         optional=manifest.optional,
-        files=tuple(sorted(f for f in folder.rglob("*") if f.is_file() and not _is_by_product(f.relative_to(folder)))),
+        stochastic=manifest.stochastic,
+        files=_files(folder, manifest),
+        label_scheme=QSM_CI,
         inputs=(*manifest.required, *manifest.optional, *_SCAN),
         defaults=manifest.defaults,
         description=manifest.description,
         watched=container not in ("docker", "podman"),
     )
+
+
+def _files(folder: Path, manifest: Manifest) -> tuple[Path, ...]:
+    own = sorted(f for f in folder.rglob("*") if f.is_file() and not _is_by_product(f.relative_to(folder)))
+    takes_labels = "labels" in (*manifest.required, *manifest.optional)
+    return (*own, schemes_file()) if takes_labels else tuple(own)
 
 
 def _is_by_product(file: Path) -> bool:
@@ -176,12 +186,29 @@ def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.nd
     Raises:
         ValueError: it is missing, damaged, not finite in the mask, or on another grid than the scan.
     """
-    file = folder / ARTIFACTS[name].file
-    if not os.path.lexists(file):
+    written = folder / ARTIFACTS[name].file
+    if not os.path.lexists(written):
         wrote = ", ".join(sorted(f.name for f in folder.iterdir())) or "nothing"
-        raise ValueError(f"wrote no {file.name}; it wrote {wrote}")
-    if file.is_symlink() or not file.is_file():  # a link could lead to what it was not shown
-        raise ValueError(f"{file.name}: is not a plain file")
+        raise ValueError(f"wrote no {written.name}; it wrote {wrote}")
+    with tempfile.TemporaryDirectory(prefix="qsmbench-") as own:
+        file = Path(own, written.name)
+        try:
+            take_plain(written, file, math.prod(grid.shape) * 8.0 * MAX_ECHOES + 4096)
+        except OSError as e:  # a link could lead to what it was not shown
+            raise ValueError(f"{file.name}: is not a plain file, or too large") from e
+        values = _values(file, grid)
+    if name == "mask" and np.isfinite(values).all() and np.any(values):
+        voxels, notes = to_mask(values, file.name)
+        for text in notes:
+            note("mask", text)
+        return voxels
+    if mask is not None and values.shape == mask.shape:
+        values[~mask] = 0  # some write NaN there
+    return values
+
+
+def _values(file: Path, grid: Grid) -> np.ndarray:
+    """Return the values of a map on the grid, float32."""
     try:
         shape, affine = open_grid(file)
         if shape[:3] != grid.shape:
@@ -191,17 +218,8 @@ def _read(folder: Path, name: str, grid: Grid, mask: np.ndarray | None) -> np.nd
         _check_place(file, affine, grid)
         values = open_volume(file, finite=False)[0].astype(np.float32)
     except ValueError as e:
-        raise ValueError(str(e).replace(f"{folder}{os.sep}", "")) from e
-    if values.ndim == 4 and values.shape[3] == 1:
-        values = values[..., 0]
-    if name == "mask" and np.isfinite(values).all() and np.any(values):
-        voxels, notes = to_mask(values, file.name)
-        for text in notes:
-            note("mask", text)
-        return voxels
-    if mask is not None and values.shape == mask.shape:
-        values[~mask] = 0  # some write NaN there
-    return values
+        raise ValueError(str(e).replace(f"{file.parent}{os.sep}", "")) from e
+    return values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
 
 
 def _check_place(file: Path, affine: np.ndarray, grid: Grid) -> None:

@@ -65,6 +65,9 @@ class Description(Model):
     multiple: tuple[Positive, Positive, Positive] | Positive = Field(
         1, description="what a volume is padded to a multiple of, with zeros on both sides"
     )
+    stochastic: bool = Field(
+        False, description="whether it uses other random numbers in every run, as a diffusion model does"
+    )
     patches: Patching | None = Field(None, description="by default the whole volume at once")
 
     @field_validator("outputs")
@@ -100,6 +103,7 @@ def load(path: Path) -> ExternalMethod:
         produces=produces,
         reference=description.reference,
         files=(path, model, *sorted(path.parent.glob(f"{model.name}[._]data*"))),
+        stochastic=description.stochastic,
         inputs=tuple(dict.fromkeys(inputs if "mask" in produces else [*inputs, "mask"])),
         description=description.description or f"The network {path.stem}.",
     )

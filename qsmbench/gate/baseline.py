@@ -11,15 +11,19 @@ import numpy as np
 
 from qsmbench.analysis.results import read_study
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import present, read, read_params
+from qsmbench.data.folders import Params, present, read, read_params
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.errors import QsmbenchError
-from qsmbench.run.specs import RUN_FILE, read_record
+from qsmbench.run.specs import RUN_FILE, prefixes, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "qsmbench baseline 1"
+
+OFFSET = "offset"
+"""Metric of a baseline: mean of χ over the voxels that a chain reconstructed, ppm. Scores don't depend on it, since the
+mean of χ is arbitrary; that a method removes it is a convention, and a change of the code may break it."""
 
 SAME = 1e-4
 """Largest difference of two fingerprints of the same scan; rounding changes them by less than 1e-6."""
@@ -31,10 +35,11 @@ class Baseline:
 
     Attributes:
         study: name of the study.
-        scores: tidy table with the columns of `data.score_table.COLUMNS`, of the whole mask.
+        scores: tidy table with the columns of `data.score_table.COLUMNS`, of the whole mask; and `OFFSET`.
         scans: fingerprint of each dataset; see `fingerprint`.
         units: for each dataset and chain, duration of the calibration operation beside its step, s.
         versions: of the packages.
+        stochastic: chains with a method that uses other random numbers in every run.
     """
 
     study: str
@@ -42,6 +47,7 @@ class Baseline:
     scans: dict[str, list[float]]
     units: dict[str, float]
     versions: dict[str, Any]
+    stochastic: tuple[str, ...] = ()
 
     def has_same_scan(self, other: Baseline, dataset: str) -> bool:
         """Return whether a dataset is the same scan on both sides, up to rounding."""
@@ -57,6 +63,7 @@ class Baseline:
         from pyarrow import parquet
 
         about = {"format": FORMAT, "study": self.study, "scans": self.scans, "units": self.units}
+        about["stochastic"] = self.stochastic
         table = pa.Table.from_pandas(self.scores, preserve_index=False)
         table = table.replace_schema_metadata({"qsmbench": json.dumps({**about, "versions": self.versions})})
         try:
@@ -82,7 +89,8 @@ def read_baseline(file: Path) -> Baseline:
         if about["format"] != FORMAT:
             raise QsmbenchError(f"{file}: its format is {about['format']!r}; this version reads {FORMAT!r}")
         scores = table.to_pandas()[list(COLUMNS)]
-        return Baseline(about["study"], scores, about["scans"], about["units"], about["versions"])
+        stochastic = tuple(about.get("stochastic", ()))
+        return Baseline(about["study"], scores, about["scans"], about["units"], about["versions"], stochastic)
     except (OSError, ValueError, KeyError, TypeError) as e:
         if isinstance(e, QsmbenchError):
             raise
@@ -96,14 +104,18 @@ def of_results(folder: Path) -> Baseline:
         QsmbenchError: it is not the folder of a study, or a scan is missing or damaged.
     """
     study = read_study(folder)
-    scores = _whole(study.scores, study.unmade)
+    scores = _with_offsets(folder, _whole(study.scores, study.unmade))
     scans = {name: fingerprint(folder / name / "scan") for name in map(str, scores["dataset"].unique()) if name}
-    units = {}
+    units, drawing = {}, set()
     for file in folder.glob(f"*/chains/*/{RUN_FILE}"):
         record = read_record(file)
-        if record is not None and record.details.get("unit"):
-            units[f"{file.parents[2].name} {file.parent.name}"] = float(record.details["unit"])
-    return Baseline(study.name, scores, scans, units, study.versions)
+        details = record.details if record else {}
+        if details.get("unit"):
+            units[f"{file.parents[2].name} {file.parent.name}"] = float(details["unit"])
+        if details.get("stochastic"):
+            drawing.add(file.parent.name)
+    stochastic = tuple(c for c in map(str, scores["chain"].unique()) if drawing & set(prefixes(c)))
+    return Baseline(study.name, scores, scans, units, study.versions, stochastic)
 
 
 def _whole(scores: pd.DataFrame, unmade: pd.DataFrame) -> pd.DataFrame:
@@ -115,28 +127,61 @@ def _whole(scores: pd.DataFrame, unmade: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({c: str for c in COLUMNS if c != "value"}).reset_index(drop=True)
 
 
+def _with_offsets(folder: Path, scores: pd.DataFrame) -> pd.DataFrame:
+    """Add the mean of each map of χ that has a score."""
+    import pandas as pd
+
+    scored = scores[(scores["artifact"] == "chi") & scores["value"].notna()]
+    rows = []
+    for dataset, chain in scored[["dataset", "chain"]].drop_duplicates().itertuples(index=False):
+        file = file_of(folder, dataset, chain, "chi")
+        if file.is_file():
+            chi = read(file.parent, "chi", read_params(folder / dataset / "scan").grid)
+            rows.append(offset_row(dataset, chain, chi))
+    return pd.concat([scores, pd.DataFrame(rows, columns=list(COLUMNS))], ignore_index=True) if rows else scores
+
+
+def offset_row(dataset: str, chain: str, chi: np.ndarray) -> tuple[Any, ...]:
+    """Return the row of `OFFSET` of a map, (nx, ny, nz) ppm, 0 where it was not reconstructed."""
+    inside = chi[chi != 0]
+    mean = float(inside.mean(dtype=np.float64)) if inside.size else 0.0
+    return (dataset, chain, "chi", OFFSET, "", "study", mean, "ppm", "")
+
+
 def fingerprint(scan: Path) -> list[float]:
+    """Compute numbers that identify the scan in a folder up to rounding; none if there is no scan. See `identify`."""
+    if not present(scan):
+        return []
+    params, there = read_params(scan), present(scan)
+    known = {name: read(scan, name, params.grid) for name in ("mask", "magnitude", "phase") if name in there}
+    return identify(params, **known)
+
+
+def identify(
+    params: Params,
+    mask: np.ndarray | None = None,
+    magnitude: np.ndarray | None = None,
+    phase: np.ndarray | None = None,
+) -> list[float]:
     """Compute numbers that identify a scan up to rounding.
 
     Args:
-        scan: folder of the scan.
+        params: of the scan.
+        mask: (nx, ny, nz) bool.
+        magnitude: (nx, ny, nz, n_echoes) a.u.
+        phase: (nx, ny, nz, n_echoes) rad.
 
     Returns:
         shape, echo times, B0 and its direction, fraction of the mask, and projections of the complex signal of each
-        echo onto fixed random patterns, relative to its norm; empty if there is no scan.
+        echo onto fixed random patterns, relative to its norm.
     """
-    if not present(scan):
-        return []
-    params = read_params(scan)
     grid = params.grid
     numbers = [*map(float, grid.shape), *map(float, params.te), params.b0, *grid.b0_dir]
     rng = np.random.default_rng(0)
     patterns = [[rng.standard_normal(n) for n in grid.shape] for _ in range(2)]
-    there = present(scan)
-    if "mask" in there:
-        numbers.append(float(read(scan, "mask", grid).mean()))
-    if "magnitude" in there and "phase" in there:
-        magnitude, phase = read(scan, "magnitude", grid), read(scan, "phase", grid)
+    if mask is not None:
+        numbers.append(float(mask.mean()))
+    if magnitude is not None and phase is not None:
         for echo in range(magnitude.shape[3]):
             signal = magnitude[..., echo].astype(np.complex128) * np.exp(1j * phase[..., echo])
             size = np.linalg.norm(signal) or 1.0

@@ -7,9 +7,14 @@ simulated again, on any machine, from its configuration; fingerprints say whethe
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from qsmbench.analysis.comparison import compare_family, sentence
 from qsmbench.analysis.rankings import ranking, subject_losses
@@ -18,6 +23,8 @@ from qsmbench.data.folders import make_folder, read_json, write_json
 from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 from qsmbench.errors import QsmbenchError
 from qsmbench.gate.baseline import fingerprint, same_scan
+from qsmbench.run.specs import RUN_FILE, prefixes, read_record
+from qsmbench.typed_yaml import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,21 +34,31 @@ if TYPE_CHECKING:
 FINGERPRINTS_FILE = "fingerprints.json"
 """File of a board: fingerprint of each scan; see `baseline.fingerprint`."""
 
-_COPIED = ("config.yaml", "versions.json", ORIGINS_FILE, PROTOCOLS_FILE)
+RUNS_FILE = "runs.json"
+"""File of a board: for each run that its rows are from, the chains with the digest of the code of their steps, the
+digest of the code that scored them, and the versions of the packages."""
+
+_COPIED = (ORIGINS_FILE, PROTOCOLS_FILE)
+_FREE = ("chains", "attribution", "description", "results")
+"""Keys of the configuration in which a run of some chains may differ from the board."""
 
 
-def write_board(results: Path, board: Path) -> Study:
-    """Write the board of a finished study: the scores on the study mask, and fingerprints of the scans.
+def write_board(results: Path, board: Path) -> tuple[Study, list[str]]:
+    """Write the board of a finished study, or replace the rows of its chains in a board that exists.
+
+    Rows of other chains stay. Each chain's rows are of one run over all scans, whose code and versions `RUNS_FILE`
+    names; all rows were scored by the same code.
 
     Args:
         results: folder of the study.
         board: folder to write.
 
     Returns:
-        the board, as a study.
+        the board, as a study, and the chains whose rows are new.
 
     Raises:
-        QsmbenchError: `results` is not the folder of a study, has failures or no truth, or `board` cannot be written.
+        QsmbenchError: `results` is not the folder of a study, has failures or no truth, or is of other scans, settings
+            or scoring code than the board; or `board` cannot be written.
     """
     study = read_study(results)
     if len(study.unmade):
@@ -51,18 +68,111 @@ def write_board(results: Path, board: Path) -> Study:
     gone = next((name for name, numbers in scans.items() if not numbers), None)
     if gone:
         raise QsmbenchError(f"{results / gone / 'scan'}: there is no scan; run the study again")
+    run = _run_of(study)
+    runs, table, config, versions = [run], _rows(study), read_yaml(results / "config.yaml"), study.versions
+    if (board / FINGERPRINTS_FILE).is_file():
+        runs, table, config = _merged(board, study, scans, run, config)
+        versions = _all_versions(runs)
     make_folder(board)
-    rows = study.scores[(study.scores["region"] == "") & (study.scores["support"] != "common")]
-    factors = study.factors.drop(columns=[c for c in ("group", "seed") if c in study.factors])
-    table = rows.astype({c: str for c in rows if c not in ("value", "seed")}).join(factors, on="dataset")
-    # scores carry the noise of one scan in their third digit: float32 is enough, and half as large
-    table.astype({"value": "float32"}).to_parquet(board / "scores.parquet", index=False, compression="zstd")
+    table.to_parquet(board / "scores.parquet", index=False, compression="zstd")
+    config.pop("results", None)  # a path of the machine that it was made on
+    (board / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_json(board / "versions.json", versions)
     for name in _COPIED:
         if (results / name).is_file():
             (board / name).write_text((results / name).read_text())
     rounded = {name: [float(f"{x:.6g}") for x in numbers] for name, numbers in scans.items()}
     write_json(board / FINGERPRINTS_FILE, rounded)
-    return read_study(board)
+    write_json(board / RUNS_FILE, {"runs": runs})
+    return read_study(board), study.chains
+
+
+def _rows(study: Study) -> pd.DataFrame:
+    """Return the scores on the study mask, with the factors of each scan."""
+    rows = study.scores[(study.scores["region"] == "") & (study.scores["support"] != "common")]
+    factors = study.factors.drop(columns=[c for c in ("group", "seed") if c in study.factors])
+    table = rows.astype({c: str for c in rows if c not in ("value", "seed")}).join(factors, on="dataset")
+    # scores carry the noise of one scan in their third digit: float32 is enough, and half as large
+    return table.astype({"value": "float32"})
+
+
+def _run_of(study: Study) -> dict[str, Any]:
+    """Return what the rows of a study were computed by: an item of `RUNS_FILE`.
+
+    Raises:
+        QsmbenchError: a record is missing, or the scans of a chain were computed by different code.
+    """
+    datasets = list(map(str, study.factors.index))
+    steps, scoring = {}, set()
+    for chain in study.chains:
+        found = {_code(study.folder / d / "chains" / p / RUN_FILE for p in prefixes(chain)) for d in datasets}
+        if len(found) != 1:
+            raise QsmbenchError(f"{study.folder}: {chain} ran with different code on its scans; run the study again")
+        (steps[chain],) = found
+        scoring |= {_code([study.folder / d / "scores" / f"{chain}.json"]) for d in datasets}
+    if len(scoring) != 1:
+        raise QsmbenchError(f"{study.folder}: its chains were scored by different code; run the study again")
+    return {"chains": steps, "scoring": scoring.pop(), "versions": study.versions}
+
+
+def _code(records: Iterable[Path]) -> str:
+    """Return the digest of some jobs; see `digest_of`."""
+    jobs = []
+    for path in records:
+        record = read_record(path)
+        if record is None:
+            raise QsmbenchError(f"{path}: there is no such record; run the study again")
+        made = record.made_from
+        jobs.append((made.get("code"), made.get("settings") if path.name == RUN_FILE else None))
+    return digest_of(jobs)
+
+
+def digest_of(jobs: Iterable[tuple[Any, Any]]) -> str:
+    """Return a digest of jobs, each given by the digest of its code and its settings."""
+    text = "".join(json.dumps(job, sort_keys=True) for job in jobs)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _merged(
+    board: Path, study: Study, scans: dict[str, list[float]], run: dict[str, Any], config: dict[str, Any]
+) -> tuple[list[dict[str, Any]], pd.DataFrame, dict[str, Any]]:
+    """Return the runs, the rows and the configuration of a board with the chains of a study in place of its own."""
+    import pandas as pd
+
+    known = read_json(board / FINGERPRINTS_FILE)
+    for name in {**known, **scans}:
+        if name not in scans:
+            raise QsmbenchError(f"{study.folder}: has no scan {name}, which {board} has; run all its datasets")
+        if not same_scan(scans[name], known.get(name)):
+            raise QsmbenchError(f"{name}: is not a scan of {board}; make a board of its own, or remove {board} first")
+    before = read_yaml(board / "config.yaml")
+    for key in (k for k in {**before, **config} if k not in _FREE and before.get(k) != config.get(k)):
+        raise QsmbenchError(f"{study.folder}: {key} is {config.get(key)!r}, and {before.get(key)!r} in {board}")
+    if not (board / RUNS_FILE).is_file():
+        raise QsmbenchError(f"{board}: has no {RUNS_FILE}, which says what its rows are from; run all its chains")
+    kept = [_without(r, study.chains) for r in read_json(board / RUNS_FILE)["runs"]]
+    kept = [r for r in kept if r["chains"]]
+    old = next((r for r in kept if r["scoring"] != run["scoring"]), None)
+    if old:
+        chain = next(iter(old["chains"]))
+        raise QsmbenchError(f"{board}: {chain} was scored by other code; run all its chains, or remove {board} first")
+    chains = list(dict.fromkeys([*before["chains"], *study.chains]))
+    theirs = pd.read_parquet(board / "scores.parquet")
+    table = pd.concat([theirs[~theirs["chain"].isin(study.chains)], _rows(study)[list(theirs)]], ignore_index=True)
+    place = {name: i for i, name in enumerate(known)}, {name: i for i, name in enumerate(chains)}
+    order = table["dataset"].map(place[0]) * (len(chains) + 1) + table["chain"].map(place[1]).fillna(len(chains))
+    table = table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+    return [*kept, run], table, {**before, "chains": chains}
+
+
+def _without(run: dict[str, Any], chains: Sequence[str]) -> dict[str, Any]:
+    return {**run, "chains": {c: code for c, code in run["chains"].items() if c not in chains}}
+
+
+def _all_versions(runs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the versions of each package over some runs, joined by commas."""
+    names = dict.fromkeys(name for r in runs for name in r["versions"])
+    return {n: ", ".join(dict.fromkeys(r["versions"][n] for r in runs if n in r["versions"])) for n in names}
 
 
 def read_board(board: Path) -> tuple[Study, dict[str, list[float]]]:

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 
 from qsmbench import metrics
 from qsmbench.data.score_table import COSTS, NOT_SCORED, STATUS
 from qsmbench.errors import ExitCode
-from qsmbench.gate.baseline import Baseline
+from qsmbench.gate.baseline import OFFSET, Baseline
 from qsmbench.gate.margins import Margins
 
 if TYPE_CHECKING:
     import pandas as pd
 
 IDENTICAL, EQUAL, CHANGED, WORSE, BETTER = "identical", "equal", "changed", "worse", "better"
-MISSING, FAILED, INCOMPARABLE, NEW = "missing", "failed", "incomparable", "new"
+ALIKE, MISSING, FAILED, INCOMPARABLE, NEW = "alike", "missing", "failed", "incomparable", "new"
 SLOWER, LARGER = "slower", "larger"
 
 VERDICTS = {
     FAILED: "the chain failed, and did not in the baseline",
     MISSING: "the baseline has a score, and the results have none",
-    INCOMPARABLE: "the scan is not the one of the baseline",
+    INCOMPARABLE: "the scan is not the one of the baseline, or a stochastic chain has too few scans",
     WORSE: "the mean loss exceeds the margin, or a scan's loss exceeds three margins",
     SLOWER: "it takes more time than the margin allows",
     LARGER: "it takes more memory than the margin allows",
     BETTER: "the mean gain exceeds the margin",
     CHANGED: "the scores differ by more than rounding, within the margin",
+    ALIKE: "the scores of a stochastic chain differ by no more than its own spread explains",
     EQUAL: "the scores differ by rounding",
     IDENTICAL: "the scores are the same to the bit",
     NEW: "the baseline has no such score",
@@ -38,6 +40,12 @@ VERDICTS = {
 
 ANY_SCAN = 3
 """Margins that the loss on a single scan may have."""
+
+REPEATS = 5
+"""Fewest scans on which a stochastic chain is compared; it uses other random numbers on each, on both sides."""
+
+FALSE_ALARMS = 0.01
+"""Largest chance that a check calls any score of unchanged stochastic chains changed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Row:
         loss: mean change of the error, relative to the baseline; positive is worse.
         worst: largest loss of a scan, and `scan`, its dataset.
         margin: largest accepted mean loss.
+        error: standard error of the loss, of a stochastic chain.
         reason: of a failure.
     """
 
@@ -65,6 +74,7 @@ class Row:
     worst: float = np.nan
     scan: str = ""
     margin: float = np.nan
+    error: float = np.nan
     reason: str = ""
 
 
@@ -114,6 +124,8 @@ def _failed(scores: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 def _scores(new: Baseline, old: Baseline, margins: Margins) -> Iterator[Row]:
     tables = [_quality(side.scores) for side in (old, new)]
+    drawing = {*old.stochastic, *new.stochastic}
+    tests = sum(chain in drawing for chain, *_ in tables[0])
     failed = _failed(new.scores)
     for key in dict.fromkeys([*tables[0], *tables[1]]):
         before, after = (table.get(key, {}) for table in tables)
@@ -130,7 +142,10 @@ def _scores(new: Baseline, old: Baseline, margins: Margins) -> Iterator[Row]:
         shared = [d for d in before if d in after and d not in other]
         if shared:
             pairs = np.array([(before[d], after[d]) for d in shared])
-            yield _judged(key, pairs, shared, _unit(old, metric), margins)
+            if chain in drawing:
+                yield _tested(key, pairs, shared, _unit(old, metric), margins, tests)
+            else:
+                yield _judged(key, pairs, shared, _unit(old, metric), margins)
 
 
 def _quality(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float]]:
@@ -144,6 +159,8 @@ def _quality(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float
 
 
 def _best(metric: str) -> float:
+    if metric == OFFSET:
+        return 0.0
     return metrics.find(metric).best if metric in metrics.names() else np.nan
 
 
@@ -163,6 +180,31 @@ def _judged(key: tuple[str, str, str], pairs: np.ndarray, datasets: list[str], u
         verdict = BETTER if mean < -margin.margin else CHANGED
     before, after = pairs.mean(axis=0)
     return Row(*key, verdict, before, after, unit, mean, float(losses[worst]), datasets[worst], margin.margin)
+
+
+def _tested(
+    key: tuple[str, str, str], pairs: np.ndarray, datasets: list[str], unit: str, margins: Margins, tests: int = 1
+) -> Row:
+    """The verdict on (n, 2) values before and after of a stochastic chain, by a paired t test over the scans.
+
+    The loss of a scan is relative to the mean of both errors, so that without a change its sign is left to chance.
+    `tests` is the number of scores that are tested, among which the chance of a false alarm is divided.
+    """
+    margin = margins.of(key[2])
+    errors = np.abs(pairs - _best(key[2]))
+    losses = (errors[:, 1] - errors[:, 0]) / np.maximum(errors.mean(axis=1), margin.floor)
+    n, mean, worst = len(losses), float(losses.mean()), int(losses.argmax())
+    before, after = pairs.mean(axis=0)
+    row = Row(*key, ALIKE, before, after, unit, mean, float(losses[worst]), datasets[worst], margin.margin)
+    if n < REPEATS:
+        why = f"it is stochastic, and has {n} scan{'s' if n > 1 else ''}; at least {REPEATS} are needed"
+        return replace(row, verdict=INCOMPARABLE, reason=why)
+    error = float(losses.std(ddof=1)) / np.sqrt(n)
+    reach = float(special.stdtrit(n - 1, 1 - FALSE_ALARMS / 2 / tests)) * error
+    verdict = ALIKE
+    if abs(mean) > max(reach, margins.rounding.value):
+        verdict = WORSE if mean > margin.margin else BETTER if mean < -margin.margin else CHANGED
+    return replace(row, verdict=verdict, error=error)
 
 
 def _costs(new: Baseline, old: Baseline, margins: Margins) -> Iterator[Row]:

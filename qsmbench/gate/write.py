@@ -13,7 +13,19 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.score_table import COSTS
 from qsmbench.errors import QsmbenchError
 from qsmbench.gate.baseline import file_of
-from qsmbench.gate.compare import CHANGED, EQUAL, FAILED, IDENTICAL, INCOMPARABLE, MISSING, NEW, VERDICTS, WORSE, Row
+from qsmbench.gate.compare import (
+    ALIKE,
+    CHANGED,
+    EQUAL,
+    FAILED,
+    IDENTICAL,
+    INCOMPARABLE,
+    MISSING,
+    NEW,
+    VERDICTS,
+    WORSE,
+    Row,
+)
 
 LONGEST = 20
 """Rows of a Markdown table; the others are counted."""
@@ -30,7 +42,11 @@ def sentence(rows: Sequence[Row]) -> str:
 
 def noteworthy(rows: Sequence[Row]) -> list[Row]:
     """Return the rows to show: scores that are not equal, and costs beyond their margin."""
-    return [r for r in rows if r.verdict not in (IDENTICAL, EQUAL) and not (r.verdict == CHANGED and r.metric in COSTS)]
+    return [
+        r
+        for r in rows
+        if r.verdict not in (IDENTICAL, EQUAL, ALIKE) and not (r.verdict == CHANGED and r.metric in COSTS)
+    ]
 
 
 def change(row: Row) -> str:
@@ -41,7 +57,9 @@ def change(row: Row) -> str:
     values = f"{values} {row.unit}".strip()
     if math.isnan(row.loss):
         return values
-    return f"{values}, {100 * row.loss:+.2g} % (margin {100 * row.margin:g} %), worst {100 * row.worst:+.2g} %"
+    error = "" if math.isnan(row.error) else f" ± {100 * row.error:.2g}"
+    loss = f"{100 * row.loss:+.2g}{error} % (margin {100 * row.margin:g} %)"
+    return f"{values}, {loss}, worst {100 * row.worst:+.2g} %"
 
 
 def junit(rows: Sequence[Row], file: Path) -> None:

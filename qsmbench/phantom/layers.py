@@ -367,7 +367,8 @@ class ShapePhantom(Phantom):
         stated = self.description.vessels
         if stated is None:
             return None
-        changes = {s.key: s.value for s in self.description.sources if isinstance(s, Oxygenation)}
+        subject = self.description.subject
+        changes = {s.key: s.value(subject) for s in self.description.sources if isinstance(s, Oxygenation)}
         return stated.model_copy(update={"saturation": {**stated.saturation, **changes}})
 
     @cached_property

@@ -19,7 +19,7 @@ from qsmbench.data.folders import make_folder
 from qsmbench.data.score_table import SUPPORTS
 from qsmbench.report._answer import answer
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
-from qsmbench.report._checklist import checklist, paragraph
+from qsmbench.report._checklist import acquisition, checklist, paragraph
 from qsmbench.report._combinations import heat_maps
 from qsmbench.report._definitions import definitions
 from qsmbench.report._downloads import downloads, embedded_downloads
@@ -202,6 +202,7 @@ def _of_study(study: Study) -> dict[str, Any]:
         "not_scored": not_scored(study),
         "methods": methods,
         "paragraph": paragraph(study, methods),
+        "acquisition": acquisition(study),
         "checklist": checklist(study, methods),
         "definitions": definitions(study),
     }

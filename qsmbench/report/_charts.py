@@ -8,8 +8,10 @@ import numpy as np
 from markupsafe import escape
 
 from qsmbench.analysis.columns import Column
+from qsmbench.analysis.intervals import SUBJECTS
 from qsmbench.analysis.regions import Regional
 from qsmbench.analysis.results import Study
+from qsmbench.analysis.robustness import Curve
 from qsmbench.analysis.summary import Table
 from qsmbench.report._summary import direction
 from qsmbench.report._svg import Layout, Panel, fitting_ticks, names_width
@@ -46,6 +48,39 @@ def cost_chart(study: Study, table: Table) -> str:
         return ""
     panels = [_bars(_values(study, table, chains, c, "run"), c) for c in table.costs]
     return _of_chains(panels, chains, 2, f"{table.group}: run time and peak memory")
+
+
+def robustness_chart(factor: str, curves: Sequence[Curve], column: Column) -> str:
+    """Draw the error of each chain over the levels of a factor, one panel per chain.
+
+    A panel shows the mean over subjects with its interval, the levels within the tolerance shaded, and the best chain
+    at each level as a dashed line. Levels are evenly spaced. All panels have one scale, which single chains that are
+    far off do not extend.
+    """
+    levels = [p.level for p in curves[0].points]
+    values = np.array([[p.value.estimate for p in c.points] for c in curves])
+    best = values.min(axis=0)
+    ends = [v for c in curves for p in c.points for v in (p.value.low, p.value.high) if np.isfinite(v)]
+    y = _with_margin(*_range(np.array([*values.ravel(), *ends])), 0.06)
+    layout = Layout(226, 150, 4, left=70, bottom=48)
+    names = f'<text class="x" transform="translate(13 {layout.height / 2:.0f}) rotate(-90)">{_titled(column)}</text>'
+    ticks = list(range(len(levels)))
+    drawn = []
+    for i, curve in enumerate(curves):
+        panel = Panel(layout.width, layout.height, (-0.4, len(levels) - 0.6), y, title=curve.chain)
+        first, last = levels.index(curve.envelope[0]) - 0.4, levels.index(curve.envelope[-1]) + 0.4
+        panel.area([(first, y[0]), (last, y[0]), (last, y[1]), (first, y[1])], "within")
+        known = [(k, p.value) for k, p in enumerate(curve.points) if p.value.covers == SUBJECTS]
+        if known:
+            panel.area([(k, v.low) for k, v in known] + [(k, v.high) for k, v in reversed(known)], "interval")
+        panel.lines([list(enumerate(best.tolist()))], "identity")
+        places = [(k, p.value.estimate) for k, p in enumerate(curve.points)]
+        panel.lines([places], colour="#3b82c4")
+        panel.points(places)
+        below = f'<text class="x" x="{layout.width / 2:.0f}" y="{layout.height + 36:.0f}">{escape(factor)}</text>'
+        axes = panel.axes((ticks, [str(v) for v in levels]), fitting_ticks(*y, np.inf, 5), names=i % layout.across == 0)
+        drawn.append(axes + below)
+    return layout.svg(drawn, f"{column.label} of each chain over {factor}", [names] * -(-len(curves) // layout.across))
 
 
 def regional_chart(regional: Regional) -> str:
@@ -120,8 +155,11 @@ def _of_chains(panels: Sequence[Panel], chains: Sequence[str], across: int, labe
 
 def _panel(width: float, x: tuple[float, float], chains: int, c: Column) -> Panel:
     """Return a panel of a metric with a line per chain, the first on top."""
-    title = c.label + (f" [{c.unit}]" if c.unit else "")
-    return Panel(width, ROW * chains + 9, x, (chains - 0.275, -0.725), title, direction(c))
+    return Panel(width, ROW * chains + 9, x, (chains - 0.275, -0.725), _titled(c), direction(c))
+
+
+def _titled(c: Column) -> str:
+    return c.label + (f" [{c.unit}]" if c.unit else "")
 
 
 def _strips(values: Values, c: Column) -> Panel:

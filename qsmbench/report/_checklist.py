@@ -92,7 +92,7 @@ def paragraph(study: Study, methods: Sequence[MethodUse]) -> str:
     else:
         said.append(f"{_counted(datasets, 'measured multi-echo GRE scan')} served as input.")
     said.append(
-        f"Field strength {_b0(facts)}; {_echoes(facts)}; voxels {_voxels(facts)}."
+        f"Field strength {_acquired(facts)}."
         + (f" TR {_tr(facts)}; flip angle {_flip(facts)}." if facts.protocols else "")
     )
     composed = [c for c in study.chains if c not in CONTROLS and not is_isolated(c)]
@@ -107,6 +107,19 @@ def paragraph(study: Study, methods: Sequence[MethodUse]) -> str:
         "did not reconstruct counted as errors."
     )
     return " ".join(said)
+
+
+def acquisition(study: Study) -> str:
+    """Return field strength, echoes, voxels and noise of the scans; empty if nothing is known of them."""
+    facts = _facts(study)
+    if not (facts.params or facts.protocols):
+        return ""
+    noise = facts.of_protocols(_noise)
+    return _acquired(facts) + (f"; noise: {noise}" if noise not in (STATE, "") else "")
+
+
+def _acquired(facts: _Facts) -> str:
+    return f"{_b0(facts)}; {_echoes(facts)}; voxels {_voxels(facts)}"
 
 
 def _facts(study: Study) -> _Facts:

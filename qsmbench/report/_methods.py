@@ -32,9 +32,11 @@ class MethodUse:
     Attributes:
         name: in the chains.
         method: original name of the method.
+        summary: what it does, in one line; empty if unknown.
         settings: all settings.
         reference: author and year.
         doi: of the reference, if it has one.
+        differences: where it departs from the reference; empty if nothing is stated.
         time: range over the scans [s] as text; empty if unknown.
         memory: largest [MiB] as text; empty if unknown.
         runs: number of scans and chains that it was to run on.
@@ -44,9 +46,11 @@ class MethodUse:
 
     name: str
     method: str
+    summary: str
     settings: list[Setting]
     reference: str
     doi: str
+    differences: str
     time: str
     memory: str
     runs: int
@@ -95,9 +99,11 @@ def _method_use(name: str, runs: Sequence[Record], origin: str) -> MethodUse:
     return MethodUse(
         name=name,
         method=first["method"],
+        summary=first.get("summary", ""),
         settings=settings,
         reference=author,
         doi=doi,
+        differences=first.get("differences", ""),
         time=_range(min(seconds), max(seconds)) if seconds else "",
         memory=f"{max(peaks):.0f}" if peaks else "",
         runs=len(runs),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from qsmbench.analysis.attribution import ATTRIBUTION, CONE
 from qsmbench.analysis.columns import Column
 from qsmbench.analysis.families import FamilyRanks, family_ranks
@@ -14,10 +16,11 @@ from qsmbench.analysis.losses import can_be_ratio
 from qsmbench.analysis.overview import Overview, overview
 from qsmbench.analysis.ranking import Row, rating
 from qsmbench.analysis.results import Study
-from qsmbench.analysis.robustness import curves, numeric_factors
+from qsmbench.analysis.robustness import crossed_factors, curves
 from qsmbench.analysis.shares import PLACES, oracles, shares
 from qsmbench.analysis.summary import Table
 from qsmbench.data.score_table import CONTROLS, SUPPORTS, is_fed
+from qsmbench.report._charts import robustness_chart
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,24 @@ def attributed(study: Study) -> dict[str, Any]:
     }
 
 
+TOLERANCE = 0.1
+"""Largest increase of an error over the best level of a factor that counts as robust."""
+
+
 def robustness(study: Study, tables: Sequence[Table]) -> dict[str, Any]:
-    """Return the content of the section on robustness: the curves of χ over each crossed number; empty without any."""
+    """Return the content of the section on robustness: the curves of χ over each crossed key; empty without any."""
     column = next((c for t in tables if t.artifact == "chi" and (c := rating(t.columns))), None)
     if column is None or not can_be_ratio(column):
         return {}
     sample = study.sample(column)
     sample = sample.of([c for c in sample.values.columns if c not in CONTROLS and not is_fed(c)])
-    found = {f: its for f in numeric_factors(study.factors) if (its := curves(sample, study.factors, f, tolerance=0.1))}
-    return {"column": column, "factors": found, "tolerance": "10 %"} if found else {}
+    found = {}
+    for factor in crossed_factors(study.factors):
+        its = curves(sample, study.factors, factor, tolerance=TOLERANCE)
+        its.sort(key=lambda c: min(p.value.estimate for p in c.points))
+        if its:
+            found[factor] = (its, Markup(robustness_chart(factor, its, column)))
+    return {"column": column, "factors": found, "tolerance": f"{TOLERANCE:.0%}".replace("%", " %")} if found else {}
 
 
 def ranked_families(study: Study, tables: Sequence[Table]) -> dict[str, list[FamilyRanks]]:

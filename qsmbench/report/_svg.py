@@ -91,6 +91,11 @@ class Panel:
         if path:
             self.inside.append(f'<path{name}{ink} d="{path}"/>')
 
+    def area(self, corners: Iterable[tuple[float, float]], style: str) -> None:
+        """Fill a polygon."""
+        path = "L".join(f"{self.across(x):.1f} {self.down(y):.1f}" for x, y in corners)
+        self.inside.append(f'<path class="{style}" d="M{path}Z"/>')
+
     def points(self, places: Iterable[tuple[float, float]]) -> None:
         """Draw points."""
         self.inside += [f'<circle cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="2.8"/>' for x, y in places]

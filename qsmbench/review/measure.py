@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FAR = 0.02
 """Error of the field from which a voxel counts as far off, ppm."""
 
-IMAGES = ("chi", "r2star", "swi", "t2star_weighted", "local_field", "total_field")
+IMAGES = ("chi", "r2star", "swi", "t2star_weighted", "local_field", "total_field", "oef")
 """Artifacts of which lesions and regions are measured, whether or not they are scored."""
 
 FEWEST = 8
@@ -45,8 +45,9 @@ def measurements(study: Study, probes: Mapping[str, Sequence[float]] | None = No
     Beside the scores on the study mask, they are `lesion_contrast` (mean of a lesion minus the median around it) and
     `lesion_detected` (by an observer; sources are dark in weighted images) of every image; `apparent_volume` [mm³] and
     `total_chi` [ppm·mm³] of lesions, see `analysis.blooming`; `probe`, the value at a place; `mean` and `sd` of regions
-    without their border voxels (for the mean: if it has no score); and `far_off`, the share of voxels whose field is
-    more than 0.02 ppm from the true one [%].
+    without their border voxels (for the mean: if it has no score); `group_mean` and `group_sd` of all regions of a group
+    together, such as the layers of cartilage, with their borders; `mean_oef` of the vessels that have a value; and
+    `far_off`, the share of voxels whose field is more than 0.02 ppm from the true one [%].
 
     Args:
         study: the study.
@@ -108,6 +109,7 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
     labels = read(truth, "labels", grid)
     regions = [r for r in read_regions(truth / REGIONS_FILE) if r[0] != 0]
     places = [(name, _inside(labels == index)) for index, name, _ in regions]
+    groups = {group: [i for i, _, own in regions if own == group] for _, _, group in regions if group}
     table = read_sources(truth / SOURCES_FILE)
     sources = read(truth, "sources", grid) if (truth / ARTIFACTS["sources"].file).is_file() else np.zeros(mask.shape)
     for chain in study.chains:
@@ -121,6 +123,16 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
             scene = Scene(mask, support, sources, table, labels, regions, grid)
             lesions = list(scene.lesions(rows_of(table))) if table else []
             about = (dataset, chain, artifact)
+            if artifact == "oef":
+                found = image[np.isfinite(image) & (image != 0)]
+                if found.size:
+                    yield (*about, "mean_oef", "", math.nan, 0, float(found.mean()))
+                continue
+            for name, indices in groups.items():
+                values = image[np.isin(labels, indices) & mask]
+                if values.size:
+                    yield (*about, "group_mean", name, math.nan, 0, float(values.mean()))
+                    yield (*about, "group_sd", name, math.nan, 0, float(values.std()))
             for name, place in places:
                 if (place & mask).any():
                     values = image[place & mask]

@@ -14,9 +14,10 @@ import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import Params
+from qsmbench.data.label_scheme import renumbered, scheme
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.method import Method, Orientation
+from qsmbench.method import Method, Orientation, note
 from qsmbench.ops.arrays.array import to_device, to_numpy
 
 CONTROL = "control"
@@ -30,10 +31,12 @@ class Inputs:
     Attributes:
         params: of the scan.
         volumes: for each artifact that is to be had, what reads it (or copies it: a method may write to its inputs).
+        regions: what returns index, name and group of the labels; None if they are not known.
     """
 
     params: Params
     volumes: Mapping[str, Callable[[], np.ndarray]]
+    regions: Callable[[], list[tuple[int, str, str]]] | None = None
 
 
 def apply(
@@ -80,10 +83,27 @@ def gather(method: Method, own: Inputs, further: Sequence[Inputs] = ()) -> dict[
             values[name] = tuple(_orientation(inputs) for inputs in (own, *further))
         elif name not in values:
             if name in own.volumes:
-                values[name] = own.volumes[name]()
+                values[name] = _labels(method.label_scheme, own) if name == "labels" else own.volumes[name]()
             elif name not in method.optional:
                 raise NotApplicable(f"this dataset has no {name}")
     return {name: values[name] for name in method.consumes if name in values}
+
+
+def _labels(to: str, inputs: Inputs) -> np.ndarray:
+    """Return the labels by the numbers of a scheme; with no name, those of the phantom.
+
+    Raises:
+        NotApplicable: it is not known which regions they are.
+    """
+    labels = inputs.volumes["labels"]()
+    if not to:
+        return labels
+    if inputs.regions is None:
+        raise NotApplicable(f"this dataset has no table of its regions, whose labels are to be those of {to}")
+    labels, left_out = renumbered(labels, inputs.regions(), scheme(to))
+    if left_out:
+        note("labels", f"0, since the scheme {to} has no number for them: {', '.join(left_out)}")
+    return labels
 
 
 def _orientation(inputs: Inputs) -> Orientation:

@@ -18,6 +18,7 @@ def _describe(name: str) -> dict[str, Any]:
         "optional": m.optional,
         "reference": m.reference,
         "portable": m.portable,
+        "stochastic": m.stochastic,
         "summary": m.summary,
         "texts": m.parameter_texts,
         "watched": m.watched,

@@ -60,6 +60,7 @@ def _method(content: dict[str, Any]) -> ExternalMethod:
         produces=produces,
         reference=str(content["reference"]),
         portable=bool(content["portable"]),
+        stochastic=bool(content["stochastic"]),
         optional=tuple(content["optional"]),
         files=tuple(map(Path, content["files"])),
         watched=bool(content["watched"]),

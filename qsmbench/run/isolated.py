@@ -31,12 +31,15 @@ from qsmbench.method import ExternalMethod, Method, note
 from qsmbench.probe import how_it_ended
 from qsmbench.run import registry
 from qsmbench.run.inside import ANSWER, CALL
-from qsmbench.sandbox import Sandbox, launch_environment, read_plain
+from qsmbench.sandbox import Sandbox, launch_environment, read_plain, take_plain
 
 INPUT, OUTPUT = "/input", "/output"
 
 LOOPS = ".numba"
 """Folder in /tmp for compiled loops."""
+
+MAX_ANSWER = 2**20
+"""Bytes that a method's account of its run may have, notes included; assumed."""
 
 MAX_ECHOES = 64
 """Volumes that a product may hold; assumed, no protocol has as many."""
@@ -63,6 +66,7 @@ def isolated(name: str, names: Sequence[str], hidden: Sequence[Path] = ()) -> Me
         produces=method.produces,
         reference=method.reference,
         optional=method.optional,
+        stochastic=method.stochastic,
         files=method.files,
         inputs=method.consumes,
         defaults=method.settings,
@@ -168,7 +172,7 @@ def _with_absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _answer(out: Path, code: int, said: str) -> dict[str, Any]:
     """What the process says of its run."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        answer = json.loads(read_plain(out / ANSWER))
+        answer = json.loads(read_plain(out / ANSWER, MAX_ANSWER))
         if code == 0 and isinstance(answer, dict):
             return answer
     error = first_error(said)[:200]
@@ -196,8 +200,8 @@ def _product(out: Path, name: str, grid: Grid | None) -> np.ndarray:
     voxels = float(np.prod(grid.shape)) if grid else 2.0**30
     most = voxels * 16 * (MAX_ECHOES if ARTIFACTS[name].echoes else 1) + 4096
     try:
-        if file.is_symlink() or not file.is_file() or file.stat().st_size > most:
-            raise ValueError("it is no plain file, or larger than it can be")
-        return np.array(np.load(file, mmap_mode="r", allow_pickle=False))
+        with tempfile.TemporaryDirectory(prefix="qsmbench-") as own:
+            take_plain(file, Path(own, file.name), most)
+            return np.array(np.load(Path(own, file.name), mmap_mode="r", allow_pickle=False))
     except Exception as e:  # a header may be anything
         raise ValueError(f"{name} cannot be read ({' '.join(str(e).split())[:200]})") from e

@@ -17,7 +17,7 @@ import scipy.fft
 
 from qsmbench.child import adopt_orphans
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import read_of, read_params, write
+from qsmbench.data.folders import REGIONS_FILE, read_of, read_params, read_regions, write
 from qsmbench.method import Method, collected
 from qsmbench.run import registry
 from qsmbench.run.call import Inputs, apply, failure
@@ -36,7 +36,12 @@ def inputs_in(folders: Mapping[str, str], scan: Path, place: str = "") -> Inputs
         place: name of the orientation's folder, within each of `folders` and the scan.
     """
     params = read_params(scan / place)
-    return Inputs(params, {name: partial(read_of, Path(f) / place, name, params) for name, f in folders.items()})
+    table = Path(folders["labels"]) / place / REGIONS_FILE if "labels" in folders else None
+    return Inputs(
+        params,
+        {name: partial(read_of, Path(f) / place, name, params) for name, f in folders.items()},
+        partial(read_regions, table) if table is not None and table.is_file() else None,
+    )
 
 
 def _once(method: Method, spec: StepSpec, place: str) -> tuple[float, list[str]]:
@@ -54,7 +59,8 @@ def run(spec: StepSpec) -> dict[str, Any]:
 
     Returns:
         `status`, `reason` and `seconds` of the method alone; `files`, its products; `details`: its settings with the
-        defaults (`used`), its `reference`, and `notes`; and `peak_memory` if that cannot be known.
+        defaults (`used`), its `reference`, `stochastic` if it is, and `notes`; and `peak_memory` if that cannot be
+        known.
     """
     outcome: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
     details: dict[str, Any] = {}
@@ -67,7 +73,9 @@ def run(spec: StepSpec) -> dict[str, Any]:
             hidden=[Path(folder) for folder in spec.hidden],
         )
         outcome |= {} if method.watched else {"peak_memory": None}
-        details |= {"used": {**method.settings, **spec.settings}, "reference": method.reference}
+        details |= {"used": {**method.settings, **spec.settings}}
+        details |= {"reference": method.reference, "summary": method.summary, "differences": method.differences}
+        details |= {"stochastic": True} if method.stochastic else {}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
             done = [_once(method, spec, place) for place in places]

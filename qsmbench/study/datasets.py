@@ -88,6 +88,9 @@ class Measured(Model):
     acq: Label | None = Field(None, description="label without acq-; needed if it alone tells scans apart")
     rec: Label | None = Field(None, description="label without rec-; needed if it alone tells scans apart")
     run: Label | None = Field(None, description="label without run-; needed if it alone tells scans apart")
+    entities: str | None = Field(
+        None, description="further entities that tell scans apart, with their labels, such as ce-gd_dir-AP"
+    )
     mask: Path | None = Field(None, description="NIfTI mask; by default made from the magnitude")
     b0_dir: tuple[float, float, float] | None = Field(
         None, description="B0 in voxel axes; by default that of the sidecar, else of the header's scanner form"
@@ -125,6 +128,7 @@ class Measured(Model):
             phase_sign=self.phase_sign,
             phase_unit=self.phase_unit,
             phase_scale=self.phase_scale,
+            entities=self.entities,
         )
         return self
 
@@ -150,6 +154,7 @@ class Measured(Model):
             return self.name
         chosen = {"sub": self.subject, "ses": self.session, "acq": self.acq, "rec": self.rec, "run": self.run}
         labels = [f"{entity}-{safe_name(label)}" for entity, label in chosen.items() if label]
+        labels += [safe_name(self.entities)] if self.entities else []
         place = self.bids.resolve() if ".." in self.bids.parts else self.bids.absolute()  # the name of a link is kept
         return "_".join([safe_name(place.name), *labels])
 

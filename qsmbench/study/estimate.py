@@ -109,7 +109,7 @@ def estimate(plan: Plan, cores: int) -> Estimate:
 
 def known_costs(plan: Plan) -> dict[str, Cost]:
     """Return the costs recorded in the study's own folder, otherwise those of `DURATIONS`; steps as `step METHOD`."""
-    return {**_committed(), **(recorded(plan.folder) if plan.folder.is_dir() else {})}
+    return {**committed_costs(), **(recorded(plan.folder) if plan.folder.is_dir() else {})}
 
 
 def millions_of_voxels(source: Simulated | Measured) -> float:
@@ -145,7 +145,12 @@ def cost_of(method: str, costs: dict[str, Cost]) -> tuple[Cost, bool]:
 
 
 @cache
-def _committed() -> dict[str, Cost]:
+def committed_costs() -> dict[str, Cost]:
+    """Return the costs in `DURATIONS`; steps as `step METHOD`.
+
+    Raises:
+        QsmbenchError: the table cannot be read.
+    """
     path = data_dir() / DURATIONS
     try:
         with path.open() as file:

@@ -1,5 +1,8 @@
 """`qsmbench compare`: the verdict on two chains of a study's folder."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ from invented_study import scores, write_study
 
 from qsmbench import cli
 from qsmbench.analysis import verdict
+from qsmbench.analysis.power import subjects_for
 from qsmbench.analysis.results import read_study
 from qsmbench.errors import FailedError, QsmbenchError
 
@@ -53,6 +57,20 @@ def test_a_pair_chosen_afterwards_belongs_to_all_pairs(tmp_path):
     assert found.family == 45 and found.verdict == "undecided" and found.needed == 11
     assert verdict.outlook(found) == "With this spread between subjects, 11 subjects would show a difference of 5 %."
     assert verdict.outlook(verdict.compare_chains(study, A, B)[0]) == ""  # it is shown already
+
+
+def test_a_difference_that_is_asked_for_has_its_power(folder):
+    """With a spread of 2 % a difference of 20 % is found by the six subjects that a test needs at least."""
+    found = verdict.compare_chains(read_study(folder), A, B)[0]
+    said = verdict.outlook(found, 0.2)
+    assert "6 subjects would show a difference of 20 % with a power of 80 % (6 at" in said
+    assert said.endswith("with the 8 of this study, its power is 100 %.")
+    # χ² with 7 degrees of freedom has its 5 % point at 2.167: the spread is at most 1.8 times as large
+    wide = dataclasses.replace(found, spread=0.1)
+    said = verdict.outlook(wide, 0.1)
+    numbers = [subjects_for(1.1, s) for s in (0.1, 0.1 * math.sqrt(7 / 2.167))]
+    assert f"{numbers[0]} subjects would" in said and f"({numbers[1]} at the spread's upper" in said
+    assert numbers[1] > 2 * numbers[0]
 
 
 def run(monkeypatch, *arguments):

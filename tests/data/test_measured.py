@@ -1,6 +1,7 @@
 """Which files make up a scan, that they belong together, and what they hold."""
 
 import codecs
+import gzip
 import json
 import shutil
 
@@ -54,6 +55,40 @@ def test_two_entities_at_once(s, tmp_path):
     with pytest.raises(QsmbenchError, match="name one with run"):
         read(tmp_path, acq="b")
     read(tmp_path, acq="b", run="2")
+
+
+@pytest.mark.parametrize("entity", ["ce", "dir", "chunk", "foo"])
+def test_entities_without_a_key_of_their_own(s, tmp_path, entity):
+    for label in ("a", "b"):
+        bids(tmp_path, s, stem=f"sub-01_{entity}-{label}")
+    with pytest.raises(QsmbenchError, match=f"{entity}-a, {entity}-b; name one with entities, such as {entity}-a"):
+        read(tmp_path)
+    volumes, params, _ = read(tmp_path, entities=f"{entity}-b")
+    assert slope(volumes, params, s) == pytest.approx(1, abs=0.01)
+    with pytest.raises(QsmbenchError, match=f"has no {entity}-c; choose from {entity}-a, {entity}-b"):
+        read(tmp_path, entities=f"{entity}-c")
+
+
+@pytest.mark.parametrize(
+    ("entities", "message"),
+    [
+        ("AP", "must be labels with their entities, such as ce-gd_dir-AP"),
+        ("", "must be labels with their entities"),
+        ("run-1", "holds run-1; use the key run"),
+        ("sub-01_ce-a", "use the key subject"),
+        ("echo-1", "a scan has all of its echoes and parts"),
+    ],
+)
+def test_entities_are_written_as_in_names_of_files(entities, message):
+    with pytest.raises(QsmbenchError, match=message):
+        Stated(entities=entities)
+
+
+def test_a_folder_within_a_dataset_is_told_from_one(s, tmp_path):
+    bids(tmp_path, s)
+    for inner in ("sub-01", "sub-01/anat"):
+        with pytest.raises(QsmbenchError, match=rf"it lies in sub-01: name {tmp_path}, with subject"):
+            read(tmp_path / inner)
 
 
 def test_subjects_and_sessions(s, tmp_path):
@@ -326,3 +361,61 @@ def test_notes_are_written_beside_the_scan(s, tmp_path):
 
     notes = convert(bids(tmp_path / "ds", s), tmp_path / "out", Stated())
     assert json.loads((tmp_path / "out" / "notes.json").read_text())["notes"] == notes
+
+
+def in_bytes(path, place, values):
+    """Write into the header of a packed NIfTI file, whatever it means."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    written = np.atleast_1d(values).tobytes()
+    content[place : place + len(written)] = written
+    path.write_bytes(gzip.compress(bytes(content)))
+
+
+@pytest.mark.parametrize(
+    ("place", "values", "message"),
+    [
+        (280, np.full(1, np.nan, "<f4"), r"its sform \(code 1\) is not a grid of voxels"),
+        (280, np.zeros(12, "<f4"), r"its sform \(code 1\) is not a grid of voxels"),
+        (256, np.full(1, np.nan, "<f4"), r"its qform \(code 1\) is not a grid of voxels"),
+        (40, np.array([3, 30000, 30000, 30000], "<i2"), "30000, 30000, 30000.* voxels of float32, more than the file"),
+        (40, np.array([2, 24, 22, 1], "<i2"), r"has shape \(24, 22\); an echo has x, y, z"),
+        (40, np.array([9], "<i2"), "cannot be read as NIfTI"),
+        (70, np.array([777], "<i2"), "cannot be read as NIfTI"),
+        (123, np.array([5], "u1"), "its unit of length has the code 5"),
+        (108, np.array([1e9], "<f4"), "cannot be read as NIfTI"),
+    ],
+)
+def test_a_header_that_is_wrong_is_one_line(s, tmp_path, capsys, place, values, message):
+    bids(tmp_path, s)
+    for part in ("mag", "phase"):
+        for f in files(tmp_path, part):
+            in_bytes(f, place, values)
+    with pytest.raises(QsmbenchError, match=message):
+        read(tmp_path)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_unit_of_time_that_nifti_does_not_know_does_not_matter(s, tmp_path):
+    in_bytes(files(bids(tmp_path, s), "phase")[0], 123, np.array([2 + 64], "u1"))
+    read(tmp_path)
+
+
+def test_a_table_in_utf16_without_its_mark(s, tmp_path):
+    (tmp_path / "echoes.tsv").write_bytes("echo_time\tphase\n".encode("utf-16-le"))
+    with pytest.raises(QsmbenchError, match=r"is not text in UTF-8 \(byte 1 is 0x00\)"):
+        read(tmp_path)
+
+
+def test_two_tables_of_echoes(tmp_path):
+    for name in ("echoes.tsv", "echoes.csv"):
+        (tmp_path / name).write_text("echo_time\n0.01\n")
+    with pytest.raises(QsmbenchError, match=r"holds both echoes.tsv and echoes.csv; keep the one that is right"):
+        read(tmp_path)
+
+
+def test_a_sidecar_with_truth_in_place_of_a_number(s, tmp_path):
+    bids(tmp_path, s)
+    for f in tmp_path.rglob("*_MEGRE.json"):
+        edit(f, MagneticFieldStrength=True)
+    with pytest.raises(QsmbenchError, match="MagneticFieldStrength is True; it must be a number"):
+        read(tmp_path)

@@ -142,6 +142,14 @@ def test_echoes_in_two_units(wrapped, tmp_path):
         read(bids(tmp_path / "other", wrapped, phase=phase))
 
 
+def test_an_echo_in_another_unit_whose_noise_alone_shows_it(tmp_path):
+    """The field is too weak to wrap; the noise around the object fills −π…π in two echoes, ±3142 in one."""
+    s = scan()
+    phase = s.phase * np.array([1.0, 1000.0, 1.0])
+    with pytest.raises(QsmbenchError, match=r"echo 1 wraps within -3.1416 … 3.1416, .* must be in one unit"):
+        read(bids(tmp_path, s, phase=phase, units="arbitrary"))
+
+
 def stale(root, s, slope_, inter=0.0):
     for e, f in enumerate(files(root, "phase")):
         save_stored(f, s.phase[..., e], s.affine, slope_, inter, np.float32)

@@ -114,6 +114,40 @@ def test_a_phase_that_does_not_grow_is_noted(tmp_path):
     assert any("it does not grow with TE" in n for n in notes)
 
 
+def test_noise_alone_is_noted(tmp_path):
+    s = scan(background=0.2)
+    phase = np.random.default_rng(1).uniform(-np.pi, np.pi, s.phase.shape)
+    for te in (s.te, s.te[:1]):
+        s.te = te
+        _, _, notes = read(bids(tmp_path / str(len(te)), s, phase=phase), s)
+        assert any("the phase is noise in most of the mask, in all echoes" in n for n in notes)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_a_phase_that_says_nothing(tmp_path, value):
+    s = scan()
+    s.te = s.te[:1]
+    with pytest.raises(QsmbenchError, match=f"the phase is {value:g} in the whole mask"):
+        read(bids(tmp_path, s, phase=np.full_like(s.phase, value)), s)
+
+
+def test_a_magnitude_below_zero(tmp_path):
+    """The real part in its place; an interpolation that goes below 0 by a few per cent is none."""
+    s = scan(background=0.2)
+    ringing = s.magnitude * np.where(np.indices(s.mask.shape).sum(0) % 7, 1, -0.005)[..., None]
+    read(bids(tmp_path / "a", s, magnitude=ringing), s)
+    with pytest.raises(QsmbenchError, match=r"the magnitude is below 0 in 100 % of the mask"):
+        read(bids(tmp_path / "b", s, magnitude=-s.magnitude), s)
+
+
+def test_echoes_in_units_that_no_wrap_tells_apart(tmp_path):
+    """One of milliradians among radians, in a masked scan that does not wrap."""
+    s = scan(noise=False, strength=0.3)
+    phase = s.phase * np.array([1.0, 1.0, 1e-3])
+    with pytest.raises(QsmbenchError, match=r"the phase of echo 3 changes by 0.0016 times .* in different units"):
+        read(bids(tmp_path, s, phase=phase), s)
+
+
 def test_a_phase_offset_and_echoes_of_both_directions_say_nothing(tmp_path):
     """Smooth phase of the coils, the same in all echoes, and a ramp that alternates."""
     s = scan(background=0.2)

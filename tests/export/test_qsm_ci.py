@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from qsmbench.data import folders
+from qsmbench.data.label_scheme import renumbered, scheme
 from qsmbench.errors import QsmbenchError
 from qsmbench.export import folder as as_folder
 from qsmbench.export import qsm_ci
-from qsmbench.export.label_scheme import renumbered, scheme
 from qsmbench.external.contract import read_manifest
 from qsmbench.external.folder import load as load_folder
 from qsmbench.phantom.load import load

@@ -221,12 +221,12 @@ def outcome():
         made.end()
 
 
-ALL = [c.__name__ for c in [*cheats.SEES, *cheats.CHANGES, *cheats.AS_ROOT]]
+ALL = [c.__name__ for c in [*cheats.SEES, *cheats.CHANGES, *cheats.AS_ROOT, *cheats.OF_THE_KERNEL]]
 ROOTS_ALONE = [*(c.__name__ for c in cheats.AS_ROOT), "scorer", "cache_of_compiled_loops", "path_file_of_python"]
 """What an ordinary user cannot do anywhere, at least where root installed the package."""
 
-NOWHERE = ["inherited_files"]
-"""What works in no mode."""
+NOWHERE = ["inherited_files", *(c.__name__ for c in cheats.OF_THE_KERNEL)]
+"""What works in no mode, or only where the system allows it."""
 
 MODES = [("folder", "bubblewrap"), ("python", "bubblewrap")]
 

@@ -819,3 +819,63 @@ def test_a_study_of_folders(tmp_path):
     after = logs()
     assert after["truth.good"][0] == "second\n"
     assert {n for n in after if after[n] != before[n]} == {"truth.good"}
+
+
+SEGMENTED = """
+python3 - "$1" "$2" <<'END'
+import sys, nibabel as nib, numpy as np
+labels = nib.load(sys.argv[1] + "/dseg.nii.gz")
+values = np.asarray(labels.dataobj).astype(np.float32)
+nib.save(nib.Nifti1Image(values, labels.affine), sys.argv[2] + "/chimap.nii.gz")
+END
+"""
+
+
+def test_a_segmentation_has_the_numbers_of_the_contract(scan_folder, tmp_path):
+    """1 is the caudate nucleus and 8 white matter in QSM-CI, whatever they are in the phantom; an eye has no number."""
+    import qsmbench as qb
+    from qsmbench.run.chains import Limits
+    from qsmbench.study.reconstruct import reconstruct
+
+    truth, grid = scan_folder / "truth", folders.read_params(scan_folder / "scan").grid
+    folders.write_regions(truth / "dseg.tsv", [(1, "eye", "x"), (2, "splenium", "wm"), (5, "caudate", "dgm")])
+    labels = np.random.default_rng(0).choice([0, 1, 2, 5], grid.shape).astype(np.uint8)
+    folders.write(truth, {"labels": labels}, grid)
+    shutil.copy(scan_folder / "scan" / "mask.nii.gz", truth)
+    folder = write_folder(tmp_path / "mine", SEGMENTED, inputs=["dseg", "params"])
+    expected = np.select([labels == 2, labels == 5], [8, 1], 0)
+    reconstruct(
+        "truth.mine",
+        scan_folder / "scan",
+        tmp_path / "out",
+        truth=truth,
+        methods={"mine": str(folder)},
+        limits=Limits(60),
+        note=print,
+    )
+    found, _ = volumes.open_volume(tmp_path / "out" / "chimap.nii.gz")
+    np.testing.assert_array_equal(found, expected)
+    record = json.loads((tmp_path / "out" / "steps" / "truth.mine" / "run.json").read_text())
+    assert record["details"]["notes"]["labels"] == "0, since the scheme challenge has no number for them: eye"
+    scan = qb.load_scan(scan_folder)
+    np.testing.assert_array_equal(qb.reconstruct("truth.mine", scan, methods={"mine": str(folder)}).values, expected)
+    assert any(f.name == "label-schemes.yaml" for f in registry.find(str(folder)).files)
+
+
+def test_a_segmentation_without_a_table_is_skipped(scan_folder, tmp_path):
+    from qsmbench.errors import FailedError
+    from qsmbench.run.chains import Limits
+    from qsmbench.study.reconstruct import reconstruct
+
+    (scan_folder / "truth" / "dseg.tsv").unlink()
+    folder = write_folder(tmp_path / "mine", SEGMENTED, inputs=["dseg", "params"])
+    with pytest.raises(FailedError, match=r"skipped: .*no table of its regions"):
+        reconstruct(
+            "truth.mine",
+            scan_folder / "scan",
+            tmp_path / "out",
+            truth=scan_folder / "truth",
+            methods={"mine": str(folder)},
+            limits=Limits(60),
+            note=print,
+        )

@@ -12,7 +12,7 @@ from qsmbench.analysis.columns import column
 from qsmbench.analysis.results import read_study
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.errors import QsmbenchError
-from qsmbench.gate.board import FINGERPRINTS_FILE, joined, standing, write_board
+from qsmbench.gate.board import FINGERPRINTS_FILE, RUNS_FILE, joined, standing, write_board
 from tests.invented_study import write_study
 
 SUITE = {
@@ -82,6 +82,106 @@ def own(local_field, mask, grid):
     """Divide, and halve."""
     return 0.5 * tkd(local_field, mask, grid)
 '''
+
+
+def part_of(suite, folder, chains, factor=1.0):
+    """A copy of the study as a run of some chains leaves it, with other scores."""
+    shutil.copytree(suite / "suite", folder)
+    table = pd.read_parquet(folder / "scores.parquet")
+    table = table[table["chain"].isin(chains)]
+    table.assign(value=factor * table["value"]).to_parquet(folder / "scores.parquet", index=False)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "chains": chains, "results": "elsewhere"}))
+    return folder
+
+
+def edit(file, change):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_a_run_of_one_chain_replaces_its_rows_alone(suite, board, command, tmp_path):
+    own = shutil.copytree(board, tmp_path / "board")
+    study = part_of(suite, tmp_path / "again", ["truth.l2"], factor=0.5)
+    for file in study.glob("*/chains/truth.l2/run.json"):
+        edit(file, lambda record: record["made_from"].update(code="changed"))
+    edit(study / "versions.json", lambda versions: versions.update(numpy="99.0"))
+    code, said, told = command("board", study, own)
+    assert code == 0 and "2 scans, 4 chains, 3 of them kept" in said, told
+    before, after = (read_study(b).sample(column("nrmse", "%")).values for b in (board, own))
+    pd.testing.assert_frame_equal(after, before.assign(**{"truth.l2": before["truth.l2"] / 2}), rtol=1e-6)
+    assert read_study(own).chains == read_study(board).chains
+    first, second = json.loads((own / RUNS_FILE).read_text())["runs"]
+    (made,) = json.loads((board / RUNS_FILE).read_text())["runs"]
+    assert list(first["chains"]) == ["truth", "zero", "truth.tkd"] and list(second["chains"]) == ["truth.l2"]
+    assert second["chains"]["truth.l2"] != made["chains"]["truth.l2"] and first["scoring"] == made["scoring"]
+    assert first["chains"].items() < made["chains"].items()
+    assert read_study(own).versions["numpy"] == f"{made['versions']['numpy']}, 99.0"
+    assert "elsewhere" not in (own / "config.yaml").read_text() and "truth.tkd" in (own / "config.yaml").read_text()
+    table = pd.read_parquet(own / "scores.parquet")
+    assert table["dataset"].drop_duplicates().tolist() == read_study(board).factors.index.tolist()
+    assert (
+        table.groupby("dataset").size() == pd.read_parquet(board / "scores.parquet").groupby("dataset").size()
+    ).all()
+
+
+def another_scan(study, board):
+    edit(board / FINGERPRINTS_FILE, lambda known: next(iter(known.values())).__setitem__(-1, 0.123))
+
+
+def fewer_scans(study, board):
+    table = pd.read_parquet(study / "scores.parquet")
+    table[table["radius"] == 30].to_parquet(study / "scores.parquet", index=False)
+
+
+def other_settings(study, board):
+    config = yaml.safe_load((study / "config.yaml").read_text())
+    (study / "config.yaml").write_text(yaml.safe_dump({**config, "time_limit": 7}))
+
+
+def other_scoring(study, board):
+    for file in study.glob("*/scores/truth.l2.json"):
+        edit(file, lambda record: record["made_from"].update(code="changed"))
+
+
+def code_of_two_days(study, board):
+    edit(next(study.glob("*/chains/truth.l2/run.json")), lambda record: record["made_from"].update(code="changed"))
+
+
+def no_record(study, board):
+    next(study.glob("*/chains/truth.l2/run.json")).unlink()
+
+
+def no_runs(study, board):
+    (board / RUNS_FILE).unlink()
+
+
+def unfinished(study, board):
+    next(study.glob("*radius-30_*/scores/truth.l2.json")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (another_scan, "is not a scan of"),
+        (fewer_scans, "has no scan sphere_brain-3t_radius-35_seed-0, which"),
+        (other_settings, "time_limit is 7"),
+        (other_scoring, "truth was scored by other code"),
+        (code_of_two_days, "truth.l2 ran with different code on its scans"),
+        (no_record, "there is no such record"),
+        (no_runs, f"has no {RUNS_FILE}"),
+        (unfinished, "is not finished; 1 scores are missing on 1 scans (sphere_brain-3t_radius-30_seed-0)"),
+    ],
+)
+def test_rows_that_do_not_belong_on_a_board_are_refused(suite, board, command, tmp_path, spoil, named):
+    own = shutil.copytree(board, tmp_path / "board")
+    study = part_of(suite, tmp_path / "again", ["truth.l2"])
+    spoil(study, own)
+    kept = (own / "scores.parquet").read_bytes()
+    code, _, told = command("board", study, own)
+    assert code == 2 and named in told and told.count("\n") == 1, told
+    assert (own / "scores.parquet").read_bytes() == kept
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 
 from qsmbench.data import folders
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.errors import ExitCode, QsmbenchError
 from qsmbench.gate import write
-from qsmbench.gate.baseline import SAME, Baseline, fingerprint, read_baseline
-from qsmbench.gate.compare import compare, exit_code
+from qsmbench.gate.baseline import SAME, Baseline, fingerprint, of_results, read_baseline
+from qsmbench.gate.compare import _judged, _tested, compare, exit_code
 from qsmbench.gate.margins import DEFAULTS, read_margins
+from qsmbench.run.specs import Record, write_spec
 
 MARGINS = read_margins()
 SCANS = ("a", "b", "c", "d")
@@ -105,6 +107,96 @@ def test_a_failure_counts_unless_it_failed_before():
     assert verdicts(side(failed), side(failed)) == {}
     skipped = rows("tv", [np.nan], "status", "", "", "run", "skipped: it needs four echoes")
     assert "failed" not in verdicts(side(skipped, rows("tv", OLD)), side(rows("tv", OLD))).values()
+
+
+def test_a_constant_in_chi_is_noticed_though_no_score_depends_on_it(results):
+    """A map with a mean of 0, to which known constants are added."""
+    grid = folders.read_params(results / "a" / "scan").grid
+    chi = np.zeros(grid.shape, np.float32)
+    chi[5:10, 5:10, 5:10] = np.random.default_rng(0).normal(0.0, 0.1, (5, 5, 5))
+    chi[5:10, 5:10, 5:10] -= chi[5:10, 5:10, 5:10].mean()
+
+    def baseline(values):
+        folders.write(results / "a" / "chains" / "tv", {"chi": values}, grid)
+        return of_results(results)
+
+    old = baseline(chi)
+    assert verdicts(baseline(chi + np.float32(1e-7) * (chi != 0)), old)["tv", "offset"] == "equal"
+    assert verdicts(baseline(chi - np.float32(0.0006) * (chi != 0)), old)["tv", "offset"] == "worse"
+    found = old.scores.set_index("metric")["value"]
+    assert abs(found["offset"]) < 1e-8 and found["nrmse"] == 20
+    moved = baseline(chi + np.float32(0.03) * (chi != 0))
+    assert moved.scores.set_index("metric")["value"]["offset"] == pytest.approx(0.03, abs=1e-6)
+
+
+# Stochastic chains
+
+
+def drawn(seed, scans=5, spread=0.005, change=1.0):
+    """Scores of two runs of a stochastic chain on the same scans, (scans, 2), the second one times `change`."""
+    rng = np.random.default_rng(seed)
+    error = rng.uniform(20, 60, (scans, 1)) * np.exp(rng.normal(0, spread, (scans, 2)))
+    return error * [1.0, change]
+
+
+def verdict_of(pairs, tests=1):
+    return _tested(("net", "chi", "nrmse"), pairs, list("abcdefgh")[: len(pairs)], "%", MARGINS, tests).verdict
+
+
+def test_unchanged_stochastic_chains_are_alike_in_all_but_one_percent():
+    """2000 null comparisons at a level of 1 %: 20 are expected to differ; 33 is the 99.8 % point of the binomial."""
+    found = [verdict_of(drawn(seed, spread=0.03)) for seed in range(2000)]
+    assert 7 <= 2000 - found.count("alike") <= 33
+    # the same scores would fail a gate that takes every change for one of the code
+    plain = [_judged(("net", "chi", "nrmse"), drawn(s, spread=0.03), list("abcde"), "%", MARGINS) for s in range(100)]
+    assert sum(r.verdict == "worse" for r in plain) > 30
+
+
+@pytest.mark.parametrize(("change", "verdict"), [(1.05, "worse"), (0.95, "better")])
+@pytest.mark.parametrize("tests", [1, 10])
+def test_a_planted_change_of_a_stochastic_chain_is_found_as_often_as_predicted(change, verdict, tests):
+    """The power of a t test with 4 degrees of freedom, from the noncentral t distribution; 3.5 standard errors."""
+    found = [verdict_of(drawn(seed, spread=0.015, change=change), tests) for seed in range(400)]
+    centre = abs(np.log(change)) / (0.015 * np.sqrt(2 / 5))
+    predicted = stats.nct.sf(stats.t.ppf(1 - 0.005 / tests, 4), 4, centre)
+    assert 0.1 < predicted < 0.8
+    assert found.count(verdict) / 400 == pytest.approx(predicted, abs=3.5 * np.sqrt(predicted * (1 - predicted) / 400))
+
+
+def test_a_change_of_a_stochastic_chain_within_the_margin_is_no_failure():
+    found = [verdict_of(drawn(seed, scans=8, spread=0.0005, change=1.005)) for seed in range(50)]
+    assert found.count("changed") >= 48
+
+
+def test_stochastic_chains_are_tested_and_others_are_not():
+    noisy = [20.1, 29.8, 40.3, 49.9]  # within the margin on average, and beyond rounding
+    old = replace(side(rows("net", OLD), rows("tv", OLD)), stochastic=("net",))
+    new = side(rows("net", noisy), rows("tv", OLD))
+    found = {r.chain: r for r in compare(new, old, MARGINS)}
+    assert found["tv"].verdict == "identical" and found["net"].verdict == "incomparable"
+    assert found["net"].reason == "it is stochastic, and has 4 scans; at least 5 are needed"
+    assert exit_code([found["net"]]) == ExitCode.FAILED
+    fifth = dict(rows("net", [30.0])[0], dataset="e")
+    old = replace(side(rows("net", OLD), [fifth], scans={s: [1.0] for s in "abcde"}), stochastic=("net",))
+    new = side(rows("net", noisy), [dict(fifth, value=30.1)], scans=old.scans)
+    (row,) = compare(new, old, MARGINS)
+    before, after = np.array([*OLD, 30.0]), np.array([*noisy, 30.1])
+    losses = 2 * (after - before) / (after + before)
+    assert row.verdict == "alike" and row.loss == pytest.approx(losses.mean())
+    assert row.error == pytest.approx(stats.sem(losses)) and f" ± {100 * row.error:.2g} % (margin" in write.change(row)
+    assert write.noteworthy([row]) == []
+
+
+def test_a_chain_is_stochastic_by_the_records_of_its_steps(results, tmp_path):
+    table = pd.read_parquet(results / "scores.parquet")
+    more = [table.assign(chain=chain) for chain in ("romeo.net", "romeo.net.tv", "romeo.tv")]
+    pd.concat([table, *more]).to_parquet(results / "scores.parquet", index=False)
+    for chain, details in (("romeo", {}), ("romeo.net", {"stochastic": True}), ("romeo.net.tv", {})):
+        write_spec(results / "a" / "chains" / chain / "run.json", Record(name=chain, status="ok", details=details))
+    made = of_results(results)
+    assert made.stochastic == ("romeo.net", "romeo.net.tv")
+    made.save(tmp_path / "b.parquet")
+    assert read_baseline(tmp_path / "b.parquet").stochastic == made.stochastic
 
 
 def test_times_are_compared_in_units_of_the_machine():

@@ -1,6 +1,7 @@
 """What the first page says of a study: the best chain by purpose, combinations, and what a publication must state."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,12 @@ def test_the_answer_comes_first_and_names_what_it_rests_on(study, folder, tmp_pa
     page = Page(html)
     assert page.open == [] and len(page.ids) == len(set(page.ids))
     assert html.index('id="answer"') < html.index('id="overview-1"') < html.index('id="combinations"')
-    assert "6 chains on 2 scans of 1 subject, in 1 condition; phantom head; protocol brain-3t." in text_of(html)
+    rests = "6 chains on 2 scans of 1 subject, in 1 condition; phantom head; protocol brain-3t; 3 T; 3 echoes, "
+    assert f"{rests}TE 5:5:15 ms; voxels 1 × 1 × 2 mm; noise: SNR 80 in the first echo." in text_of(html)
+    assert "NRMSE: norm of the error divided by the norm of the truth; an empty map has 100 %." in text_of(html)
+    best = re.search(r"<td><b>(.*?)</b></td>", html)[1]
+    assert re.findall(r'href="#(method-\w+)"', best) == [f"method-{s}" for s in COMPOSED[0].split(".")]
+    assert {f"method-{s}" for s in COMPOSED[0].split(".")} <= set(page.ids)
 
 
 def test_the_checklist_states_what_the_study_knows(study):

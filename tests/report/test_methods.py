@@ -1,6 +1,7 @@
 """The table of methods: settings, where they come from, and the spread of what the data chose."""
 
 import json
+import re
 
 from invented_study import CHAINS, scores, write_study
 
@@ -48,3 +49,16 @@ def test_settings_and_their_origin(tmp_path):
 def test_a_study_without_records_has_no_such_table(tmp_path):
     study = write_study(tmp_path / "s", scores(CHAINS))
     assert 'id="methods"' not in build(study, tmp_path / "report").read_text()
+
+
+def test_failures_and_differences_can_be_read_without_a_pointer(tmp_path):
+    study = write_study(tmp_path / "s", scores(["truth", "zero", "romeo.lbv"]))
+    run(study, "head_brain-3t_seed-0", "romeo.lbv", differences="The publication solves it by multigrid.")
+    out = study / "head_brain-3t_seed-1" / "chains" / "romeo.lbv"
+    out.mkdir(parents=True)
+    failed = Record("step head_brain-3t_seed-1 romeo.lbv", "error", "no ball fits", details={"method": "lbv"})
+    write_spec(out / "run.json", failed)
+    page = build(study, tmp_path / "report").read_text()
+    (row,) = re.findall(r'<tr id="method-lbv">.*?</tr>', page)
+    assert "<small>The publication solves it by multigrid.</small>" in row
+    assert "1 of 2<br><small>error: no ball fits</small>" in row

@@ -7,7 +7,10 @@ import pytest
 from matplotlib.cbook import boxplot_stats
 from matplotlib.ticker import MaxNLocator
 
-from qsmbench.report._charts import _box
+from qsmbench.analysis.columns import column
+from qsmbench.analysis.intervals import Interval
+from qsmbench.analysis.robustness import Curve, Point
+from qsmbench.report._charts import _box, robustness_chart
 from qsmbench.report._svg import Panel, fitting_ticks, tick_labels, ticks
 
 RANGES = [(0.0, 1.0), (-0.031, 0.052), (37.2, 104.0), (1.02, 1.13), (0.0, 873.0), (-4.1e-4, 3.2e-3), (99.71, 99.93)]
@@ -61,3 +64,36 @@ def test_marks_lie_at_their_values():
 def test_names_are_text():
     drawn = Panel(10, 10, (0.0, 1.0), (0.0, 1.0), title="<b>").axes(([0.0], ["<i>"]), ([0.0], ["&"]))
     assert "&lt;b&gt;" in drawn and "&lt;i&gt;" in drawn and ">&amp;<" in drawn
+
+
+def test_robustness_is_drawn_at_the_levels_with_intervals_and_envelope():
+    """Two chains at three levels, evenly spaced whatever their values; the positions follow from the panel's size."""
+    error = column("nrmse", "%")
+
+    def curve(chain, values, envelope, spread):
+        points = []
+        for level, v in zip((10, 50, 100), values, strict=True):
+            own = Interval(v, v - spread, v + spread, 3, 3, "subjects" if spread else "nothing")
+            points.append(Point(level, own, own, True, True))
+        return Curve(chain, True, 100, points, envelope)
+
+    curves = [curve("a", (60.0, 42.0, 40.0), [50, 100], 2.0), curve("b", (50.0, 49.0, 48.0), [10, 50, 100], 0.0)]
+    svg = robustness_chart("snr", curves, error)
+    first, second, _ = svg.split("<g ")[1:]
+    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', first)
+    across = [float(x) for x, _ in places]
+    assert across == pytest.approx([226 * (k + 0.4) / 2.8 for k in range(3)], abs=0.06)
+    down = [float(y) for _, y in places]
+    per_percent = (down[0] - down[1]) / (42 - 60)
+    assert down[2] - down[1] == pytest.approx(2 * per_percent, abs=0.2) and per_percent > 0
+    (within,) = re.findall(r'class="within" d="M([\d.]+) [\d.]+L([\d.]+) ', first)
+    assert [float(v) for v in within] == pytest.approx([226 * 1.0 / 2.8, 226.0], abs=0.06)
+    (interval,) = re.findall(r'class="interval" d="M(.*?)Z"', first)
+    ys = [float(p.split()[1]) for p in interval.split("L")]
+    assert ys[0] - ys[-1] == pytest.approx(4 * per_percent, abs=0.2)  # from 58 to 62 at the first level
+    assert 'class="interval"' not in second  # one subject
+    dashed = re.findall(r'class="identity" d="(.*?)"', svg)
+    assert dashed[0] == dashed[1]
+    y_of_best = [float(p.split()[1]) for p in dashed[0][1:].split("L")]
+    assert y_of_best[1:] == pytest.approx(down[1:], abs=0.11) and y_of_best[0] > down[0]  # b is best at 10, a later
+    assert svg.count(">snr</text>") == 2 and ">NRMSE [%]</text>" in svg

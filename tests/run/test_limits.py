@@ -165,7 +165,7 @@ def test_no_product_but_a_plain_file(tmp_path, monkeypatch, make):
     with suppress(FileNotFoundError):
         Path("other").unlink()
     make(Path("chi.npy"))
-    with pytest.raises(ValueError, match=r"chi cannot be read \(it is no plain file"):
+    with pytest.raises(ValueError, match=r"chi cannot be read \("):
         isolated._product(Path(), "chi", grid)
     with suppress(FileNotFoundError):
         Path("other").unlink()
@@ -180,7 +180,7 @@ def test_a_product_is_no_larger_than_it_can_be(tmp_path):
     assert isolated._product(tmp_path, "chi", grid).shape == grid.shape
     with (tmp_path / "chi.npy").open("ab") as file:
         file.truncate(2**40)
-    with pytest.raises(ValueError, match="larger than it can be"):
+    with pytest.raises(ValueError, match="holds more than 5120 bytes"):
         isolated._product(tmp_path, "chi", grid)
     np.save(tmp_path / "chi.npy", np.array([print], object), allow_pickle=True)
     with pytest.raises(ValueError, match="chi cannot be read"):

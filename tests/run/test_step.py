@@ -29,10 +29,11 @@ def run(scan_folder, tmp_path, request):
     """Run a method given by the body of its function, in a new process or in a fork; returns its record."""
     fork = request.param
 
-    def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, memory=None):
+    def run(body, produces="'chi'", consumes="local_field, mask", settings=None, limit=60, memory=None, further=""):
         file = tmp_path / "mine.py"
         file.write_text(
-            f"{HEAD}@method(produces={produces}, reference='test')\ndef mine({consumes}, *, k=1.0):\n    {body}\n"
+            f"{HEAD}@method(produces={produces}, reference='test'{further})\n"
+            f"def mine({consumes}, *, k=1.0):\n    {body}\n"
         )
         limits = {"time_limit": limit, "memory_limit": memory}
         spec = step_spec(file, scan_folder, tmp_path / "out", settings=settings or {}, own_code=fork, **limits)
@@ -89,6 +90,12 @@ def test_a_method_that_takes_too_much_memory(run, request):
     assert (record.status, record.reason) == ("memory", f"took more memory than its limit of {limit} MiB")
     assert record.peak_memory > limit - 100
     assert run("return local_field", memory=limit).status == "ok"
+
+
+def test_a_stochastic_method_is_recorded_as_one(run, tmp_path, scan_folder):
+    body = "return np.random.default_rng().random() * local_field"
+    assert "stochastic" not in run(body).details
+    assert run(body, further=", stochastic=True").details["stochastic"] is True
 
 
 def test_an_empty_mask(run):

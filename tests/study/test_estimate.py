@@ -42,7 +42,7 @@ def test_costs_grow_with_voxels_scans_and_fewer_cores(tmp_path):
 def test_all_methods_have_a_recorded_cost():
     from qsmbench.run import registry
 
-    known = estimate._committed()
+    known = estimate.committed_costs()
     without = [m for m in registry.names() if registry.is_own(m) and f"step {m}" not in known]
     controls = {"true_mask", "true_total_field", "true_local_field", "true_veins"}  # which copy a file
     assert set(without) <= controls | {"cosmos", "bipolar", "magnitude_mask", "quality_mask", "erode", "erode_noisy"}

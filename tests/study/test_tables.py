@@ -60,3 +60,22 @@ def test_a_study_without_any_score_has_a_table(tmp_path):
     tables.run(TablesSpec(str(tmp_path / "none"), DATASETS, CHAINS, steps, {c: [] for c in CHAINS}, {}), tmp_path)
     found = pd.read_parquet(tmp_path / "scores.parquet")
     assert found["reason"].tolist() == ["missing: the job wrote no record"] * 2
+
+
+def test_a_damaged_table_is_named_and_the_rest_is_there(tmp_path, monkeypatch):
+    """A file that is cut short; and tables that are written a few rows at a time, as those of a large study are."""
+    study, out = tmp_path / "study", tmp_path / "out"
+    out.mkdir()
+    expected = write(study, None)
+    broken = study / "s_seed-1" / "scores" / "truth.tkd.parquet"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    steps = {c: ["truth", c] if c != "truth" else ["truth"] for c in CHAINS}
+    monkeypatch.setattr(tables, "ROWS", 7)
+    tables.run(TablesSpec(str(study), DATASETS, CHAINS, steps, {c: ["chi"] for c in CHAINS}, {}), out)
+    found = pd.read_parquet(out / "scores.parquet")
+    left = pd.concat([t for i, t in enumerate(expected) if i != 1], ignore_index=True)
+    pd.testing.assert_frame_equal(found.loc[: len(left) - 1, list(COLUMNS)], left)
+    (row,) = found[found["metric"] == "status"].to_dict("records")
+    assert (row["dataset"], row["chain"]) == ("s_seed-1", "truth.tkd")
+    assert row["reason"].startswith("failed: s_seed-1/scores/truth.tkd.parquet cannot be read (")
+    assert len(pd.read_csv(out / "scores.csv")) == len(found)

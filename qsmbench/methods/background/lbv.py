@@ -14,8 +14,11 @@ def lbv(total_field, mask, grid, *, peel=0, tolerance=1e-2, max_iterations=100):
     """LBV: the background is the harmonic field that equals the total field on the boundary of the mask.
 
     So the local field has the Laplacian of the total field, and is zero on the boundary: the outermost layer of voxels
-    of the mask, which then leave it. The Laplacian is the sum of the differences to the six neighbours. Zhou 2014
-    solve the system by multigrid; here by conjugate gradients, preconditioned with the Laplacian of the whole box.
+    of the mask, which then leave it. The Laplacian is the sum of the differences to the six neighbours. The system is
+    solved by conjugate gradients, preconditioned with the Laplacian of the whole box.
+
+    Differences:
+        The publication solves the system by multigrid.
 
     Args:
         peel: number of layers of voxels to remove from the mask first, if they are too noisy for boundary values.

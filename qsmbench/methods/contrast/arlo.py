@@ -11,11 +11,14 @@ def arlo(magnitude, mask, te, *, r2star_max=1000.0):
     """ARLO: compute T2* without iterations, from the ratio of the signal's integral to its decrease.
 
     The integral over three consecutive echoes is approximated by Simpson's rule; least squares over all such triples,
-    which predict the last echo of each, has a solution in closed form. The publication is about even spacing. As an
-    extension, which a note of the step states, the parabola through the three points is integrated if echoes are
-    unevenly spaced. Then the rule is of lower order, and R2* slightly biased (0.1 % at 100/s and alternating spacings
-    of 4 and 6 ms); the weights of the triples, which would differ slightly, are kept equal. The model has no noise
-    floor.
+    which predict the last echo of each, has a solution in closed form. Where echoes are unevenly spaced, the parabola
+    through the three points is integrated. The model has no noise floor.
+
+    Differences:
+        The publication is about even spacing. As an extension, which a note of the step states, the parabola through
+        the three points is integrated if echoes are unevenly spaced. Then the rule is of lower order, and R2* slightly
+        biased (0.1 % at 100/s and alternating spacings of 4 and 6 ms); the weights of the triples, which would differ
+        slightly, are kept equal.
 
     Raises:
         NotApplicable: there are fewer than three echoes.

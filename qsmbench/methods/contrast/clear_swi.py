@@ -19,8 +19,10 @@ def clear_swi(magnitude, unwrapped, mask, te, grid, *, sigma=4.0, strength=4.0, 
     Each unwrapped echo is filtered within slices, and the echoes are combined as a line through the origin, weighted
     with TE² · magnitude². The mask is ½ (1 + tanh(1 − x/m)), m being 10/strength times the median of the positive
     values. The magnitude is the root sum of squares over echoes, divided by a smoothed copy of itself, and passed
-    through a soft threshold (softplus) at half of its 80 % quantile. After the open implementation of the authors; its
-    estimate of the sensitivity is more elaborate.
+    through a soft threshold (softplus) at half of its 80 % quantile.
+
+    Differences:
+        It follows the open implementation of the authors, whose estimate of the sensitivity is more elaborate.
 
     Args:
         sigma: standard deviation of the Gaussian high-pass filter, voxels.

@@ -24,10 +24,13 @@ def nonlinear_fit(phase, magnitude, mask, grid, te, b0, *, robust=True, offset_s
     difference of the first two echoes is unwrapped in space (ROMEO), to start near the right minimum; then the echoes
     are included one after the other.
 
-    In the publication the offset is free in each voxel: `offset_smoothing` 0. That costs precision (see `fit`), so by
-    default the fitted offset is smoothed, and the slope fitted again with the offset fixed. A single echo is unwrapped
-    in space, and its phase at TE = 0 is assumed to be zero. The noise is that of the Gauss–Newton covariance, with σ as
-    in `fit`.
+    The fitted offset is smoothed, and the slope fitted again with the offset fixed. A single echo is unwrapped in
+    space, and its phase at TE = 0 is assumed to be zero. The noise is that of the Gauss–Newton covariance, with σ as in
+    `fit`.
+
+    Differences:
+        In the publication the offset is free in each voxel, as here with `offset_smoothing` 0. That costs precision
+        (see `fit`).
 
     Args:
         robust: reduce the weight of echoes that do not agree with the earlier ones, as `fit` does.

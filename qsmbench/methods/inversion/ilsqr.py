@@ -39,8 +39,9 @@ def ilsqr(
     3. The streaks are the volume of frequencies |D| < threshold whose gradient is closest to that of step 1, away from
        these boundaries. They are subtracted.
 
-    LSQR on the symmetric systems 1 and 3 is replaced by solvers that need one operator per iteration: conjugate
-    residuals, and conjugate gradients preconditioned by the inverse Laplacian.
+    Differences:
+        LSQR on the symmetric systems 1 and 3 is replaced by solvers that need one operator per iteration: conjugate
+        residuals, and conjugate gradients preconditioned by the inverse Laplacian.
 
     Args:
         threshold: |D| below which k-space is ill-conditioned.

@@ -35,8 +35,10 @@ def medi(
     effect, and the influence of noise is bounded. MERIT repeatedly reduces the weight of voxels whose residual exceeds
     six standard deviations, as χ converges.
 
-    The publication minimises the objective by Gauss-Newton steps, each with many conjugate gradients; here it is
-    minimised by ADMM with the splittings z = ∇χ and y = Dχ, two Fourier round trips per iteration.
+    The solver is ADMM with the splittings z = ∇χ and y = Dχ, two Fourier round trips per iteration.
+
+    Differences:
+        The publication minimises the objective by Gauss-Newton steps, each with many conjugate gradients.
 
     Args:
         regularisation: λ, weight of the regularisation, ppm·mm (the gradient is per mm, and W² is 1 on average).

@@ -25,12 +25,15 @@ def ndi(
 
     s converts ppm to phase at the effective echo time. The misfit of phases is periodic: near strong sources, where the
     phase of the field exceeds π, descent from zero goes in the wrong direction. So the first iterations use the linear
-    misfit. Without these, as in the publication, voxels with wraps have no effect instead.
+    misfit.
 
     W is the relative precision of the field by the magnitude. The small number of iterations is the regularisation; λ
-    only prevents growth of components that they do not determine. Nonlinear conjugate gradients replace the fixed steps
-    of gradient descent; 15 of them are equivalent to 120 of those. Each step goes to the minimum of the parabola that
-    bounds the misfit from above, so that the misfit never increases.
+    only prevents growth of components that they do not determine. The descent is by nonlinear conjugate gradients. Each
+    step goes to the minimum of the parabola that bounds the misfit from above, so that the misfit never increases.
+
+    Differences:
+        The publication has no linear iterations; without them, voxels with wraps have no effect. Nonlinear conjugate
+        gradients replace its fixed steps of gradient descent; 15 of them are equivalent to 120 of those.
 
     Args:
         regularisation: λ, without unit (W² is 1 on average).

@@ -39,8 +39,9 @@ def after_sato(
     the local field of the whole mask: the background removal is applied to the field of both maps, and to that of a
     uniform fat region.
 
-    Named after the publication, of which only summaries could be read: χ of the regions is computed separately and
-    differently, and combined. How it treats the fat is assumed here.
+    Differences:
+        Named after the publication, of which only summaries could be read: χ of the regions is computed separately and
+        differently, and combined. How it treats the fat is assumed here.
 
     Args:
         magnitude: (nx, ny, nz, n_echoes) a.u.; for inversions that need it.

@@ -36,8 +36,9 @@ def after_sharma(
     dipole inversion need not find, and the χ of adipose tissue ties down slow variation over the trunk. M is zero
     across edges of the magnitude, W is the precision of the field by the magnitude; solver as in `tfi`.
 
-    Named after the publication, which also inverts the field of chemical-shift encoding with a prior from the fat
-    fraction, since its regularisation could not be read. Its form here, and the weight of the anchor, are assumed.
+    Differences:
+        Named after the publication, which also inverts the field of chemical-shift encoding with a prior from the fat
+        fraction; its regularisation could not be read. Its form here, and the weight of the anchor, are assumed.
 
     Args:
         fat_chi: χ of pure fat relative to water, ppm; 0.55–0.70 are in use.

@@ -24,7 +24,9 @@ def harperella(phase, magnitude, mask, grid, te, b0, *, radius=10.0, tolerance=0
     average over the mask. That least-squares problem is solved by conjugate gradients; stopping early keeps the
     Laplacian outside small. The local field is the solution of Poisson's equation in the padded, cyclic box.
 
-    Li 2014 process each echo separately. The Laplacian is linear in the field, so here it is fitted over the echoes.
+    Differences:
+        The publication processes each echo separately. The Laplacian is linear in the field, so here it is fitted over
+        the echoes.
 
     Args:
         tolerance: stop when the gradient of the least squares has fallen to this fraction of its start.

@@ -42,14 +42,15 @@ def qsmart(
     near vessels, so that little of their field remains in the tissue's. χ of the vessels is taken from the first stage,
     with the offset that best fits the local field of the first stage.
 
-    Differences from the publication and its code: lengths are in mm, not in voxels, and the Gaussian that measures
-    proximity to the edge is isotropic (theirs is once, twice and twice as wide: the same volume). The curvature of the
-    edge is ignored, as are indentations of the mask and a lower limit of the width, which did not reduce the error on a
-    head. Voxels with a bad fit over the echoes are not excluded; use a mask for this. Vessels are detected in the last
-    echo, not in the mean over the echoes, where the CSF of the sulci is also dark. The bias of the magnitude is not
-    corrected before the bottom hat, which uses a box instead of a ball; the contrast of Frangi's filter is proportional
-    to the image. The offset is fitted inside the mask only. The background is computed for widths in steps
-    of √2, and interpolated between them.
+    Differences:
+        Lengths are in mm, not in voxels, and the Gaussian that measures proximity to the edge is isotropic (theirs is
+        once, twice and twice as wide: the same volume). The curvature of the edge is ignored, as are indentations of
+        the mask and a lower limit of the width, which did not reduce the error on a head. Voxels with a bad fit over
+        the echoes are not excluded; use a mask for this. Vessels are detected in the last echo, not in the mean over
+        the echoes, where the CSF of the sulci is also dark. The bias of the magnitude is not corrected before the
+        bottom hat, which uses a box instead of a ball; the contrast of Frangi's filter is proportional to the image.
+        The offset is fitted inside the mask only. The background is computed for widths in steps of √2, and
+        interpolated between them.
 
     Args:
         magnitude: (nx, ny, nz, n_echoes) a.u.; the last echo shows the vessels.

@@ -30,14 +30,17 @@ def tfi(
     image and outside the mask.
 
     As in the publication, |∇χ| is replaced by √(|∇χ|² + ε²), which is bounded from above by a parabola at the current
-    χ. The publication minimises each parabola by many conjugate gradients (Gauss-Newton steps); here the parabola is
-    updated at every step of nonlinear conjugate gradients, and gives its length. So the objective decreases with each
-    step, and no step is spent on an outdated parabola. The publication also regularises χ around the mask.
+    χ. The parabola is updated at every step of nonlinear conjugate gradients, and gives its length. So the objective
+    decreases with each step, and no step is spent on an outdated parabola.
 
-    χ outside is much larger (air, bone) than inside, so the published preconditioner multiplies it by P = `outside`
-    there. Here P² is added to the inverse of D² + λ/ε |k|², which is that of the normal equations if all voxels are
-    known and χ is flat: without it the low frequencies near the cone of the dipole take many more steps. P decreases to
-    a tenth, since the background is found early, and the rest is as small outside as inside.
+    χ outside is much larger (air, bone) than inside, so a preconditioner multiplies it by P = `outside` there. P
+    decreases to a tenth, since the background is found early, and the rest is as small outside as inside.
+
+    Differences:
+        The publication minimises each parabola by many conjugate gradients (Gauss-Newton steps), and also regularises χ
+        around the mask. Its preconditioner is a constant P alone. Here P² is added to the inverse of D² + λ/ε |k|²,
+        which is that of the normal equations if all voxels are known and χ is flat: without it the low frequencies near
+        the cone of the dipole take many more steps.
 
     Args:
         outside: P around the mask in the first step; the published P for the brain, constant, is 30.

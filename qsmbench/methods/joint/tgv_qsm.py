@@ -39,8 +39,11 @@ def tgv_qsm(
     is harmonic in the mask; so ψ is the noise of the field. The equation holds where all 26 neighbours are in the mask.
     The differences are fitted over the echoes, weighted with magnitude² (see `ops.phase.wrapped_phase`).
 
-    The solver is the primal-dual iteration of the publication (Chambolle & Pock 2011), with a separate step size for
-    each variable, and over-relaxation: a hundred iterations are as good as a thousand of equal steps.
+    The solver is the primal-dual iteration of Chambolle & Pock 2011.
+
+    Differences:
+        The solver has a separate step size for each variable, and over-relaxation: a hundred iterations are as good as
+        a thousand of equal steps.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped or not.

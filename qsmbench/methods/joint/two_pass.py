@@ -31,8 +31,11 @@ def two_pass(
     second pass excludes these voxels from background removal and inversion: their field is part of the background, and
     is removed. The holes are filled from the first pass, shifted to the same mean over the common voxels.
 
-    The first pass uses the mask of the scan; the publication fills the holes of the second mask instead. Both passes
-    run the named methods with their defaults; an inversion of the total field needs no background removal.
+    The first pass uses the mask of the scan. Both passes run the named methods with their defaults; an inversion of the
+    total field needs no background removal.
+
+    Differences:
+        The first pass of the publication uses the second mask with its holes filled.
 
     Args:
         phase: (nx, ny, nz, n_echoes) rad, wrapped; reliable where its quality is high, see `quality_mask`.

@@ -45,9 +45,11 @@ def water_fat_tfi(
     and fat explain of it. So voxels where water and fat cannot be told from the field count less, and
     opposed phases leave no edges, since edges are those of water + fat.
 
-    The publication continues with a nonlinear fit to the complex signal; here it is linear about the separated field.
-    Its weights are relative to another scale: those of `tfi` are used. It must follow a step that produces water, fat
-    and R2*.
+    It must follow a step that produces water, fat and R2*.
+
+    Differences:
+        The publication continues with a nonlinear fit to the complex signal; here it is linear about the separated
+        field. Its weights are relative to another scale: those of `tfi` are used.
 
     Args:
         peaks: number of peaks of the fat spectrum, as in the separation.

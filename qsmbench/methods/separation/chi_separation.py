@@ -40,13 +40,16 @@ def chi_separation(
 ):
     """χ-separation: find the para- and diamagnetic χ in each voxel that explain both the field and R2′.
 
-    Sources of opposite sign shift the field in opposite directions, but both increase R2′: field = D(χ⁺ − |χ⁻|) and
-    R2′ = Dr(χ⁺ + |χ⁻|), with Dr proportional to B0. Both residuals are minimised together, with total variation of both
-    χ. As in the publication, R2′ has a tenth of its weight where it is too small or too large to be reliable; here also
-    where the field indicates a strong χ, since R2′ is not Dr·χ in a vein (the authors' toolbox has a different option
-    that treats such χ separately). The publication takes its regularisation from MEDI or iLSQR; here it is plain total
-    variation, without weights from the magnitude, with constraints on the signs. A multiple of the field of a uniform χ
-    over the mask is a free parameter, since a local field does not determine it.
+    Sources of opposite sign shift the field in opposite directions, but both increase R2′: field = D(χ⁺ − |χ⁻|) and R2′
+    = Dr(χ⁺ + |χ⁻|), with Dr proportional to B0. Both residuals are minimised together, with total variation of both χ.
+    R2′ has a tenth of its weight where it is too small or too large to be reliable, and where the field indicates a
+    strong χ, since R2′ is not Dr·χ in a vein. A multiple of the field of a uniform χ over the mask is a free parameter,
+    since a local field does not determine it.
+
+    Differences:
+        The low weight of R2′ at strong χ is not in the publication; the authors' toolbox has a different option that
+        treats such χ separately. The publication takes its regularisation from MEDI or iLSQR; here it is plain total
+        variation, without weights from the magnitude, with constraints on the signs.
 
     Args:
         r2prime: (nx, ny, nz) 1/s; negative values, due to noise, count as zero.

@@ -14,8 +14,12 @@ def mcpc3ds(phase, magnitude, mask, grid, te, *, smoothing=5.0):
     """MCPC-3D-S: subtract the phase at TE = 0 from every echo, so that phase is proportional to TE.
 
     The phase of the coils is smooth. It is that of the first echo, extrapolated to TE = 0 by the unwrapped difference
-    of the first two echoes, and smoothed as a complex number. Here the coils have been combined already, so that there
-    is one offset for all. Outside the mask the phase is not changed.
+    of the first two echoes, and smoothed as a complex number. Outside the mask the phase is not
+    changed.
+
+    Differences:
+        The publication subtracts the offset of each coil before it combines the coils. Here they have been combined
+        already, so that there is one offset for all.
 
     Args:
         smoothing: standard deviation of the Gaussian that smooths the phase at TE = 0, mm; 0: no smoothing.

@@ -7,6 +7,7 @@ depend on the anatomy of a head.
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from qsmbench.paths import data_dir
 from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
 from qsmbench.phantom.description.tissues import Origin, Tissue, r2_prime
 from qsmbench.phantom.species import CHI, STATED, in_order
+from qsmbench.seeds import generator
 from qsmbench.typed_yaml import Model
 
 Side = Literal["left", "right"]
@@ -371,6 +373,9 @@ class Oxygenation(Model):
     source: Literal["oxygenation"]
     saturation: Share | None = Field(None, description="oxygen saturation of the venous blood")
     oef: Share | None = Field(None, description="oxygen extraction fraction, which gives the saturation")
+    scatter: Annotated[float, Field(ge=0, le=0.3)] = Field(
+        0, description="standard deviation of saturation or oef between subjects, beside that of the population"
+    )
     side: Literal["left", "middle", "right"] | None = Field(None, description="veins of this side only")
     vein: str | None = Field(None, description="veins of this name only")
 
@@ -385,12 +390,16 @@ class Oxygenation(Model):
         """The key of the phantom's `vessels.saturation` that it sets."""
         return " ".join(part for part in (self.side, self.vein) if part) or "default"
 
-    @property
-    def value(self) -> float:
-        """Saturation of the venous blood, 0–1: OEF = 1 − Y/Y of the arteries."""
-        if self.saturation is not None:
-            return self.saturation
-        return constants()["oxygenation.arterial"] * (1 - (self.oef or 0))
+    def value(self, subject: int) -> float:
+        """Return the saturation of a subject's venous blood, 0–1: OEF = 1 − Y/Y of the arteries.
+
+        Args:
+            subject: seeds the deviation; 0 has none.
+        """
+        normal = generator([subject, 5, zlib.crc32(self.key.encode())]).standard_normal() if subject else 0.0
+        stated = self.saturation if self.saturation is not None else (self.oef or 0.0)
+        own = float(np.clip(stated + self.scatter * normal, 0, 1))
+        return own if self.saturation is not None else constants()["oxygenation.arterial"] * (1 - own)
 
     def uses(self) -> tuple[str, ...]:
         """Return the constants that its value depends on."""

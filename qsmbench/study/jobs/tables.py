@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,73 @@ from qsmbench.run.specs import RUN_FILE, Record, TablesSpec, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+
+ROWS = 200_000
+"""Rows that are written at once: a study may have millions, which need not be in memory together."""
 
 
 def run(spec: TablesSpec, out: Path) -> None:
     """Write `scores.parquet`, `scores.csv` and `datasets.csv` below `out`."""
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow.csv import CSVWriter, WriteOptions
 
     study = Path(spec.study)
     datasets = _typed(pd.DataFrame(spec.datasets))
-    rows = pd.DataFrame(_run_rows(study, spec), columns=list(COLUMNS)).astype({"value": float})
-    scores = pd.concat([*_scores(study, spec), rows], ignore_index=True)
-    scores = scores.merge(datasets, on="dataset", how="left")
-    scores.to_parquet(out / "scores.parquet", index=False)
-    scores.to_csv(out / "scores.csv", index=False)
+    types = {c: "float64" if c == "value" else "str" for c in COLUMNS}
+    factors = [c for c in datasets if c != "dataset"]
+    schema = pa.Schema.from_pandas(
+        pd.DataFrame({c: pd.Series(dtype=t) for c, t in types.items()}).join(datasets[factors].head(0)),
+        preserve_index=False,
+    )
+    about = pa.Table.from_pandas(datasets, preserve_index=False)
+    as_text = WriteOptions(quoting_style="needed")
+    with (
+        pq.ParquetWriter(out / "scores.parquet", schema) as parquet,
+        CSVWriter(out / "scores.csv", schema, write_options=as_text) as text,
+    ):
+        for part in _in_parts(_scores(study, spec)):
+            whole = _with_factors(part, about, factors).cast(schema)
+            parquet.write_table(whole)
+            text.write_table(_without_nan(whole))
     datasets.to_csv(out / "datasets.csv", index=False)
+
+
+def _in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Join tables until they have `ROWS` rows: few large parts take less room than many small ones."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(t.num_rows for t in waiting) >= ROWS:
+            yield pa.concat_tables(waiting, promote_options="permissive")
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting, promote_options="permissive")
+
+
+def _with_factors(scores: pa.Table, datasets: pa.Table, factors: list[str]) -> pa.Table:
+    """Add the columns `factors` of the dataset of each row."""
+    import pyarrow.compute as pc
+
+    place = pc.index_in(scores["dataset"], datasets["dataset"].combine_chunks())
+    found = scores
+    for name in factors:
+        found = found.append_column(name, datasets[name].combine_chunks().take(place))
+    return found
+
+
+def _without_nan(scores: pa.Table) -> pa.Table:
+    """Return the scores with an empty value where there is none, as a text has it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    value = pc.if_else(pc.is_nan(scores["value"]), pa.scalar(None, pa.float64()), scores["value"])
+    return scores.set_column(scores.column_names.index("value"), scores.field("value"), value)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -43,22 +97,33 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _scores(study: Path, spec: TablesSpec) -> list[pd.DataFrame]:
-    """Return a table of the scores of all chains, each dataset's followed by its common voxels; no table if empty.
-
-    Files are concatenated before the conversion to pandas, which takes longer per file than reading it.
-    """
+def _scores(study: Path, spec: TablesSpec) -> Iterator[pa.Table]:
+    """Yield the scores of each dataset: those of all chains, then those on its common voxels; at last how each ran."""
+    import pandas as pd
     import pyarrow as pa
+
+    damaged = []
+    for name in (row["dataset"] for row in spec.datasets):
+        tables = []
+        for chain in (*spec.chains, ""):
+            file = study / name / (f"scores/{chain}.parquet" if chain else "common.parquet")
+            if file.is_file():
+                try:
+                    tables.append(_read(file))
+                except (OSError, ValueError, KeyError) as e:
+                    why = f"failed: {file.relative_to(study)} cannot be read ({' '.join(str(e).split())[:200]})"
+                    damaged.append(_row(name, chain or spec.chains[0], "", "status", np.nan, "", why))
+        if tables := [t for t in tables if t.num_rows]:
+            yield pa.concat_tables(tables, promote_options="permissive")
+    rows = pd.DataFrame([*_run_rows(study, spec), *damaged], columns=list(COLUMNS)).astype({"value": float})
+    yield pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def _read(file: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    tables = []
-    for folder in (study / row["dataset"] for row in spec.datasets):
-        for file in (*(folder / "scores" / f"{chain}.parquet" for chain in spec.chains), folder / "common.parquet"):
-            if file.is_file():
-                with pq.ParquetFile(file) as content:
-                    tables.append(content.read(use_threads=False))
-    tables = [t for t in tables if t.num_rows]
-    return [pa.concat_tables(tables, promote_options="permissive").to_pandas()] if tables else []
+    with pq.ParquetFile(file) as content:
+        return content.read(use_threads=False).select(list(COLUMNS))
 
 
 def _run_rows(study: Path, spec: TablesSpec) -> list[dict[str, Any]]:

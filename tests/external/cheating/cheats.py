@@ -297,10 +297,61 @@ def trace_others():
     return call("ptrace", detach, WORLD["victim"], None, None)
 
 
+def rights_of_devices():
+    os.chmod("/dev/full", stat.S_IMODE(os.stat("/dev/full").st_mode))
+    return True
+
+
+def rights_of_standard_input():
+    status = os.fstat(0)
+    os.fchmod(0, stat.S_IMODE(status.st_mode))
+    return stat.S_ISCHR(status.st_mode)
+
+
 def make_device():
     path = os.path.join(tempfile.mkdtemp(), "memory")
     os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))
     return len(read(path, 10)) == 10
+
+
+# What the kernel may allow, and no namespace holds
+
+
+def system_call(number_on_x86, number_on_arm, *arguments):
+    number = number_on_arm if os.uname().machine == "aarch64" else number_on_x86
+    result = libc.syscall(number, *arguments)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def keyring_of_the_session():
+    session, invalidate = -3, 21
+    key = system_call(248, 217, b"user", WORLD["trace"].encode(), b"data", ctypes.c_size_t(4), session)
+    system_call(250, 219, invalidate, key, 0, 0, 0)
+    return True
+
+
+def trace_the_parent():
+    seize = 0x4206
+    return call("ptrace", seize, 1 if WORLD["inside"] else os.getppid(), None, None)
+
+
+def file_of_another_process():
+    return system_call(438, 438, os.pidfd_open(1), 0, 0) >= 0
+
+
+def rings():
+    return system_call(425, 425, 8, ctypes.create_string_buffer(512)) >= 0
+
+
+def faults_in_user_space():
+    return system_call(323, 282, 1) >= 0
+
+
+def host_of_a_virtual_machine():
+    with socket.socket(40, socket.SOCK_STREAM):
+        return True
 
 
 SEES = [
@@ -311,9 +362,11 @@ SEES = [
 ]
 CHANGES = [results_of_others, inputs, scorer, cache_of_compiled_loops, path_file_of_python, shared_memory]
 CHANGES += [temporary_files, outlive, unshare]
+OF_THE_KERNEL = [keyring_of_the_session, trace_the_parent, file_of_another_process, rings, faults_in_user_space]
+OF_THE_KERNEL += [host_of_a_virtual_machine]
 ON_ITS_OWN = [shared_memory, temporary_files, outlive]  # it may think that these work: the host has to look
 AS_ROOT = [shadow, kernel_settings, root_folder, device_folder, mount, make_writable, uncover, enter_namespace]
-AS_ROOT += [change_root, trace_others, make_device]
+AS_ROOT += [change_root, trace_others, make_device, rights_of_devices, rights_of_standard_input]
 
 
 def give_up(*_):
@@ -324,7 +377,7 @@ def main(world, given):
     """Try all; `given` is the folder of the inputs."""
     WORLD.update(world, inside=os.environ.get("USER") == "method", given=given)
     signal.signal(signal.SIGALRM, give_up)
-    for cheat in [*SEES, *CHANGES, *AS_ROOT]:
+    for cheat in [*SEES, *CHANGES, *AS_ROOT, *OF_THE_KERNEL]:
         try:
             signal.alarm(20)
             worked, why = bool(cheat()), ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -34,13 +35,22 @@ class Scheme(Model):
         return next(by_name, next(by_group, 0))
 
 
+QSM_CI = "challenge"
+"""The scheme of QSM-CI, which is that of the QSM reconstruction challenge 2.0."""
+
+
+def schemes_file() -> Path:
+    """Return the file that holds all schemes."""
+    return data_dir() / "phantoms" / "head" / "label-schemes.yaml"
+
+
 def scheme(name: str) -> Scheme:
     """Read a scheme from `phantoms/head/label-schemes.yaml`.
 
     Raises:
         QsmbenchError: there is no scheme of that name.
     """
-    path = data_dir() / "phantoms" / "head" / "label-schemes.yaml"
+    path = schemes_file()
     content = read_yaml(path)
     if name not in content:
         raise QsmbenchError(f"there is no label scheme {name!r}; {suggest(name, content)}")
