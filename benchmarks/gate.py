@@ -6,7 +6,7 @@ RESULTS is the folder of `configs/regression.yaml` after `qsmbench run`.
 2. Faults: each of a list is planted into one method, which runs again on the scans and on its inputs of the study; the
    scores are compared with the study's as by `qsmbench check`. *worse* fails the gate; *better* and *changed* are
    shown, and fail it with `--fail-on change`.
-3. The smallest change that each metric notices: a map that is scaled, shifted, smoothed or noisier by growing amounts.
+3. The smallest change that each metric notices: a map that is scaled, shifted, blurred or noisier by growing amounts.
 """
 
 import argparse
@@ -263,10 +263,13 @@ FAULTS = [
 """Faults; each touches one method of the suite."""
 
 
+NEIGHBOURS = ndimage.generate_binary_structure(3, 1) * np.float32(1 / 6)
+NEIGHBOURS[1, 1, 1] = 0
+
 GROWING = {
     "scaled by 1 +": lambda v, mask, a: v * np.float32(1 + a),
     "shifted by [voxels]": lambda v, mask, a: ndimage.shift(v, (a, 0, 0), order=1) * mask,
-    "smoothed by σ [voxels]": lambda v, mask, a: ndimage.gaussian_filter(v, a) * mask,
+    "share of six neighbours": lambda v, mask, a: (v + a * (ndimage.convolve(v, NEIGHBOURS) - v)) * mask,
     "noise, of its own spread": lambda v, mask, a: (
         v + np.float32(a) * np.float32(v[mask].std() * np.random.default_rng(0).standard_normal(v.shape)) * mask
     ),

@@ -30,7 +30,7 @@ def run(spec: TablesSpec, out: Path) -> None:
     study = Path(spec.study)
     datasets = _typed(pd.DataFrame(spec.datasets))
     types = {c: "float64" if c == "value" else "str" for c in COLUMNS}
-    factors = [c for c in datasets if c != "dataset"]
+    factors = [str(c) for c in datasets if c != "dataset"]
     schema = pa.Schema.from_pandas(
         pd.DataFrame({c: pd.Series(dtype=t) for c, t in types.items()}).join(datasets[factors].head(0)),
         preserve_index=False,
