@@ -196,15 +196,15 @@ def main():
         cells += [f"{memory.per_scan:.2f} MiB", f"{memory.scans_for(MEMORY):,.0f} scans"]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"\nFiles: {files.per_scan:.0f} for each scan.\n")
-    print("| scans | cores | plan | scans and chains | tables, report | in all | disk | memory to plan | tables |")
+    print("| scans | cores | plan | scans and chains | tables, report | in all | disk | memory to plan | of tables, report |")
     print("|---|---|---|---|---|---|---|---|---|")
     for n in args.scans:
         for cores in args.cores:
             plan = lines["machine" if cores <= ONE_MACHINE else "cluster"]
-            end = sum(lines[name][0].at(n) for name in ("tables", "report"))
+            end, most = (f(lines[name][k].at(n) for name in ("tables", "report")) for k, f in ((0, sum), (1, max)))
             parts = [plan[0].at(n), parallel(scan, n, cores), end]
             cells = [f"{n:,}", f"{cores:,}", *map(hours, [*parts, sum(parts)]), amount(scan.disk * n)]
-            cells += [amount(plan[1].at(n)), amount(lines["tables"][1].at(n))]
+            cells += [amount(plan[1].at(n)), amount(most)]
             print(f"| {' | '.join(cells)} |", flush=True)
 
 
