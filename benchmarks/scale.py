@@ -196,8 +196,8 @@ def main():
         cells += [f"{memory.per_scan:.2f} MiB", f"{memory.scans_for(MEMORY):,.0f} scans"]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"\nFiles: {files.per_scan:.0f} for each scan.\n")
-    print("| scans | cores | plan | scans and chains | tables, report | in all | disk | memory to plan | of tables, report |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    heads = "scans", "cores", "plan", "scans and chains", "tables, report", "in all", "disk"
+    print(f"| {' | '.join([*heads, 'memory to plan', 'of tables, report'])} |\n{'|---' * 9}|")
     for n in args.scans:
         for cores in args.cores:
             plan = lines["machine" if cores <= ONE_MACHINE else "cluster"]
