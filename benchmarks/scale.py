@@ -1,6 +1,6 @@
 """What studies of many scans cost, on few and on many processors, and where they break first.
 
-    python benchmarks/scale.py [--chains 20] [--measure 10 40] [--scans 10 1000 100000] [--cores 2 64 1000]
+    python benchmarks/scale.py [--chains 20] [--measure 20 80] [--scans 10 1000 100000] [--cores 2 64 1000]
 
 Scans are of a head at 1.5 mm, each of another subject, with 20 chains. What runs once for the whole study (the plan,
 Snakemake's view of it, the tables, the report) is measured at two numbers of scans on this machine, in processor time,
@@ -175,7 +175,7 @@ def main():
     """Measure, add up and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chains", type=int, default=20)
-    parser.add_argument("--measure", type=int, nargs=2, default=[10, 40], metavar=("FEW", "MORE"))
+    parser.add_argument("--measure", type=int, nargs=2, default=[20, 80], metavar=("FEW", "MORE"))
     parser.add_argument("--scans", type=int, nargs="+", default=[10, 1000, 100_000])
     parser.add_argument("--cores", type=int, nargs="+", default=[2, 64, 1000])
     args = parser.parse_args()
@@ -196,15 +196,15 @@ def main():
         cells += [f"{memory.per_scan:.2f} MiB", f"{memory.scans_for(MEMORY):,.0f} scans"]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"\nFiles: {files.per_scan:.0f} for each scan.\n")
-    print("| scans | cores | plan | scans and chains | tables, report | in all | disk | memory to plan | tables |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    heads = "scans", "cores", "plan", "scans and chains", "tables, report", "in all", "disk"
+    print(f"| {' | '.join([*heads, 'memory to plan', 'of tables, report'])} |\n{'|---' * 9}|")
     for n in args.scans:
         for cores in args.cores:
             plan = lines["machine" if cores <= ONE_MACHINE else "cluster"]
-            end = sum(lines[name][0].at(n) for name in ("tables", "report"))
+            end, most = (f(lines[name][k].at(n) for name in ("tables", "report")) for k, f in ((0, sum), (1, max)))
             parts = [plan[0].at(n), parallel(scan, n, cores), end]
             cells = [f"{n:,}", f"{cores:,}", *map(hours, [*parts, sum(parts)]), amount(scan.disk * n)]
-            cells += [amount(plan[1].at(n)), amount(lines["tables"][1].at(n))]
+            cells += [amount(plan[1].at(n)), amount(most)]
             print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -280,6 +280,8 @@ def sentence(c: Comparison) -> str:
     if c.verdict == ONE_SUBJECT:
         told = "the interval covers the noise alone" if c.interval.covers == NOISE else "there is no interval"
         return f"On one subject{where}, {label} of {c.a} is {found} than that of {c.b}; {told}, not other subjects."
+    if math.isnan(c.p):
+        return f"Whether {c.a} and {c.b} differ in {label}{where} cannot be tested: that of {c.a} is {found}."
     return f"No difference between {c.a} and {c.b} in {label} is shown{where}: that of {c.a} is {found}."
 
 

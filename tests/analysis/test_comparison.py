@@ -115,6 +115,7 @@ def test_below_it_there_is_no_p_but_that_n():
     found = c.compare(drawn(5, (1.0, 3.0)), "a", "b")
     assert math.isnan(found.p) and found.verdict == c.UNDECIDED
     assert "would need at least 6 subjects" in c.sentence(found)
+    assert c.sentence(found).startswith("Whether a and b differ in NRMSE cannot be tested: that of a is ")
     family = c.compare_family(drawn(10, (1.0, 3.0)), [("a", "b")], family=43)[0]
     assert "43 comparisons would need at least 11 subjects" in c.sentence(family)
 
