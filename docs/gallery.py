@@ -146,6 +146,39 @@ def bodies(voxel: float, path: Path) -> None:
     draw(rows, path, width=1400)
 
 
+def parts(voxel: float, path: Path) -> None:
+    """Neck, knee and pelvis
+
+    True χ, R2* (0 to 120 s⁻¹), fat fraction (0 to 1) and proton density (0 to 1) in planes of 0.6 to 1.2 mm. A neck
+    with a plaque in the left carotid bulb that holds blood, calcium and lipid (`carotid-plaque`, −0.4 to 0.6 ppm); a
+    knee with layers of cartilage (−0.15 to 0.35 ppm, marrow and fat are white); a man with prostate, and a woman in the
+    22nd week of pregnancy with placenta and fetus (−0.3 to 0.6 ppm).
+    """
+    neck, plaque = ((-75, 75), (-72, 82), (-60, 60)), ((-48, 0), (-14, 34), (-10, 42))
+    joint, wide = ((-62, 62), (-70, 72), (-70, 90)), ((-180, 180), (-115, 115), (-70, 118))
+    low, mother = ((-70, 70), (-75, 75), (-60, 60)), ((-180, 180), (-115, 180), (-70, 230))
+    chosen: list[tuple[str, dict, Plane, float, tuple[float, float]]] = [
+        ("carotid-plaque", {"case": "mixed"}, Plane("axial", 20, neck), 0.6, (-0.4, 0.6)),
+        ("carotid-plaque", {"case": "mixed"}, Plane("coronal", 9, plaque), 0.3, (-0.4, 0.6)),
+        ("knee", {}, Plane("sagittal", -20, joint), 0.6, (-0.15, 0.35)),
+        ("knee", {}, Plane("coronal", -6, joint), 0.6, (-0.15, 0.35)),
+        ("prostate", {"case": "both"}, Plane("axial", -18, low), 0.6, (-0.3, 0.6)),
+        ("pelvis", {}, Plane("coronal", 0, wide), 1.2, (-0.3, 0.6)),
+        ("placenta", {"case": "normal"}, Plane("sagittal", 6, mother), 1.2, (-0.3, 0.6)),
+        ("placenta", {"case": "normal"}, Plane("axial", 130, mother), 1.2, (-0.3, 0.6)),
+    ]
+    rows = []
+    for name, changes, plane, pixel, span in chosen:
+        grid = plane.grid(pixel, None)
+        found = load(name, changes).render(grid, 3.0)
+        share = np.where(found.pd > 0.05, found.fat_fraction, 0)
+        maps = ((found.chi, span, "χ"), (found.r2star, (0.0, 120.0), "R2*"))
+        maps += ((share, (0.0, 1.0), "fat fraction"), (found.pd, (0.0, 1.0), "proton density"))
+        panels = tuple(Panel(plane, plane.cut(v, grid), s, title) for v, s, title in maps)
+        rows.append(Row(panels, f"{name}, {plane.title}"))
+    draw(rows, path, width=1000)
+
+
 def head(voxel: float, path: Path) -> None:
     """A head at 3 T
 
@@ -466,6 +499,7 @@ PICTURES = (
     head,
     abdomen,
     bodies,
+    parts,
     series,
     fields,
     anatomy,
