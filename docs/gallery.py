@@ -19,6 +19,7 @@ import numpy as np
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.layers import ShapePhantom
+from qsmbench.phantom.load import cases as cases_of
 from qsmbench.phantom.load import load
 from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 from qsmbench.scan.protocol import load_protocol
@@ -146,36 +147,77 @@ def bodies(voxel: float, path: Path) -> None:
     draw(rows, path, width=1400)
 
 
-def parts(voxel: float, path: Path) -> None:
-    """Neck, knee and pelvis
+def neck(voxel: float, path: Path) -> None:
+    """A neck
 
-    True χ, R2* (0 to 120 s⁻¹), fat fraction (0 to 1) and proton density (0 to 1) in planes of 0.6 to 1.2 mm. A neck
-    with a plaque in the left carotid bulb that holds blood, calcium and lipid (`carotid-plaque`, −0.4 to 0.6 ppm); a
-    knee with layers of cartilage (−0.15 to 0.35 ppm, marrow and fat are white); a man with prostate, and a woman in the
-    22nd week of pregnancy with placenta and fetus (−0.3 to 0.6 ppm).
+    True χ (−0.4 to 0.6 ppm), R2* (0 to 120 s⁻¹), fat fraction (0 to 1) and proton density (0 to 1), 0.6 mm: the carotid
+    bulbs, the larynx, the thyroid, and a sagittal plane. A plaque narrows the left bulb.
     """
-    neck, plaque = ((-75, 75), (-72, 82), (-60, 60)), ((-48, 0), (-14, 34), (-10, 42))
-    joint, wide = ((-62, 62), (-70, 72), (-70, 90)), ((-180, 180), (-115, 115), (-70, 118))
-    low, mother = ((-70, 70), (-75, 75), (-60, 60)), ((-180, 180), (-115, 180), (-70, 230))
-    chosen: list[tuple[str, dict, Plane, float, tuple[float, float]]] = [
-        ("carotid-plaque", {"case": "mixed"}, Plane("axial", 20, neck), 0.6, (-0.4, 0.6)),
-        ("carotid-plaque", {"case": "mixed"}, Plane("coronal", 9, plaque), 0.3, (-0.4, 0.6)),
-        ("knee", {}, Plane("sagittal", -20, joint), 0.6, (-0.15, 0.35)),
-        ("knee", {}, Plane("coronal", -6, joint), 0.6, (-0.15, 0.35)),
-        ("prostate", {"case": "both"}, Plane("axial", -18, low), 0.6, (-0.3, 0.6)),
-        ("pelvis", {}, Plane("coronal", 0, wide), 1.2, (-0.3, 0.6)),
-        ("placenta", {"case": "normal"}, Plane("sagittal", 6, mother), 1.2, (-0.3, 0.6)),
-        ("placenta", {"case": "normal"}, Plane("axial", 130, mother), 1.2, (-0.3, 0.6)),
-    ]
+    box: Box = ((-75, 75), (-72, 82), (-60, 60))
+    planes = [Plane("axial", z, box) for z in (20, -14, -42)] + [Plane("sagittal", 0, box)]
+    properties(load("carotid-plaque", {"case": "mixed"}), planes, 0.6, (-0.4, 0.6), path)
+
+
+def plaques(voxel: float, path: Path) -> None:
+    """Carotid plaques
+
+    True χ, 0.3 mm, −0.4 to 0.6 ppm, of the scenario `carotid-plaque`: plaques of the left bulb, axial and sagittal. Fat
+    is white.
+    """
+    box: Box = ((-46, -8), (-10, 28), (-10, 42))
     rows = []
-    for name, changes, plane, pixel, span in chosen:
+    for plane in (Plane("axial", 19, box), Plane("axial", 10, box), Plane("sagittal", -28.6, box)):
+        grid = plane.grid(0.3, None)
+        panels = []
+        for case in cases_of("carotid-plaque"):
+            found = load("carotid-plaque", {"case": case}).render(grid, 3.0)
+            panels.append(Panel(plane, plane.cut(found.chi, grid), (-0.4, 0.6), case))
+        rows.append(Row(tuple(panels), plane.title))
+    draw(rows, path, width=1000)
+
+
+def knee(voxel: float, path: Path) -> None:
+    """A knee
+
+    True χ (−0.1 to 0.1 ppm, so that the layers of cartilage show; marrow and fat are white), R2* (0 to 120 s⁻¹), fat
+    fraction (0 to 1) and proton density (0 to 1), 0.5 mm.
+    """
+    box: Box = ((-62, 62), (-70, 72), (-66, 90))
+    planes = [Plane("sagittal", 22, box), Plane("sagittal", 0, box), Plane("coronal", -6, box), Plane("axial", 36, box)]
+    properties(load("knee"), planes, 0.5, (-0.1, 0.1), path)
+
+
+def pelvis(voxel: float, path: Path) -> None:
+    """Pelvis
+
+    True χ (−0.3 to 0.6 ppm), R2* (0 to 120 s⁻¹), fat fraction (0 to 1) and proton density (0 to 1), 1.2 mm: a man at
+    the prostate and the hips, and a sagittal plane.
+    """
+    box: Box = ((-184, 184), (-120, 122), (-70, 118))
+    planes = [Plane("axial", -18, box), Plane("coronal", 0, box), Plane("sagittal", 2, box)]
+    properties(load("prostate", {"case": "both"}), planes, 1.2, (-0.3, 0.6), path)
+
+
+def pregnancy(voxel: float, path: Path) -> None:
+    """Pregnancy
+
+    The 22nd week, as above, but χ from −0.1 to 0.2 ppm: placenta at the back wall, fetus, amniotic fluid.
+    """
+    box: Box = ((-184, 184), (-120, 182), (-70, 232))
+    planes = [Plane("axial", 130, box), Plane("coronal", 60, box), Plane("sagittal", 6, box)]
+    properties(load("placenta", {"case": "normal"}), planes, 1.2, (-0.1, 0.2), path)
+
+
+def properties(found: Phantom, planes: list[Plane], pixel: float, span: tuple[float, float], path: Path) -> None:
+    """Draw true χ in `span` [ppm], R2*, fat fraction and proton density of a phantom in planes."""
+    rows = []
+    for plane in planes:
         grid = plane.grid(pixel, None)
-        found = load(name, changes).render(grid, 3.0)
-        share = np.where(found.pd > 0.05, found.fat_fraction, 0)
-        maps = ((found.chi, span, "χ"), (found.r2star, (0.0, 120.0), "R2*"))
-        maps += ((share, (0.0, 1.0), "fat fraction"), (found.pd, (0.0, 1.0), "proton density"))
-        panels = tuple(Panel(plane, plane.cut(v, grid), s, title) for v, s, title in maps)
-        rows.append(Row(panels, f"{name}, {plane.title}"))
+        maps = found.render(grid, 3.0)
+        share = np.where(maps.pd > 0.05, maps.fat_fraction, 0)
+        shown = [(maps.chi, span, "χ"), (maps.r2star, (0.0, 120.0), "R2*"), (share, (0.0, 1.0), "fat fraction")]
+        shown.append((maps.pd, (0.0, 1.0), "proton density"))
+        rows.append(Row(tuple(Panel(plane, plane.cut(v, grid), s, title) for v, s, title in shown), plane.title))
     draw(rows, path, width=1000)
 
 
@@ -499,7 +541,11 @@ PICTURES = (
     head,
     abdomen,
     bodies,
-    parts,
+    neck,
+    plaques,
+    knee,
+    pelvis,
+    pregnancy,
     series,
     fields,
     anatomy,
