@@ -162,7 +162,7 @@ def plaques(voxel: float, path: Path) -> None:
     """Carotid plaques
 
     True χ, 0.3 mm, −0.4 to 0.6 ppm, of the scenario `carotid-plaque`: plaques of the left bulb, axial and sagittal. Fat
-    is white.
+    is white; the lipid core has the χ of water, and does not show.
     """
     box: Box = ((-46, -8), (-10, 28), (-10, 42))
     rows = []
