@@ -19,6 +19,7 @@ import numpy as np
 from qsmbench.phantom.atlas import Atlas
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.layers import ShapePhantom
+from qsmbench.phantom.load import cases as cases_of
 from qsmbench.phantom.load import load
 from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 from qsmbench.scan.protocol import load_protocol
@@ -144,6 +145,80 @@ def bodies(voxel: float, path: Path) -> None:
             panels.append(Panel(plane, plane.cut(share, grid), (0.0, 1.0), title))
         rows.append(Row(tuple(panels), plane.title))
     draw(rows, path, width=1400)
+
+
+def neck(voxel: float, path: Path) -> None:
+    """A neck
+
+    True χ (−0.4 to 0.6 ppm), R2* (0 to 120 s⁻¹), fat fraction (0 to 1) and proton density (0 to 1), 0.6 mm: the carotid
+    bulbs, the larynx, the thyroid, and a sagittal plane. A plaque narrows the left bulb.
+    """
+    box: Box = ((-75, 75), (-72, 82), (-60, 60))
+    planes = [Plane("axial", z, box) for z in (20, -14, -42)] + [Plane("sagittal", 0, box)]
+    properties(load("carotid-plaque", {"case": "mixed"}), planes, 0.6, (-0.4, 0.6), path)
+
+
+def plaques(voxel: float, path: Path) -> None:
+    """Carotid plaques
+
+    True χ, 0.3 mm, −0.4 to 0.6 ppm, of the scenario `carotid-plaque`: plaques of the left bulb, axial and sagittal. Fat
+    is white; the lipid core has the χ of water, and does not show.
+    """
+    box: Box = ((-46, -8), (-10, 28), (-10, 42))
+    rows = []
+    for plane in (Plane("axial", 19, box), Plane("axial", 10, box), Plane("sagittal", -28.6, box)):
+        grid = plane.grid(0.3, None)
+        panels = []
+        for case in cases_of("carotid-plaque"):
+            found = load("carotid-plaque", {"case": case}).render(grid, 3.0)
+            panels.append(Panel(plane, plane.cut(found.chi, grid), (-0.4, 0.6), case))
+        rows.append(Row(tuple(panels), plane.title))
+    draw(rows, path, width=1000)
+
+
+def knee(voxel: float, path: Path) -> None:
+    """A knee
+
+    True χ (−0.1 to 0.1 ppm, so that the layers of cartilage show; marrow and fat are white), R2* (0 to 120 s⁻¹), fat
+    fraction (0 to 1) and proton density (0 to 1), 0.5 mm.
+    """
+    box: Box = ((-62, 62), (-70, 72), (-66, 90))
+    planes = [Plane("sagittal", 22, box), Plane("sagittal", 0, box), Plane("coronal", -6, box), Plane("axial", 36, box)]
+    properties(load("knee"), planes, 0.5, (-0.1, 0.1), path)
+
+
+def pelvis(voxel: float, path: Path) -> None:
+    """Pelvis
+
+    True χ (−0.3 to 0.6 ppm), R2* (0 to 120 s⁻¹), fat fraction (0 to 1) and proton density (0 to 1), 1.2 mm: a man at
+    the prostate and the hips, and a sagittal plane.
+    """
+    box: Box = ((-184, 184), (-120, 122), (-70, 118))
+    planes = [Plane("axial", -18, box), Plane("coronal", 0, box), Plane("sagittal", 2, box)]
+    properties(load("prostate", {"case": "both"}), planes, 1.2, (-0.3, 0.6), path)
+
+
+def pregnancy(voxel: float, path: Path) -> None:
+    """Pregnancy
+
+    The 22nd week, as above, but χ from −0.1 to 0.2 ppm: placenta at the back wall, fetus, amniotic fluid.
+    """
+    box: Box = ((-184, 184), (-120, 182), (-70, 232))
+    planes = [Plane("axial", 130, box), Plane("coronal", 60, box), Plane("sagittal", 6, box)]
+    properties(load("placenta", {"case": "normal"}), planes, 1.2, (-0.1, 0.2), path)
+
+
+def properties(found: Phantom, planes: list[Plane], pixel: float, span: tuple[float, float], path: Path) -> None:
+    """Draw true χ in `span` [ppm], R2*, fat fraction and proton density of a phantom in planes."""
+    rows = []
+    for plane in planes:
+        grid = plane.grid(pixel, None)
+        maps = found.render(grid, 3.0)
+        share = np.where(maps.pd > 0.05, maps.fat_fraction, 0)
+        shown = [(maps.chi, span, "χ"), (maps.r2star, (0.0, 120.0), "R2*"), (share, (0.0, 1.0), "fat fraction")]
+        shown.append((maps.pd, (0.0, 1.0), "proton density"))
+        rows.append(Row(tuple(Panel(plane, plane.cut(v, grid), s, title) for v, s, title in shown), plane.title))
+    draw(rows, path, width=1000)
 
 
 def head(voxel: float, path: Path) -> None:
@@ -466,6 +541,11 @@ PICTURES = (
     head,
     abdomen,
     bodies,
+    neck,
+    plaques,
+    knee,
+    pelvis,
+    pregnancy,
     series,
     fields,
     anatomy,

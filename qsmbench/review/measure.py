@@ -45,9 +45,9 @@ def measurements(study: Study, probes: Mapping[str, Sequence[float]] | None = No
     Beside the scores on the study mask, they are `lesion_contrast` (mean of a lesion minus the median around it) and
     `lesion_detected` (by an observer; sources are dark in weighted images) of every image; `apparent_volume` [mm³] and
     `total_chi` [ppm·mm³] of lesions, see `analysis.blooming`; `probe`, the value at a place; `mean` and `sd` of regions
-    without their border voxels (for the mean: if it has no score); `group_mean` and `group_sd` of all regions of a group
-    together, such as the layers of cartilage, with their borders; `mean_oef` of the vessels that have a value; and
-    `far_off`, the share of voxels whose field is more than 0.02 ppm from the true one [%].
+    without their border voxels (for the mean: if it has no score); `group_mean` and `group_sd` of the regions of a
+    group together, such as the layers of cartilage, without the border of the whole; `mean_oef` of the vessels that
+    have a value; and `far_off`, the share of voxels whose field is more than 0.02 ppm from the true one [%].
 
     Args:
         study: the study.
@@ -109,7 +109,10 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
     labels = read(truth, "labels", grid)
     regions = [r for r in read_regions(truth / REGIONS_FILE) if r[0] != 0]
     places = [(name, _inside(labels == index)) for index, name, _ in regions]
-    groups = {group: [i for i, _, own in regions if own == group] for _, _, group in regions if group}
+    groups = [
+        (group, _inside(np.isin(labels, [i for i, _, own in regions if own == group])))
+        for group in dict.fromkeys(group for _, _, group in regions if group)
+    ]
     table = read_sources(truth / SOURCES_FILE)
     sources = read(truth, "sources", grid) if (truth / ARTIFACTS["sources"].file).is_file() else np.zeros(mask.shape)
     for chain in study.chains:
@@ -128,8 +131,8 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
                 if found.size:
                     yield (*about, "mean_oef", "", math.nan, 0, float(found.mean()))
                 continue
-            for name, indices in groups.items():
-                values = image[np.isin(labels, indices) & mask]
+            for name, place in groups:
+                values = image[place & mask]
                 if values.size:
                     yield (*about, "group_mean", name, math.nan, 0, float(values.mean()))
                     yield (*about, "group_sd", name, math.nan, 0, float(values.std()))

@@ -1,7 +1,7 @@
 """Knee, neck and pelvis: sizes of published norms, tissues and doses as stated, masks without gas and bone, people.
 
-Norms are those that the phantoms' files name; limits are about two standard deviations, or the published range. Labels on
-coarse voxels are enough for them; the layers of cartilage and the plaque are painted on small grids of fine voxels.
+Norms are those that the phantoms' files name; limits are about two standard deviations, or the published range. Labels
+on coarse voxels are enough for them; the layers of cartilage and the plaque are painted on small grids of fine voxels.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def test_a_person_is_a_man_or_a_woman():
 
 
 def test_thickness_of_cartilage_and_order_of_its_layers():
-    """Along a line through the lateral condyle: 2.3 mm in three layers each on femur and tibia; what lies between is fluid."""
+    """Along a line through the lateral condyle: 2.3 mm in three layers each on femur and tibia; fluid between."""
     found, where = box("knee", [24, -9, 1], (1, 1, 160), 0.1)
     names = [next(n for n, w in where.items() if w[0, 0, k]) for k in range(160)]
     order = list(dict.fromkeys(names))
@@ -130,10 +130,9 @@ def plaque(case):
 
 def test_components_of_the_plaque():
     found, where = plaque("mixed")
-    chi = {n: np.median(found.chi[where[n]]) for n in ("intraplaque_haemorrhage", "lipid_core", "plaque_calcification")}
-    assert chi["intraplaque_haemorrhage"] == pytest.approx(0.40, abs=0.01)
-    assert chi["lipid_core"] == pytest.approx(0, abs=0.01)
-    assert chi["plaque_calcification"] == pytest.approx(-0.00175 * 857, abs=0.03)
+    assert np.median(found.chi[where["intraplaque_haemorrhage"]]) == pytest.approx(0.40, abs=1e-3)
+    assert np.median(found.chi[where["lipid_core"]]) == pytest.approx(0, abs=1e-3)
+    assert found.chi[where["plaque_calcification"]].min() == pytest.approx(-0.00175 * 857, abs=1e-3)  # others are mixed
     assert not plaque("fibrous")[1]["lipid_core"].any()
 
 
@@ -141,7 +140,7 @@ def test_the_plaque_moves_with_the_bifurcation_and_its_contents_with_it():
     _, where = box("carotid-plaque", [-28.5, 9, 24], (22, 22, 60), 0.4, case="mixed", bifurcation=10)
     before = plaque("mixed")[1]
     for name in ("intraplaque_haemorrhage", "plaque_calcification", "lipid_core"):
-        assert where[name].sum() == pytest.approx(before[name].sum(), rel=0.02)
+        assert where[name].sum() == pytest.approx(before[name].sum(), rel=0.05)  # their surfaces differ
 
 
 @pytest.mark.parametrize(
@@ -153,7 +152,8 @@ def test_the_plaque_moves_with_the_bifurcation_and_its_contents_with_it():
 )
 def test_doses_arrive(scenario, case, names):
     """∫Δχ dV is density times volume, in the table of sources; each lies where the scenario says."""
-    phantom = load(scenario, {**BARE, "case": case})
+    small = {"field_of_view.lower": [-40, -25, -55], "field_of_view.upper": [40, 55, 45]}  # scattering needs an atlas
+    phantom = load(scenario, {**BARE, **small, "case": case})
     table, _ = placed_sources(phantom, View(phantom.grid(), np.zeros((1, 1, 1), np.uint8), np.zeros(256)), 3.0)
     for name, chi in names.items():
         own = [row for row in table if row.name == name]
@@ -165,7 +165,7 @@ def test_doses_arrive(scenario, case, names):
 
 def test_oxygen_of_the_placenta():
     """0.35·0.36·3.43·ΔY of χ; R2* of 12.9 ± 2.7 /s at 3 T in the 14th to 18th week."""
-    found = {y: box("pelvis", [8, 40, 130], (8, 4, 8), 2, **PREGNANT, placental_saturation=y) for y in (0.85, 0.65)}
+    found = {y: box("pelvis", [8, 52, 130], (8, 4, 8), 2, **PREGNANT, placental_saturation=y) for y in (0.85, 0.65)}
     chi = {y: np.median(p.chi[w["placenta"]]) for y, (p, w) in found.items()}
     assert chi[0.65] - chi[0.85] == pytest.approx(0.35 * 0.36 * 3.43 * 0.2, rel=1e-3)
     assert chi[0.85] == pytest.approx(0.05, abs=0.02)

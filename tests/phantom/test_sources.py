@@ -9,7 +9,7 @@ from scipy import constants as c
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
-from qsmbench.phantom.description.sources import constants
+from qsmbench.phantom.description.sources import Oxygenation, constants
 from qsmbench.phantom.description.tissues import table
 from qsmbench.phantom.load import load
 
@@ -119,6 +119,18 @@ def test_fat_leaves_the_relaxation_of_water_alone(tmp_path):
     assert iron_in_it.fat_r2star.item() - mixed.fat_r2star.item() == pytest.approx(more, rel=1e-4)
     assert iron_in_it.t1.item() < mixed.t1.item() and iron_in_it.fat_t1.item() == mixed.fat_t1.item()
     assert gd.t1.item() < 0.5 * mixed.t1.item() and gd.fat_t1.item() == pytest.approx(mixed.fat_t1.item())
+
+
+def test_oxygen_extraction_of_people():
+    """OEF = 1 − Y/0.98, with the mean and the standard deviation that are stated; the template has the mean."""
+    source = Oxygenation(source="oxygenation", oef=0.4, scatter=0.05)
+    people = 1 - np.array([source.value(n) for n in range(1, 801)]) / 0.98
+    assert source.value(0) == pytest.approx(0.98 * 0.6)
+    assert people.mean() == pytest.approx(0.4, abs=4 * 0.05 / np.sqrt(800))
+    assert people.std() == pytest.approx(0.05, rel=0.1)
+    assert source.value(7) == Oxygenation(source="oxygenation", oef=0.4, scatter=0.05).value(7)
+    plain = Oxygenation(source="oxygenation", saturation=0.6)
+    assert {plain.value(n) for n in range(4)} == {0.6}
 
 
 def test_lost_myelin(tmp_path):

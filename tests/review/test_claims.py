@@ -13,7 +13,19 @@ from qsmbench.run.chains import Use, steps
 from qsmbench.scan.protocol import load_protocol
 
 REVIEW = load_claims()
-MEASURES = {"lesion_contrast", "lesion_detected", "apparent_volume", "total_chi", "mean", "sd", "far_off", "probe"}
+MEASURES = {
+    "group_mean",
+    "group_sd",
+    "mean_oef",
+    "lesion_contrast",
+    "lesion_detected",
+    "apparent_volume",
+    "total_chi",
+    "mean",
+    "sd",
+    "far_off",
+    "probe",
+}
 RUNNABLE = [c for c in REVIEW.claims if c.experiment]
 
 
@@ -55,10 +67,14 @@ SIDES = {"left", "right"}
 
 @pytest.mark.parametrize("claim", RUNNABLE, ids=lambda c: c.id)
 def test_regions_exist(claim):
+    """Each region is one of a phantom, or a group, or made by a source of one of the experiment's arms."""
     experiment = REVIEW.experiments[claim.experiment]
-    body = "abdomen" if experiment.protocol == "abdomen-3t" else "head"
-    known = {r[1] for r in load("sphere" if experiment.phantom == "sphere" else body, {"voxel_size": 4}).regions}
-    known |= {*experiment.probes, *LESIONS, *SIDES}
+    known = {*experiment.probes, *LESIONS, *SIDES}
+    for arm in experiment.arms.values():
+        name = arm.phantom or experiment.phantom
+        case = {"case": arm.case} if arm.case else {}
+        for _, region, group in load(name, {"voxel_size": 4, **case}).regions:
+            known |= {region, group}
     named = {r for p in claim.picks() for r in (p.region, p.against)} | {
         r for rule in claim.rules for r in rule.regions
     }

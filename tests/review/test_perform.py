@@ -27,6 +27,11 @@ experiments:
     phantom: sphere
     people: none
     arms: {one: {set: {radius: nonsense}}}
+  layered:
+    phantom: LAYERED
+    people: none
+    quick: {voxel_size: 2}
+    arms: {one: {}}
 claims:
   - &first
     id: lobes
@@ -48,7 +53,32 @@ claims:
     number: 3
     rules: [{rule: tolerance, of: {region: putamen}, inside: [0, null]}]
   - {<<: *first, id: cannot-start, number: 4, experiment: broken}
+  - <<: *first
+    id: group
+    number: 6
+    experiment: layered
+    chains: [truth]
+    rules:
+      - {rule: tolerance, of: {metric: group_mean, region: soft}, inside: [0.199, 0.201]}
+      - {rule: tolerance, of: {metric: group_sd, region: soft}, inside: [0.099, 0.101]}
   - {id: beyond, number: 5, claim: c, place: p, kind: fed in, cannot: there is no phantom of it}
+"""
+
+LAYERED = """# Two halves of a box, of one group.
+kind: shapes
+field_of_view: {lower: [-20, -20, -20], upper: [20, 20, 20]}
+voxel_size: 2
+mask: {shape: box, half: [19, 19, 19]}
+background: water
+layers:
+  - region: low
+    group: soft
+    shape: {shape: box, center: [0, 0, -6], half: [12, 12, 6]}
+    material: {chi: 0.1, t1: 1, r2star: 20}
+  - region: high
+    group: soft
+    shape: {shape: box, center: [0, 0, 6], half: [12, 12, 6]}
+    material: {chi: 0.3, t1: 1, r2star: 20}
 """
 
 
@@ -56,7 +86,8 @@ claims:
 def judged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("review")
     file = folder / "claims.yaml"
-    file.write_text(LIST)
+    (folder / "layered.yaml").write_text(LAYERED)
+    file.write_text(LIST.replace("LAYERED", str(folder / "layered.yaml")))
     review = load_claims(file)
     outcomes = perform(review, review.claims, "quick", folder / "quick", cores=1)
     return review, outcomes, folder / "quick"
@@ -64,16 +95,22 @@ def judged(tmp_path_factory):
 
 def test_verdicts_of_a_sphere(judged):
     _, outcomes, _ = judged
-    assert [o.verdict for o in outcomes] == ["supported", "contradicted", "undecided", FAILED, NOT_RUN]
+    assert [o.verdict for o in outcomes] == ["supported", "contradicted", "undecided", FAILED, "supported", NOT_RUN]
     pole, equator = (p.effect for p in outcomes[0].parts)
     # 2/3 and −1/3 of Δχ (a/r)³; a shim of order 0 adds the same to both, and voxels of 4 mm blur
     assert pole - equator == pytest.approx((16 / 24) ** 3, rel=0.05)
 
 
+def test_mean_and_deviation_of_a_group(judged):
+    """Two equal halves of 0.1 and 0.3 ppm: 0.2 ± 0.1 ppm."""
+    _, outcomes, _ = judged
+    assert [p.effect for p in outcomes[4].parts] == pytest.approx([0.2, 0.1], abs=1e-4)
+
+
 def test_one_failing_study_is_a_row_with_its_reason(judged):
     _, outcomes, _ = judged
     assert "radius" in outcomes[3].reason
-    assert outcomes[4].reason == "there is no phantom of it"
+    assert outcomes[5].reason == "there is no phantom of it"
 
 
 def test_the_page_and_the_table(judged):
