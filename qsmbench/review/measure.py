@@ -45,9 +45,9 @@ def measurements(study: Study, probes: Mapping[str, Sequence[float]] | None = No
     Beside the scores on the study mask, they are `lesion_contrast` (mean of a lesion minus the median around it) and
     `lesion_detected` (by an observer; sources are dark in weighted images) of every image; `apparent_volume` [mm³] and
     `total_chi` [ppm·mm³] of lesions, see `analysis.blooming`; `probe`, the value at a place; `mean` and `sd` of regions
-    without their border voxels (for the mean: if it has no score); `group_mean` and `group_sd` of all regions of a group
-    together, such as the layers of cartilage, with their borders; `mean_oef` of the vessels that have a value; and
-    `far_off`, the share of voxels whose field is more than 0.02 ppm from the true one [%].
+    without their border voxels (for the mean: if it has no score); `group_mean` and `group_sd` of all regions of a
+    group together, such as the layers of cartilage, with their borders; `mean_oef` of the vessels that have a value;
+    and `far_off`, the share of voxels whose field is more than 0.02 ppm from the true one [%].
 
     Args:
         study: the study.

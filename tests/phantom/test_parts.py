@@ -1,7 +1,7 @@
 """Knee, neck and pelvis: sizes of published norms, tissues and doses as stated, masks without gas and bone, people.
 
-Norms are those that the phantoms' files name; limits are about two standard deviations, or the published range. Labels on
-coarse voxels are enough for them; the layers of cartilage and the plaque are painted on small grids of fine voxels.
+Norms are those that the phantoms' files name; limits are about two standard deviations, or the published range. Labels
+on coarse voxels are enough for them; the layers of cartilage and the plaque are painted on small grids of fine voxels.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def test_a_person_is_a_man_or_a_woman():
 
 
 def test_thickness_of_cartilage_and_order_of_its_layers():
-    """Along a line through the lateral condyle: 2.3 mm in three layers each on femur and tibia; what lies between is fluid."""
+    """Along a line through the lateral condyle: 2.3 mm in three layers on femur and tibia; what lies between is fluid."""
     found, where = box("knee", [24, -9, 1], (1, 1, 160), 0.1)
     names = [next(n for n, w in where.items() if w[0, 0, k]) for k in range(160)]
     order = list(dict.fromkeys(names))
