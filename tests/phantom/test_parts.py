@@ -76,7 +76,7 @@ def test_a_person_is_a_man_or_a_woman():
 
 
 def test_thickness_of_cartilage_and_order_of_its_layers():
-    """Along a line through the lateral condyle: 2.3 mm in three layers on femur and tibia; what lies between is fluid."""
+    """Along a line through the lateral condyle: 2.3 mm in three layers on femur and tibia, and fluid between them."""
     found, where = box("knee", [24, -9, 1], (1, 1, 160), 0.1)
     names = [next(n for n, w in where.items() if w[0, 0, k]) for k in range(160)]
     order = list(dict.fromkeys(names))
