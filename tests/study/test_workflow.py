@@ -124,7 +124,7 @@ def test_a_study_with_methods_that_fail(sandbox):
     reasons = scores[scores.metric == "status"].set_index("chain").reason.to_dict()
     assert reasons == {
         "truth.crashing": "failed: RuntimeError: no luck",
-        "truth.hanging": "timeout: took longer than its limit of 10 s",
+        "truth.hanging": "timeout: took longer than its limit of 25 s",
         "truth.cropping": reasons["truth.cropping"],
     }
     assert reasons["truth.cropping"].startswith("failed: ValueError: chi has shape")
