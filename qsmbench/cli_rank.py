@@ -41,7 +41,8 @@ def rank(
             c for c in study.factors if study.factors[c].astype(str).nunique() > 1 and c not in ("group", "seed")
         ]
         if between not in factors:
-            choice = suggest(between, list(map(str, factors))) if factors else "all scans of this study have the same factors"
+            same = "all scans of this study have the same factors"
+            choice = suggest(between, list(map(str, factors))) if factors else same
             raise QsmbenchError(f"--between {between}: {choice}")
         levels = study.factors[between].reindex(sample.values.index).fillna("").astype(str).tolist()
     parts = standings.competing(sample)

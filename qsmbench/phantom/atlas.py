@@ -14,6 +14,9 @@ from qsmbench.phantom.warp import Warp
 SPACING = 2.0
 """Voxel size of an atlas, mm."""
 
+ATTEMPTS = 100
+"""Number of times that the balls of a source are placed anew, all of them, if there is no space for one."""
+
 LEAST_INSIDE = 0.5
 """Smallest share of a scattered ball that must lie in its regions."""
 
@@ -72,8 +75,14 @@ class Atlas:
         return self.index[name]
 
     def scatter(
-        self, names: tuple[str, ...], side: str | None, radii: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+        self,
+        names: tuple[str, ...],
+        side: str | None,
+        radii: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        fewer: bool = False,
+    ) -> list[np.ndarray | None]:
         """Draw centres for non-overlapping balls in regions.
 
         Args:
@@ -81,23 +90,35 @@ class Atlas:
             side: `left` or `right` of the template; None: both.
             radii: (n,) mm, of the balls.
             rng: random generator.
+            fewer: leave out the balls that find no space; the first one always does.
 
         Returns:
-            (n, 3) world mm.
+            (3,) world mm of each ball; None: left out.
 
         Raises:
             QsmbenchError: a region is unknown, there is not enough space, or less than half of a ball would be inside.
         """
         points, depth = self.points(names, side)
+        for _ in range(ATTEMPTS):
+            found = self._place(points, depth, radii, names, rng)
+            if fewer or all(centre is not None for centre in found):
+                return found
+        raise QsmbenchError(
+            f"{self.where}: not enough space for {len(radii)} balls of up to {2 * radii.max():g} mm in "
+            f"{', '.join(names)}"
+        )
+
+    def _place(
+        self, points: np.ndarray, depth: np.ndarray, radii: np.ndarray, names: tuple[str, ...], rng: np.random.Generator
+    ) -> list[np.ndarray | None]:
+        """Place balls one after another where there is space; see `scatter`."""
         room = np.full(len(points), np.inf)  # mm to the nearest ball so far
-        found = []
+        found: list[np.ndarray | None] = []
         for radius in radii:
             fits = (depth >= min(radius, depth.max())) & (room > radius)
             if not fits.any():
-                most = 2 * radii.max()
-                raise QsmbenchError(
-                    f"{self.where}: not enough space for {len(radii)} balls of up to {most:g} mm in {', '.join(names)}"
-                )
+                found.append(None)
+                continue
             centre = points[rng.choice(np.flatnonzero(fits))] + rng.uniform(-SPACING / 4, SPACING / 4, 3)
             if (share := self.share_inside(centre, radius, names)) < LEAST_INSIDE:
                 raise QsmbenchError(
@@ -106,7 +127,7 @@ class Atlas:
                 )
             room = np.minimum(room, np.linalg.norm(points - centre, axis=1) - radius)
             found.append(centre)
-        return np.array(found)
+        return found
 
     def share_inside(self, centre: np.ndarray, radius: float, names: tuple[str, ...]) -> float:
         """Return the share of a ball, 0–1, that lies in any of the regions; `centre` in world mm, `radius` in mm."""

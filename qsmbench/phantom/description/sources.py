@@ -80,6 +80,7 @@ class Placed(Model):
     rotate: Point = Field((0, 0, 0), description="rotation about x, then y, then z, degrees")
     in_: str | tuple[str, ...] | None = Field(None, alias="in", description="regions to scatter in")
     count: PositiveInt = Field(1, description="number of lesions scattered in the regions of in")
+    fewer: bool = Field(False, description="scatter fewer than count where the regions have no space for all")
     diameter: PositiveFloat | tuple[PositiveFloat, PositiveFloat] | None = Field(
         None, description="diameter of the scattered lesions; two numbers give a range, mm"
     )

@@ -60,8 +60,9 @@ def source_shapes(source: s.InPlace, atlas: Atlas) -> Iterator[tuple[g.Shape, Wa
         low, high = np.broadcast_to(np.array(source.diameter, float), 2)
         radii = np.geomspace(high, low, source.count) / 2  # the largest first, while there is room
         rng = generator(source.seed)
-        for n, centre in enumerate(atlas.scatter(names, source.side, radii, rng)):
-            yield _body(centre, np.full(3, radii[n]), source, source.seed + n), NO_WARP
+        for n, centre in enumerate(atlas.scatter(names, source.side, radii, rng, fewer=source.fewer)):
+            if centre is not None:
+                yield _body(centre, np.full(3, radii[n]), source, source.seed + n), NO_WARP
 
 
 def _body(centre: np.ndarray, radii: np.ndarray, source: s.InPlace, seed: int) -> g.Shape:
