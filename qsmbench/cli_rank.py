@@ -37,9 +37,8 @@ def rank(
     sample = sample_of(study, metric, artifact, support)
     levels = []
     if between is not None:
-        factors = [
-            c for c in study.factors if study.factors[c].astype(str).nunique() > 1 and c not in ("group", "seed")
-        ]
+        told_apart = study.factors.columns[study.factors.astype(str).nunique() > 1]
+        factors = [str(c) for c in told_apart if c not in ("group", "seed")]
         if between not in factors:
             same = "all scans of this study have the same factors"
             choice = suggest(between, list(map(str, factors))) if factors else same
