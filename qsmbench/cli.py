@@ -64,7 +64,8 @@ def main() -> None:
 
 
 def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {plain(message)}")
+    line = plain(message).replace("\n", " ")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {line}")
     supervise.done(code)
     sys.exit(code)
 
@@ -370,28 +371,24 @@ def plant(
     Places are mm of the scan's affine; the region of the scan is called mask. The difference of the reconstructions
     with and without the sources is scored against the truth.
     """
-    from qsmbench.data import folders
+    import shutil
+    import tempfile
+    from functools import partial
+
     from qsmbench.data.measured import Stated, is_measured
     from qsmbench.study.jobs.measure import convert
     from qsmbench.study.plant import plant_into, read_sources
 
     sources, without = read_sources(source), scan
-    folders.make_folder(out)
-    if is_measured(scan):
-        without = out / "without"
-        for line in convert(scan, without, Stated()):
-            console.print(plain(line), soft_wrap=True)
-    notes = plant_into(
-        without,
-        out / "scan",
-        out / "truth",
-        sources,
-        tissue=tissue,
-        supersampling=supersampling,
-        tr=tr,
-        flip_angle=flip_angle,
-        seed=seed,
-    )
+    plant_these = partial(plant_into, sources=sources, tissue=tissue, supersampling=supersampling, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="qsmbench-") as work:  # what is refused leaves nothing in OUT
+        if is_measured(scan):
+            without = Path(work)
+            for line in convert(scan, without, Stated()):
+                console.print(plain(line), soft_wrap=True)
+        notes = plant_these(without, out / "scan", out / "truth", tr=tr, flip_angle=flip_angle)
+        if without != scan:
+            without = shutil.copytree(without, out / "without", dirs_exist_ok=True)
     for line in notes:
         console.print(f"Note: {plain(line)}", soft_wrap=True)
     console.print(f"Scan with sources and truth: {out.resolve()}; without: {without.resolve()}", soft_wrap=True)
@@ -426,7 +423,7 @@ def tune(
     out: Annotated[Path, typer.Option(help="YAML file to write, which a study uses as methods: {NAME: {tuned: FILE}}")],
     metric: Annotated[str, typer.Option(help="metric to optimise")] = "nrmse",
     span: Annotated[float, typer.Option(min=1.1, help="ratio of the largest value tried to the smallest")] = 1000,
-    trials: Annotated[int, typer.Option(min=2, help="number of values tried")] = 12,
+    trials: Annotated[int, typer.Option(min=2, max=1000, help="number of values tried")] = 12,
     time_limit: Annotated[float, typer.Option(help="limit for each step, s")] = 3600,
     device: Device = "numpy",
 ) -> None:
