@@ -173,7 +173,7 @@ def run(
         show_scores(study.folder / "scores.parquet")
     page = study.folder / "report" / "index.html"
     if "report" not in outcome.broken:
-        console.print(f"Report: {page.resolve()}", soft_wrap=True)
+        console.print(f"Report: {plain(page.resolve())}", soft_wrap=True)
     if against and "tables" not in outcome.broken:
         cli_gate.compare_with_board(study.folder, against)
     if not outcome.complete:
@@ -258,7 +258,7 @@ def simulate(
     content |= {"set": _settings(set_), "set_protocol": _settings(set_protocol)}
     source = check(content, Simulated, "simulate")
     simulated(source, out, bids=format_ == "bids")
-    console.print(f"Scan and truth: {out.resolve()}", soft_wrap=True)
+    console.print(f"Scan and truth: {plain(out.resolve())}", soft_wrap=True)
 
 
 @app.command(
@@ -334,7 +334,7 @@ def reconstruct(
         limits=limits,
         note=lambda line: console.print(plain(line), soft_wrap=True),
     )
-    console.print(f"Reconstruction: {out.resolve()}", soft_wrap=True)
+    console.print(f"Reconstruction: {plain(out.resolve())}", soft_wrap=True)
 
 
 def _direction(text: str | None) -> tuple[float, float, float] | None:
@@ -391,7 +391,9 @@ def plant(
             without = shutil.copytree(without, out / "without", dirs_exist_ok=True)
     for line in notes:
         console.print(f"Note: {plain(line)}", soft_wrap=True)
-    console.print(f"Scan with sources and truth: {out.resolve()}; without: {without.resolve()}", soft_wrap=True)
+    console.print(
+        f"Scan with sources and truth: {plain(out.resolve())}; without: {plain(without.resolve())}", soft_wrap=True
+    )
 
 
 @app.command(epilog=_example("qsmbench score maps scan/truth"))
@@ -437,7 +439,7 @@ def tune(
     limits = Limits(time_limit, device=device)
     found = search(chain, setting, data, metric=metric, span=span, trials=trials, limits=limits, note=console.print)
     write_tuned(out, found)
-    console.print(f"Tuned: {out.resolve()}", soft_wrap=True)
+    console.print(f"Tuned: {plain(out.resolve())}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench report results/quick report"))
@@ -455,7 +457,7 @@ def report(
     if not (results / "scores.parquet").is_file():
         raise QsmbenchError(f"{results}: contains no scores.parquet; give the folder of a study, such as results/quick")
     make_folder(out)
-    console.print(f"Report: {build(results, out, single=single).resolve()}", soft_wrap=True)
+    console.print(f"Report: {plain(build(results, out, single=single).resolve())}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench compare results/mine romeo.fit.vsharp.tv romeo.fit.pdf.tv --metric nrmse"))
@@ -507,7 +509,7 @@ def compare(
     for name in dict.fromkeys(c.column.metric for c in found):
         if said := verdict.mixed_view(study, a, b, name, support):
             console.print(plain(said), soft_wrap=True)
-    console.print(f"Table: {file.resolve()}", soft_wrap=True)
+    console.print(f"Table: {plain(file.resolve())}", soft_wrap=True)
 
 
 app.command(epilog=_example("qsmbench baseline results/regression baseline.parquet"))(cli_gate.baseline)
@@ -579,7 +581,7 @@ def conform(
         table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", plain(c.reason))
     console.print(table)
     written = page.write(found, settings, checks, out or Path(f"conform-{found.name}"))
-    console.print(f"Page: {written.resolve()}", soft_wrap=True)
+    console.print(f"Page: {plain(written.resolve())}", soft_wrap=True)
     if not page.passed(checks):
         raise typer.Exit(ExitCode.WORSE)
 

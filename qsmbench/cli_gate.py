@@ -22,7 +22,9 @@ def baseline(
 
     found = of_results(results)
     found.save(file)
-    console.print(f"Baseline: {file.resolve()}, {len(found.scans)} scans, {len(found.scores)} scores", soft_wrap=True)
+    console.print(
+        f"Baseline: {plain(file.resolve())}, {len(found.scans)} scans, {len(found.scores)} scores", soft_wrap=True
+    )
 
 
 def check(
@@ -73,7 +75,7 @@ def check(
         write.history(rows, history, commit)
     if pictures and old:
         for file in write.pictures(rows, results, old, pictures):
-            console.print(f"Picture: {file.resolve()}", soft_wrap=True)
+            console.print(f"Picture: {plain(file.resolve())}", soft_wrap=True)
     console.print(write.sentence(rows), soft_wrap=True)
     code = exit_code(rows, chosen)
     if code != ExitCode.OK:
@@ -105,7 +107,7 @@ def history(
     """Plot a metric of every chain over the versions of a history."""
     from qsmbench.gate.plot import plot
 
-    console.print(f"Plot: {plot(file, out, metric).resolve()}", soft_wrap=True)
+    console.print(f"Plot: {plain(plot(file, out, metric).resolve())}", soft_wrap=True)
 
 
 def board(
@@ -117,7 +119,7 @@ def board(
 
     found = write_board(results, folder)
     counted = f"{len(found.factors)} scans, {len(found.chains)} chains"
-    console.print(f"Board: {folder.resolve()}, {counted}", soft_wrap=True)
+    console.print(f"Board: {plain(folder.resolve())}, {counted}", soft_wrap=True)
 
 
 def compare_with_board(results: Path, reference: Path) -> None:
@@ -142,4 +144,4 @@ def compare_with_board(results: Path, reference: Path) -> None:
         for said in standing(study, chain, metric) if chain not in CONTROLS else ():
             console.print(plain(said), soft_wrap=True)
     page = build(study, results / "against")
-    console.print(f"Report with the board: {page.resolve()}", soft_wrap=True)
+    console.print(f"Report with the board: {plain(page.resolve())}", soft_wrap=True)

@@ -445,6 +445,25 @@ def test_plant_refuses_before_it_writes(scan_folder, monkeypatch, command, optio
     assert not (scan_folder / "out").exists()
 
 
+def test_results_below_a_folder_with_braces(tmp_path, monkeypatch):
+    """Snakemake would read them as wildcards."""
+    from qsmbench.study.plan import Plan
+
+    (tmp_path / "a{b}").mkdir()
+    monkeypatch.chdir(tmp_path / "a{b}")
+    with pytest.raises(QsmbenchError, match=r"a\{b\}/results/s: results cannot lie below a folder with braces"):
+        Plan(config.parse(STUDY, "s.yaml"))
+
+
+def test_a_path_is_printed_as_it_is(tmp_path, monkeypatch, command):
+    """Brackets are markup to rich."""
+    place = tmp_path / "a [red] b"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    code, out, _ = command("simulate", "sphere", "out", "--set", "voxel_size=10")
+    assert (code, out.strip()) == (0, f"Scan and truth: {place / 'out'}")
+
+
 def test_voxels_of_a_scan_are_no_larger_than_a_hand():
     for size in (51, 1e21, [1, 1, 60]):
         with pytest.raises(QsmbenchError, match="less than or equal to 50"):
