@@ -65,7 +65,8 @@ def main() -> None:
 
 
 def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {plain(message)}")
+    line = plain(message).replace("\n", " ")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]qsmbench:[/red] {line}")
     supervise.done(code)
     sys.exit(code)
 
@@ -175,7 +176,7 @@ def run(
         show_scores(study.folder / "scores.parquet")
     page = study.folder / "report" / "index.html"
     if "report" not in outcome.broken:
-        console.print(f"Report: {page.resolve()}", soft_wrap=True)
+        console.print(f"Report: {plain(page.resolve())}", soft_wrap=True)
     if against and "tables" not in outcome.broken:
         cli_gate.compare_with_board(study.folder, against)
     if not outcome.complete:
@@ -262,7 +263,7 @@ def simulate(
     content |= {"set": _settings(set_), "set_protocol": _settings(set_protocol)}
     source = check(content, Simulated, "simulate")
     simulated(source, out, bids=format_ == "bids")
-    console.print(f"Scan and truth: {out.resolve()}", soft_wrap=True)
+    console.print(f"Scan and truth: {plain(out.resolve())}", soft_wrap=True)
 
 
 @app.command(
@@ -338,7 +339,7 @@ def reconstruct(
         limits=limits,
         note=lambda line: console.print(plain(line), soft_wrap=True),
     )
-    console.print(f"Reconstruction: {out.resolve()}", soft_wrap=True)
+    console.print(f"Reconstruction: {plain(out.resolve())}", soft_wrap=True)
 
 
 def _direction(text: str | None) -> tuple[float, float, float] | None:
@@ -375,31 +376,29 @@ def plant(
     Places are mm of the scan's affine; the region of the scan is called mask. The difference of the reconstructions
     with and without the sources is scored against the truth.
     """
-    from qsmbench.data import folders
+    import shutil
+    import tempfile
+    from functools import partial
+
     from qsmbench.data.measured import Stated, is_measured
     from qsmbench.study.jobs.measure import convert
     from qsmbench.study.plant import plant_into, read_sources
 
     sources, without = read_sources(source), scan
-    folders.make_folder(out)
-    if is_measured(scan):
-        without = out / "without"
-        for line in convert(scan, without, Stated()):
-            console.print(plain(line), soft_wrap=True)
-    notes = plant_into(
-        without,
-        out / "scan",
-        out / "truth",
-        sources,
-        tissue=tissue,
-        supersampling=supersampling,
-        tr=tr,
-        flip_angle=flip_angle,
-        seed=seed,
-    )
+    plant_these = partial(plant_into, sources=sources, tissue=tissue, supersampling=supersampling, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="qsmbench-") as work:  # what is refused leaves nothing in OUT
+        if is_measured(scan):
+            without = Path(work)
+            for line in convert(scan, without, Stated()):
+                console.print(plain(line), soft_wrap=True)
+        notes = plant_these(without, out / "scan", out / "truth", tr=tr, flip_angle=flip_angle)
+        if without != scan:
+            without = shutil.copytree(without, out / "without", dirs_exist_ok=True)
     for line in notes:
         console.print(f"Note: {plain(line)}", soft_wrap=True)
-    console.print(f"Scan with sources and truth: {out.resolve()}; without: {without.resolve()}", soft_wrap=True)
+    console.print(
+        f"Scan with sources and truth: {plain(out.resolve())}; without: {plain(without.resolve())}", soft_wrap=True
+    )
 
 
 @app.command(epilog=_example("qsmbench score maps scan/truth"))
@@ -431,7 +430,7 @@ def tune(
     out: Annotated[Path, typer.Option(help="YAML file to write, which a study uses as methods: {NAME: {tuned: FILE}}")],
     metric: Annotated[str, typer.Option(help="metric to optimise")] = "nrmse",
     span: Annotated[float, typer.Option(min=1.1, help="ratio of the largest value tried to the smallest")] = 1000,
-    trials: Annotated[int, typer.Option(min=2, help="number of values tried")] = 12,
+    trials: Annotated[int, typer.Option(min=2, max=1000, help="number of values tried")] = 12,
     time_limit: Annotated[float, typer.Option(help="limit for each step, s")] = 3600,
     device: Device = "numpy",
 ) -> None:
@@ -445,7 +444,7 @@ def tune(
     limits = Limits(time_limit, device=device)
     found = search(chain, setting, data, metric=metric, span=span, trials=trials, limits=limits, note=console.print)
     write_tuned(out, found)
-    console.print(f"Tuned: {out.resolve()}", soft_wrap=True)
+    console.print(f"Tuned: {plain(out.resolve())}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench report results/quick report"))
@@ -463,7 +462,7 @@ def report(
     if not (results / "scores.parquet").is_file():
         raise QsmbenchError(f"{results}: contains no scores.parquet; give the folder of a study, such as results/quick")
     make_folder(out)
-    console.print(f"Report: {build(results, out, single=single).resolve()}", soft_wrap=True)
+    console.print(f"Report: {plain(build(results, out, single=single).resolve())}", soft_wrap=True)
 
 
 @app.command(epilog=_example("qsmbench compare results/mine romeo.fit.vsharp.tv romeo.fit.pdf.tv --metric nrmse"))
@@ -519,7 +518,7 @@ def compare(
     for name in dict.fromkeys(c.column.metric for c in found):
         if said := verdict.mixed_view(study, a, b, name, support):
             console.print(plain(said), soft_wrap=True)
-    console.print(f"Table: {file.resolve()}", soft_wrap=True)
+    console.print(f"Table: {plain(file.resolve())}", soft_wrap=True)
 
 
 @app.command(
@@ -624,7 +623,7 @@ def conform(
         table.add_row(c.name, f"[{colours.get(c.status, 'dim')}]{c.status}[/]", plain(c.reason))
     console.print(table)
     written = page.write(found, settings, checks, out)
-    console.print(f"Page: {written.resolve()}", soft_wrap=True)
+    console.print(f"Page: {plain(written.resolve())}", soft_wrap=True)
     if not page.passed(checks):
         raise typer.Exit(ExitCode.WORSE)
 

@@ -37,7 +37,7 @@ def new(
     from qsmbench.challenge.make import new as make
 
     found = make(config, out, nonce=nonce, note=_note)
-    console.print(f"Private: {out.resolve()}; keep it secret, and keep it", soft_wrap=True)
+    console.print(f"Private: {plain(out.resolve())}; keep it secret, and keep it", soft_wrap=True)
     console.print(f"Commitment: {found}; publish it before the inputs", soft_wrap=True)
 
 
@@ -52,7 +52,7 @@ def pack(
     from qsmbench.challenge.pack import pack as write
 
     scans = write(read_private(private), out, bids=bids)
-    console.print(f"Inputs: {out.resolve()}, {len(scans)} scans", soft_wrap=True)
+    console.print(f"Inputs: {plain(out.resolve())}, {len(scans)} scans", soft_wrap=True)
 
 
 @app.command(
@@ -140,7 +140,7 @@ def board(
     page, found = write(read_private(private), out, datetime.now(UTC), freeze=freeze)
     counted = Counter(s.place for s in found)
     console.print(", ".join(f"{number} {place}" for place, number in counted.items()), soft_wrap=True)
-    console.print(f"Board: {page.resolve()}", soft_wrap=True)
+    console.print(f"Board: {plain(page.resolve())}", soft_wrap=True)
 
 
 @app.command(epilog="[bold]Example:[/bold] qsmbench challenge reveal private revealed")
@@ -154,4 +154,4 @@ def reveal(
     from qsmbench.challenge.reveal import reveal as write
 
     write(read_private(private), out, datetime.now(UTC), early=early)
-    console.print(f"Revealed: {out.resolve()}", soft_wrap=True)
+    console.print(f"Revealed: {plain(out.resolve())}", soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qsmbench.cli_show import console
+from qsmbench.cli_show import console, plain
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Write scans, methods and results in the formats of others."
@@ -28,7 +28,7 @@ def qsm_ci(
     from qsmbench.export.qsm_ci import export
 
     for folder in export(simulation, out, note=console.print, truth=truth):
-        console.print(f"Written: {folder.resolve()}", soft_wrap=True)
+        console.print(f"Written: {plain(folder.resolve())}", soft_wrap=True)
 
 
 @app.command("folder", epilog="[bold]Example:[/bold] qsmbench export folder romeo.fit.vsharp.tv my-submission")
@@ -40,7 +40,7 @@ def folder(
     from qsmbench.export.folder import export
 
     for file in export(chain, out):
-        console.print(f"Written: {file.resolve()}", soft_wrap=True)
+        console.print(f"Written: {plain(file.resolve())}", soft_wrap=True)
 
 
 @app.command("bids", epilog="[bold]Example:[/bold] qsmbench export bids results/quick derivatives")
@@ -52,4 +52,4 @@ def bids(
     from qsmbench.export.bids import export
 
     for folder in export(results, out, note=console.print):
-        console.print(f"Written: {folder.resolve()}", soft_wrap=True)
+        console.print(f"Written: {plain(folder.resolve())}", soft_wrap=True)

@@ -23,7 +23,9 @@ def baseline(
 
     found = of_results(results)
     found.save(file)
-    console.print(f"Baseline: {file.resolve()}, {len(found.scans)} scans, {len(found.scores)} scores", soft_wrap=True)
+    console.print(
+        f"Baseline: {plain(file.resolve())}, {len(found.scans)} scans, {len(found.scores)} scores", soft_wrap=True
+    )
 
 
 def check(
@@ -74,7 +76,7 @@ def check(
         write.history(rows, history, commit)
     if pictures and old:
         for file in write.pictures(rows, results, old, pictures):
-            console.print(f"Picture: {file.resolve()}", soft_wrap=True)
+            console.print(f"Picture: {plain(file.resolve())}", soft_wrap=True)
     console.print(write.sentence(rows), soft_wrap=True)
     code = exit_code(rows, chosen)
     if code != ExitCode.OK:
@@ -106,7 +108,7 @@ def history(
     """Plot a metric of every chain over the versions of a history."""
     from qsmbench.gate.plot import plot
 
-    console.print(f"Plot: {plot(file, out, metric).resolve()}", soft_wrap=True)
+    console.print(f"Plot: {plain(plot(file, out, metric).resolve())}", soft_wrap=True)
 
 
 def board(
@@ -132,7 +134,7 @@ def board(
     found, new = write_board(results, folder)
     counted = f"{len(found.factors)} scans, {len(found.chains)} chains"
     kept = f", {len(found.chains) - len(new)} of them kept" if len(new) < len(found.chains) else ""
-    console.print(f"Board: {folder.resolve()}, {counted}{kept}", soft_wrap=True)
+    console.print(f"Board: {plain(folder.resolve())}, {counted}{kept}", soft_wrap=True)
     gone = found.scores[found.scores["metric"] == STATUS]
     for row in gone.to_dict("records"):
         console.print(f"No score: {plain(row['chain'])} on {plain(row['dataset'])}: {plain(row['reason'])}")
@@ -160,4 +162,4 @@ def compare_with_board(results: Path, reference: Path) -> None:
         for said in standing(study, chain, metric) if chain not in CONTROLS else ():
             console.print(plain(said), soft_wrap=True)
     page = build(study, results / "against")
-    console.print(f"Report with the board: {page.resolve()}", soft_wrap=True)
+    console.print(f"Report with the board: {plain(page.resolve())}", soft_wrap=True)

@@ -68,7 +68,7 @@ def review(
         )
     counts = {v: sum(o.verdict == v for o in outcomes) for v in VERDICTS}
     console.print(", ".join(f"{n} {v}" for v, n in counts.items() if n))
-    console.print(f"Page: {page.resolve()}", soft_wrap=True)
+    console.print(f"Page: {plain(page.resolve())}", soft_wrap=True)
     failed = [o for o in outcomes if o.verdict == "failed"]
     if failed:
         raise FailedError(

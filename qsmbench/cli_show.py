@@ -20,7 +20,8 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def plain(text: object) -> str:
-    return escape(str(text))
+    """Return a text that others wrote as it can be printed: no markup, and nothing that a terminal obeys."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "�" for c in str(text)))
 
 
 def print_listing(listing: Listing) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
+import stat
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -164,7 +165,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         QsmbenchError: no such file, not YAML, or not a mapping.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting, and a device never end
+            raise ValueError("it is no plain file")
+        if status.st_size > MAX_BYTES:
             raise ValueError(f"it is longer than {MAX_BYTES} bytes")
         content = parse_yaml(path.read_text("utf-8-sig"))  # some editors write a byte order mark
     except OSError as e:

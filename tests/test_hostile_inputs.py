@@ -4,6 +4,7 @@ Each is a valid document of which one thing was replaced by something hostile, o
 """
 
 import json
+import os
 import resource
 import time
 from pathlib import Path
@@ -295,3 +296,175 @@ def test_seeds_are_distinct():
 def test_true_is_no_number():
     with pytest.raises(QsmbenchError, match="memory_limit is True: true and false are not among the values"):
         config.parse({**STUDY, "memory_limit": True}, "s.yaml")
+
+
+WORDS = [
+    *("", "x" * 300, "../../etc/passwd", "/etc/passwd", "nan", "-inf", "-1", "1e400", "[[[", "{a: b", "\x1b[31mred"),
+    *("𝛘" * 100, "/dev/null", "pipe", "folder", "a\nb", "%s", ".", "null", "[]", "9" * 21, "a=b", "a..b", "*", "0,0,0"),
+    *("&a [*a]", "!!python/name:os.system", "{source: bomb}", "[nan, nan]"),
+]
+COMMANDS = [
+    ("plan CONFIG", 0),
+    ("plan s.yaml --cores N", 2),
+    ("simulate PHANTOM out", 0),
+    ("simulate sphere out --protocol PROTOCOL", 3),
+    ("simulate sphere out --orientation N", 3),
+    ("simulate sphere out --format FORMAT", 3),
+    ("simulate sphere out --set voxel_size={}", 3),
+    ("simulate abdomen out --set voxel_size=8 --set liver_fat={}", 5),
+    ("simulate abdomen out --set voxel_size=8 --set bmi={}", 5),
+    ("simulate liver-iron out --set voxel_size=8 --set case={}", 5),
+    ("simulate sphere out --protocol liver-3t --set-protocol te={}", 5),
+    ("simulate sphere out --protocol brain-3t --set-protocol snr={}", 5),
+    ("reconstruct CHAIN scan/scan out", 0),
+    ("reconstruct zero SCAN out", 1),
+    ("reconstruct truth.tkd scan/scan out --truth TRUTH", 4),
+    ("reconstruct truth.tkd scan/scan out --truth scan/truth --set tkd.threshold={}", 6),
+    ("reconstruct truth.tkd scan/scan out --truth scan/truth --time-limit N", 6),
+    ("reconstruct truth.tkd scan/scan out --truth scan/truth --container ENGINE", 6),
+    ("reconstruct zero scan/scan out --phase-unit UNIT", 4),
+    ("reconstruct zero scan/scan out --phase-scale N", 4),
+    ("reconstruct zero scan/scan out --b0-dir X", 4),
+    ("reconstruct zero scan/scan out --entities E", 4),
+    ("reconstruct zero scan/scan out --mask FILE", 4),
+    ("plant SCAN out --source {}", 0),
+    ("plant scan/scan out --source SOURCE", 3),
+    ("plant scan/scan out --source {source:iron,chi:1,at:[0,0,0],radii:3} --tissue TISSUE", 5),
+    ("score OUT scan/truth", 0),
+    ("score scan/truth TRUTH", 1),
+    ("score scan/truth scan/truth --without OUT", 3),
+    ("tune truth.tkd SETTING scan --out t.yaml", 1),
+    ("tune truth.tkd tkd.threshold scan --out t.yaml --metric METRIC", 6),
+    ("report RESULTS page", 0),
+    ("compare RESULTS a b", 0),
+    ("check RESULTS --baseline b.parquet", 0),
+    ("board RESULTS folder", 0),
+    ("history FILE h.svg", 0),
+    ("review CLAIM --plan", 0),
+    ("review --plan --claims FILE", 2),
+    ("challenge new CONFIG private", 1),
+    ("challenge pack PRIVATE out", 1),
+    ("challenge score PRIVATE submission", 1),
+    ("challenge board PRIVATE out", 1),
+    ("challenge reveal PRIVATE out", 1),
+    ("challenge verify FOLDER --commitment FILE", 1),
+    ("new-method NAME --produces chi", 0),
+    ("new-method mine --produces ARTIFACT", 2),
+    ("list WHAT", 0),
+    ("list settings METHOD", 1),
+    ("list keys PHANTOM", 1),
+    ("export qsm-ci SIMULATION out", 1),
+    ("export bids RESULTS out", 1),
+]
+"""Commands, and which of their words is replaced; `{}` is put into the word."""
+
+
+@pytest.mark.parametrize("how_many", few(8))
+def test_words_of_the_command_line(scan_folder, monkeypatch, capsys, how_many):
+    """With a word that no one would write: one line and exit code 2, nothing written, nothing that a terminal obeys."""
+    from qsmbench import cli
+
+    monkeypatch.chdir(scan_folder)
+    here, both = scan_folder, scan_folder / "simulation"
+    both.mkdir()
+    for name in ("scan", "truth"):
+        (here / name).rename(both / name)
+    both.rename(here / "scan")
+    os.mkfifo(here / "pipe")
+    (here / "folder").mkdir()
+    as_yaml(STUDY, here / "s.yaml")
+    content = {f: f.stat().st_mtime_ns for f in here.rglob("*")}
+
+    @how_many
+    @given(st.sampled_from(COMMANDS), st.sampled_from(WORDS))
+    def try_one(command, word):
+        verb, *words = command[0].split()
+        group = [verb, words.pop(0)] if verb in ("challenge", "export") else [verb]
+        place = command[1] - len(group) + 1
+        words[place] = words[place].replace("{}", word) if "{}" in words[place] else word
+        monkeypatch.setattr("sys.argv", ["qsmbench", *group, *words])
+        start = time.monotonic()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert time.monotonic() - start < 10
+        said = capsys.readouterr().err
+        if end.value.code != 0:  # some words are names, lists or numbers that are allowed
+            assert end.value.code == 2, said
+            assert said.count("\n") == 1
+            assert said.strip().isprintable()
+            assert {f: f.stat().st_mtime_ns for f in here.rglob("*")} == content
+
+    try_one()
+
+
+def test_a_scan_that_is_not_there_costs_no_earlier_map(scan_folder, tmp_path):
+    from qsmbench.run.chains import Limits
+    from qsmbench.study.reconstruct import reconstruct
+
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "chimap.nii.gz").write_bytes(b"of an earlier run")
+    for out in ("out", "new"):
+        with pytest.raises(QsmbenchError, match="no such folder"):
+            reconstruct("zero", tmp_path / "absent", tmp_path / out, limits=Limits(60), note=print)
+    assert (tmp_path / "out" / "chimap.nii.gz").read_bytes() == b"of an earlier run"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("words", ["plan {}", "review --plan --claims {}", "challenge new {} private"])
+@pytest.mark.parametrize("file", ["pipe", "/dev/zero"])
+def test_what_never_ends_is_not_read(tmp_path, command, monkeypatch, words, file):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    code, _, said = command(*words.format(file).split())
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"{file}: is not YAML that can be used (it is no plain file)" in said
+
+
+def test_tables_and_sidecars_that_never_end(tmp_path):
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
+    with pytest.raises(QsmbenchError, match=r"endless.json: is no plain file"):
+        folders.read_json(tmp_path / "endless.json")
+
+
+def test_sources_of_the_command_line_are_read_with_the_same_limits():
+    from qsmbench.study.plant import read_sources
+
+    for text in (BOMB, "a: " + "[" * 2000, "{a: .nan}"):
+        with pytest.raises(QsmbenchError, match="is not YAML that can be used") as refusal:
+            read_sources([text])
+        assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("option", ["--tr inf", "--tr 0", "--tr -1", "--flip-angle nan", "--flip-angle 400"])
+def test_plant_refuses_before_it_writes(scan_folder, monkeypatch, command, option):
+    monkeypatch.chdir(scan_folder)
+    source = "{source: iron, chi: 1, at: [0,0,0], radii: 3}"
+    code, _, said = command("plant", "scan", "out", "--source", source, *option.split())
+    assert (code, said.count("\n")) == (2, 1)
+    assert "must be above 0 and at most" in said
+    assert not (scan_folder / "out").exists()
+
+
+def test_results_below_a_folder_with_braces(tmp_path, monkeypatch):
+    """Snakemake would read them as wildcards."""
+    from qsmbench.study.plan import Plan
+
+    (tmp_path / "a{b}").mkdir()
+    monkeypatch.chdir(tmp_path / "a{b}")
+    with pytest.raises(QsmbenchError, match=r"a\{b\}/results/s: results cannot lie below a folder with braces"):
+        Plan(config.parse(STUDY, "s.yaml"))
+
+
+def test_a_path_is_printed_as_it_is(tmp_path, monkeypatch, command):
+    """Brackets are markup to rich."""
+    place = tmp_path / "a [red] b"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    code, out, _ = command("simulate", "sphere", "out", "--set", "voxel_size=10")
+    assert (code, out.strip()) == (0, f"Scan and truth: {place / 'out'}")
+
+
+def test_voxels_of_a_scan_are_no_larger_than_a_hand():
+    for size in (51, 1e21, [1, 1, 60]):
+        with pytest.raises(QsmbenchError, match="less than or equal to 50"):
+            load_phantom("sphere", {"voxel_size": size})

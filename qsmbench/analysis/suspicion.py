@@ -85,7 +85,10 @@ def suspicions(
         if other is not None:
             found.append(other)
             return found
-    if abs(here_r) >= CLOSE:
+    time = _time(here, there, artifact, against) if here_r < 0 else None
+    if time is not None:
+        found.append(time)
+    elif abs(here_r) >= CLOSE:
         slope = here_r * np.std(here) / np.std(there)
         if here_r < 0 and not found:
             found.append(Suspicion("sign", here_r, f"looks like the opposite sign (correlation {here_r:.2f})"))
@@ -107,6 +110,20 @@ def _negative(here: np.ndarray, there: np.ndarray, artifact: str) -> Iterator[Su
         yield Suspicion("sign", share, text)
 
 
+def _time(here: np.ndarray, there: np.ndarray, artifact: str, against: str) -> Suspicion | None:
+    """A map of times where rates are expected, as T2* for R2*: it falls where the truth rises."""
+    some = (here > 0) & (there > 0)
+    if ARTIFACTS[artifact].unit != "1/s" or here.min() < 0 or np.count_nonzero(some) < 2:
+        return None
+    rate = 1 / here[some]
+    correlation = _correlation(rate, there[some])
+    if correlation < CLOSE:
+        return None
+    unit = "ms" if np.median(there[some] / rate) > 30 else "s"
+    text = f"looks like a time in {unit}, not a rate (its inverse correlates with {against} by {correlation:.2f})"
+    return Suspicion("unit", correlation, text)
+
+
 def _scaled(slope: float, artifact: str, b0: float, te: Sequence[float] | np.ndarray, against: str) -> list[Suspicion]:
     """A map that is the truth times a number."""
     if SLOPES[0] <= slope <= SLOPES[1]:
@@ -115,6 +132,8 @@ def _scaled(slope: float, artifact: str, b0: float, te: Sequence[float] | np.nda
     known: dict[str, float] = {}
     if unit == "ppm":
         known = {"ppb": 1000.0, "a ratio, not ppm": 1e-6, "Hz": hz_per_ppm(b0), "ppm divided by 1000": 1e-3}
+        if artifact.startswith("chi"):
+            known |= {"ppm of the CGS system": 1 / (4 * np.pi)}
         if ARTIFACTS[artifact].is_field:
             known |= {"rad/s": 2 * np.pi * hz_per_ppm(b0), "tesla": b0 * 1e-6, "µT": b0}
         known |= {f"radians at TE {1000 * t:.3g} ms": rad_per_ppm(b0, t) for t in te}

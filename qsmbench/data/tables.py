@@ -25,6 +25,8 @@ def read_text(path: Path) -> str:
     Raises:
         QsmbenchError: no such file, or its bytes are neither.
     """
+    if path.exists() and not path.is_file():
+        raise QsmbenchError(f"{path}: is no plain file")
     try:
         content = path.read_bytes()
     except FileNotFoundError as e:

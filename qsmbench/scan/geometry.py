@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from scipy.spatial.transform import Rotation
 
 from qsmbench.grid import Grid
+from qsmbench.phantom.description.geometry import VoxelSize
 from qsmbench.scan.blocks import Factor
 from qsmbench.typed_yaml import Model
 
@@ -20,7 +21,7 @@ Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 class GridChoice(Model):
     """The grid of a scan; omitted keys are the phantom's."""
 
-    voxel_size: Sizes | None = Field(
+    voxel_size: VoxelSize | None = Field(
         None, description="with slices, the third is their thickness; null: that of the phantom, mm"
     )
     field_of_view: Sizes | None = Field(

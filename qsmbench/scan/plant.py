@@ -98,8 +98,11 @@ def plant(
         seed: of the added noise.
 
     Raises:
-        QsmbenchError: the sources change nothing in the scan, or fill too large a box.
+        QsmbenchError: the sources change nothing in the scan, or fill too large a box; or TR or flip angle cannot be.
     """
+    for name, value, most in (("tr", tr, 1e4), ("flip_angle", flip_angle, 180.0)):
+        if value is not None and not 0 < value <= most:
+            raise QsmbenchError(f"{name} is {value:g}; it must be above 0 and at most {most:g}")
     grid, b0 = params.grid, params.b0
     rendered = loaded.render(grid, b0)
     coarse = _change(rendered, bare.render(grid, b0))

@@ -19,6 +19,7 @@ from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
 from qsmbench.scan.plant import plant
 from qsmbench.study.jobs.simulate import Basis, write_basis
+from qsmbench.typed_yaml import parse_yaml
 
 REGION = "mask"
 """Region of the words of the phantoms: the mask of the scan."""
@@ -39,11 +40,11 @@ def read_sources(texts: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     for text in texts:
         try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as e:
-            raise QsmbenchError(f"--source {text!r}: is not YAML ({' '.join(str(e).split())})") from e
+            content = parse_yaml(text)
+        except ValueError as e:
+            raise QsmbenchError(f"--source {text[:100]!r}: is not YAML that can be used ({e})") from e
         if not isinstance(content, dict):
-            raise QsmbenchError(f"--source {text!r}: must be a mapping, such as {EXAMPLE}")
+            raise QsmbenchError(f"--source {text[:100]!r}: must be a mapping, such as {EXAMPLE}")
         found.append(content)
     return found
 

@@ -78,11 +78,11 @@ def reconstruct(
         raise QsmbenchError(f"chain {chain!r} uses the truth; name its folder with --truth")
     if truth is not None and not truth.is_dir():
         raise QsmbenchError(f"{truth}: no such folder; name the truth of a simulation, such as scan/truth")
+    scan = _as_artifacts(scan, out, stated or Stated(), note)
+    _check_scan(scan)
     make_folder(out)
     for old in [out / CHAIN_FILE, *(out / ARTIFACTS[name].file for name in present(out))]:
         old.unlink(missing_ok=True)
-    scan = _as_artifacts(scan, out, stated or Stated(), note)
-    _check_scan(scan)
     places = _places(out / "steps", scan, truth, hidden)
     turned = chains.over_orientations(steps)
     further = further_orientations(scan)

@@ -53,7 +53,14 @@ def test_ordinary_maps_are_not_suspected(estimate):
 
 @pytest.mark.parametrize(
     ("factor", "name"),
-    [(1000.0, "ppb (slope 1000"), (700.0, "ppb"), (1e-6, "a ratio"), (hz_per_ppm(3), "Hz"), (-1000.0, "ppb")],
+    [
+        (1000.0, "ppb (slope 1000"),
+        (700.0, "ppb"),
+        (1e-6, "a ratio"),
+        (hz_per_ppm(3), "Hz"),
+        (-1000.0, "ppb"),
+        (0.0796, "ppm of the CGS system"),
+    ],
 )
 def test_a_map_of_chi_in_another_unit(factor, name):
     found, text = kinds(factor * CHI)
@@ -79,6 +86,15 @@ def test_a_field_in_another_unit(factor, name):
 def test_rates_in_ms():
     rate = np.where(MASK, 20 + 100 * CHI, 0)
     assert kinds(rate / 1000, rate, "r2star")[0] == ["unit"]
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1.0, "s"), (1000.0, "ms")])
+def test_times_in_place_of_rates(factor, unit):
+    rate = np.where(MASK, 30 * np.exp(5 * CHI), 0)
+    time = np.divide(factor, rate, out=np.zeros(SHAPE), where=MASK)
+    found, text = kinds(time, rate, "r2star")
+    assert found == ["unit"]
+    assert f"looks like a time in {unit}, not a rate (its inverse correlates with the truth by 1.00)" in text
 
 
 def test_the_opposite_sign():

@@ -11,6 +11,10 @@ from qsmbench.typed_yaml import Model
 
 Point = tuple[float, float, float]
 Sizes = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
+_VoxelLength = Annotated[float, Field(gt=0, le=50)]
+VoxelSize = tuple[_VoxelLength, _VoxelLength, _VoxelLength]
+"""Size of a voxel, mm; no scan has larger ones than 50 mm."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, 0–1."""
 

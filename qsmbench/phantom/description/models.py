@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes
+from qsmbench.phantom.description.geometry import Point, Shape, Share, Sizes, VoxelSize
 from qsmbench.phantom.description.norms import Sex
 from qsmbench.phantom.description.sources import Source
 from qsmbench.phantom.description.tissues import Material, TissueChange
@@ -177,7 +177,9 @@ class Texture(Model):
 class Common(Model):
     """The keys that all phantoms have."""
 
-    voxel_size: Sizes = Field(description="voxel size of the scan if the protocol has no grid; one number or three, mm")
+    voxel_size: VoxelSize = Field(
+        description="voxel size of the scan if the protocol has no grid; one number or three, mm"
+    )
     supersampling: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         (2, 2, 2), description="parts of a voxel along each axis in the simulation; one number or three"
     )
@@ -287,7 +289,7 @@ class LabelDescription(Common):
     """
 
     kind: Literal["labelmap"]
-    voxel_size: Sizes | None = Field(  # type: ignore[assignment]
+    voxel_size: VoxelSize | None = Field(  # type: ignore[assignment]
         None, description="one number or three, mm; null: that of the image"
     )
     image: str = Field(description="NIfTI image of labels, 0 to 255")
