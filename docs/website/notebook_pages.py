@@ -35,14 +35,14 @@ def executed(file: Path):
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
     import nbformat
-    from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
     notebook = nbformat.read(file, as_version=4)
     with TemporaryDirectory() as folder:
-        kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")  # sockets in the folder, no port
+        sockets = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})  # in the folder, no port
         at = {"metadata": {"path": folder}}
-        NotebookClient(notebook, km=kernel, timeout=TIME_LIMIT, resources=at).execute()
+        NotebookClient(notebook, config=sockets, timeout=TIME_LIMIT, resources=at).execute()
     return notebook
 
 
