@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from objects import box, layer, moment, write
 from scipy import constants as c
+from scipy.spatial.distance import pdist
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.description.sources import Oxygenation, constants
 from qsmbench.phantom.description.tissues import table
 from qsmbench.phantom.load import load
+from qsmbench.phantom.painting.placing import source_shapes
 
 BALL = {"shape": "ellipsoid", "radii": [8, 8, 8]}
 TISSUE = {"shape": BALL, "tissue": "putamen"}
@@ -203,6 +205,19 @@ def test_scattered_lesions_lie_in_their_region(tmp_path):
     assert np.linalg.norm(found, axis=1).max() < 8.5
     volume = sum(np.pi / 6 * d**3 for d in np.geomspace(1, 3, 9))
     assert len(found) * grid.voxel_volume == pytest.approx(volume, rel=0.1)
+
+
+def test_fewer_lesions_where_there_is_no_space_for_all(tmp_path):
+    """As many as fit, apart from each other; the first is where it would be alone."""
+    many = {"source": "iron", "dose": 5, "in": "putamen", "count": 50, "diameter": 5, "seed": 1}
+    phantom = with_source(tmp_path, **many, fewer=True)
+    (source,) = phantom.description.sources
+    centres = np.array([body.center for body, _ in source_shapes(source, phantom.atlas)])
+    assert 1 < len(centres) < 50
+    assert pdist(centres).min() > 5 - 2  # the atlas has voxels of 2 mm
+    (one,) = with_source(tmp_path, **{**many, "count": 1}).description.sources
+    ((first, _),) = source_shapes(one, phantom.atlas)
+    assert first.center == tuple(centres[0])
 
 
 def test_sources_in_an_image_of_labels(tmp_path):
