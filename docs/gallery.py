@@ -205,7 +205,7 @@ def pregnancy(voxel: float, path: Path) -> None:
     """
     box: Box = ((-184, 184), (-120, 182), (-70, 232))
     planes = [Plane("axial", 130, box), Plane("coronal", 60, box), Plane("sagittal", 6, box)]
-    properties(load("placenta", {"case": "normal"}), planes, 1.2, (-0.1, 0.2), path)
+    properties(load("placenta", {"case": "control"}), planes, 1.2, (-0.1, 0.2), path)
 
 
 def properties(found: Phantom, planes: list[Plane], pixel: float, span: tuple[float, float], path: Path) -> None:

@@ -90,7 +90,7 @@ def test_thickness_of_cartilage_and_order_of_its_layers():
     assert chi["femoral_cartilage_deep"] < -0.02  # its last part shares voxels with bone
 
 
-@pytest.mark.parametrize(("case", "contrast"), [("healthy", 0.06), ("degenerated", 0.024), ("uniform", 0)])
+@pytest.mark.parametrize(("case", "contrast"), [("control", 0.06), ("degenerated", 0.024), ("uniform", 0)])
 def test_degeneration_evens_out_the_layers(case, contrast):
     found, where = box("cartilage", [24, -9, 1], (4, 4, 80), 0.2, case=case)
     high, low = (np.median(found.chi[where[f"tibial_cartilage_{n}"]]) for n in ("superficial", "deep"))
@@ -133,7 +133,7 @@ def test_components_of_the_plaque():
     assert np.median(found.chi[where["intraplaque_haemorrhage"]]) == pytest.approx(0.40, abs=1e-3)
     assert np.median(found.chi[where["lipid_core"]]) == pytest.approx(0, abs=1e-3)
     assert found.chi[where["plaque_calcification"]].min() == pytest.approx(-0.00175 * 857, abs=1e-3)  # others are mixed
-    assert not plaque("fibrous")[1]["lipid_core"].any()
+    assert not plaque("control")[1]["lipid_core"].any()
 
 
 def test_the_plaque_moves_with_the_bifurcation_and_its_contents_with_it():
