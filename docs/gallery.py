@@ -521,8 +521,8 @@ def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
 def population(voxel: float, path: Path) -> None:
     """Subjects
 
-    True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, axial through the basal ganglia. Age, size,
-    shape, ventricles, sulci, iron and myelin differ; blood and veins also differ, but are omitted here.
+    True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, axial through the basal ganglia. Age, sex,
+    volumes, shape, sulci, iron and myelin differ; blood and veins also differ, but are omitted here.
     """
     plane = Plane("axial", 2, ((-80, 80), (-114, 82), (0, 0)))
     panels = [person(plane, subject) for subject in range(1, 9)]
