@@ -205,7 +205,7 @@ def pregnancy(voxel: float, path: Path) -> None:
     """
     box: Box = ((-184, 184), (-120, 182), (-70, 232))
     planes = [Plane("axial", 130, box), Plane("coronal", 60, box), Plane("sagittal", 6, box)]
-    properties(load("placenta", {"case": "normal"}), planes, 1.2, (-0.1, 0.2), path)
+    properties(load("placenta", {"case": "control"}), planes, 1.2, (-0.1, 0.2), path)
 
 
 def properties(found: Phantom, planes: list[Plane], pixel: float, span: tuple[float, float], path: Path) -> None:
@@ -521,8 +521,8 @@ def offset_panel(plane: Plane, title: str, changes: dict) -> Panel:
 def population(voxel: float, path: Path) -> None:
     """Subjects
 
-    True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, axial through the basal ganglia. Age, size,
-    shape, ventricles, sulci, iron and myelin differ; blood and veins also differ, but are omitted here.
+    True χ of eight subjects (`--set subject=1` …), 1 mm, −0.1 to 0.2 ppm, axial through the basal ganglia. Age, sex,
+    volumes, shape, sulci, iron and myelin differ; blood and veins also differ, but are omitted here.
     """
     plane = Plane("axial", 2, ((-80, 80), (-114, 82), (0, 0)))
     panels = [person(plane, subject) for subject in range(1, 9)]

@@ -127,7 +127,7 @@ def test_sources_have_all_keys_with_unit_and_meaning():
     assert units["source: gadolinium", "concentration"] == "mmol/l"
     assert units["source: fat", "fraction"] == "–"
     assert {row[0] for row in shown[-1].rows} >= {"region", "side", "gradient", "at", "radii", "in", "count", "shape"}
-    assert {row[0] for row in shown[-2].rows} == {"saturation", "oef", "side", "vein"}
+    assert {row[0] for row in shown[-2].rows} == {"saturation", "oef", "scatter", "side", "vein"}
 
 
 @pytest.mark.parametrize("phantom", phantom_names())

@@ -368,7 +368,7 @@ class ShapePhantom(Phantom):
         if stated is None:
             return None
         subject = self.description.subject
-        changes = {s.key: s.value(subject) for s in self.description.sources if isinstance(s, Oxygenation)}
+        changes = {s.key: s.of(subject) for s in self.description.sources if isinstance(s, Oxygenation)}
         return stated.model_copy(update={"saturation": {**stated.saturation, **changes}})
 
     @cached_property

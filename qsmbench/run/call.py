@@ -165,11 +165,11 @@ def refuse_constant(method: Method, products: Mapping[str, np.ndarray], argument
 
     def varies(volumes: Mapping[str, Any]) -> bool:
         maps = (v[mask] for name, v in volumes.items() if name in ARTIFACTS and name != "mask")
-        return any(np.ptp(m) > 0 for m in maps)
+        return any(m.min() != m.max() for m in maps if m.size)  # also of bool
 
     if any(name != "mask" for name in products) and varies(arguments) and not varies(products):
-        name = next(name for name in products if name != "mask")
-        raise ValueError(f"{' and '.join(products)}: constant within the mask ({products[name][mask].flat[0]:.3g})")
+        value = float(next(v for name, v in products.items() if name != "mask")[mask].flat[0])
+        raise ValueError(f"{' and '.join(products)}: constant within the mask ({value:.3g})")
 
 
 def failure(error: Exception) -> tuple[str, str]:

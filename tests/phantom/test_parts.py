@@ -90,7 +90,7 @@ def test_thickness_of_cartilage_and_order_of_its_layers():
     assert chi["femoral_cartilage_deep"] < -0.02  # its last part shares voxels with bone
 
 
-@pytest.mark.parametrize(("case", "contrast"), [("healthy", 0.06), ("degenerated", 0.024), ("uniform", 0)])
+@pytest.mark.parametrize(("case", "contrast"), [("control", 0.06), ("degenerated", 0.024), ("uniform", 0)])
 def test_degeneration_evens_out_the_layers(case, contrast):
     found, where = box("cartilage", [24, -9, 1], (4, 4, 80), 0.2, case=case)
     high, low = (np.median(found.chi[where[f"tibial_cartilage_{n}"]]) for n in ("superficial", "deep"))
@@ -124,8 +124,10 @@ def test_diameters_of_the_carotid_arteries():
 
 
 @cache
-def plaque(case):
-    return box("carotid-plaque", [-28.5, 9, 14], (22, 22, 60), 0.4, case=case)
+def plaque(case, up=0):
+    """Properties in a box around the plaque, `up` mm above the reference; sources need the atlas of what is in view."""
+    view = {"field_of_view.lower": [-40, -4, -4], "field_of_view.upper": [-16, 24, 44]}
+    return box("carotid-plaque", [-28.5, 9, 14 + up], (22, 22, 60), 0.4, case=case, bifurcation=up, **view)
 
 
 def test_components_of_the_plaque():
@@ -133,11 +135,11 @@ def test_components_of_the_plaque():
     assert np.median(found.chi[where["intraplaque_haemorrhage"]]) == pytest.approx(0.40, abs=1e-3)
     assert np.median(found.chi[where["lipid_core"]]) == pytest.approx(0, abs=1e-3)
     assert found.chi[where["plaque_calcification"]].min() == pytest.approx(-0.00175 * 857, abs=1e-3)  # others are mixed
-    assert not plaque("fibrous")[1]["lipid_core"].any()
+    assert not plaque("control")[1]["lipid_core"].any()
 
 
 def test_the_plaque_moves_with_the_bifurcation_and_its_contents_with_it():
-    _, where = box("carotid-plaque", [-28.5, 9, 24], (22, 22, 60), 0.4, case="mixed", bifurcation=10)
+    where = plaque("mixed", up=10)[1]
     before = plaque("mixed")[1]
     for name in ("intraplaque_haemorrhage", "plaque_calcification", "lipid_core"):
         assert where[name].sum() == pytest.approx(before[name].sum(), rel=0.05)  # their surfaces differ
@@ -175,7 +177,7 @@ def test_oxygen_of_the_placenta():
 
 @pytest.mark.parametrize("name", PARTS)
 def test_mask_is_tissue_that_gives_signal(name):
-    found, _ = box(name, [0, 0, 0], (30, 26, 6), 5)
+    found, _ = box(name, [0, 0, 0], (16, 14, 3), 9)
     groups = {i: g for i, _, g in found.regions}
     for label in np.unique(found.labels):
         share = found.mask[found.labels == label].mean()

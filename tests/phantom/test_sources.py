@@ -126,13 +126,13 @@ def test_fat_leaves_the_relaxation_of_water_alone(tmp_path):
 def test_oxygen_extraction_of_people():
     """OEF = 1 − Y/0.98, with the mean and the standard deviation that are stated; the template has the mean."""
     source = Oxygenation(source="oxygenation", oef=0.4, scatter=0.05)
-    people = 1 - np.array([source.value(n) for n in range(1, 801)]) / 0.98
-    assert source.value(0) == pytest.approx(0.98 * 0.6)
+    people = 1 - np.array([source.of(n) for n in range(1, 801)]) / 0.98
+    assert source.of(0) == pytest.approx(0.98 * 0.6)
     assert people.mean() == pytest.approx(0.4, abs=4 * 0.05 / np.sqrt(800))
     assert people.std() == pytest.approx(0.05, rel=0.1)
-    assert source.value(7) == Oxygenation(source="oxygenation", oef=0.4, scatter=0.05).value(7)
+    assert source.of(7) == Oxygenation(source="oxygenation", oef=0.4, scatter=0.05).of(7)
     plain = Oxygenation(source="oxygenation", saturation=0.6)
-    assert {plain.value(n) for n in range(4)} == {0.6}
+    assert {plain.of(n) for n in range(4)} == {0.6}
 
 
 def test_lost_myelin(tmp_path):

@@ -13,7 +13,8 @@ import pytest
 from steps import step_spec
 
 from qsmbench.data import folders
-from qsmbench.run import step
+from qsmbench.run import registry, step
+from qsmbench.run.call import refuse_constant
 from qsmbench.run.specs import read_record
 
 HEAD = """
@@ -182,3 +183,14 @@ def mine(local_field, mask):
     assert (record.status, record.reason) == ("ok", "")
     forked = step.run(replace(spec, own_code=True), fork=True)
     assert forked.reason == "RuntimeError: this process was forked"
+
+
+def test_a_map_of_yes_and_no_may_vary_and_must_not_be_constant():
+    """The mask of veins is such a map: true in some voxels is fine, true in none is not."""
+    veins, mask = registry.find("veins"), np.ones((3, 3, 3), bool)
+    chi = np.arange(27.0).reshape(3, 3, 3)
+    found = {"vein": chi > 20, "vein_diameter": np.where(chi > 20, 2.0, 0.0)}
+    refuse_constant(veins, found, {"chi": chi, "mask": mask})
+    nothing = {name: np.zeros_like(volume) for name, volume in found.items()}
+    with pytest.raises(ValueError, match="constant within the mask"):
+        refuse_constant(veins, nothing, {"chi": chi, "mask": mask})

@@ -391,11 +391,16 @@ class Oxygenation(Model):
         """The key of the phantom's `vessels.saturation` that it sets."""
         return " ".join(part for part in (self.side, self.vein) if part) or "default"
 
-    def value(self, subject: int) -> float:
-        """Return the saturation of a subject's venous blood, 0–1: OEF = 1 − Y/Y of the arteries.
+    @property
+    def value(self) -> float:
+        """Saturation of the venous blood, 0–1: OEF = 1 − Y/Y of the arteries."""
+        return self.of(0)
+
+    def of(self, subject: int) -> float:
+        """Return the saturation of a subject's venous blood, 0–1.
 
         Args:
-            subject: seeds the deviation; 0 has none.
+            subject: seeds the deviation by `scatter`; 0 has none.
         """
         normal = generator([subject, 5, zlib.crc32(self.key.encode())]).standard_normal() if subject else 0.0
         stated = self.saturation if self.saturation is not None else (self.oef or 0.0)
