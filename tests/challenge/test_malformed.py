@@ -95,7 +95,7 @@ MALFORMED = {
     text: "cannot be unpacked, truncated or damaged",
     truncated: "cannot be unpacked, truncated or damaged",
     bomb: "which no map of this scan takes",
-    huge_header: r"shape \(32767, 32767, 500\) differs",
+    huge_header: r"its header says \(32767, 32767, 500\) voxels of float32, more than the file holds",
     with_complex: "must be real numbers",
     two_volumes: r"shape \(34, 38, 30, 2\) differs",
     some_nan: "are NaN or infinite",

@@ -21,7 +21,7 @@ STUDY = {
     "methods": {"slow": {"use": "slow.py"}},
 }
 
-SLOW = '''"""A step that lasts long enough to be killed."""
+SLOW = '''"""A step that lasts until it has been killed."""
 
 import time
 from pathlib import Path
@@ -32,8 +32,9 @@ from qsmbench.methods.inversion.l2 import l2
 
 @method(produces="chi", reference="none")
 def slow(local_field, mask, grid):
-    """Wait, and divide."""
-    time.sleep(5)
+    """Wait while there is the file HOLD, and divide."""
+    while Path("HOLD").exists():
+        time.sleep(0.1)
     return l2(local_field, mask, grid)
 '''
 
@@ -93,16 +94,20 @@ def scores(study):
 
 def test_a_study_survives_a_killed_job_and_a_restarted_controller(cluster, tmp_path):
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(STUDY))
-    (tmp_path / "slow.py").write_text(SLOW)
+    hold = tmp_path / "hold"
+    (tmp_path / "slow.py").write_text(SLOW.replace("HOLD", str(hold)))
     local = run(tmp_path, "--cores", 2, "--results", "local", environment=dict(os.environ))
     assert local.wait(200) == 0, (tmp_path / "messages.txt").read_text()
 
     profile = quick_profile(tmp_path / "profile")
+    hold.touch()
     running = run(tmp_path, "--profile", profile, "--results", "slurm", environment=cluster.environment)
     try:
         wait_for(lambda: list((tmp_path / "slurm" / "s").glob("*_seed-0/chains/.making-truth.slow-*")))
         (job, *_) = wait_for(cluster.running)
         cluster.ask("scancel", "--signal=KILL", "--full", job)
+        wait_for(lambda: job not in cluster.running())
+        hold.unlink()
         cluster.kill_controller()
         cluster.start_controller()
         code = running.wait(300)
