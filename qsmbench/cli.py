@@ -378,20 +378,28 @@ def plant(
     """
     import shutil
     import tempfile
-    from functools import partial
 
     from qsmbench.data.measured import Stated, is_measured
     from qsmbench.study.jobs.measure import convert
     from qsmbench.study.plant import plant_into, read_sources
 
     sources, without = read_sources(source), scan
-    plant_these = partial(plant_into, sources=sources, tissue=tissue, supersampling=supersampling, seed=seed)
     with tempfile.TemporaryDirectory(prefix="qsmbench-") as work:  # what is refused leaves nothing in OUT
         if is_measured(scan):
             without = Path(work)
             for line in convert(scan, without, Stated()):
                 console.print(plain(line), soft_wrap=True)
-        notes = plant_these(without, out / "scan", out / "truth", tr=tr, flip_angle=flip_angle)
+        notes = plant_into(
+            without,
+            out / "scan",
+            out / "truth",
+            sources,
+            tissue=tissue,
+            supersampling=supersampling,
+            tr=tr,
+            flip_angle=flip_angle,
+            seed=seed,
+        )
         if without != scan:
             without = shutil.copytree(without, out / "without", dirs_exist_ok=True)
     for line in notes:

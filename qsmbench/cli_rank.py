@@ -41,10 +41,10 @@ def rank(
         factors = [str(c) for c in told_apart if c not in ("group", "seed")]
         if between not in factors:
             same = "all scans of this study have the same factors"
-            choice = suggest(between, list(map(str, factors))) if factors else same
+            choice = suggest(between, factors) if factors else same
             raise QsmbenchError(f"--between {between}: {choice}")
         levels = study.factors[between].reindex(sample.values.index).fillna("").astype(str).tolist()
-    parts = standings.competing(sample)
+    parts = standings.ranked_together(sample)
     if not parts or pd.isna(sample.column.best):
         raise FailedError(f"{results}: no chain can be ranked by {metric} of {artifact}")
     tables = []

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qsmbench.analysis.columns import FAMILIES, OTHERS, Column, family_of
-from qsmbench.analysis.rankings import Ranking, Weighted, mean_ranks, ranking, weighted
+from qsmbench.analysis.rankings import Ranking, Weighted, competing, mean_ranks, ranking, weighted
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.subjects import Sample
-from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,7 @@ def family_ranks(
     samples = {c.metric: study.sample(c, artifact, support) for c in judged}
     samples = {m: s for m, s in samples.items() if len(s.values)}
     scored = list(dict.fromkeys(c for s in samples.values() for c in s.values.columns if s.values[c].notna().any()))
-    parts = {
-        isolated: [c for c in scored if c not in CONTROLS and not is_fed(c) and is_isolated(c) is isolated]
-        for isolated in (False, True)
-    }
+    parts = {isolated: competing(scored, isolated=isolated) for isolated in (False, True)}
     return [_part(samples, chains, weights, isolated) for isolated, chains in parts.items() if len(chains) > 1]
 
 

@@ -120,8 +120,7 @@ def _carried(study: Study, sample: Sample) -> list[str]:
     phantoms = study.factors["phantom"].reindex(sample.values.index).fillna("").astype(str).tolist()
     if len(set(phantoms)) > MOST_PHANTOMS:
         return []
-    said = between(sample, phantoms)
-    return [s for s in said if "cannot be said" not in s]
+    return between(sample, phantoms, only_known=True)
 
 
 def _cells(sample: Sample, chain: str, conditions: Sequence[str], *, geometric: bool) -> list[Interval | None]:

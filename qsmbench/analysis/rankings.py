@@ -17,6 +17,7 @@ from qsmbench.analysis.comparison import ALPHA, BETTER, EQUIVALENT, WORSE, Compa
 from qsmbench.analysis.intervals import LEVEL
 from qsmbench.analysis.losses import losses, use_ratio
 from qsmbench.analysis.subjects import Sample, subject_means
+from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 from qsmbench.errors import QsmbenchError, suggest
 
 Rule = Literal["aggregate_then_rank", "rank_then_aggregate", "test_then_rank"]
@@ -28,6 +29,11 @@ RULES: dict[Rule, str] = {
 }
 
 RESAMPLES = 1000
+
+
+def competing(chains: Sequence[str], *, isolated: bool) -> list[str]:
+    """Return the chains that are ranked together: the isolated ones, or those that start from the phase."""
+    return [c for c in chains if c not in CONTROLS and not is_fed(c) and is_isolated(c) is isolated]
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,18 @@ import numpy as np
 
 from qsmbench.analysis.agreement import agreement
 from qsmbench.analysis.comparison import subjects_needed
-from qsmbench.analysis.rankings import RULES, Ranking, ranking, subject_losses
+from qsmbench.analysis.rankings import RESAMPLES, RULES, Ranking, competing, ranking, subject_losses
 from qsmbench.analysis.subjects import Sample
-from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
 from qsmbench.errors import FailedError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def competing(sample: Sample) -> dict[str, list[str]]:
-    """Return the chains that are ranked together and have a score: isolated ones apart from the others."""
+def ranked_together(sample: Sample) -> dict[str, list[str]]:
+    """Return the chains that compete and have a score, by what they are called."""
     scored = [c for c in sample.values.columns if sample.values[c].notna().any()]
-    ranked = [c for c in scored if c not in CONTROLS and not is_fed(c)]
-    parts = {
-        "chains": [c for c in ranked if not is_isolated(c)],
-        "isolated chains": [c for c in ranked if is_isolated(c)],
-    }
+    parts = {"chains": competing(scored, isolated=False), "isolated chains": competing(scored, isolated=True)}
     return {name: chains for name, chains in parts.items() if chains}
 
 
@@ -37,7 +32,9 @@ def by_rules(sample: Sample, chains: Sequence[str]) -> dict[str, Ranking]:
     own = sample.of(chains)
     own = own.where(own.values.notna().any(axis=1).to_numpy())
     losses = subject_losses(own, chains)
-    return {rule: ranking(losses, chains, rule, resamples=0 if rule == "test_then_rank" else 1000) for rule in RULES}
+    return {
+        rule: ranking(losses, chains, rule, resamples=0 if rule == "test_then_rank" else RESAMPLES) for rule in RULES
+    }
 
 
 def table(rankings: dict[str, Ranking]) -> pd.DataFrame:
@@ -64,22 +61,22 @@ def silent(rankings: dict[str, Ranking]) -> str:
     return f"By wins, all are tied: {found.subjects} subjects are too few for tests of {n} chains, which need {needed}."
 
 
-def carries_over(first: Sample, second: Sample, names: tuple[str, str]) -> list[str]:
+def carries_over(first: Sample, second: Sample, names: tuple[str, str], *, only_known: bool = False) -> list[str]:
     """Say how well the rankings on two groups of scans agree, isolated chains apart from the others.
 
     Args:
         first, second: scores of one metric on each group.
         names: of the groups.
+        only_known: leave out why nothing can be said of some chains.
     """
     said = []
-    for kind, chains in competing(first).items():
+    for kind, chains in ranked_together(first).items():
         common = [c for c in chains if c in second.values.columns]
         try:
             found = agreement(first.of(common), second.of(common))
         except FailedError as e:
-            said.append(
-                f"Whether the ranking of {kind} carries over from {names[0]} to {names[1]} cannot be said: {e}."
-            )
+            why = f"Whether the ranking of {kind} carries over from {names[0]} to {names[1]} cannot be said: {e}."
+            said += [] if only_known else [why]
             continue
         counts = f"{found.subjects[0]} and {found.subjects[1]} subjects"
         interval = f"95 % interval {found.low:.2f} to {found.high:.2f}, over {counts}".replace("-", "−")
@@ -90,14 +87,16 @@ def carries_over(first: Sample, second: Sample, names: tuple[str, str]) -> list[
     return said
 
 
-def between(sample: Sample, levels: Sequence[str]) -> list[str]:
+def between(sample: Sample, levels: Sequence[str], *, only_known: bool = False) -> list[str]:
     """Say how well the rankings agree between the levels of a factor, each pair of them.
 
     Args:
         sample: scores of one metric.
         levels: of the factor, for each scan; empty where it has none.
+        only_known: as in `carries_over`.
     """
     given = np.array(levels, object)
     names = [name for name in dict.fromkeys(levels) if name]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    return [s for a, b in pairs for s in carries_over(sample.where(given == a), sample.where(given == b), (a, b))]
+    parts = {name: sample.where(given == name) for name in names}
+    return [s for a, b in pairs for s in carries_over(parts[a], parts[b], (a, b), only_known=only_known)]

@@ -97,7 +97,7 @@ def _check_values(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray, wh
     """Refuse a magnitude that is none, as a real part, and a phase that says nothing."""
     first = magnitude[..., 0][mask]
     negative = float(np.mean(first < -0.01 * np.abs(first).max()))
-    if negative > 0.05:  # an interpolation may go below 0 at edges
+    if negative > 0.05:  # assumed, as the 1 % above: an interpolation may go below 0 at edges
         raise QsmbenchError(
             f"{where}: the magnitude is below 0 in {100 * negative:.0f} % of the mask (least {first.min():.4g}); "
             "is it a real part, or a phase?"

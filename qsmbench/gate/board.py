@@ -10,17 +10,17 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from qsmbench.analysis.comparison import compare_family, sentence
-from qsmbench.analysis.rankings import ranking, subject_losses
+from qsmbench.analysis.rankings import competing, ranking, subject_losses
 from qsmbench.analysis.results import ORIGINS_FILE, PROTOCOLS_FILE, Study, read_study
 from qsmbench.data.folders import make_folder, read_json, write_json
-from qsmbench.data.score_table import CONTROLS, is_fed, is_isolated
+from qsmbench.data.score_table import is_isolated
 from qsmbench.errors import QsmbenchError
 from qsmbench.gate.baseline import fingerprint, same_scan
 from qsmbench.run.specs import RUN_FILE, prefixes, read_record
@@ -78,13 +78,18 @@ def write_board(results: Path, board: Path) -> tuple[Study, list[str]]:
     config.pop("results", None)  # a path of the machine that it was made on
     (board / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     write_json(board / "versions.json", versions)
-    for name in _COPIED:
-        if (results / name).is_file():
-            (board / name).write_text((results / name).read_text())
+    for name in (n for n in _COPIED if (results / n).is_file()):
+        _write_lines(board / name, read_json(results / name))
     rounded = {name: [float(f"{x:.6g}") for x in numbers] for name, numbers in scans.items()}
-    write_json(board / FINGERPRINTS_FILE, rounded)
+    _write_lines(board / FINGERPRINTS_FILE, rounded)
     write_json(board / RUNS_FILE, {"runs": runs})
     return read_study(board), study.chains
+
+
+def _write_lines(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as JSON with a line for each key, so that a difference of two versions names the scan."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _rows(study: Study) -> pd.DataFrame:
@@ -233,7 +238,7 @@ def standing(study: Study, chain: str, column: Column, artifact: str = "chi") ->
     sample = study.sample(column, artifact)
     alone = is_isolated(chain)
     scored = [c for c in sample.values.columns if sample.values[c].notna().any()]
-    rivals = [c for c in scored if c not in CONTROLS and not is_fed(c) and is_isolated(c) is alone]
+    rivals = competing(scored, isolated=alone)
     if chain not in rivals:
         return [f"{chain}: has no {column.label} of {artifact} to compare."]
     own = sample.of(rivals)

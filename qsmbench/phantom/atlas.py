@@ -100,8 +100,8 @@ class Atlas:
         """
         points, depth = self.points(names, side)
         for _ in range(ATTEMPTS):
-            found = self._place(points, depth, radii, names, rng)
-            if fewer or all(centre is not None for centre in found):
+            found = self._place(points, depth, radii, names, rng, fewer)
+            if fewer or found[-1] is not None:
                 return found
         raise QsmbenchError(
             f"{self.where}: not enough space for {len(radii)} balls of up to {2 * radii.max():g} mm in "
@@ -109,16 +109,24 @@ class Atlas:
         )
 
     def _place(
-        self, points: np.ndarray, depth: np.ndarray, radii: np.ndarray, names: tuple[str, ...], rng: np.random.Generator
+        self,
+        points: np.ndarray,
+        depth: np.ndarray,
+        radii: np.ndarray,
+        names: tuple[str, ...],
+        rng: np.random.Generator,
+        fewer: bool,
     ) -> list[np.ndarray | None]:
-        """Place balls one after another where there is space; see `scatter`."""
+        """Place balls one after another where there is space, or until there is none for one; see `scatter`."""
         room = np.full(len(points), np.inf)  # mm to the nearest ball so far
         found: list[np.ndarray | None] = []
         for radius in radii:
             fits = (depth >= min(radius, depth.max())) & (room > radius)
             if not fits.any():
                 found.append(None)
-                continue
+                if fewer:
+                    continue
+                break
             centre = points[rng.choice(np.flatnonzero(fits))] + rng.uniform(-SPACING / 4, SPACING / 4, 3)
             if (share := self.share_inside(centre, radius, names)) < LEAST_INSIDE:
                 raise QsmbenchError(

@@ -40,7 +40,7 @@ def heads(tmp_path_factory):
 
 def test_each_rule_ranks_the_chains_that_compete(heads):
     sample = read_study(heads).sample(NRMSE)
-    parts = standings.competing(sample)
+    parts = standings.ranked_together(sample)
     assert parts == {"chains": CHAINS, "isolated chains": ["truth.x"]}
     found = standings.by_rules(sample.where(np.arange(len(sample.values)) < 8), CHAINS)
     table = standings.table(found).set_index("chain")
