@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,7 @@ FAULTS = [
     Fault("echo times 2 % late", FIT, lambda g: {**g, "te": g["te"] * 1.02}),
     Fault("a turn too much in half of the head", FIT, changed("unwrapped", lambda v: half_turned(v))),
     Fault("a turn too much in one voxel of a hundred", FIT, changed("unwrapped", some_wraps)),
-    Fault("phase in float16", FIT, changed("unwrapped", lambda v: np.float32(np.float16(v)))),
+    Fault("phase in float16", FIT, changed("unwrapped", lambda v: v.astype(np.float16).astype(np.float32))),
     Fault("phase conjugated", FIT, changed("unwrapped", lambda v: -v)),
     Fault("offset not smoothed", FIT, setting(offset_smoothing=0.0)),
     Fault("field of 1.5 T", FIT, setting(b0=1.5)),
@@ -346,12 +347,17 @@ def verdict_of(old: Baseline, scores: pd.DataFrame, chain: str) -> tuple[str, st
     return first.verdict, f"{largest.metric} {100 * largest.loss:+.2g} %"
 
 
+def at(change: Callable, amount: float, volume: np.ndarray, given: Values) -> np.ndarray:
+    """A product, changed by an amount within the mask."""
+    return change(volume, given["mask"], amount)
+
+
 def smallest(results: Path, old: Baseline, chain: str) -> None:
     """Print the smallest amount of each growing change that each metric of a chain calls worse or better."""
     found: dict[str, dict[str, float]] = {}
     for name, change in GROWING.items():
         for amount in AMOUNTS:
-            fault = Fault(name, chain, after=product(lambda v, g, c=change, a=amount: c(v, g["mask"], a)))
+            fault = Fault(name, chain, after=product(partial(at, change, amount)))
             for r in judged(old, scores_with(results, chain, fault), chain):
                 if r.verdict in (WORSE, BETTER):
                     found.setdefault(r.metric, {}).setdefault(name, amount)

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ from qsmbench.study.datasets import Simulated
 from qsmbench.study.jobs.simulate import Basis
 from qsmbench.study.simulate import described, scan_mask
 
-HEADS = (
+HEADS: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (
     ("head", "oblique-3t", {"subject": 2}, {"grid.voxel_size": None}),
     ("head", "brain-7t", {"subject": 3}, {}),
     ("haemorrhage", "brain-3t", {"subject": 4, "case": "acute"}, {}),
@@ -130,14 +131,15 @@ def sides(scans, n_chains, voxel_size):
 def nulls(scans, n_chains, voxel_size):
     """Compare the environments, print what was found, and return the number of false alarms."""
     old, new = sides(scans, n_chains, voxel_size)
-    margins, verdicts, alarms, same = read_margins(), Counter(), [], 0
+    margins, alarms, same = read_margins(), [], 0
+    verdicts: Counter[str] = Counter()
     most: dict[str, float] = {}
     for dataset in old.scans:
-        pair = [
+        this, that = (
             Baseline("nulls", s.scores[s.scores["dataset"] == dataset], {dataset: s.scans[dataset]}, {}, {})
             for s in (new, old)
-        ]
-        rows = compare(*pair, margins)
+        )
+        rows = compare(this, that, margins)
         verdicts.update(r.verdict for r in rows)
         same += all(r.verdict == "identical" for r in rows)
         for r in rows:

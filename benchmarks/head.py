@@ -18,6 +18,7 @@ import matplotlib
 import numpy as np
 import yaml
 
+from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.phantom.load import load
 from qsmbench.scan.protocol import protocol_file
 
@@ -70,7 +71,9 @@ def main():
     parser.add_argument("--plot", type=Path, default=Path("results/head.png"))
     args = parser.parse_args()
     rows = []
-    print(f"{len(load('head').vessels)} veins, kept for all that follows")
+    head = load("head")
+    assert isinstance(head, ShapePhantom)
+    print(f"{len(head.vessels)} veins, kept for all that follows")
     with tempfile.TemporaryDirectory() as folder:
         protocol = six_echoes(Path(folder))
         print("voxel  sub  million sub-voxels  seconds  peak GiB  µs per sub-voxel")

@@ -12,12 +12,12 @@ takes several orientations has a scan of its own, of five. The table is written 
 import argparse
 import contextlib
 import ctypes
-import inspect
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,7 @@ def prepare(size, name):
 def feed(scan, truth, inputs):
     """Write the scan and its truth to `inputs`, the fields with the noise of the scan."""
     params = folders.read_params(scan)
-    values = {name: folders.read_of(truth, name, params) for name in folders.present(truth)}
+    values: dict[str, Any] = {name: folders.read_of(truth, name, params) for name in folders.present(truth)}
     values |= {name: folders.read_of(scan, name, params) for name in folders.present(scan)}
     values |= {"grid": params.grid, "te": params.te, "b0": params.b0}
     values |= call("noisy", values) | call("romeo", values)
@@ -169,7 +169,7 @@ def one(name, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules["__main__"]).split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=int, default=160, help="voxels along each side")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="numpy", help="numpy, cupy, torch:cpu, torch:cuda …")

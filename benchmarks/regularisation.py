@@ -10,10 +10,9 @@ being the best for one. The datasets are two subjects, and a third as a label ma
 """
 
 import argparse
-import inspect
-import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -56,7 +55,7 @@ def datasets(voxel_size):
         for name, (phantom, keys) in heads.items():
             for snr in SNRS:
                 scan = qb.simulate(phantom, "brain-3t", seed=1, set_protocol={"snr": snr, "te": TE}, **keys)
-                given = {n: np.asarray(scan.truth[n]) for n in ("local_field", "total_field")}
+                given: dict[str, Any] = {n: np.asarray(scan.truth[n]) for n in ("local_field", "total_field")}
                 given |= {"phase": scan.phase, "magnitude": scan.magnitude, "mask": scan.mask}
                 given |= {"grid": scan.grid, "te": scan.te, "b0": scan.b0}
                 noisy = registry.find("noisy")
@@ -72,7 +71,7 @@ def error(chi, truth, mask):
 
 def main():
     """Measure, choose and print."""
-    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules["__main__"]).split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--voxel-size", type=float, default=2.0)
     parser.add_argument("methods", nargs="*", default=METHODS)
     options = parser.parse_args()
@@ -86,7 +85,8 @@ def main():
                 rows.append({"method": method.name, "λ": factor * default, "dataset": name, "nrmse": value})
         print(name, flush=True)
     table = pd.DataFrame(rows)
-    for name, part in table.groupby("method", sort=False):
+    for name in options.methods:
+        part = table[table["method"] == name]
         errors = part.pivot(index="λ", columns="dataset", values="nrmse")
         regret = (errors / errors.min()).max(axis=1)
         print(f"\n{name}: λ = {regret.idxmin():.3g} (largest regret {100 * regret.min() - 100:.1f} %)")

@@ -103,12 +103,22 @@ def invent(study, datasets, chains, seeds):
             write_truth(study / group / "truth", head)
         about = {"dataset": name, "group": group, "phantom": "head", "subject": str(i // seeds), "seed": seed}
         rows.append(dict.fromkeys(FACTORS, "") | about)
-        places = {"scan.json": {}, "common.json": {}, "pictures.json": {"not_drawn": {"romeo": "no colour scale"}}}
+        places: dict[str, dict] = {
+            "scan.json": {},
+            "common.json": {},
+            "pictures.json": {"not_drawn": {"romeo": "no colour scale"}},
+        }
         for place, details in places.items():
             write_spec(folder / place, record(place, details=details))
         for step in dict.fromkeys(p for c in names for p in steps[c]):
             used = {"strength": 0.1, "iterations": 100, "tolerance": 1e-3}
-            details = {"chain": step, "method": step.rpartition(".")[2], "settings": {}, "used": used, "notes": {}}
+            details: dict[str, object] = {
+                "chain": step,
+                "method": step.rpartition(".")[2],
+                "settings": {},
+                "used": used,
+                "notes": {},
+            }
             details |= {"reference": "Shmueli 2009, doi:10.1002/mrm.22135"}
             place = folder / "chains" / step / RUN_FILE
             write_spec(place, record(f"step {name} {step}", peak_memory=float(rng.integers(100, 900)), details=details))

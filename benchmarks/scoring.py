@@ -39,7 +39,7 @@ def prepare(voxel_size, names):
         steps = chains.steps(name)
         for s in steps:
             if not (places.of(s.chain) / "run.json").is_file():
-                record = step.run(s.spec(places, Limits(3600)))
+                record = step.run(s.spec(places, Limits(3600), orientations=[], each=False))
                 if not record.ok:
                     raise SystemExit(f"{s.chain}: {record.status}: {record.reason}")
         specs.append(chains.score_spec(steps[-1], places, "head").to_json())
@@ -53,7 +53,7 @@ def measured(job, specs, repeat):
     imports = time.process_time() - start
     kinds = {"common": CommonSpec, "pictures": PicturesSpec}
     tasks = [kinds[job](specs)] if job in kinds else [ScoreSpec.from_json(s, "score") for s in specs]
-    seconds = []
+    seconds: list[float] = []
     for _ in range(1 + repeat):
         start = time.process_time()
         for task in tasks if seconds else tasks[-1:]:  # the first time, one task: so a study runs it

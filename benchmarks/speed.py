@@ -6,7 +6,6 @@ seconds; methods themselves are measured by `methods.py`.
 """
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -61,4 +60,4 @@ def costs_of_subject(place: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

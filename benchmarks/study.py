@@ -49,7 +49,8 @@ def step_overhead(place: Path) -> float:
         spent = cpu_of(warm.pid) - before
     finally:
         warm.stop()
-    methods_alone = sum(read_record(Path(j.record)).seconds for j in steps)
+    records = [read_record(Path(j.record)) for j in steps]
+    methods_alone = sum(r.seconds for r in records if r and r.seconds)
     return (spent - methods_alone) / len(steps)
 
 

@@ -1,7 +1,9 @@
 """Threads of the tests, and a small scan that they write and read."""
 
 import os
+import subprocess
 import sys
+from types import SimpleNamespace
 
 for _variable in ("QSMBENCH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # pytest -n runs a test on each processor; more threads only wait for others
@@ -13,8 +15,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import numpy as np
 import pytest
 from analytic import oblique, sphere_fraction
+from forked import Forks
 
-from qsmbench import cli
+from qsmbench import cli, supervise
 from qsmbench.data import folders
 from qsmbench.data.folders import Params
 from qsmbench.grid import Grid
@@ -73,9 +76,22 @@ def scan_folder(small, tmp_path):
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """See `forked`."""
+    started = Forks()
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def command(monkeypatch, capfd):
-    """Run `qsmbench` with arguments in this process; returns exit code, standard output and standard error."""
+def command(monkeypatch, capfd, forks):
+    """Run `qsmbench` with arguments in this process; returns exit code, standard output and standard error.
+
+    What would run in a child process with a new interpreter runs in a fork, see `forked`.
+    """
+    popen = SimpleNamespace(Popen=forks.popen, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(supervise, "subprocess", popen)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["qsmbench", *map(str, arguments)])
