@@ -55,6 +55,7 @@ def datasets(voxel_size):
         for name, (phantom, keys) in heads.items():
             for snr in SNRS:
                 scan = qb.simulate(phantom, "brain-3t", seed=1, set_protocol={"snr": snr, "te": TE}, **keys)
+                assert scan.truth is not None
                 given: dict[str, Any] = {n: np.asarray(scan.truth[n]) for n in ("local_field", "total_field")}
                 given |= {"phase": scan.phase, "magnitude": scan.magnitude, "mask": scan.mask}
                 given |= {"grid": scan.grid, "te": scan.te, "b0": scan.b0}

@@ -112,16 +112,16 @@ def invent(study, datasets, chains, seeds):
             write_spec(folder / place, record(place, details=details))
         for step in dict.fromkeys(p for c in names for p in steps[c]):
             used = {"strength": 0.1, "iterations": 100, "tolerance": 1e-3}
-            details: dict[str, object] = {
+            ran = {
                 "chain": step,
                 "method": step.rpartition(".")[2],
                 "settings": {},
                 "used": used,
                 "notes": {},
+                "reference": "Shmueli 2009, doi:10.1002/mrm.22135",
             }
-            details |= {"reference": "Shmueli 2009, doi:10.1002/mrm.22135"}
             place = folder / "chains" / step / RUN_FILE
-            write_spec(place, record(f"step {name} {step}", peak_memory=float(rng.integers(100, 900)), details=details))
+            write_spec(place, record(f"step {name} {step}", peak_memory=float(rng.integers(100, 900)), details=ran))
             records.append(place)
         (folder / "scores").mkdir()
         (folder / "pictures").mkdir()

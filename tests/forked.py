@@ -18,6 +18,7 @@ import subprocess
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 LENGTH = 8
@@ -53,7 +54,7 @@ class Forks:
         assert command[1:4] == ["-P", "-m", "qsmbench.cli"] and start_new_session and not more
         (writing,) = pass_fds
         answers, theirs = socket.socketpair()
-        content = json.dumps([command[4:], os.getcwd(), dict(env)]).encode()
+        content = json.dumps([command[4:], str(Path.cwd()), dict(env)]).encode()
         with theirs:
             socket.send_fds(self._requests, [len(content).to_bytes(LENGTH)], [1, 2, writing, theirs.fileno()])
         self._requests.sendall(content)
@@ -141,7 +142,7 @@ def _import_all() -> None:
     gc.collect()
     gc.freeze()
     assert snakemake.cli
-    assert len(os.listdir("/proc/self/task")) == 1, "a process with threads must not be forked"
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads must not be forked"
 
 
 def _receive(requests: socket.socket):
