@@ -10,6 +10,7 @@ from html_page import Page, text_of
 from invented_study import GROUP, scores, write_study
 from packed_volumes import write_volumes
 
+from qsmbench.analysis.failures import Missing
 from qsmbench.analysis.results import read_study
 from qsmbench.analysis.summary import tables
 from qsmbench.data.folders import Params, write, write_params
@@ -18,7 +19,7 @@ from qsmbench.report import build
 from qsmbench.report._answer import answer
 from qsmbench.report._checklist import checklist, paragraph
 from qsmbench.report._combinations import heat_maps
-from qsmbench.report._methods import methods_used
+from qsmbench.report._methods import Cost, methods_used
 from qsmbench.report._overview import overviews, ranked_families
 from qsmbench.run.specs import RUN_FILE, Record, prefixes, write_spec
 
@@ -120,12 +121,11 @@ def test_the_answer_comes_first_and_names_what_it_rests_on(study, folder, tmp_pa
     assert f"{rests}TE 5:5:15 ms; voxels 1 × 1 × 2 mm; noise: SNR 80 in the first echo." in text_of(html)
     assert "NRMSE: norm of the error divided by the norm of the truth; an empty map has 100 %." in text_of(html)
     best = re.search(r"<td><b>(.*?)</b></td>", html)[1]
-    assert re.findall(r'href="#(method-\w+)"', best) == [f"method-{s}" for s in COMPOSED[0].split(".")]
-    assert {f"method-{s}" for s in COMPOSED[0].split(".")} <= set(page.ids)
+    assert re.findall(r'href="(.*?)"', best) == [f"method_{s}.html" for s in COMPOSED[0].split(".")]
 
 
 def test_the_checklist_states_what_the_study_knows(study):
-    methods = methods_used(study.folder, study.datasets(GROUP), study.chains, {})
+    methods = methods_used(study)
     items = {i.item: i for part in checklist(study, methods).values() for i in part}
     expected = {
         "field strength": "3 T",
@@ -164,10 +164,12 @@ def test_methods_have_time_memory_and_failures(folder, study):
     kept = place.read_text()
     write_spec(place, bad)
     try:
-        tv = next(m for m in methods_used(folder, study.datasets(GROUP), study.chains, {}) if m.name == "tv")
+        tv = next(m for m in methods_used(study) if m.name == "tv")
     finally:
         place.write_text(kept)
-    assert (tv.time, tv.memory, tv.runs, tv.failed, tv.reasons) == ("2", "100", 4, 1, ["failed: no luck"])
+    assert tv.cost == Cost("2", "100", runs=4, failed=1) and tv.costs == {GROUP: tv.cost}
+    assert tv.reasons == ["failed: no luck"]
+    assert tv.missing == [Missing((f"{GROUP}, seed 1",), ("romeo.fit.pdf.tv",), "failed", "no luck")]
 
 
 def test_downloads_are_the_files_of_the_study(folder, tmp_path):
