@@ -161,7 +161,9 @@ def test_a_page_to_mail_has_the_table_alone(study, tmp_path):
 def test_groups_of_a_large_study_link_to_the_pages_and_back(study, tmp_path, monkeypatch):
     import pandas as pd
 
-    table = pd.concat([pd.read_parquet(study / "scores.parquet"), scores(CHAINS[:4], group="leg").assign(phantom="leg")])
+    table = pd.concat(
+        [pd.read_parquet(study / "scores.parquet"), scores(CHAINS[:4], group="leg").assign(phantom="leg")]
+    )
     folder = write_study(tmp_path / "s", table, pictures=False)
     for dataset in (*DATASETS, "leg_seed-0"):
         details = {"method": "tkd", "used": {}, "settings": {}}
@@ -190,9 +192,7 @@ def test_names_make_safe_files_that_differ_where_case_does_not():
 
 def test_hostile_names_are_text():
     steps = linked({"<i>": "method_-i-.html"})
-    assert steps("<i>.<b>") == (
-        '<span class="steps"><a href="method_-i-.html">&lt;i&gt;</a>.<wbr>&lt;b&gt;</span>'
-    )
+    assert steps("<i>.<b>") == ('<span class="steps"><a href="method_-i-.html">&lt;i&gt;</a>.<wbr>&lt;b&gt;</span>')
     assert steps("<b>.c") == "&lt;b&gt;.c"
 
 
