@@ -61,7 +61,8 @@ def embedded(files: Sequence[PictureFile]) -> list[Picture]:
 
 def copied(files: Sequence[PictureFile], report: Path) -> list[Picture]:
     """Copy the pictures into a subfolder of the report."""
-    (report / FOLDER).mkdir(exist_ok=True)
+    if files:
+        (report / FOLDER).mkdir(exist_ok=True)
     return [f.copied(report) for f in files]
 
 
