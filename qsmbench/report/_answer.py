@@ -90,6 +90,6 @@ def _best(ranks: FamilyRanks, family: str, subjects: int) -> Best | None:
     rank, low, high = places[chain]
     others = sorted((c for c in places if c != chain and places[c][1] <= high), key=lambda c: places[c][0])
     needed = subjects_needed(len(places) * (len(places) - 1) // 2)
-    unknown = "" if subjects >= needed else f"{subjects} of {needed} subjects that a test needs"
+    unknown = "" if subjects >= needed else f"a test needs {needed} subjects, not {subjects}"
     labels = ", ".join(c.label for c in ranks.families[family])
     return Best(PURPOSES[family], labels, chain, rank, low, high, others[:NAMED], max(len(others) - NAMED, 0), unknown)

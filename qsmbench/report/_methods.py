@@ -58,7 +58,7 @@ class MethodUse:
 
     Attributes:
         name: in the chains.
-        method: original name of the method.
+        method: original name of the method; of a file or a folder its last part.
         summary: what it does, in one line; empty if unknown.
         takes, gives: name and meaning of its inputs and products; empty if unknown.
         settings: all settings.
@@ -132,7 +132,7 @@ def _method_use(study: Study, name: str, runs: Sequence[_Run]) -> MethodUse:
         by_group.setdefault(group_of[r.dataset], []).append(r)
     return MethodUse(
         name=name,
-        method=about["method"],
+        method=about["method"].rstrip("/").rpartition("/")[2],
         summary=about.get("summary", ""),
         takes=_inputs(declared),
         gives=list(declared.get("gives", {}).items()),

@@ -106,7 +106,7 @@ def test_chains_whose_intervals_overlap_are_not_told_apart():
     ranks = FamilyRanks(False, list("abcd"), {"error": [column("nrmse", "%")]}, {"error": places}, None)
     best = _best(ranks, "error", 30)
     assert (best.chain, best.near, best.more, best.unknown) == ("a", ["b", "d"], 0, "")
-    assert _best(ranks, "error", 3).unknown == "3 of 8 subjects that a test needs"  # 2/2⁸ < 0.05/6
+    assert _best(ranks, "error", 3).unknown == "a test needs 8 subjects, not 3"  # 2/2⁸ < 0.05/6
 
 
 def test_the_answer_comes_first_and_names_what_it_rests_on(study, folder, tmp_path):

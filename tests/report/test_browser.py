@@ -122,6 +122,15 @@ def test_the_values_under_the_crosshair_are_those_of_the_maps(chromium, report):
         assert re.match(rf"crosshair: {'R' if mm[0] > 0 else 'L'} {abs(mm[0]):.1f}", sides)
 
 
+def test_a_picture_is_chosen_by_dataset_and_chain(chromium, report):
+    with opened(chromium, report) as page:
+        assert page.locator("#pick-a").is_visible()
+        page.select_option("#pick-dataset", "head_brain-3t_seed-1")
+        page.select_option("#pick-a", SHOWN[1])
+        captions = page.locator("#gallery figure:visible figcaption").all_text_contents()
+        assert captions == [f"{SHOWN[1]} · head_brain-3t_seed-1"]
+
+
 def test_window_planes_wheel_and_blink(chromium, report):
     with opened(chromium, report) as page:
         show(page)
