@@ -65,7 +65,7 @@ def answer(
         return {}
     first = overviews[0]
     competing = [f for f in families if not f.isolated] or list(families)
-    subjects = sum(first["study"].subjects)
+    subjects = first["study"].n_subjects
     factors = study.factors
     names = {
         n: sorted({str(v) for v in factors[n] if str(v)}) for n in ("phantom", "scenario", "protocol") if n in factors

@@ -230,3 +230,17 @@ def test_hostile_names_of_chains_stay_text(tmp_path):
     for single in (False, True):
         page = Page(build(folder, tmp_path / f"out{single}", single=single).read_text())
         assert page.open == [] and "b" not in page.tags[page.tags.index("main") :][:1]
+
+
+def test_a_subject_scanned_under_several_conditions_counts_once(tmp_path):
+    """Seven subjects at three SNRs: the six comparisons of four chains need eight, however many scans there are."""
+    table = [
+        scores(COMPOSED, seeds=1, group=f"g{s}-{snr}").assign(snr=snr, subject=str(s))
+        for s in range(7)
+        for snr in (10, 50, 100)
+    ]
+    study = read_study(write_study(tmp_path / "s", pd.concat(table), pictures=False))
+    found = tables(study)
+    content = answer(study, found, overviews(study, found), ranked_families(study, found)["chi"])
+    assert (content["subjects"], content["conditions"]) == (7, 3)
+    assert {b.unknown for b in content["best"]} == {"a test needs 8 subjects, not 7"}  # 2/2⁷ > 0.05/6
