@@ -190,10 +190,11 @@ def _bars(values: Values, c: Column) -> Panel:
 
 def _box(values: np.ndarray, y: float) -> list[list[tuple[float, float]]]:
     """Return the lines of quartiles and whiskers, which end at the last values within 1.5 interquartile ranges."""
-    low, middle, high = np.percentile(values, [25, 50, 75]).tolist()
+    ordered = sorted(values.tolist())
+    low, middle, high = (_quantile(ordered, share) for share in (0.25, 0.5, 0.75))
     reach = 1.5 * (high - low)
-    first = min(float(values[values >= low - reach].min()), low)
-    last = max(float(values[values <= high + reach].max()), high)
+    first = min(next(v for v in ordered if v >= low - reach), low)
+    last = max(next(v for v in reversed(ordered) if v <= high + reach), high)
     a, b, cap_a, cap_b = y - 0.275, y + 0.275, y - 0.14, y + 0.14
     return [
         [(low, a), (high, a), (high, b), (low, b), (low, a)],
@@ -203,6 +204,13 @@ def _box(values: np.ndarray, y: float) -> list[list[tuple[float, float]]]:
         [(first, cap_a), (first, cap_b)],
         [(last, cap_a), (last, cap_b)],
     ]
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return a quantile of sorted values, by linear interpolation; for a few values far faster than NumPy's."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    return ordered[below] + (place - below) * (ordered[min(below + 1, len(ordered) - 1)] - ordered[below])
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

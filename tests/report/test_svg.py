@@ -48,8 +48,9 @@ def test_labels_fit_the_axis_and_differ(low, high):
     assert sum(len(label) * 6.6 + 12 for label in labels) <= 226
 
 
-def test_boxes_are_those_of_matplotlib():
-    values = np.random.default_rng(0).standard_cauchy(30)
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 30])
+def test_boxes_are_those_of_matplotlib(count):
+    values = np.random.default_rng(0).standard_cauchy(count)
     (theirs,) = boxplot_stats(values)
     ring, median, first, last, *_ = _box(values, 2.0)
     assert (ring[0][0], ring[1][0], median[0][0]) == pytest.approx((theirs["q1"], theirs["q3"], theirs["med"]))
