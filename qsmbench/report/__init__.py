@@ -30,7 +30,7 @@ from qsmbench.report._methods import MethodUse, methods_used
 from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
 from qsmbench.report._pictures import Picture, copied, embedded, fitting, not_drawn, picture_files
 from qsmbench.report._provenance import provenance
-from qsmbench.report._summary import direction, mean_text, number_text, spread_text
+from qsmbench.report._summary import direction, mean_text, number_text, rank_text, spread_text
 from qsmbench.report._volumes import Shown, viewer, viewer_script, volumes_shown
 from qsmbench.view.page import render
 from qsmbench.view.planes import CONVENTION
@@ -201,6 +201,7 @@ def _common(study: Study) -> dict[str, Any]:
         "interval_text": interval_text,
         "mean_text": mean_text,
         "number_text": number_text,
+        "rank_text": rank_text,
         "spread_text": spread_text,
         "family_of": family_of,
         "shown_first": {FAMILIES[name][0] for name in _SHOWN_FIRST},

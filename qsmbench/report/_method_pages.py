@@ -15,6 +15,7 @@ from qsmbench.analysis.overview import Overview, Standing
 from qsmbench.report._endpoints import EndpointTable
 from qsmbench.report._methods import MethodUse
 from qsmbench.report._pictures import Picture
+from qsmbench.report._summary import rank_text
 
 _DOI = re.compile(r"doi:(10\.\d+/\S+)")
 
@@ -107,8 +108,8 @@ def _stands(name: str, o: Overview) -> list[str]:
 
 
 def _rank(s: Standing) -> str:
-    interval = f" ({s.low:g}–{s.high:g})" if s.low == s.low and s.low != s.high else ""
-    return f"{s.rank:g}{interval}"
+    interval = f" ({rank_text(s.low)}–{rank_text(s.high)})" if s.low == s.low and s.low != s.high else ""
+    return f"{rank_text(s.rank)}{interval}"
 
 
 def _picture(name: str, stands: Sequence[Overview], pictures: Sequence[Picture]) -> Picture | None:

@@ -11,7 +11,7 @@ from invented_study import CHAINS, scores, write_study
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.report import build
-from qsmbench.report._summary import number
+from qsmbench.report._summary import number, rank_text
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,11 @@ def test_notes_of_measured_scans_are_shown(study, tmp_path):
 )
 def test_numbers(value, decimals, text):
     assert number(value, decimals) == text
+
+
+@pytest.mark.parametrize(("rank", "text"), [(1.0, "1"), (2.5, "2.5"), (15.025, "15"), (2.975, "3"), (1234.0, "1234")])
+def test_ranks_have_one_decimal_at_most(rank, text):
+    assert rank_text(rank) == text
 
 
 def test_isolated_and_composed_chains_compete_apart(tmp_path):
