@@ -18,7 +18,7 @@ from qsmbench.analysis.results import Study, read_study
 from qsmbench.analysis.summary import Table, tables
 from qsmbench.data.folders import make_folder
 from qsmbench.data.score_table import SUPPORTS
-from qsmbench.report._answer import answer
+from qsmbench.report._answer import answer, explained
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
 from qsmbench.report._checklist import acquisition, checklist, paragraph
 from qsmbench.report._combinations import heat_maps
@@ -152,6 +152,7 @@ def _write_pages(study: Study, found: Sequence[Table], media: dict[str, Any], ou
         "weights": study.weights,
         "viewer": {} if split else viewer(media["volumes"], [d for g in study.groups for d in study.datasets(g)]),
     }
+    content["explained"] = explained(content["answer"].get("best", []), media["methods"])
     content |= _of_study(study, media["methods"])
     _write_methods(content, out)
     return _write("page.html.j2", out / "index.html", content)

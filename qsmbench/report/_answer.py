@@ -11,6 +11,7 @@ from qsmbench.analysis.families import FamilyRanks
 from qsmbench.analysis.overview import Overview
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.summary import Table
+from qsmbench.report._methods import MethodUse
 
 PURPOSES = {
     "error": "a small error by several measures",
@@ -80,6 +81,12 @@ def answer(
         "names": {n: its for n, its in names.items() if its},
         "failed": sum(len(t.failed) for t in tables) + len(study.unmade),
     }
+
+
+def explained(best: Sequence[Best], methods: Sequence[MethodUse]) -> list[MethodUse]:
+    """Return the methods of the best chains that say what they do, those that come first in a chain first."""
+    place = {step: i for b in best for i, step in enumerate(b.chain.split("."))}
+    return sorted((m for m in methods if m.summary and m.name in place), key=lambda m: place[m.name])
 
 
 def _best(ranks: FamilyRanks, family: str, subjects: int) -> Best | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from qsmbench.analysis.summary import tables
 from qsmbench.data.folders import Params, write, write_params
 from qsmbench.grid import Grid
 from qsmbench.report import build
-from qsmbench.report._answer import answer
+from qsmbench.report._answer import answer, explained
 from qsmbench.report._checklist import checklist, paragraph
 from qsmbench.report._combinations import heat_maps
 from qsmbench.report._methods import Cost, methods_used
@@ -230,6 +231,13 @@ def test_hostile_names_of_chains_stay_text(tmp_path):
     for single in (False, True):
         page = Page(build(folder, tmp_path / f"out{single}", single=single).read_text())
         assert page.open == [] and "b" not in page.tags[page.tags.index("main") :][:1]
+
+
+def test_the_steps_of_the_best_chains_are_explained_once_in_their_order():
+    best = [SimpleNamespace(chain="romeo.fit.pdf.tv"), SimpleNamespace(chain="romeo.fit.vsharp.tv")]
+    methods = [SimpleNamespace(name=n, summary=f"{n} does") for n in ("tv", "l2", "vsharp", "romeo", "fit")]
+    methods.append(SimpleNamespace(name="pdf", summary=""))
+    assert [m.name for m in explained(best, methods)] == ["romeo", "fit", "vsharp", "tv"]
 
 
 def test_a_subject_scanned_under_several_conditions_counts_once(tmp_path):

@@ -204,6 +204,8 @@ def test_nothing_is_wider_than_the_window(chromium, report, width, scheme):
         show(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("document.querySelector('.panels').getBoundingClientRect().right") <= width
+        bar = page.evaluate("(d => d.scrollHeight - d.clientHeight)(document.querySelector('nav.bar > div'))")
+        assert bar <= 0 and page.get_by_label("common voxels").is_visible()
 
 
 def test_without_webgl_the_planes_are_drawn_and_niivue_is_not_offered(chromium, report):
