@@ -144,6 +144,12 @@ class Method:
         return own or (self.inner.differences if self.inner else "")
 
     @property
+    def references(self) -> str:
+        """All references: the docstring's section Reference, otherwise `reference`."""
+        own = " ".join(section(inspect.getdoc(self.function) or "", "Reference").split())
+        return own or (self.inner.references if self.inner else self.reference)
+
+    @property
     def parameter_texts(self) -> dict[str, str]:
         """The description of each artifact, parameter and setting; empty if there is none.
 

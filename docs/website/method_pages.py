@@ -88,7 +88,7 @@ def _page(method: Method, findings: dict[str, str]) -> str:
     parts += ["## Settings", _settings(method)]
     if method.differences:
         parts += ["## Where it differs from the publication", escaped(method.differences)]
-    parts += ["## Cost", _cost(method), "## References", escaped(_references(method, doc))]
+    parts += ["## Cost", _cost(method), "## References", escaped(method.references)]
     named = [f"- [{title}](../../../methods.md#{anchor})" for title, anchor in _about(method, findings)]
     if named:
         parts += ["## What was found", "\n".join(named)]
@@ -117,11 +117,6 @@ def _cost(method: Method) -> str:
         f"{cost.seconds:.2g} s, {cost.memory:.0f} MiB of memory beyond the inputs and libraries, and "
         f"{cost.disk:.2g} MiB on disk, per million voxels of the volume, on one core (`{DURATIONS}`)."
     )
-
-
-def _references(method: Method, doc: str) -> str:
-    written = re.search(r"^Reference:\n((?: {4}.*\n?)+)", doc, re.M)
-    return " ".join(written[1].split()) if written else method.reference
 
 
 def _arrays(method: Method) -> str:

@@ -37,19 +37,29 @@ def failures(study: Study) -> list[Missing]:
     The chains of a failed dataset are not listed, since all of them are missing for the same reason.
     """
     statuses = study.scores[(study.scores["metric"] == STATUS) & study.scores["value"].isna()]
-    return _by_reason(study.unmade) + _by_reason(statuses)
+    return by_reason(_rows(study.unmade)) + by_reason(_rows(statuses))
 
 
 def not_scored(study: Study) -> list[Missing]:
     """Return the results that no metric applies to."""
-    return _by_reason(study.scores[study.scores["metric"] == NOT_SCORED])
+    return by_reason(_rows(study.scores[study.scores["metric"] == NOT_SCORED]))
 
 
-def _by_reason(rows: pd.DataFrame) -> list[Missing]:
-    """Merge rows with the same reason: first the datasets of each chain, then chains with the same datasets."""
+def _rows(scores: pd.DataFrame) -> list[tuple[str, str, str, float]]:
+    return list(map(tuple, scores[["chain", "reason", "group", "seed"]].to_numpy().tolist()))
+
+
+def by_reason(rows: Iterable[tuple[str, str, str, float]]) -> list[Missing]:
+    """Merge results that are missing for the same reason.
+
+    First the datasets of each chain are merged, then chains with the same datasets.
+
+    Args:
+        rows: chain, reason, group and seed of each; the seed of a measured scan is NaN.
+    """
     datasets: dict[tuple[str, str], dict[tuple[str, float], None]] = {}
-    for chain, reason, *place in rows[["chain", "reason", "group", "seed"]].to_numpy().tolist():
-        datasets.setdefault((chain, reason), {})[tuple(place)] = None
+    for chain, reason, group, seed in rows:
+        datasets.setdefault((chain, reason), {})[group, seed] = None
     chains: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for (chain, reason), places in datasets.items():
         chains.setdefault((_places(places), reason), []).append(chain)

@@ -61,6 +61,7 @@ class Overview:
         conditions: names of the conditions.
         groups: the groups of each condition.
         subjects: number of subjects in each condition.
+        n_subjects: number of subjects in all conditions, each counted once.
         covers: what the intervals cover; see `intervals`.
         isolated, others, controls: the chains, in the order of their ranks.
         sentences: the verdicts.
@@ -73,6 +74,7 @@ class Overview:
     conditions: list[str]
     groups: list[list[str]]
     subjects: list[int]
+    n_subjects: int
     covers: str
     isolated: list[Standing]
     others: list[Standing]
@@ -105,6 +107,7 @@ def overview(study: Study, artifact: str, column: Column, support: str, *, what:
         conditions=conditions,
         groups=[list(dict.fromkeys(group_of[sample.condition == c].tolist())) for c in conditions],
         subjects=[np.unique(sample.subject[sample.condition == c]).size for c in conditions],
+        n_subjects=sample.n_subjects,
         covers=NOTHING if covers <= {NOTHING} else NOISE if covers <= {NOTHING, NOISE} else "subjects",
         isolated=parts[0][0],
         others=parts[1][0],

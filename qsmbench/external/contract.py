@@ -56,6 +56,7 @@ class Manifest:
         optional: what it reads if it is there.
         run: the command of its author, such as `bash run.sh`.
         defaults: its settings and their defaults.
+        meanings: of those settings that have one.
         image: of its container, or None.
         reference: citation and DOI.
         description: first sentence of what it is.
@@ -68,6 +69,7 @@ class Manifest:
     optional: tuple[str, ...]
     run: str
     defaults: Mapping[str, Any]
+    meanings: Mapping[str, str]
     image: str | None
     reference: str
     description: str
@@ -98,13 +100,17 @@ def read_manifest(folder: Path) -> Manifest:
     name = str(content.get("slug") or folder.resolve().name)
     if content.get("slug") and not re.fullmatch(r"\w[\w.+-]{0,99}", name):  # files are named after it
         raise QsmbenchError(f"{path}: slug is {shown(name)}; it must consist of letters, digits and . _ + -")
+    parameters = _parameters(path, content.get("parameters") or [])
     return Manifest(
         name=name,
         produces=tuple(NAMES[n] for n in STAGES[stage].produces),
         required=required,
         optional=optional,
         run=run,
-        defaults=_defaults(path, content.get("parameters") or []),
+        defaults={name: p.get("default") for name, p in parameters.items()},
+        meanings={
+            name: " ".join(str(p["description"]).split()) for name, p in parameters.items() if p.get("description")
+        },
         image=image,
         reference=_reference(content),
         description=_description(content, folder),
@@ -137,21 +143,22 @@ def _names(path: Path, key: str, value: Any) -> list[str]:
     return [n for n in names if n != PARAMS]
 
 
-def _defaults(path: Path, parameters: Any) -> dict[str, Any]:
+def _parameters(path: Path, parameters: Any) -> dict[str, dict[str, Any]]:
+    """Return the entries of the parameters, by name."""
     entries = parameters if isinstance(parameters, list) else [parameters]
     if not all(isinstance(p, dict) and p.get("name") for p in entries):
         raise QsmbenchError(
             f"{path}: parameters is {shown(parameters)}; it must be a list of mappings with a name each"
         )
-    defaults = {str(p["name"]): p.get("default") for p in entries}
+    by_name = {str(p["name"]): p for p in entries}
     # they become variables of the environment
-    strange = [n for n in defaults if not n.isprintable() or "=" in n or len(n) > 100]
+    strange = [n for n in by_name if not n.isprintable() or "=" in n or len(n) > 100]
     if strange:
         raise QsmbenchError(f"{path}: a parameter is called {shown(strange[0])}; choose another name")
-    taken = [name for name in defaults if name in ARTIFACTS or name in ("grid", "te", "b0")]
+    taken = [name for name in by_name if name in ARTIFACTS or name in ("grid", "te", "b0")]
     if taken:
         raise QsmbenchError(f"{path}: a parameter is called {taken[0]!r}, which is the name of an artifact")
-    return defaults
+    return by_name
 
 
 def _stochastic(path: Path, content: Mapping[str, Any]) -> bool:

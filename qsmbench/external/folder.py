@@ -80,6 +80,7 @@ def load(
         inputs=(*manifest.required, *manifest.optional, *_SCAN),
         defaults=manifest.defaults,
         description=manifest.description,
+        texts=manifest.meanings,
         watched=container not in ("docker", "podman"),
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -17,26 +18,24 @@ from qsmbench.analysis.results import Study, read_study
 from qsmbench.analysis.summary import Table, tables
 from qsmbench.data.folders import make_folder
 from qsmbench.data.score_table import SUPPORTS
-from qsmbench.report._answer import answer
+from qsmbench.report._answer import answer, explained
 from qsmbench.report._charts import cost_chart, regional_chart, regional_key, scores_chart
 from qsmbench.report._checklist import acquisition, checklist, paragraph
 from qsmbench.report._combinations import heat_maps
 from qsmbench.report._definitions import definitions
 from qsmbench.report._downloads import downloads, embedded_downloads
 from qsmbench.report._endpoints import cell_text, endpoints, interval_text
-from qsmbench.report._methods import methods_used
+from qsmbench.report._method_pages import linked, method_content, page_names
+from qsmbench.report._methods import MethodUse, methods_used
 from qsmbench.report._overview import attributed, entries, overviews, ranked_families, robustness
-from qsmbench.report._pictures import Picture, copied, embedded, fitting, not_drawn, picture_files, size
+from qsmbench.report._pictures import Picture, copied, embedded, fitting, not_drawn, picture_files
 from qsmbench.report._provenance import provenance
-from qsmbench.report._summary import direction, mean_text, number_text, spread_text
+from qsmbench.report._summary import direction, mean_text, number_text, rank_text, spread_text
 from qsmbench.report._volumes import Shown, viewer, viewer_script, volumes_shown
 from qsmbench.view.page import render
 from qsmbench.view.planes import CONVENTION
 
 __all__ = ["build"]
-
-PICTURE_BUDGET = 10_000_000
-"""Largest size of embedded pictures [bytes] (before base64, which adds a third); otherwise they are separate files."""
 
 ROW_BUDGET = 300
 """Largest number of rows in the score tables of one page; otherwise each group has its own page."""
@@ -60,9 +59,9 @@ SINGLE_BUDGET = 14_000_000
 def build(study: Path | Study, out: Path, *, about: Path | None = None, single: bool = False) -> Path:
     """Write the report of a study.
 
-    It is one page with embedded pictures, and volumes beside it up to `VOLUME_BUDGET`. Pictures beyond `PICTURE_BUDGET`
-    are written to a separate folder; tables beyond `ROW_BUDGET` are written to separate pages, one per group of
-    replicates, with links from the first page. A page to mail is one file, and states what it leaves out.
+    It is a first page and a page for each method, with pictures and volumes (up to `VOLUME_BUDGET`) in folders beside
+    them. Tables beyond `ROW_BUDGET` are written to separate pages, one per group of replicates, with links from the
+    first page. A page to mail is one file, and states what it leaves out.
 
     Args:
         study: the study folder; contains `scores.parquet`, and may contain `<dataset>/pictures/<chain>.webp`. Or the
@@ -83,18 +82,20 @@ def build(study: Path | Study, out: Path, *, about: Path | None = None, single: 
     make_folder(out)
     if single:
         return _build_single(read, found, out)
-    files = picture_files(read)
-    split = len(read.groups) > 1 and _rows(found) > ROW_BUDGET
-    beside = split or size(files) > PICTURE_BUDGET
+    methods = methods_used(read)
+    names = page_names(methods)
     media = {
-        "beside": beside,
+        "beside": True,
         "tables_left_out": False,
-        "pictures": copied(files, out) if beside else embedded(files),
+        "pictures": copied(picture_files(read), out),
         "no_room": 0,
         "volumes": volumes_shown(read, found, out, VOLUME_BUDGET),
         "downloads": downloads(read, out),
+        "methods": methods,
+        "method_pages": names,
+        "links": {name: quote(page) for name, page in names.items()},
     }
-    return _write_pages(read, found, media, out, split=split)
+    return _write_pages(read, found, media, out, split=len(read.groups) > 1 and _rows(found) > ROW_BUDGET)
 
 
 def _build_single(study: Study, found: Sequence[Table], out: Path) -> Path:
@@ -105,6 +106,9 @@ def _build_single(study: Study, found: Sequence[Table], out: Path) -> Path:
         "pictures": [],
         "volumes": Shown(),
         "downloads": embedded_downloads(study),
+        "methods": (methods := methods_used(study)),
+        "method_pages": {},
+        "links": {m.name: f"#method-{quote(m.name)}" for m in methods},
     }
     files = picture_files(study)
     page = _write_pages(study, found, {**media, "no_room": len(files)}, out, split=False)
@@ -129,8 +133,9 @@ def _rows(found: Sequence[Table]) -> int:
 
 
 def _write_pages(study: Study, found: Sequence[Table], media: dict[str, Any], out: Path, *, split: bool) -> Path:
-    """Write the first page, and if `split` a page per group; return the first page."""
-    content = {**_common(study), **media, "scored": bool(found), "not_drawn": not_drawn(study)}
+    """Write the first page, the pages of methods, and if `split` a page per group; return the first page."""
+    content = {**_common(study), **media, "scored": bool(found), "split": split, "not_drawn": not_drawn(study)}
+    content["steps"] = linked(media["links"])
     pages = _write_groups(study, found, content, out) if split else {}
     sections = [] if split or media["tables_left_out"] else _sections(study, found)
     first = {s["table"].group: f"#{s['id']}" for s in reversed(sections)}
@@ -147,7 +152,10 @@ def _write_pages(study: Study, found: Sequence[Table], media: dict[str, Any], ou
         "weights": study.weights,
         "viewer": {} if split else viewer(media["volumes"], [d for g in study.groups for d in study.datasets(g)]),
     }
-    return _write("page.html.j2", out / "index.html", content | _of_study(study))
+    content["explained"] = explained(content["answer"].get("best", []), media["methods"])
+    content |= _of_study(study, media["methods"])
+    _write_methods(content, out)
+    return _write("page.html.j2", out / "index.html", content)
 
 
 def _write(template: str, page: Path, content: dict[str, Any]) -> Path:
@@ -174,6 +182,15 @@ def _write_groups(study: Study, found: Sequence[Table], content: dict[str, Any],
     return pages
 
 
+def _write_methods(content: dict[str, Any], out: Path) -> None:
+    """Write one page per method that is to have one."""
+    pages = {group: f"index.html{a}" if a.startswith("#") else a for group, a in content["pages"].items()}
+    for m in content["methods"]:
+        if m.name in content["method_pages"]:
+            own = {**method_content(m, content, content["pictures"]), "pages": pages, "viewer": {}}
+            _write("method.html.j2", out / content["method_pages"][m.name], content | own)
+
+
 def _common(study: Study) -> dict[str, Any]:
     """Return the content shown on every page."""
     return {
@@ -185,6 +202,7 @@ def _common(study: Study) -> dict[str, Any]:
         "interval_text": interval_text,
         "mean_text": mean_text,
         "number_text": number_text,
+        "rank_text": rank_text,
         "spread_text": spread_text,
         "family_of": family_of,
         "shown_first": {FAMILIES[name][0] for name in _SHOWN_FIRST},
@@ -192,15 +210,12 @@ def _common(study: Study) -> dict[str, Any]:
     }
 
 
-def _of_study(study: Study) -> dict[str, Any]:
+def _of_study(study: Study, methods: Sequence[MethodUse]) -> dict[str, Any]:
     """Return the content about the whole study for the first page."""
-    datasets = list(study.scores["dataset"].unique())
-    methods = methods_used(study.folder, datasets, study.chains, study.origins)
     return {
-        "datasets": datasets,
+        "datasets": list(study.scores["dataset"].unique()),
         "failures": failures(study),
         "not_scored": not_scored(study),
-        "methods": methods,
         "paragraph": paragraph(study, methods),
         "acquisition": acquisition(study),
         "checklist": checklist(study, methods),

@@ -11,6 +11,7 @@ from qsmbench.analysis.families import FamilyRanks
 from qsmbench.analysis.overview import Overview
 from qsmbench.analysis.results import Study
 from qsmbench.analysis.summary import Table
+from qsmbench.report._methods import MethodUse
 
 PURPOSES = {
     "error": "a small error by several measures",
@@ -65,7 +66,7 @@ def answer(
         return {}
     first = overviews[0]
     competing = [f for f in families if not f.isolated] or list(families)
-    subjects = sum(first["study"].subjects)
+    subjects = first["study"].n_subjects
     factors = study.factors
     names = {
         n: sorted({str(v) for v in factors[n] if str(v)}) for n in ("phantom", "scenario", "protocol") if n in factors
@@ -82,6 +83,12 @@ def answer(
     }
 
 
+def explained(best: Sequence[Best], methods: Sequence[MethodUse]) -> list[MethodUse]:
+    """Return the methods of the best chains that say what they do, those that come first in a chain first."""
+    place = {step: i for b in best for i, step in enumerate(b.chain.split("."))}
+    return sorted((m for m in methods if m.summary and m.name in place), key=lambda m: place[m.name])
+
+
 def _best(ranks: FamilyRanks, family: str, subjects: int) -> Best | None:
     places = {c: r for c in ranks.chains if (r := ranks.ranks.get(family, {}).get(c)) and r[0] == r[0]}
     if family not in PURPOSES or len(places) < 2:
@@ -90,6 +97,6 @@ def _best(ranks: FamilyRanks, family: str, subjects: int) -> Best | None:
     rank, low, high = places[chain]
     others = sorted((c for c in places if c != chain and places[c][1] <= high), key=lambda c: places[c][0])
     needed = subjects_needed(len(places) * (len(places) - 1) // 2)
-    unknown = "" if subjects >= needed else f"{subjects} of {needed} subjects that a test needs"
+    unknown = "" if subjects >= needed else f"a test needs {needed} subjects, not {subjects}"
     labels = ", ".join(c.label for c in ranks.families[family])
     return Best(PURPOSES[family], labels, chain, rank, low, high, others[:NAMED], max(len(others) - NAMED, 0), unknown)

@@ -1,4 +1,4 @@
-"""The pictures of a study: embedded in the page if they are few, otherwise separate files."""
+"""The pictures of a study: files beside the report, or embedded in a page to mail."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def embedded(files: Sequence[PictureFile]) -> list[Picture]:
 
 def copied(files: Sequence[PictureFile], report: Path) -> list[Picture]:
     """Copy the pictures into a subfolder of the report."""
-    (report / FOLDER).mkdir(exist_ok=True)
+    if files:
+        (report / FOLDER).mkdir(exist_ok=True)
     return [f.copied(report) for f in files]
 
 
@@ -74,11 +75,6 @@ def fitting(files: Sequence[PictureFile], budget: int) -> list[PictureFile]:
             break
         kept.append(f)
     return kept
-
-
-def size(files: Sequence[PictureFile]) -> int:
-    """Return the total size of all files [bytes]."""
-    return sum(f.path.stat().st_size for f in files)
 
 
 def not_drawn(study: Study) -> dict[str, str]:

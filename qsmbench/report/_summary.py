@@ -35,6 +35,11 @@ def spread_text(cell: Cell, unit: str) -> str:
     return text if text.strip("0.") else ""
 
 
+def rank_text(rank: float) -> str:
+    """Format a rank, or an end of its interval: with a decimal unless it is a whole number."""
+    return f"{rank:.1f}".removesuffix(".0")
+
+
 def number(value: float, decimals: int) -> str:
     """Format a number with a minus sign (−); NaN as a dash, large numbers with an exponent."""
     if math.isnan(value):

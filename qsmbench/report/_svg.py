@@ -49,6 +49,11 @@ def fitting_ticks(low: float, high: float, width: float, most: int) -> tuple[lis
     return [], []
 
 
+def gap_between(labels: Iterable[str]) -> float:
+    """Return the gap of panels side by side at which labels at the ends of their axes do not touch."""
+    return max(24.0, 8 + _LETTER * max(map(len, labels), default=0))
+
+
 def names_width(names: Iterable[str]) -> float:
     """Return the width of the names next to an axis."""
     return 16 + 7.1 * max(map(len, names))

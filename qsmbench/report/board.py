@@ -15,7 +15,7 @@ from qsmbench.analysis.columns import Column
 from qsmbench.analysis.overview import Overview
 from qsmbench.data.folders import make_folder
 from qsmbench.report._charts import ROW
-from qsmbench.report._summary import direction, number_text
+from qsmbench.report._summary import direction, number_text, rank_text
 from qsmbench.report._svg import Layout, Panel, fitting_ticks, names_width
 from qsmbench.view.page import data_uri, render
 from qsmbench.view.planes import CONVENTION
@@ -93,7 +93,12 @@ def write_board(board: Board, out: Path) -> Path:
     make_folder(out / PAGES)
     for old in (out / PAGES).glob("*.html"):
         old.unlink()
-    content: dict[str, Any] = {"board": board, "number_text": number_text, "direction": direction}
+    content: dict[str, Any] = {
+        "board": board,
+        "number_text": number_text,
+        "direction": direction,
+        "rank_text": rank_text,
+    }
     content["convention"] = CONVENTION
     for line in board.lines:
         pictures = {scan: data_uri(f.read_bytes(), "webp") for scan, f in line.pictures.items() if f.is_file()}

@@ -59,8 +59,8 @@ def run(spec: StepSpec) -> dict[str, Any]:
 
     Returns:
         `status`, `reason` and `seconds` of the method alone; `files`, its products; `details`: its settings with the
-        defaults (`used`), its `reference`, `stochastic` if it is, and `notes`; and `peak_memory` if that cannot be
-        known.
+        defaults (`used`), its `reference`, what it has `declared`, `stochastic` if it is, and `notes`; and
+        `peak_memory` if that cannot be known.
     """
     outcome: dict[str, Any] = {"status": "ok", "reason": "", "seconds": None}
     details: dict[str, Any] = {}
@@ -75,6 +75,7 @@ def run(spec: StepSpec) -> dict[str, Any]:
         outcome |= {} if method.watched else {"peak_memory": None}
         details |= {"used": {**method.settings, **spec.settings}}
         details |= {"reference": method.reference, "summary": method.summary, "differences": method.differences}
+        details |= {"declared": declared(method)}
         details |= {"stochastic": True} if method.stochastic else {}
         places = ["", *(spec.orientations if spec.each_orientation else [])]
         with collected() as notes:
@@ -87,6 +88,23 @@ def run(spec: StepSpec) -> dict[str, Any]:
         outcome |= {"status": status, "reason": f"{spec.chain}: {reason}" if status == "skipped" else reason}
         outcome |= {"transient": True} if status == "memory" else {}
     return {**outcome, "details": details}
+
+
+def declared(method: Method) -> dict[str, Any]:
+    """Return what a method says of itself, for those who read its record where its code is not at hand.
+
+    Returns:
+        `references`; `takes` and `gives`: meaning by name; `optional`: names of what it takes if it is there;
+        `settings`: default and meaning by name.
+    """
+    texts = method.parameter_texts
+    return {
+        "references": method.references,
+        "takes": {name: texts[name] for name in method.consumes},
+        "optional": list(method.optional),
+        "gives": method.product_texts,
+        "settings": {name: [default, texts[name]] for name, default in method.settings.items()},
+    }
 
 
 def unit_of_time() -> float:

@@ -81,6 +81,14 @@ def field():
     return {"local_field": local.astype(np.float32), "mask": mask, "grid": grid, "te": np.array([0.01]), "b0": 3.0}
 
 
+def test_settings_have_the_meaning_that_their_folder_states(tmp_path):
+    parameters = [{"name": "a", "default": 2, "description": "first\n of   two"}, {"name": "b"}]
+    write_folder(tmp_path / "mine", "", parameters=parameters)
+    method = registry.find(str(tmp_path / "mine"))
+    assert (method.parameter_texts["a"], method.parameter_texts["b"]) == ("first of two", "")
+    assert method.parameter_texts["te"] and method.settings == {"a": 2, "b": None}
+
+
 @pytest.mark.parametrize("threshold", [None, 0.1])
 @pytest.mark.parametrize("name", TKD)
 def test_tkd_of_other_languages_is_ours(field, name, threshold):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,15 +11,16 @@ from html_page import Page, text_of
 from invented_study import GROUP, scores, write_study
 from packed_volumes import write_volumes
 
+from qsmbench.analysis.failures import Missing
 from qsmbench.analysis.results import read_study
 from qsmbench.analysis.summary import tables
 from qsmbench.data.folders import Params, write, write_params
 from qsmbench.grid import Grid
 from qsmbench.report import build
-from qsmbench.report._answer import answer
+from qsmbench.report._answer import answer, explained
 from qsmbench.report._checklist import checklist, paragraph
 from qsmbench.report._combinations import heat_maps
-from qsmbench.report._methods import methods_used
+from qsmbench.report._methods import Cost, methods_used
 from qsmbench.report._overview import overviews, ranked_families
 from qsmbench.run.specs import RUN_FILE, Record, prefixes, write_spec
 
@@ -105,7 +107,7 @@ def test_chains_whose_intervals_overlap_are_not_told_apart():
     ranks = FamilyRanks(False, list("abcd"), {"error": [column("nrmse", "%")]}, {"error": places}, None)
     best = _best(ranks, "error", 30)
     assert (best.chain, best.near, best.more, best.unknown) == ("a", ["b", "d"], 0, "")
-    assert _best(ranks, "error", 3).unknown == "3 of 8 subjects that a test needs"  # 2/2⁸ < 0.05/6
+    assert _best(ranks, "error", 3).unknown == "a test needs 8 subjects, not 3"  # 2/2⁸ < 0.05/6
 
 
 def test_the_answer_comes_first_and_names_what_it_rests_on(study, folder, tmp_path):
@@ -120,12 +122,11 @@ def test_the_answer_comes_first_and_names_what_it_rests_on(study, folder, tmp_pa
     assert f"{rests}TE 5:5:15 ms; voxels 1 × 1 × 2 mm; noise: SNR 80 in the first echo." in text_of(html)
     assert "NRMSE: norm of the error divided by the norm of the truth; an empty map has 100 %." in text_of(html)
     best = re.search(r"<td><b>(.*?)</b></td>", html)[1]
-    assert re.findall(r'href="#(method-\w+)"', best) == [f"method-{s}" for s in COMPOSED[0].split(".")]
-    assert {f"method-{s}" for s in COMPOSED[0].split(".")} <= set(page.ids)
+    assert re.findall(r'href="(.*?)"', best) == [f"method_{s}.html" for s in COMPOSED[0].split(".")]
 
 
 def test_the_checklist_states_what_the_study_knows(study):
-    methods = methods_used(study.folder, study.datasets(GROUP), study.chains, {})
+    methods = methods_used(study)
     items = {i.item: i for part in checklist(study, methods).values() for i in part}
     expected = {
         "field strength": "3 T",
@@ -164,10 +165,12 @@ def test_methods_have_time_memory_and_failures(folder, study):
     kept = place.read_text()
     write_spec(place, bad)
     try:
-        tv = next(m for m in methods_used(folder, study.datasets(GROUP), study.chains, {}) if m.name == "tv")
+        tv = next(m for m in methods_used(study) if m.name == "tv")
     finally:
         place.write_text(kept)
-    assert (tv.time, tv.memory, tv.runs, tv.failed, tv.reasons) == ("2", "100", 4, 1, ["failed: no luck"])
+    assert tv.cost == Cost("2", "100", runs=4, failed=1) and tv.costs == {GROUP: tv.cost}
+    assert tv.reasons == ["failed: no luck"]
+    assert tv.missing == [Missing((f"{GROUP}, seed 1",), ("romeo.fit.pdf.tv",), "failed", "no luck")]
 
 
 def test_downloads_are_the_files_of_the_study(folder, tmp_path):
@@ -228,3 +231,24 @@ def test_hostile_names_of_chains_stay_text(tmp_path):
     for single in (False, True):
         page = Page(build(folder, tmp_path / f"out{single}", single=single).read_text())
         assert page.open == [] and "b" not in page.tags[page.tags.index("main") :][:1]
+
+
+def test_the_steps_of_the_best_chains_are_explained_once_in_their_order():
+    best = [SimpleNamespace(chain="romeo.fit.pdf.tv"), SimpleNamespace(chain="romeo.fit.vsharp.tv")]
+    methods = [SimpleNamespace(name=n, summary=f"{n} does") for n in ("tv", "l2", "vsharp", "romeo", "fit")]
+    methods.append(SimpleNamespace(name="pdf", summary=""))
+    assert [m.name for m in explained(best, methods)] == ["romeo", "fit", "vsharp", "tv"]
+
+
+def test_a_subject_scanned_under_several_conditions_counts_once(tmp_path):
+    """Seven subjects at three SNRs: the six comparisons of four chains need eight, however many scans there are."""
+    table = [
+        scores(COMPOSED, seeds=1, group=f"g{s}-{snr}").assign(snr=snr, subject=str(s))
+        for s in range(7)
+        for snr in (10, 50, 100)
+    ]
+    study = read_study(write_study(tmp_path / "s", pd.concat(table), pictures=False))
+    found = tables(study)
+    content = answer(study, found, overviews(study, found), ranked_families(study, found)["chi"])
+    assert (content["subjects"], content["conditions"]) == (7, 3)
+    assert {b.unknown for b in content["best"]} == {"a test needs 8 subjects, not 7"}  # 2/2⁷ > 0.05/6

@@ -12,6 +12,7 @@ from packed_volumes import BALL, GRID, TRUTH, write_volumes
 from PIL import Image
 
 from qsmbench.report import build
+from qsmbench.run.specs import RUN_FILE, Record, prefixes, write_spec
 
 DATASET = "head_brain-3t_seed-0"
 SHOWN = ["romeo.vsharp.tkd", "romeo.pdf.tv"]
@@ -121,6 +122,15 @@ def test_the_values_under_the_crosshair_are_those_of_the_maps(chromium, report):
         assert re.match(rf"crosshair: {'R' if mm[0] > 0 else 'L'} {abs(mm[0]):.1f}", sides)
 
 
+def test_a_picture_is_chosen_by_dataset_and_chain(chromium, report):
+    with opened(chromium, report) as page:
+        assert page.locator("#pick-a").is_visible()
+        page.select_option("#pick-dataset", "head_brain-3t_seed-1")
+        page.select_option("#pick-a", SHOWN[1])
+        captions = page.locator("#gallery figure:visible figcaption").all_text_contents()
+        assert captions == [f"{SHOWN[1]} · head_brain-3t_seed-1"]
+
+
 def test_window_planes_wheel_and_blink(chromium, report):
     with opened(chromium, report) as page:
         show(page)
@@ -194,6 +204,8 @@ def test_nothing_is_wider_than_the_window(chromium, report, width, scheme):
         show(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("document.querySelector('.panels').getBoundingClientRect().right") <= width
+        bar = page.evaluate("(d => d.scrollHeight - d.clientHeight)(document.querySelector('nav.bar > div'))")
+        assert bar <= 0 and page.get_by_label("common voxels").is_visible()
 
 
 def test_without_webgl_the_planes_are_drawn_and_niivue_is_not_offered(chromium, report):
@@ -204,6 +216,50 @@ def test_without_webgl_the_planes_are_drawn_and_niivue_is_not_offered(chromium, 
         assert niivue.count() == (report.parent / "volumes").is_dir()
         assert not niivue.count() or niivue.is_disabled()
         assert page.locator(".panel canvas").count() == 15
+
+
+@pytest.fixture(scope="module")
+def with_methods(tmp_path_factory):
+    """The report of a study whose steps have records; its methods have pages."""
+    folder = write_study(tmp_path_factory.mktemp("results") / "quick", scores(CHAINS))
+    meaning = "smallest |D| that is divided by, which has a meaning that takes some words to explain"
+    declared = {"takes": {"local_field": "(nx, ny, nz) ppm"}, "gives": {"chi": "ppm"}}
+    declared |= {"settings": {"a_setting_with_a_long_name": [0.19, meaning]}}
+    for chain in (p for c in SHOWN for p in prefixes(c)):
+        details = {"method": chain.rpartition(".")[2], "used": {"a_setting_with_a_long_name": 0.2}, "settings": {}}
+        details |= {"summary": "Do a step", "reference": "Shmueli 2009, doi:10.1002/mrm.22135", "declared": declared}
+        place = folder / DATASET / "chains" / chain / RUN_FILE
+        write_spec(place, Record(chain, "ok", seconds=1.0, peak_memory=100.0, details=details))
+    return build(folder, tmp_path_factory.mktemp("my reports"))
+
+
+def test_a_chain_leads_to_the_pages_of_its_methods_and_back(chromium, with_methods):
+    with opened(chromium, with_methods) as page:
+        search = page.locator("#overview-1 .study input[type=search]")
+        search.fill("tkd")  # of a chain whose steps are links
+        rows = page.locator("#overview-1 .study tbody tr:not([hidden]) th")
+        assert rows.all_text_contents() == ["romeo.vsharp.tkd"]
+        rows.get_by_text("vsharp", exact=True).click()
+        assert page.url.endswith("/method_vsharp.html") and page.text_content("h1") == "vsharp"
+        picture = page.locator("#picture img")
+        picture.scroll_into_view_if_needed()
+        page.wait_for_function("document.querySelector('#picture img').naturalWidth > 100")
+        shown = page.locator("#standing table:visible td[data-value] span")
+        on_study_mask = shown.all_text_contents()
+        page.get_by_label("common voxels").check()
+        assert shown.count() == 1 and shown.all_text_contents() != on_study_mask
+        page.get_by_role("link", name="All methods").click()
+        page.wait_for_selector("#method-vsharp")
+        assert page.url.endswith("/index.html#methods")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (2560, "light")])
+def test_the_page_of_a_method_is_no_wider_than_the_window(chromium, with_methods, width, scheme):
+    with opened(chromium, with_methods.parent / "method_tkd.html", width=width, color_scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        labels = "#settings th, #cost th"
+        cut = f"[...document.querySelectorAll('{labels}')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        assert page.evaluate(cut) == 0
 
 
 def colours(png):

@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 
 from invented_study import CHAINS, scores, write_study
 
+from qsmbench.analysis.results import read_study
 from qsmbench.report import build
 from qsmbench.report._methods import Setting, methods_used
 from qsmbench.run.specs import Record, write_spec
@@ -31,15 +33,21 @@ def test_settings_and_their_origin(tmp_path):
         run(study, dataset, "romeo.tv+lcurve", **record)
         tuned = {"settings": {"threshold": 0.1}, "used": {"threshold": 0.1, "pad": 30.0}}
         run(study, dataset, "romeo.best", **tuned, method="tkd")
-    found = {m.name: m for m in methods_used(study, datasets, chains, {"best": "tuned: t.yaml"})}
+    read = read_study(study)
+    found = {m.name: m for m in methods_used(replace(read, origins={"best": "tuned: t.yaml"}))}
     assert list(found) == ["romeo", "tv+lcurve", "best"]
     assert found["tv+lcurve"].settings == [
-        Setting("regularisation", "0.0002 – 0.0003", "by lcurve, at the end of its span on 1 of 2 scans"),
+        Setting(
+            "regularisation",
+            "0.0002 – 0.0003",
+            "by lcurve, at the end of its span on 1 of 2 scans",
+            by_dataset=[(datasets[0], "0.0002"), (datasets[1], "0.0003")],
+        ),
         Setting("pad", "30", ""),
     ]
     assert found["tv+lcurve"].doi == "10.1002/mrm.25029"
     assert found["best"].settings == [Setting("threshold", "0.1", "tuned: t.yaml"), Setting("pad", "30", "")]
-    assert methods_used(study, datasets, chains, {})[2].settings[0].origin == "set"
+    assert methods_used(read)[2].settings[0].origin == "set"
     (study / "origins.json").write_text(json.dumps({"best": "tuned: t.yaml"}))
     page = build(study, tmp_path / "report").read_text()
     assert "<b>regularisation 0.0002 – 0.0003</b> (by lcurve, at the end of its span on 1 of 2 scans), pad 30" in page

@@ -11,7 +11,7 @@ from invented_study import CHAINS, scores, write_study
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.report import build
-from qsmbench.report._summary import number
+from qsmbench.report._summary import number, rank_text
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def page(html):
 
 def test_it_loads_nothing(html, page):
     assert page.loads
-    assert all(load.startswith(("data:", "#")) for load in page.loads)
+    assert all(load.startswith(("data:", "#", "pictures/")) for load in page.loads)
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
     assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|import)\s*\(", html)
     assert set(page.tags) & {"iframe", "object", "embed", "base"} == set()
@@ -45,7 +45,7 @@ def test_every_chain_and_its_pictures_are_there(html, page):
     for chain in CHAINS:
         assert f'<th scope="row">{chain}' in html
         assert html.count(f'data-chain="{chain}"') == 2
-    assert sum(load.startswith("data:image/webp") for load in page.loads) == 8
+    assert sum(load.startswith("pictures/") for load in page.loads) == 8
 
 
 def test_failures_show_their_reason(html):
@@ -97,13 +97,18 @@ def test_without_pictures(tmp_path):
     assert "There are no pictures." in build(study, tmp_path / "out").read_text()
 
 
-def test_pictures_beyond_the_budget_lie_beside_the_page(study, tmp_path, monkeypatch):
+def test_pictures_lie_beside_the_page(study, tmp_path):
     files = sorted(study.rglob("*.webp"))
-    monkeypatch.setattr("qsmbench.report.PICTURE_BUDGET", sum(f.stat().st_size for f in files) - 1)
     html = build(study, tmp_path).read_text()
     shown = [tmp_path / unquote(load) for load in Page(html).loads if load.startswith("pictures/")]
     assert sorted(f.read_bytes() for f in shown) == sorted(f.read_bytes() for f in files)
     assert "data:image/webp" not in html and "The pictures lie beside this page" in html
+
+
+def test_pictures_are_part_of_a_page_to_mail(study, tmp_path):
+    page = Page(build(study, tmp_path / "mail", single=True).read_text())
+    assert sum(load.startswith("data:image/webp") for load in page.loads) == 8
+    assert [f.name for f in (tmp_path / "mail").iterdir()] == ["index.html"]
 
 
 def test_real_data_without_truth(tmp_path):
@@ -211,6 +216,11 @@ def test_notes_of_measured_scans_are_shown(study, tmp_path):
 )
 def test_numbers(value, decimals, text):
     assert number(value, decimals) == text
+
+
+@pytest.mark.parametrize(("rank", "text"), [(1.0, "1"), (2.5, "2.5"), (15.025, "15"), (2.975, "3"), (1234.0, "1234")])
+def test_ranks_have_one_decimal_at_most(rank, text):
+    assert rank_text(rank) == text
 
 
 def test_isolated_and_composed_chains_compete_apart(tmp_path):

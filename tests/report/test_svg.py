@@ -1,6 +1,7 @@
 """The axes of the charts: the numbers that matplotlib would choose, and marks at their places."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from qsmbench.analysis.columns import column
 from qsmbench.analysis.intervals import Interval
+from qsmbench.analysis.regions import Regional, RegionalRow
+from qsmbench.analysis.replicates import Cell
 from qsmbench.analysis.robustness import Curve, Point
-from qsmbench.report._charts import _box, robustness_chart
+from qsmbench.report._charts import _box, regional_chart, robustness_chart
 from qsmbench.report._svg import Panel, fitting_ticks, tick_labels, ticks
 
 RANGES = [(0.0, 1.0), (-0.031, 0.052), (37.2, 104.0), (1.02, 1.13), (0.0, 873.0), (-4.1e-4, 3.2e-3), (99.71, 99.93)]
@@ -45,8 +48,9 @@ def test_labels_fit_the_axis_and_differ(low, high):
     assert sum(len(label) * 6.6 + 12 for label in labels) <= 226
 
 
-def test_boxes_are_those_of_matplotlib():
-    values = np.random.default_rng(0).standard_cauchy(30)
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 30])
+def test_boxes_are_those_of_matplotlib(count):
+    values = np.random.default_rng(0).standard_cauchy(count)
     (theirs,) = boxplot_stats(values)
     ring, median, first, last, *_ = _box(values, 2.0)
     assert (ring[0][0], ring[1][0], median[0][0]) == pytest.approx((theirs["q1"], theirs["q3"], theirs["med"]))
@@ -59,6 +63,22 @@ def test_marks_lie_at_their_values():
     assert [re.findall(r'c[xy]="([\d.]+)"', p) for p in panel.inside] == [["0.0", "100.0"], ["100.0", "25.0"]]
     panel.bars([15.0])  # a bar starts at 0, however far that lies beyond the border
     assert re.search(r'x="(-?[\d.]+)".* width="([\d.]+)"', panel.inside[-1]).groups() == ("-200.0", "300.0")
+
+
+def test_labels_of_panels_side_by_side_do_not_touch():
+    """Regional means from 0 to 0.1 ppm, whose axes end in labels of five digits; the last row has one panel."""
+    truth = {r: Cell(v, 0.0, 1) for r, v in (("a", 0.004), ("b", 0.096))}
+    rows = [RegionalRow(chain, truth) for chain in "stuvw"]
+    svg = regional_chart(Regional("g", "chi", "study", "ppm", True, truth, rows))
+    panels = re.findall(r'<g transform="translate\(([\d.]+) [\d.]+\)">(.*?)</g>', svg)
+    ends = []
+    for left, panel in panels[:4]:
+        labels = re.findall(r'<text class="x" x="([\d.]+)" y="[\d.]+">([\d.]+)<', panel)
+        ends += [(float(left) + float(x) - 3.3 * len(t), float(left) + float(x) + 3.3 * len(t)) for x, t in labels]
+    assert len(ends) > 12 and all(right < left for (_, right), (left, _) in pairwise(ends))
+    middles = [float(x) for x in re.findall(r'x="(\d+)" y="\d+">true mean', svg)]
+    (first, *_, fourth), last = [float(left) for left, _ in panels[:4]], float(panels[4][0])
+    assert middles == pytest.approx([(first + fourth + 226) / 2, last + 113], abs=1)
 
 
 def test_names_are_text():

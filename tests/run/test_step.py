@@ -55,6 +55,16 @@ def test_a_method_that_works(run, tmp_path, small):
     assert np.array_equal(folders.read(tmp_path / "out", "chi"), 2 * small["truth"]["local_field"])
 
 
+def test_what_a_method_declares_is_recorded(run):
+    declared = run("return k * local_field", consumes="local_field, mask, grid", settings={"k": 2.0}).details[
+        "declared"
+    ]
+    assert declared["references"] == "test" and declared["optional"] == []
+    assert list(declared["takes"]) == ["local_field", "mask", "grid"] and list(declared["gives"]) == ["chi"]
+    assert declared["takes"]["grid"] == "voxel size and direction of B0"
+    assert declared["settings"] == {"k": [1.0, ""]}  # the default, whatever it was set to
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [

@@ -110,6 +110,12 @@ def test_differences_from_the_publication_are_a_section_of_the_docstring():
     assert registry.describe("tv+lcurve").differences == ""
 
 
+def test_references_are_a_section_of_the_docstring_or_the_one_of_the_declaration():
+    assert registry.describe("arlo").references == "Pei 2015, doi:10.1002/mrm.25137; erratum: doi:10.1002/mrm.27807."
+    assert registry.describe("tv").references == registry.describe("tv+lcurve").references
+    assert registry.describe("no_mask").references == registry.describe("no_mask").reference
+
+
 def test_the_command_line_reference_has_every_option(pages):
     import command_pages
 
