@@ -1,8 +1,9 @@
 """Run `qsmbench` commands in forks of a process that has imported the package, to save the time of its imports.
 
-A command such as `run` starts itself in a child process with a new interpreter. Tests that run dozens of commands would
-spend more time on imports than on anything else. Here the child, and the warm process that a study starts, are forks
-of one process that has only imported modules and has a single thread. Tests of the processes themselves do not use it.
+A command such as `run` starts itself in a child process with a new interpreter, and a study starts a warm process with
+another. Tests that run a hundred commands would spend more time on imports than on anything else. Here all of these are
+forks of one process, which has only imported modules and has a single thread. Tests of the processes themselves, and of
+what is installed, start interpreters.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 LENGTH = 8
 """Size of the length field before a request [bytes]."""
@@ -35,7 +40,7 @@ ONE_THREAD = {
 
 
 class Forks:
-    """The process that has imported the package; `popen` takes the place of `subprocess.Popen` in `supervise`."""
+    """The process that has imported the package, and that commands are forked from."""
 
     def __init__(self) -> None:
         self._known = _compared(os.environ)
@@ -46,17 +51,33 @@ class Forks:
             self._process = subprocess.Popen([sys.executable, "-P", __file__], stdin=theirs.fileno(), env=environment)
         ours.recv(1)  # it is ready
 
-    def popen(self, command, *, env, pass_fds, start_new_session, **more):
-        """Start a command as a fork; where its environment is another one, in an interpreter of its own."""
+    def run(self, arguments, folder) -> subprocess.CompletedProcess:
+        """Run `qsmbench` with some arguments in a folder; what it writes to its streams is kept."""
+        assert _compared(os.environ) == self._known, "a command in another environment needs its own interpreter"
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+            command = self._start(arguments, str(folder), os.environ, [out.fileno(), error.fileno()])
+            try:
+                code = command.wait(600)
+            except subprocess.TimeoutExpired:
+                os.killpg(command.pid, signal.SIGKILL)
+                raise
+            for stream in (out, error):
+                stream.seek(0)
+            return subprocess.CompletedProcess(arguments, code, out.read().decode(), error.read().decode())
+
+    def popen(self, command, *, env, pass_fds, start_new_session):
+        """Start a command's child; takes the place of `subprocess.Popen` in `supervise`."""
         if _compared(env) != self._known:
-            more |= {"pass_fds": pass_fds, "start_new_session": start_new_session}
-            return subprocess.Popen(command, env=env, **more)
-        assert command[1:4] == ["-P", "-m", "qsmbench.cli"] and start_new_session and not more
-        (writing,) = pass_fds
+            return subprocess.Popen(command, env=env, pass_fds=pass_fds, start_new_session=start_new_session)
+        module, *arguments = command[3:]
+        assert command[1:3] == ["-P", "-m"] and module == "qsmbench.cli"
+        return self._start(arguments, str(Path.cwd()), env, [1, 2, *pass_fds])
+
+    def _start(self, arguments, folder, environment, streams) -> Command:
         answers, theirs = socket.socketpair()
-        content = json.dumps([command[4:], str(Path.cwd()), dict(env)]).encode()
+        content = json.dumps([[str(a) for a in arguments], folder, dict(environment)]).encode()
         with theirs:
-            socket.send_fds(self._requests, [len(content).to_bytes(LENGTH)], [1, 2, writing, theirs.fileno()])
+            socket.send_fds(self._requests, [len(content).to_bytes(LENGTH)], [*streams, theirs.fileno()])
         self._requests.sendall(content)
         return Command(answers)
 
@@ -110,11 +131,18 @@ def serve(requests: socket.socket) -> None:
             request = _receive(requests)
             if request is None:
                 return
-            (arguments, folder, environment), streams = request
-            answers = socket.socket(fileno=streams.pop())
-            pid = os.fork()
-            if pid == 0:
-                _become(arguments, folder, environment, streams)
+            (arguments, folder, environment), (*streams, last) = request
+            answers = socket.socket(fileno=last)
+
+            def command(arguments=arguments, folder=folder, environment=environment, streams=streams) -> None:
+                for number, stream in zip((1, 2), streams, strict=False):
+                    os.dup2(stream, number)
+                os.chdir(folder)
+                if "QSMBENCH_PIPE" in environment:  # the child of a command
+                    environment |= {"QSMBENCH_PARENT": str(os.getppid()), "QSMBENCH_PIPE": str(streams[2])}
+                _become("qsmbench.cli", arguments, environment)
+
+            pid = _fork(command)
             for stream in streams:
                 os.close(stream)
             running[pid] = answers
@@ -160,25 +188,27 @@ def _tell(answers: socket.socket, number: int) -> None:
         answers.send(number.to_bytes(4, signed=True))
 
 
-def _become(arguments, folder, environment, streams) -> None:
-    """Be the command, with its streams, folder and environment; never return."""
+# In the forks
+
+
+def _fork(run: Callable[[], object]) -> int:
+    """Run a function in a fork that leads a session; return its process id."""
+    pid = os.fork()
+    if pid == 0:
+        _end_with(run)
+    return pid
+
+
+def _end_with(run: Callable[[], object]) -> NoReturn:
+    """Run a function, and end this process as an interpreter would."""
     code = 1
     try:
         os.setsid()
-        for number, stream in zip((1, 2), streams, strict=False):
-            os.dup2(stream, number)
-            os.close(stream)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update({**environment, "QSMBENCH_PARENT": str(os.getppid()), "QSMBENCH_PIPE": str(streams[2])})
-        sys.argv = ["qsmbench", *arguments]
-        from qsmbench import cli
-        from qsmbench.study import warm
-
-        warm.subprocess = SimpleNamespace(Popen=_warm)  # type: ignore[attr-defined]
-        cli.main()
+        run()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -191,26 +221,57 @@ def _become(arguments, folder, environment, streams) -> None:
         os._exit(code)
 
 
-def _warm(command, *, stdin, env, start_new_session):
-    """Start the warm process of a study as a fork of its command."""
-    assert command[1:4] == ["-P", "-m", "qsmbench.study.warm"] and start_new_session
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            os.setsid()
-            os.dup2(stdin, 0)
-            os.environ.clear()
-            os.environ.update(env)
-            from qsmbench.study import warm
+def _become(module: str, arguments: list[str], environment: dict[str, str]) -> None:
+    """Do what `python -P -m MODULE` with these arguments does."""
+    os.environ.clear()
+    os.environ.update(environment)
+    from qsmbench import cli, supervise
+    from qsmbench.study import warm
 
-            warm.main(int(command[4]), command[5:])
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return SimpleNamespace(pid=pid, terminate=lambda: os.kill(pid, signal.SIGTERM), wait=lambda: os.waitpid(pid, 0))
+    for starts in (supervise, warm):
+        starts.subprocess = SimpleNamespace(Popen=Popen, TimeoutExpired=subprocess.TimeoutExpired)
+    if module == warm.__name__:
+        warm.main(int(arguments[0]), arguments[1:])
+    else:
+        sys.argv = ["qsmbench", *arguments]
+        cli.main()
+
+
+class Popen:
+    """A child of a fork: a fork itself."""
+
+    def __init__(self, command, *, env, stdin=None, pass_fds=(), start_new_session=False) -> None:
+        module, *arguments = command[3:]
+        assert command[1:3] == ["-P", "-m"] and start_new_session
+
+        def child() -> None:
+            if stdin is not None:
+                os.dup2(stdin, 0)
+            _become(module, arguments, dict(env))
+
+        self.pid = _fork(child)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; return the exit code, negative for a signal."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while end is not None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                return self._ended(status)
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("qsmbench", timeout or 0)
+            time.sleep(0.02)
+        return self._ended(os.waitpid(self.pid, 0)[1])
+
+    def _ended(self, status: int) -> int:
+        code = os.waitstatus_to_exitcode(status)
+        self.wait = lambda timeout=None: code  # type: ignore[method-assign]
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
 
 
 if __name__ == "__main__":

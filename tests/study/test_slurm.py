@@ -73,7 +73,7 @@ def run(folder, *arguments, environment):
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, condition

@@ -128,7 +128,7 @@ def test_a_job_ends_with_whoever_asked(warm, scan_folder, tmp_path):
     asked, family = ask_for_a_long_job(warm, scan_folder, tmp_path)
     asked.kill()
     asked.wait()
-    _, left = psutil.wait_procs(family, timeout=5)
+    _, left = psutil.wait_procs(family, timeout=30)
     assert not left
     assert asked_again_works(scan_folder, tmp_path)
 
@@ -161,7 +161,7 @@ def test_jobs_end_with_it(warm, scan_folder, tmp_path):
     warm.stop()
     asked.kill()
     asked.wait()
-    _, left = psutil.wait_procs(family, timeout=5)
+    _, left = psutil.wait_procs(family, timeout=30)
     assert not left
 
 

@@ -38,8 +38,8 @@ class Sandbox:
 
     name = "s"
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, forks):
+        self.folder, self.forks = folder, forks
         for name, body in BODIES.items():
             (folder / f"{name}.py").write_text(METHODS.format(name=name, body=body))
 
@@ -54,8 +54,7 @@ class Sandbox:
 
     def run(self, *arguments):
         """Run `qsmbench` with `arguments`, by default the study."""
-        arguments = arguments or ("run", "s.yaml", "--cores", "2")
-        return subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=240)
+        return self.forks.run(arguments or ("run", "s.yaml", "--cores", "2"), self.folder)
 
     def scores(self):
         return pd.read_parquet(self.folder / "results" / self.name / "scores.parquet")
@@ -67,8 +66,8 @@ class Sandbox:
 
 
 @pytest.fixture
-def sandbox(tmp_path):
-    return Sandbox(tmp_path)
+def sandbox(tmp_path, forks):
+    return Sandbox(tmp_path, forks)
 
 
 def flat(text):
