@@ -750,12 +750,13 @@ def test_inside_a_limit_of_memory_ends_it(inside):
 # From the command line, and in a study
 
 
-def qsmbench(folder, *arguments):
-    command = [sys.executable, "-m", "qsmbench.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+@pytest.fixture
+def qsmbench(forks):
+    """Run `qsmbench` in a folder."""
+    return lambda folder, *arguments: forks.run(arguments, folder)
 
 
-def test_reconstruct_takes_a_folder(scan_folder, small):
+def test_reconstruct_takes_a_folder(scan_folder, small, qsmbench):
     write_folder(scan_folder / "a method's folder", f"echo $QSMCI_SET_K; {COPY}", parameters=[{"name": "k"}])
     arguments = ["truth.mine", "scan", "out", "--truth", "truth", "--method", "mine=a method's folder"]
     done = qsmbench(scan_folder, "reconstruct", *arguments, "--set", "mine.k=[1, 2]", "--memory-limit", "2000")
@@ -777,14 +778,14 @@ def test_reconstruct_takes_a_folder(scan_folder, small):
         assert "Traceback" not in done.stderr
 
 
-def test_conform_takes_a_container(scan_folder):
+def test_conform_takes_a_container(scan_folder, qsmbench):
     write_folder(scan_folder / "mine", COPY)
     done = qsmbench(scan_folder, "conform", "mine", "--container", "docker")
     assert done.returncode == 2
     assert "names no image to run in docker" in " ".join(done.stderr.split())
 
 
-def test_a_study_of_folders(tmp_path):
+def test_a_study_of_folders(tmp_path, qsmbench):
     """Each that fails is a row with its reason, and the study goes on; a change of a file reruns its chains alone."""
     write_folder(tmp_path / "good one", 'cat "$(dirname "$0")/note"; ' + COPY)
     (tmp_path / "good one" / "note").write_text("first\n")
