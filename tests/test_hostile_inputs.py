@@ -445,16 +445,6 @@ def test_plant_refuses_before_it_writes(scan_folder, monkeypatch, command, optio
     assert not (scan_folder / "out").exists()
 
 
-def test_results_below_a_folder_with_braces(tmp_path, monkeypatch):
-    """Snakemake would read them as wildcards."""
-    from qsmbench.study.plan import Plan
-
-    (tmp_path / "a{b}").mkdir()
-    monkeypatch.chdir(tmp_path / "a{b}")
-    with pytest.raises(QsmbenchError, match=r"a\{b\}/results/s: results cannot lie below a folder with braces"):
-        Plan(config.parse(STUDY, "s.yaml"))
-
-
 def test_a_path_is_printed_as_it_is(tmp_path, monkeypatch, command):
     """Brackets are markup to rich."""
     place = tmp_path / "a [red] b"

@@ -25,7 +25,7 @@ EPOCH = 946684800
 """Time of all files of a pack, 2000-01-01 UTC: when they were made says nothing."""
 
 MASK_TEXT = """The voxels to reconstruct: one mask for each scan of this dataset, on the voxels of its phase
-and magnitude. Susceptibility is scored within it.
+and magnitude. Susceptibility is scored within it, in ppm.
 """
 
 README = """{challenge}
@@ -75,6 +75,8 @@ def pack(private: Private, out: Path, *, bids: bool = False) -> list[str]:
     texts = {"challenge": config.challenge, "description": config.description, "scans": len(private.entries)}
     text = README.format(**texts, sums=SUMS_FILE, commitment=COMMITMENT_FILE)
     (out / "README").write_text(text, encoding="utf-8")
+    if bids:
+        (out / ".bidsignore").write_text("".join(f"{name}\n" for name in (INPUTS_FILE, COMMITMENT_FILE, SUMS_FILE)))
     _seal(out)
     return list(private.entries)
 

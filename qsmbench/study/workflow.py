@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -73,17 +74,27 @@ def planned(config: dict[str, Any], where: str, *, prepare: bool) -> Plan:
 
 
 def command(plan: Plan) -> str:
-    """Return the shell command of every rule of the Snakefile, in the format language of Snakemake."""
-    asking = shlex.join([sys.executable, "-I", "-S", ask.__file__, str(plan.folder)])
-    asking = asking.replace("{", "{{").replace("}", "}}")
-    return f"QSMBENCH_THREADS={{threads}} OMP_NUM_THREADS={{threads}} exec {asking} {{output:q}} 2> {{log:q}}"
+    """Return the shell command of every rule of the Snakefile, in the format language of Snakemake.
+
+    It runs in the present working directory, which the Snakefile changes.
+    """
+    asking = [sys.executable, "-I", "-S", ask.__file__, str(plan.folder)]
+    return _shell(f"QSMBENCH_THREADS={{threads}} OMP_NUM_THREADS={{threads}} exec {_words(asking)} {{output:q}}")
 
 
 def scan_command(plan: Plan) -> str:
     """Return the shell command that runs all jobs of a dataset, in the format language of Snakemake."""
-    batch = shlex.join([sys.executable, "-P", "-m", "qsmbench.study.batch", str(plan.folder)])
-    batch = batch.replace("{", "{{").replace("}", "}}")
-    return f"QSMBENCH_THREADS=1 OMP_NUM_THREADS=1 exec {batch} {{wildcards.dataset:q}} {{threads}} 2> {{log:q}}"
+    batch = [sys.executable, "-P", "-m", "qsmbench.study.batch", str(plan.folder)]
+    return _shell(f"QSMBENCH_THREADS=1 OMP_NUM_THREADS=1 exec {_words(batch)} {{wildcards.dataset:q}} {{threads}}")
+
+
+def _shell(program: str) -> str:
+    return f"exec 2> {{log:q}}; cd {_words([str(Path.cwd())])} && {program}"
+
+
+def _words(words: Sequence[str]) -> str:
+    """Return words for the shell, in which Snakemake replaces nothing."""
+    return shlex.join(words).replace("{", "{{").replace("}", "}}")
 
 
 def run(
@@ -163,6 +174,7 @@ def profile_folder(profile: str) -> Path:
 def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     """Run the jobs without a record. The records, not Snakemake, determine success."""
     start_warm(plan)  # while it gets ready, Snakemake reads the workflow
+    here = Path.cwd()  # the workflow leaves it
     from snakemake.cli import args_to_api, parse_args
     from snakemake.exceptions import print_exception
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
@@ -192,6 +204,7 @@ def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     except SystemExit:
         return
     finally:
+        os.chdir(here)
         _stop_warm(plan)
         progress.LogHandler.parallel, progress.LogHandler.history = 1, None
 

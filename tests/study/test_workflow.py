@@ -227,6 +227,19 @@ def test_plain_snakemake_runs_the_same(sandbox):
     assert sandbox.runs() == before
 
 
+def test_any_folder_holds_results(sandbox):
+    """Braces are wildcards to Snakemake, the rest is syntax to shells; and a method runs where it was called from."""
+    place = 'a{b} {chain} [χ] "it\'s" 50% $HOME;&#*\n'
+    body = "open('called', 'w').close(); return 0.5 * local_field"
+    (sandbox.folder / "half.py").write_text(METHODS.format(name="half", body=body))
+    sandbox.study(["truth.half"], [{**ONE[0], "set": {"voxel_size": 12}}], results=place)
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    scores = pd.read_parquet(sandbox.folder / place / "s" / "scores.parquet")
+    assert 5 < value(scores, "truth.half", "nrmse")[0] < 150
+    assert (sandbox.folder / "called").exists() and not (sandbox.folder / place / "s" / "called").exists()
+
+
 QUEUE = """
 import os
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
@@ -450,7 +463,8 @@ def test_a_run_from_elsewhere_sees_what_has_changed(sandbox):
     sandbox.study(["zero", "truth.tkd"], ONE)
     assert sandbox.run().returncode == 0
     before, old = sandbox.runs(), value(sandbox.scores(), "truth.tkd", "nrmse")
-    shutil.rmtree(sandbox.folder / ".snakemake")
+    for place in (sandbox.folder, sandbox.folder / "results" / "s"):
+        shutil.rmtree(place / ".snakemake")
     elsewhere = sandbox.folder / "elsewhere"
     elsewhere.mkdir()
     content = yaml.safe_load((sandbox.folder / "s.yaml").read_text())
