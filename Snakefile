@@ -3,8 +3,6 @@
 Runs by `qsmbench run CONFIG`, or by `snakemake --cores 2 --configfile CONFIG`. What is up to date is told by the records
 in the study's folder (`qsmbench.study.freshness`): a record that is not has been moved aside before Snakemake looks, so
 that it only ever sees which records are missing. Hence all inputs are `ancient`: their times say nothing.
-
-Paths are relative to the study's folder, whose own name may hold braces, which Snakemake would read as wildcards.
 """
 
 import os
@@ -28,19 +26,19 @@ try:
 except QsmbenchError as error:
     raise WorkflowError(str(error)) from None
 
-RUN = command(plan)  # before the working directory changes
+RUN = command(plan)  # which runs in the present working directory
 SCAN = scan_command(plan)
+PLACE = str(plan.folder)
 
+if set("{}") & set(PLACE):  # Snakemake would read them as wildcards
 
-workdir: str(plan.folder)
+    workdir: PLACE
 
-
-# elsewhere if Snakemake is called with --directory
-PLACE = "" if os.path.samefile(plan.folder, os.curdir) else str(plan.folder)
+    PLACE = ""
 
 
 def at(path):
-    """A path of the study, from the working directory."""
+    """A path of the study, as Snakemake knows it."""
     return os.path.join(PLACE, os.path.relpath(plan.folder / path, plan.folder))
 
 

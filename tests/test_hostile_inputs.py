@@ -18,6 +18,7 @@ from invented_study import scores, write_study
 
 from qsmbench.analysis.results import read_study
 from qsmbench.data import folders
+from qsmbench.data.bids import write_megre
 from qsmbench.errors import ExitCode, QsmbenchError
 from qsmbench.external.contract import read_manifest
 from qsmbench.phantom.load import load as load_phantom
@@ -408,6 +409,35 @@ def test_a_scan_that_is_not_there_costs_no_earlier_map(scan_folder, tmp_path):
             reconstruct("zero", tmp_path / "absent", tmp_path / out, limits=Limits(60), note=print)
     assert (tmp_path / "out" / "chimap.nii.gz").read_bytes() == b"of an earlier run"
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("out", ["scan", "truth", "bids/.."])
+def test_reconstruct_replaces_no_volume_of_others(scan_folder, small, monkeypatch, command, out):
+    """It removes the products of an earlier run; a scan or a truth is none, nor is what lies in OUT/scan."""
+    monkeypatch.chdir(scan_folder)
+    write_megre(scan_folder / "bids", small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    before = {f: f.stat().st_mtime_ns for f in scan_folder.rglob("*.*")}
+    code, _, said = command("reconstruct", "zero", "bids" if "/" in out else "scan", out)
+    assert (code, said.count("\n")) == (2, 1) and "was not written by qsmbench reconstruct" in said
+    assert {f: f.stat().st_mtime_ns for f in scan_folder.rglob("*.*")} == before
+
+
+def test_reconstruct_replaces_its_own_products(scan_folder, monkeypatch, command):
+    monkeypatch.chdir(scan_folder)
+    for _ in range(2):
+        assert command("reconstruct", "zero", "scan", "out")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["reconstruct", "zero", "scan", ""], ["simulate", "sphere", ""], ["export", "bids", "scan", ""]]
+)
+def test_an_empty_argument_is_no_folder(scan_folder, monkeypatch, command, words):
+    """As from a variable of the shell that is not set; as a path, it would be the working directory."""
+    monkeypatch.chdir(scan_folder)
+    before = sorted(scan_folder.rglob("*"))
+    code, _, said = command(*words)
+    assert (code, said.count("\n")) == (2, 1) and f"argument {len(words)} is empty" in said
+    assert sorted(scan_folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize("words", ["plan {}", "review --plan --claims {}", "challenge new {} private"])

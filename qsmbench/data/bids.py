@@ -120,7 +120,7 @@ def _choose(folder: Path, key: str, label: str | None) -> tuple[Path, list[str]]
 def is_label(label: str, wanted: str) -> bool:
     """Return whether a label is the one that is wanted; leading zeros and the entity's name do not count."""
     wanted = wanted.partition("-")[2] if wanted.partition("-")[0] in ENTITIES.values() else wanted
-    return label == wanted or (label.isdigit() and wanted.isdigit() and int(label) == int(wanted))
+    return label == wanted or (label.isdecimal() and wanted.isdecimal() and int(label) == int(wanted))
 
 
 def further_entities(text: str | None) -> dict[str, str]:
@@ -171,7 +171,7 @@ def _entities(file: Path) -> dict[str, str]:
 def _echo(file: Path, label: str | None) -> int:
     if label is None:
         return 1
-    if not label.isdigit():
+    if not label.isdecimal():
         raise QsmbenchError(f"{file}: echo-{label} is not a number")
     return int(label)
 

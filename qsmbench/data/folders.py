@@ -239,7 +239,7 @@ def read_json(path: Path) -> dict[str, Any]:
         QsmbenchError: no such file, or not a JSON object.
     """
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path), parse_int=_whole_number)
     except RecursionError as e:
         raise QsmbenchError(f"{path}: is not JSON that can be used (it is nested too deeply)") from e
     except ValueError as e:
@@ -249,6 +249,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
     return content
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 300:  # about the largest float has 309
+        raise ValueError(f"a number of {len(digits)} digits, {digits[:9]}…")
+    return int(digits)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -67,7 +67,7 @@ def reconstruct(
         hidden: further folders that isolated code must not see.
 
     Raises:
-        QsmbenchError: the chain does not fit, the scan is invalid, or a step gave nothing.
+        QsmbenchError: the chain does not fit, the scan is invalid, `out` holds volumes of others, or a step gave nothing.
     """
     given, named = settings or {}, methods or {}
     chains.check_named(chain, given, "--set {}.…")
@@ -100,6 +100,26 @@ def reconstruct(
     write_spec(out / CHAIN_FILE, made)
 
 
+def _check_out(out: Path, *, measured: bool) -> None:
+    """Refuse to replace volumes that `reconstruct` has not written, such as those of a scan.
+
+    Args:
+        out: folder that old products are removed from.
+        measured: whether the scan is written to `out`/scan, too.
+
+    Raises:
+        QsmbenchError: there are some.
+    """
+    if (out / CHAIN_FILE).is_file() or (out / "steps").is_dir():
+        return
+    for place in (out, out / "scan") if measured else (out,):
+        for name in present(place)[:1]:
+            raise QsmbenchError(
+                f"{place / ARTIFACTS[name].file}: was not written by qsmbench reconstruct and would be replaced; name "
+                "another folder"
+            )
+
+
 def _relative(place: str, out: Path) -> str:
     """Return a folder within `out` relative to it, so that `out` may be moved; other folders unchanged."""
     if not Path(place).is_relative_to(out.resolve()):
@@ -126,7 +146,9 @@ def _as_artifacts(scan: Path, out: Path, stated: Stated, note: Callable[[str], o
         raise QsmbenchError(
             f"{scan}: no such folder; a scan is a folder of artifacts, a BIDS dataset or a folder with echoes.tsv"
         )
-    if not is_measured(scan):
+    measured = is_measured(scan)
+    _check_out(out, measured=measured)
+    if not measured:
         check_unstated(scan, stated)
         return scan
     from qsmbench.study.jobs.measure import convert

@@ -76,7 +76,7 @@ def planned(config: dict[str, Any], where: str, *, prepare: bool) -> Plan:
 def command(plan: Plan) -> str:
     """Return the shell command of every rule of the Snakefile, in the format language of Snakemake.
 
-    It runs in the present working directory, which the Snakefile changes.
+    It runs in the present working directory, which the Snakefile may change.
     """
     asking = [sys.executable, "-I", "-S", ask.__file__, str(plan.folder)]
     return _shell(f"QSMBENCH_THREADS={{threads}} OMP_NUM_THREADS={{threads}} exec {_words(asking)} {{output:q}}")
@@ -116,13 +116,15 @@ def run(
             place of `cores`.
 
     Raises:
-        QsmbenchError: there is no such profile, the results folder is not writable, another run is using the study, or
-            a chain to rerun is not in the study.
+        QsmbenchError: there is no such profile, or one with braces in the path of the results; the results folder is not
+            writable, another run is using the study, or a chain to rerun is not in the study.
     """
     unknown = [chain for chain in rerun if chain not in study.chains]
     if unknown:
         raise QsmbenchError(f"--rerun {unknown[0]}: the study has no such chain; choose from {', '.join(study.chains)}")
     where = None if profile is None else profile_folder(profile)
+    if where is not None and set("{}") & set(str(study.folder.absolute())):
+        raise QsmbenchError(f"{study.folder}: --profile needs results in a folder without braces in its path")
     make_folder(study.folder)
     with _alone(study.folder):
         plan = Plan(study)
@@ -174,7 +176,7 @@ def profile_folder(profile: str) -> Path:
 def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     """Run the jobs without a record. The records, not Snakemake, determine success."""
     start_warm(plan)  # while it gets ready, Snakemake reads the workflow
-    here = Path.cwd()  # the workflow leaves it
+    here = Path.cwd()  # the workflow may leave it
     from snakemake.cli import args_to_api, parse_args
     from snakemake.exceptions import print_exception
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry

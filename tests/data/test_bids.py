@@ -100,6 +100,19 @@ def test_missing_echo_time(dataset):
         read_measured(dataset)
 
 
+def test_an_echo_whose_digit_is_no_number(dataset):
+    for file in anat(dataset, "").glob("*_echo-2_*"):
+        file.rename(file.with_name(file.name.replace("echo-2", "echo-²")))
+    with pytest.raises(QsmbenchError, match="echo-² is not a number"):
+        read_measured(dataset)
+
+
+def test_a_number_beyond_all_floats(dataset):
+    anat(dataset, "sub-01_echo-1_part-phase_MEGRE.json").write_text('{"EchoTime": 1' + 400 * "0" + "}")
+    with pytest.raises(QsmbenchError, match=r"MEGRE\.json: is not JSON \(a number of 401 digits, 100000000…\)"):
+        read_measured(dataset)
+
+
 def test_echoes_out_of_order(dataset):
     sidecar = anat(dataset, "sub-01_echo-2_part-phase_MEGRE.json")
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "EchoTime": 0.5}))

@@ -307,6 +307,14 @@ def test_a_table_of_echoes_that_lacks_something(s, tmp_path):
         read(folder)
 
 
+def test_a_table_of_echoes_that_names_a_file_twice(s, tmp_path):
+    folder = flat(tmp_path / "flat", s)
+    table = (folder / "echoes.tsv").read_text()
+    (folder / "echoes.tsv").write_text(table.replace("m1.nii.gz", "m0.nii.gz"))
+    with pytest.raises(QsmbenchError, match=r"echoes.tsv: m0.nii.gz is named twice; each echo has two files"):
+        read(folder)
+
+
 def test_a_dataset_without_a_description(s, tmp_path):
     from qsmbench.data.measured import is_measured
 

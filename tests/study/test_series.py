@@ -261,7 +261,7 @@ def delete_report(lab, rng):
 
 
 def forget_snakemake(lab, rng):
-    for place in (lab.work, lab.folder, lab.study):
+    for place in (lab.work, lab.folder):
         shutil.rmtree(place / ".snakemake", ignore_errors=True)
     return set()
 
