@@ -67,7 +67,8 @@ def reconstruct(
         hidden: further folders that isolated code must not see.
 
     Raises:
-        QsmbenchError: the chain does not fit, the scan is invalid, `out` holds volumes of others, or a step gave nothing.
+        QsmbenchError: the chain does not fit, the scan is invalid, `out` holds volumes of others, or a step gave
+            nothing.
     """
     given, named = settings or {}, methods or {}
     chains.check_named(chain, given, "--set {}.…")
