@@ -122,7 +122,7 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
 
     Raises:
         QsmbenchError: the file is missing, damaged, not finite in the mask, on another grid, not a mask, an empty one,
-            or a phase of no clear unit.
+            labels that are no whole numbers, or a phase of no clear unit.
     """
     artifact = ARTIFACTS[name]
     path = folder / artifact.file
@@ -143,12 +143,27 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
     else:
         values, more = _finite(path, values, grid)
         notes += more
+    if np.issubdtype(artifact.dtype, np.integer):
+        values = _whole(path, values, artifact.dtype)
     if name == "phase":
         values, more = to_radians(values, str(path), _stated(folder))
         notes += more
     for note in notes:
         logging.getLogger("qsmbench").warning(note)
     return values.astype(artifact.dtype, copy=False)
+
+
+def _whole(path: Path, values: np.ndarray, dtype: type) -> np.ndarray:
+    """Return labels as whole numbers; a millionth is what scaling by a slope leaves.
+
+    Raises:
+        QsmbenchError: some are not whole, as between two labels, or not of the range of `dtype`.
+    """
+    whole, last = np.rint(values), np.iinfo(dtype).max
+    wrong = (np.abs(values - whole) > 1e-6 * last) | (whole < 0) | (whole > last)
+    if wrong.any():
+        raise QsmbenchError(f"{path}: holds {values[wrong][0]:g}; its values must be whole numbers from 0 to {last}")
+    return whole
 
 
 def _stated(folder: Path) -> Evidence:
