@@ -422,6 +422,17 @@ def test_reconstruct_replaces_no_volume_of_others(scan_folder, small, monkeypatc
     assert {f: f.stat().st_mtime_ns for f in scan_folder.rglob("*.*")} == before
 
 
+def test_a_folder_of_scans_is_told_from_one(scan_folder, small, monkeypatch, command):
+    """As `simulate --format bids` writes several orientations."""
+    monkeypatch.chdir(scan_folder)
+    for i in (0, 1):
+        root = scan_folder / "turned" / f"orientation-{i}"
+        write_megre(root, small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    for named, inner in (("turned", "turned/orientation-0"), (".", "scan")):
+        code, _, said = command("reconstruct", "zero", named, "out")
+        assert (code, said.count("\n")) == (2, 1) and f"is not a scan, but holds one; name {inner}" in said
+
+
 def test_reconstruct_replaces_its_own_products(scan_folder, monkeypatch, command):
     monkeypatch.chdir(scan_folder)
     for _ in range(2):

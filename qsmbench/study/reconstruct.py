@@ -172,8 +172,11 @@ def check_unstated(scan: Path, stated: Stated) -> None:
 
 def _check_scan(scan: Path) -> None:
     """Read all that lies in a scan folder, so that an error is reported before anything runs."""
-    if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
-        raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {scan / 'scan'}")
+    if not (scan / PARAMS_FILE).is_file():
+        inside = [place for place in sorted(scan.iterdir()) if (place / PARAMS_FILE).is_file() or is_measured(place)]
+        first = scan / "scan" if scan / "scan" in inside else next(iter(inside), None)
+        if first:
+            raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {first}")
     params = read_params(scan)
     check_echo_times(params.te, str(scan / PARAMS_FILE))
     check_b0(params.b0, str(scan / PARAMS_FILE))
