@@ -49,8 +49,8 @@ def crossed(source: Simulated | Measured) -> list[Simulated | Measured]:
     """Return a dataset for each combination of the values in `over`; a dataset without `over` unchanged.
 
     Raises:
-        QsmbenchError: a key belongs to neither phantom nor protocol, or to both, or has no values; or there are more than
-            `MOST` scans.
+        QsmbenchError: a key belongs to neither phantom nor protocol, or to both, or has no values; or there are
+            more than `MOST` scans.
     """
     if isinstance(source, Measured) or not source.over:
         return [source]

@@ -116,8 +116,8 @@ def run(
             place of `cores`.
 
     Raises:
-        QsmbenchError: there is no such profile, or it is given and the path of the results has braces; the results folder
-            is not writable, another run is using the study, or a chain to rerun is not in the study.
+        QsmbenchError: there is no such profile, or one with braces in the path of the results; the results folder is
+            not writable, another run is using the study, or a chain to rerun is not in the study.
     """
     unknown = [chain for chain in rerun if chain not in study.chains]
     if unknown:
