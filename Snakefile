@@ -5,6 +5,8 @@ in the study's folder (`qsmbench.study.freshness`): a record that is not has bee
 that it only ever sees which records are missing. Hence all inputs are `ancient`: their times say nothing.
 """
 
+import os
+
 from qsmbench.errors import QsmbenchError
 from qsmbench.study.needs import Needs
 from qsmbench.study.workflow import (
@@ -24,9 +26,22 @@ try:
 except QsmbenchError as error:
     raise WorkflowError(str(error)) from None
 
-R = str(plan.folder)
-RUN = command(plan)
+RUN = command(plan)  # which runs in the present working directory
 SCAN = scan_command(plan)
+PLACE = str(plan.folder)
+
+if set("{}") & set(PLACE):  # Snakemake would read them as wildcards
+
+    workdir: PLACE
+
+    PLACE = ""
+
+
+def at(path):
+    """A path of the study, as Snakemake knows it."""
+    return os.path.join(PLACE, os.path.relpath(plan.folder / path, plan.folder))
+
+
 NEEDS = Needs(plan)  # what a cluster is asked for
 ON_CLUSTER = workflow.resource_settings.nodes is not None
 CORES = workflow.resource_settings.cores or CLUSTER_CORES  # a cluster needs no --cores
@@ -34,7 +49,7 @@ CORES = workflow.resource_settings.cores or CLUSTER_CORES  # a cluster needs no 
 
 def before(record):
     """The records that the job of a record waits for."""
-    return lambda w: [ancient(f) for f in plan.before(record(w))]
+    return lambda w: [ancient(at(f)) for f in plan.before(record(w))]
 
 
 wildcard_constraints:
@@ -51,15 +66,15 @@ onstart:
 
 rule all:
     input:
-        ancient(str(plan.report)),
+        ancient(at(plan.report)),
 
 
 # A phantom and a protocol → the noise-free scan and its truth, shared by all seeds.
 rule simulate:
     output:
-        f"{R}/{{group}}/simulation.json",
+        at("{group}/simulation.json"),
     log:
-        f"{R}/{{group}}/logs/simulate.txt",
+        at("{group}/logs/simulate.txt"),
     threads: CORES
     resources:
         mem_mb=lambda w, attempt: NEEDS.simulation_memory(w.group, attempt),
@@ -72,9 +87,9 @@ rule noise:
     input:
         before(lambda w: plan.scan(w.simulated)),
     output:
-        f"{R}/{{simulated}}/scan.json",
+        at("{simulated}/scan.json"),
     log:
-        f"{R}/{{simulated}}/logs/noise.txt",
+        at("{simulated}/logs/noise.txt"),
     shell:
         RUN
 
@@ -82,9 +97,9 @@ rule noise:
 # A measured scan, from BIDS.
 rule measure:
     output:
-        f"{R}/{{measured}}/scan.json",
+        at("{measured}/scan.json"),
     log:
-        f"{R}/{{measured}}/logs/measure.txt",
+        at("{measured}/logs/measure.txt"),
     shell:
         RUN
 
@@ -94,9 +109,9 @@ rule step:
     input:
         before(lambda w: plan.step(w.dataset, w.chain)),
     output:
-        f"{R}/{{dataset}}/chains/{{chain}}/run.json",
+        at("{dataset}/chains/{chain}/run.json"),
     log:
-        f"{R}/{{dataset}}/logs/{{chain}}.txt",
+        at("{dataset}/logs/{chain}.txt"),
     threads: 1
     shell:
         RUN
@@ -107,9 +122,9 @@ rule score:
     input:
         before(lambda w: plan.score(w.dataset, w.chain)),
     output:
-        f"{R}/{{dataset}}/scores/{{chain}}.json",
+        at("{dataset}/scores/{chain}.json"),
     log:
-        f"{R}/{{dataset}}/logs/score_{{chain}}.txt",
+        at("{dataset}/logs/score_{chain}.txt"),
     shell:
         RUN
 
@@ -119,9 +134,9 @@ rule common:
     input:
         before(lambda w: plan.common(w.dataset)),
     output:
-        f"{R}/{{dataset}}/common.json",
+        at("{dataset}/common.json"),
     log:
-        f"{R}/{{dataset}}/logs/common.txt",
+        at("{dataset}/logs/common.txt"),
     shell:
         RUN
 
@@ -130,9 +145,9 @@ rule pictures:
     input:
         before(lambda w: plan.pictures(w.dataset)),
     output:
-        f"{R}/{{dataset}}/pictures.json",
+        at("{dataset}/pictures.json"),
     log:
-        f"{R}/{{dataset}}/logs/pictures.txt",
+        at("{dataset}/logs/pictures.txt"),
     shell:
         RUN
 
@@ -140,12 +155,12 @@ rule pictures:
 # All jobs of a scan at once, for a cluster, where each would take longer to start than most of them run.
 rule scan:
     input:
-        lambda w: [ancient(f) for f in plan.before_scan(w.dataset)],
+        lambda w: [ancient(at(f)) for f in plan.before_scan(w.dataset)],
     output:
-        f"{R}/{{dataset}}/common.json",
-        f"{R}/{{dataset}}/pictures.json",
+        at("{dataset}/common.json"),
+        at("{dataset}/pictures.json"),
     log:
-        f"{R}/{{dataset}}/logs/scan.txt",
+        at("{dataset}/logs/scan.txt"),
     threads: CLUSTER_CORES
     resources:
         mem_mb=lambda w, threads, attempt: NEEDS.scan_memory(
@@ -172,12 +187,13 @@ else:
 rule tables:
     input:
         lambda w: [
-            ancient(f) for f in (plan.last if ON_CLUSTER else plan.before(plan.tables))
+            ancient(at(f))
+            for f in (plan.last if ON_CLUSTER else plan.before(plan.tables))
         ],
     output:
-        str(plan.tables),
+        at(plan.tables),
     log:
-        f"{R}/logs/tables.txt",
+        at("logs/tables.txt"),
     shell:
         RUN
 
@@ -186,8 +202,8 @@ rule report:
     input:
         before(lambda w: plan.report),
     output:
-        str(plan.report),
+        at(plan.report),
     log:
-        f"{R}/logs/report.txt",
+        at("logs/report.txt"),
     shell:
         RUN

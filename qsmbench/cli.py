@@ -44,6 +44,8 @@ Setting = Annotated[
 def main() -> None:
     """Run the command line; errors that the user can correct are one line, with exit code 2."""
     _show_notes()
+    if "" in sys.argv[1:]:  # such as a variable of the shell that is not set; as a path, it would be this folder
+        _refuse(f"argument {sys.argv.index('', 1)} is empty; see qsmbench --help")
     try:
         code = app(prog_name="qsmbench", standalone_mode=False)
         supervise.done(code or 0)

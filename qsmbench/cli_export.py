@@ -23,7 +23,7 @@ def qsm_ci(
     """Write a simulated scan for QSM-CI: its inputs, and its truth with QSM-CI's label numbers.
 
     Then, for example: qsm-ci run METHOD --localfield OUT/groundtruth/localfield.nii.gz --mask OUT/inputs/mask.nii.gz
-    --truth OUT/groundtruth/chimap.nii.gz --seg OUT/groundtruth/dseg.nii.gz
+    --params OUT/inputs/params.json --truth OUT/groundtruth/chimap.nii.gz --seg OUT/groundtruth/dseg.nii.gz
     """
     from qsmbench.export.qsm_ci import export
 

@@ -299,11 +299,15 @@ def method(
             regression gate then tests its scores.
 
     Raises:
-        TypeError: a parameter or a product is not an artifact, or a setting has no default.
+        TypeError: it is no plain function, a parameter or a product is not an artifact, or a setting has no default.
     """
     names = (produces,) if isinstance(produces, str) else tuple(produces)
 
     def declare(function: Callable[..., Any]) -> Method:
+        if any(
+            is_so(function) for is_so in (inspect.isclass, inspect.iscoroutinefunction, inspect.isgeneratorfunction)
+        ):
+            raise TypeError(f"method {function.__name__}: @method is for a plain function, which returns arrays")
         declared = Method(function.__name__, function, names, reference, portable, stochastic=stochastic)
         unknown = [n for n in names if n not in ARTIFACTS]
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]

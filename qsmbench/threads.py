@@ -25,7 +25,7 @@ def n_threads() -> int:
     value = os.environ.get("QSMBENCH_THREADS", "")
     if not value:  # a scheduler may allow only some of the processors
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not value.isdigit() or int(value) < 1:
+    if not value.isdecimal() or int(value) < 1:
         raise QsmbenchError(f"QSMBENCH_THREADS is {value!r}; it must be a positive integer")
     return int(value)
 

@@ -18,6 +18,7 @@ from invented_study import scores, write_study
 
 from qsmbench.analysis.results import read_study
 from qsmbench.data import folders
+from qsmbench.data.bids import write_megre
 from qsmbench.errors import ExitCode, QsmbenchError
 from qsmbench.external.contract import read_manifest
 from qsmbench.phantom.load import load as load_phantom
@@ -410,6 +411,46 @@ def test_a_scan_that_is_not_there_costs_no_earlier_map(scan_folder, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("out", ["scan", "truth", "bids/.."])
+def test_reconstruct_replaces_no_volume_of_others(scan_folder, small, monkeypatch, command, out):
+    """It removes the products of an earlier run; a scan or a truth is none, nor is what lies in OUT/scan."""
+    monkeypatch.chdir(scan_folder)
+    write_megre(scan_folder / "bids", small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    before = {f: f.stat().st_mtime_ns for f in scan_folder.rglob("*.*")}
+    code, _, said = command("reconstruct", "zero", "bids" if "/" in out else "scan", out)
+    assert (code, said.count("\n")) == (2, 1) and "was not written by qsmbench reconstruct" in said
+    assert {f: f.stat().st_mtime_ns for f in scan_folder.rglob("*.*")} == before
+
+
+def test_a_folder_of_scans_is_told_from_one(scan_folder, small, monkeypatch, command):
+    """As `simulate --format bids` writes several orientations."""
+    monkeypatch.chdir(scan_folder)
+    for i in (0, 1):
+        root = scan_folder / "turned" / f"orientation-{i}"
+        write_megre(root, small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    for named, inner in (("turned", "turned/orientation-0"), (".", "scan")):
+        code, _, said = command("reconstruct", "zero", named, "out")
+        assert (code, said.count("\n")) == (2, 1) and f"is not a scan, but holds one; name {inner}" in said
+
+
+def test_reconstruct_replaces_its_own_products(scan_folder, monkeypatch, command):
+    monkeypatch.chdir(scan_folder)
+    for _ in range(2):
+        assert command("reconstruct", "zero", "scan", "out")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["reconstruct", "zero", "scan", ""], ["simulate", "sphere", ""], ["export", "bids", "scan", ""]]
+)
+def test_an_empty_argument_is_no_folder(scan_folder, monkeypatch, command, words):
+    """As from a variable of the shell that is not set; as a path, it would be the working directory."""
+    monkeypatch.chdir(scan_folder)
+    before = sorted(scan_folder.rglob("*"))
+    code, _, said = command(*words)
+    assert (code, said.count("\n")) == (2, 1) and f"argument {len(words)} is empty" in said
+    assert sorted(scan_folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize("words", ["plan {}", "review --plan --claims {}", "challenge new {} private"])
 @pytest.mark.parametrize("file", ["pipe", "/dev/zero"])
 def test_what_never_ends_is_not_read(tmp_path, command, monkeypatch, words, file):
@@ -443,16 +484,6 @@ def test_plant_refuses_before_it_writes(scan_folder, monkeypatch, command, optio
     assert (code, said.count("\n")) == (2, 1)
     assert "must be above 0 and at most" in said
     assert not (scan_folder / "out").exists()
-
-
-def test_results_below_a_folder_with_braces(tmp_path, monkeypatch):
-    """Snakemake would read them as wildcards."""
-    from qsmbench.study.plan import Plan
-
-    (tmp_path / "a{b}").mkdir()
-    monkeypatch.chdir(tmp_path / "a{b}")
-    with pytest.raises(QsmbenchError, match=r"a\{b\}/results/s: results cannot lie below a folder with braces"):
-        Plan(config.parse(STUDY, "s.yaml"))
 
 
 def test_a_path_is_printed_as_it_is(tmp_path, monkeypatch, command):

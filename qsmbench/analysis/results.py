@@ -151,7 +151,7 @@ def read_study(folder: Path, about: Path | None = None) -> Study:
         the study.
 
     Raises:
-        QsmbenchError: `scores.parquet` is missing, damaged, empty or lacks a column.
+        QsmbenchError: `scores.parquet` is missing, damaged or empty, lacks a column, or holds what is no score.
     """
     table, factors = _read_table(folder / "scores.parquet")
     unmade = table[(table["metric"] == STATUS) & (table["chain"] == "")]
@@ -184,6 +184,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Text is read as categories, since there are few names; missing text becomes empty.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -202,9 +203,21 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         raise QsmbenchError(f"{path}: has no column {missing[0]!r}; required: {', '.join(NEEDED)}")
     if not table.num_rows:
         raise QsmbenchError(f"{path}: contains no scores")
-    columns = {c: table[c].cast(pa.string()).fill_null("").dictionary_encode() for c in NEEDED if c not in _NUMBERS}
-    columns |= {c: table[c].cast(pa.float64()) for c in _NUMBERS}
-    scores = pa.table(columns).select(NEEDED).to_pandas()
+    columns = {}
+    for c in NEEDED:
+        try:
+            column = table[c].cast(pa.float64() if c in _NUMBERS else pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
+            kind = "numbers" if c in _NUMBERS else "texts"
+            raise QsmbenchError(f"{path}: {c} is of type {table[c].type}; it must hold {kind}") from e
+        columns[c] = column if c in _NUMBERS else column.fill_null("").dictionary_encode()
+    scores = pa.table(columns).to_pandas()
+    if np.isinf(scores["value"]).any():
+        row = scores[np.isinf(scores["value"])].iloc[0]
+        raise QsmbenchError(f"{path}: {row.metric} of {row.chain} on {row.dataset} is infinite; remove its row")
+    unnamed = (scores["dataset"] == "") | ((scores["chain"] == "") & (scores["metric"] != STATUS))
+    if unnamed.any():
+        raise QsmbenchError(f"{path}: row {int(unnamed.argmax()) + 1} names no dataset or no chain")
     about = scores.drop_duplicates("dataset")[["dataset", "group", "seed"]].astype({"dataset": str, "group": str})
     about = about.set_index("dataset")
     return scores, about if others is None else about.join(others.set_index(about.index))

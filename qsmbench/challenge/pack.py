@@ -14,6 +14,7 @@ from qsmbench.data.bids import write_maps, write_megre
 from qsmbench.data.folders import Params, make_folder, read_of, read_params, write, write_json, write_params
 from qsmbench.errors import QsmbenchError
 from qsmbench.scan.protocol import load_protocol
+from qsmbench.study.simulate import sequence
 
 INPUTS_FILE, SUMS_FILE = "inputs.json", "SHA256SUMS"
 
@@ -22,6 +23,10 @@ GIVEN = ("phase", "magnitude", "mask")
 
 EPOCH = 946684800
 """Time of all files of a pack, 2000-01-01 UTC: when they were made says nothing."""
+
+MASK_TEXT = """The voxels to reconstruct: one mask for each scan of this dataset, on the voxels of its phase
+and magnitude. Susceptibility is scored within it, in ppm.
+"""
 
 README = """{challenge}
 {description}
@@ -70,6 +75,8 @@ def pack(private: Private, out: Path, *, bids: bool = False) -> list[str]:
     texts = {"challenge": config.challenge, "description": config.description, "scans": len(private.entries)}
     text = README.format(**texts, sums=SUMS_FILE, commitment=COMMITMENT_FILE)
     (out / "README").write_text(text, encoding="utf-8")
+    if bids:
+        (out / ".bidsignore").write_text("".join(f"{name}\n" for name in (INPUTS_FILE, COMMITMENT_FILE, SUMS_FILE)))
     _seal(out)
     return list(private.entries)
 
@@ -88,11 +95,12 @@ def _write_scan(private: Private, name: str, out: Path, *, bids: bool) -> None:
 def _write_bids(private: Private, name: str, out: Path, volumes: dict[str, Any], params: Params) -> None:
     entry, subject = private.entry(name), name.removeprefix("sub-")
     protocol = load_protocol(entry.protocol, entry.set_protocol)
-    about: dict[str, Any] = {"name": private.config.challenge, "tr": protocol.tr, "flip_angle": protocol.flip_angle}
-    write_megre(out, volumes["phase"], volumes["magnitude"], params, subject=subject, **about)
+    title = private.config.challenge
+    write_megre(out, volumes["phase"], volumes["magnitude"], params, subject=subject, name=title, **sequence(protocol))
     masks, first = {"mask": volumes["mask"]}, volumes["magnitude"][..., 0]
     root = out / "derivatives" / "mask"
-    write_maps(root, masks, first, params, subject=subject, name="mask", skull_stripped=False)
+    about = {"name": "mask", "text": MASK_TEXT}
+    write_maps(root, masks, first, params, subject=subject, skull_stripped=False, **about)
 
 
 def _seal(out: Path) -> None:

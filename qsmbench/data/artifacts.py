@@ -120,7 +120,7 @@ ARTIFACTS = {
         scale=Scale((0.0, 1.0), 1.0),
         tissue_property="shape",
         made_from="magnitude",
-        bids=Bids("anat/desc-brain_mask", {"Type": "Brain"}),
+        bids=Bids("anat/desc-study_mask", {"Type": "ROI"}),
     ),
     "unwrapped": Artifact(
         "unwrapped.nii.gz",
@@ -185,7 +185,7 @@ ARTIFACTS = {
         scale=Scale((0.0, 0.1), 0.05),
         tissue_property="chi",
         made_from="chi",
-        bids=Bids("anat/desc-diamagnetic_Chimap", {"Description": "as |χ−|"}),
+        bids=Bids("anat/desc-diamagnetic_Chimap"),
     ),
     "r2star": Artifact(
         "r2star.nii.gz",
@@ -344,7 +344,7 @@ ARTIFACTS = {
         truth="always",
         unscored="its values are label numbers",
         tissue_property="shape",
-        bids=Bids("anat/dseg", {"Manual": False}),
+        bids=Bids("anat/dseg", {"Manual": False, "group": {"Description": "group of the region, such as dgm"}}),
     ),
     "sources": Artifact(
         "sources.nii.gz",

@@ -20,6 +20,14 @@ from qsmbench.units import hz_per_ppm
 
 BIDS_VERSION = "1.11.0"
 GENERATED = [{"Name": "qsmbench", "Version": __version__}]
+SPOILED_GRE = {"PulseSequenceType": "Spoiled gradient echo", "ScanningSequence": "GR", "SequenceVariant": "SP"}
+SCAN_TEXT = """Simulated gradient-echo scan: magnitude in arbitrary units, and phase in rad, increasing with the field.
+`B0_dir` in the JSON files is the direction of B0 in voxel axes.
+"""
+TRUTH_TEXT = """What the scan was simulated from: susceptibility in ppm relative to water, fields in Hz, relaxation
+rates in 1/s, regions, and the mask of the voxels to reconstruct. `group` in the
+table of regions is one of those in docs/glossary.md.
+"""
 
 
 def is_bids(folder: Path) -> bool:
@@ -112,7 +120,7 @@ def _choose(folder: Path, key: str, label: str | None) -> tuple[Path, list[str]]
 def is_label(label: str, wanted: str) -> bool:
     """Return whether a label is the one that is wanted; leading zeros and the entity's name do not count."""
     wanted = wanted.partition("-")[2] if wanted.partition("-")[0] in ENTITIES.values() else wanted
-    return label == wanted or (label.isdigit() and wanted.isdigit() and int(label) == int(wanted))
+    return label == wanted or (label.isdecimal() and wanted.isdecimal() and int(label) == int(wanted))
 
 
 def further_entities(text: str | None) -> dict[str, str]:
@@ -163,7 +171,7 @@ def _entities(file: Path) -> dict[str, str]:
 def _echo(file: Path, label: str | None) -> int:
     if label is None:
         return 1
-    if not label.isdigit():
+    if not label.isdecimal():
         raise QsmbenchError(f"{file}: echo-{label} is not a number")
     return int(label)
 
@@ -246,8 +254,9 @@ def write_megre(
     name: str = "qsmbench simulation",
     tr: float | None = None,
     flip_angle: float | None = None,
+    two_dimensional: bool = False,
 ) -> Path:
-    """Write a scan as a raw BIDS dataset.
+    """Write a scan of a spoiled gradient echo as a raw BIDS dataset.
 
     Args:
         root: folder of the dataset.
@@ -257,19 +266,22 @@ def write_megre(
         name: name of the dataset.
         tr: repetition time, s.
         flip_angle: degrees.
+        two_dimensional: whether slices were excited one by one.
 
     Returns:
         the folder that holds the images.
     """
     folder = root / f"sub-{subject}" / "anat"
     make_folder(folder)
-    _describe(root, name, "raw")
+    _describe(root, name, "raw", SCAN_TEXT)
     for e, te in enumerate(params.te):
         sidecar: dict[str, Any] = {
             "EchoTime": round(float(te), 9),
             "EchoNumber": e + 1,
             "MagneticFieldStrength": params.b0,
             "B0_dir": list(params.grid.b0_dir),
+            "MRAcquisitionType": "2D" if two_dimensional else "3D",
+            **SPOILED_GRE,
         }
         if tr is not None:
             sidecar |= {"RepetitionTimeExcitation": tr, "RepetitionTime": tr}
@@ -309,9 +321,9 @@ def write_truth(
     Returns:
         the subject's folder, with the maps in `anat` and the fields in `fmap`.
     """
-    folder = write_maps(
-        root, {**truth, "mask": mask}, magnitude, params, subject=subject, name="truth", skull_stripped=False
-    )
+    maps = {**truth, "mask": mask}
+    text = {"name": "truth", "text": TRUTH_TEXT}
+    folder = write_maps(root, maps, magnitude, params, subject=subject, skull_stripped=False, **text)
     write_regions(folder / "anat" / f"sub-{subject}_dseg.tsv", regions)
     return folder
 
@@ -324,6 +336,7 @@ def write_maps(
     *,
     subject: str,
     name: str,
+    text: str,
     skull_stripped: bool,
 ) -> Path:
     """Write maps of a subject as a BIDS derivative: those that have a BIDS name in the artifact table.
@@ -337,13 +350,14 @@ def write_maps(
         params: B0 and grid.
         subject: label without `sub-`.
         name: name of the derivative.
+        text: its README.
         skull_stripped: whether the maps are zero outside the brain.
 
     Returns:
         the subject's folder, with the maps in `anat` and the fields in `fmap`.
     """
     folder = root / f"sub-{subject}"
-    _describe(root, name, "derivative")
+    _describe(root, name, "derivative", text)
     extent = {"SkullStripped": skull_stripped}
     for artifact, volume in ((ARTIFACTS[n], v) for n, v in maps.items()):
         if artifact.bids is None:
@@ -351,9 +365,10 @@ def write_maps(
         unit, place = artifact.unit, artifact.bids.name
         if artifact.is_field:
             unit, volume = "Hz", volume * np.float32(hz_per_ppm(params.b0))
-            whole = {"SkullStripped": False}
+            whole = {"Description": "magnitude of the first echo", "SkullStripped": False}
             _write_derivative(folder, place.replace("fieldmap", "magnitude"), magnitude, whole, params.grid)
-        sidecar = {"Units": unit, **artifact.bids.sidecar, **extent} if unit else artifact.bids.sidecar
+        sidecar = {"Description": artifact.meaning, "SpatialReference": "orig", **artifact.bids.sidecar}
+        sidecar |= {"Units": unit, **extent} if unit else {}
         _write_derivative(folder, place, volume, sidecar, params.grid)
     return folder
 
@@ -367,7 +382,8 @@ def _write_derivative(folder: Path, place: str, volume: np.ndarray, sidecar: Map
     write_json(folder / kind / f"{stem}.json", sidecar)
 
 
-def _describe(root: Path, name: str, kind: str) -> None:
+def _describe(root: Path, name: str, kind: str, text: str) -> None:
     make_folder(root)
     description = {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": kind, "GeneratedBy": GENERATED}
     write_json(root / "dataset_description.json", description)
+    (root / "README").write_text(text, encoding="utf-8")

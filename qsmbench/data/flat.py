@@ -32,7 +32,7 @@ def find_flat(folder: Path) -> Series:
     as `B0_dir` and `Units`, count as in BIDS; the table comes first.
 
     Raises:
-        QsmbenchError: there is no table, a column is missing, or a file is.
+        QsmbenchError: there is no table, a column is missing, or a file is missing or named twice.
     """
     tables = [folder / name for name in TABLES if (folder / name).is_file()]
     if not tables:
@@ -50,6 +50,10 @@ def find_flat(folder: Path) -> Series:
         )
     rows.sort(key=lambda row: _number(table, row))
     parts = {_PARTS[column]: [_image(table, row, column) for row in rows] for column in pair}
+    files = [image.path for images in parts.values() for image in images]
+    twice = [file for file in files if files.count(file) > 1]
+    if twice:
+        raise QsmbenchError(f"{table}: {twice[0].name} is named twice; each echo has two files of its own")
     return Series(parts, folder.name or str(folder.resolve().name))
 
 

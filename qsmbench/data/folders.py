@@ -122,7 +122,7 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
 
     Raises:
         QsmbenchError: the file is missing, damaged, not finite in the mask, on another grid, not a mask, an empty one,
-            or a phase of no clear unit.
+            labels that are no whole numbers, or a phase of no clear unit.
     """
     artifact = ARTIFACTS[name]
     path = folder / artifact.file
@@ -143,12 +143,27 @@ def read(folder: Path, name: str, grid: Grid | None = None) -> np.ndarray:
     else:
         values, more = _finite(path, values, grid)
         notes += more
+    if np.issubdtype(artifact.dtype, np.integer):
+        values = _whole(path, values, artifact.dtype)
     if name == "phase":
         values, more = to_radians(values, str(path), _stated(folder))
         notes += more
     for note in notes:
         logging.getLogger("qsmbench").warning(note)
     return values.astype(artifact.dtype, copy=False)
+
+
+def _whole(path: Path, values: np.ndarray, dtype: type) -> np.ndarray:
+    """Return labels as whole numbers; a millionth is what scaling by a slope leaves.
+
+    Raises:
+        QsmbenchError: some are not whole, as between two labels, or not of the range of `dtype`.
+    """
+    whole, last = np.rint(values), np.iinfo(dtype).max
+    wrong = (np.abs(values - whole) > 1e-6 * last) | (whole < 0) | (whole > last)
+    if wrong.any():
+        raise QsmbenchError(f"{path}: holds {values[wrong][0]:g}; its values must be whole numbers from 0 to {last}")
+    return whole
 
 
 def _stated(folder: Path) -> Evidence:
@@ -239,7 +254,7 @@ def read_json(path: Path) -> dict[str, Any]:
         QsmbenchError: no such file, or not a JSON object.
     """
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path), parse_int=_whole_number)
     except RecursionError as e:
         raise QsmbenchError(f"{path}: is not JSON that can be used (it is nested too deeply)") from e
     except ValueError as e:
@@ -249,6 +264,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise QsmbenchError(f"{path}: contains {type(content).__name__}; it must be a JSON object")
     return content
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 300:  # about the largest float has 309
+        raise ValueError(f"a number of {len(digits)} digits, {digits[:9]}…")
+    return int(digits)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -75,16 +75,25 @@ class Header:
         return self.slope != 1 or self.inter != 0
 
 
+_NOT_FETCHED = "points to a file that is not there; fetch it first, as by datalad get, git annex get or git lfs pull"
+
+_POINTERS = (b"version https://git-lfs", b"/annex/objects/")
+"""Beginnings of what Git LFS and git-annex leave in place of a file."""
+
+
 def _open(path: Path, take: Callable[[Any], T]) -> T:
     """Return what `take` reads off the NIfTI image in a file; anything that is wrong with the file is one line."""
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file")
+        raise QsmbenchError(f"{path}: {_NOT_FETCHED if path.is_symlink() else 'no such file'}")
     try:
         if path.name.endswith(".nii.gz"):
             with igzip.open(path) as packed:  # ISA-L unpacks three times faster than zlib
                 return take(_checked(_nifti(packed), path.stat().st_size * _MOST_PACKED))
         return take(_checked(nib.load(path), path.stat().st_size if path.suffix == ".nii" else None))
     except Exception as e:  # a header may hold anything, and what reads it raise anything
+        with path.open("rb") as file:
+            if file.read(40).startswith(_POINTERS):
+                raise QsmbenchError(f"{path}: {_NOT_FETCHED}") from e
         reason = " ".join(str(e).split()).replace(str(path), path.name)[:200]
         raise QsmbenchError(f"{path}: cannot be read as NIfTI, truncated or damaged ({reason})") from e
 

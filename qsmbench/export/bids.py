@@ -17,6 +17,11 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
 from qsmbench.study.reconstruct import CHAIN_FILE
 
+TEXT = """Reconstructions by the chain {chain} of qsmbench {version}.
+Susceptibility in ppm, fields in Hz and relaxation rates in 1/s, zero outside the mask. `participants.tsv` tells the
+dataset that each subject stands for.
+"""
+
 
 class Maps(NamedTuple):
     """The maps of one chain on one scan.
@@ -64,19 +69,17 @@ def export(results: Path, out: Path, *, note: Callable[[str], object]) -> list[P
         there = {m.dataset: labels[m.dataset] for m in found if m.chain == chain and _write(m, root, labels[m.dataset])}
         if there:
             written[chain] = root
-            _describe(root, chain, there)
+            _write_participants(root, there)
         else:
             note(f"{chain}: its maps have no BIDS name")
     return list(written.values())
 
 
-def _describe(root: Path, chain: str, labels: Mapping[str, str]) -> None:
-    """Write the table of subjects, by dataset, and the texts that BIDS recommends."""
+def _write_participants(root: Path, labels: Mapping[str, str]) -> None:
+    """Write the table of subjects, by dataset."""
     rows = ["participant_id\tdataset", *(f"sub-{label}\t{name}" for name, label in labels.items())]
     (root / "participants.tsv").write_text("\n".join(rows) + "\n")
     write_json(root / "participants.json", {"dataset": {"Description": "name of the dataset in qsmbench"}})
-    text = "Susceptibility, fields in Hz and relaxation rates, zero outside the mask."
-    (root / "README").write_text(f"Reconstructions by the chain {chain} of qsmbench {__version__}.\n{text}\n")
 
 
 def _of_reconstruction(folder: Path) -> Iterator[Maps]:
@@ -110,5 +113,6 @@ def _write(maps: Maps, root: Path, label: str) -> bool:
     volumes = {n: read_of(maps.folder, n, params) for n in names}
     measured = "magnitude" in present(maps.scan)
     magnitude = read_of(maps.scan, "magnitude", params)[..., 0] if measured else np.zeros(params.grid.shape, np.float32)
-    write_maps(root, volumes, magnitude, params, subject=label, name=maps.chain, skull_stripped=True)
+    text = TEXT.format(chain=maps.chain, version=__version__)
+    write_maps(root, volumes, magnitude, params, subject=label, name=maps.chain, text=text, skull_stripped=True)
     return True

@@ -12,7 +12,7 @@ from qsmbench import __version__
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import make_folder
 from qsmbench.errors import QsmbenchError
-from qsmbench.external.contract import MANIFEST, STAGES
+from qsmbench.external.contract import MANIFEST, PARAMS, STAGES
 from qsmbench.run import chains, registry
 from qsmbench.run.chains import Step
 
@@ -58,7 +58,7 @@ def export(chain: str, out: Path) -> list[Path]:
         "stage": stage,
         "description": " then ".join(s.method.summary.rstrip(".") for s in steps),
         "citation": "; ".join(references),
-        "inputs": [_named(n) for n in required],
+        "inputs": [*map(_named, required), PARAMS],
         "optional_inputs": [_named(n) for n in optional],
         "run": "bash run.sh",
         "parameters": [

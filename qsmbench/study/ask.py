@@ -25,8 +25,8 @@ STREAMS = (1, 2)
 
 
 def job_file(study: str, record: str) -> str:
-    """Return the path of the specification of the job that writes a record."""
-    return os.path.join(study, JOBS, os.path.relpath(record, study))  # noqa: PTH118
+    """Return the path of the specification of the job that writes a record, given from any place or from the study."""
+    return os.path.join(study, JOBS, os.path.relpath(os.path.join(study, record), study))  # noqa: PTH118
 
 
 def main(job: str) -> int:

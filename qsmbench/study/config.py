@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property, partial
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,20 @@ StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_len
 
 LONGEST = 200
 """Bytes of the name of a chain or a dataset: both are names of files, which have at most 255 with what is added."""
+
+
+MOST_CHAINS = 100_000
+"""Chains that a mapping of steps may stand for; assumed: more take hours to plan alone."""
+
+
+def _repeated(names: list[str]) -> str | None:
+    """Return the first name that has been there before."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def _check_lengths(names: list[str]) -> None:
@@ -94,9 +109,9 @@ class Study(Model):
     @field_validator("chains")
     @classmethod
     def _unique(cls, names: list[str]) -> list[str]:
-        twice = [n for i, n in enumerate(names) if n in names[:i]]
-        if twice:
-            raise ValueError(f"{twice[0]!r} is listed twice")
+        twice = _repeated(names)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is listed twice")
         _check_lengths(names)
         return names
 
@@ -111,15 +126,14 @@ class Study(Model):
         names = [f"{d.group}_seed-{s}" for d in datasets if isinstance(d, Simulated) for s in d.seeds]
         names += [d.group for d in datasets if isinstance(d, Measured)]
         _check_lengths(names)
-        double = [n for i, n in enumerate(names) if n in names[:i]]
-        if double and len(set(groups)) == len(groups):
-            raise ValueError(f"two scans are called {double[0]!r}; give one a name, or each its own seed")
+        twice, double = _repeated(groups), _repeated(names)
+        if double is not None and twice is None:
+            raise ValueError(f"two scans are called {double!r}; give one a name, or each its own seed")
         taken = [g for g in groups if g in RESERVED]
         if taken:
             raise ValueError(f"a dataset is called {taken[0]!r}, which is a reserved folder name; give it another name")
-        twice = [g for i, g in enumerate(groups) if g in groups[:i]]
-        if twice:
-            raise ValueError(f"two datasets are called {twice[0]!r}; give one of them a name")
+        if twice is not None:
+            raise ValueError(f"two datasets are called {twice!r}; give one of them a name")
         return given
 
     @cached_property
@@ -178,6 +192,9 @@ def _combined(steps: dict[Any, Any]) -> list[str]:
         wrong = [m for m in methods if m is not None and not isinstance(m, str)]
         if wrong or not methods:
             raise ValueError(f"{step} is {wrong[0] if wrong else methods!r}; it must be a method or a list of methods")
+    count = prod(len(methods) for methods in choices)
+    if count > MOST_CHAINS:
+        raise ValueError(f"stands for {count} chains; a mapping may stand for {MOST_CHAINS}")
     names = [".".join(m for m in chosen if m) for chosen in product(*choices)]
     if not all(names):
         raise ValueError("a combination has no step; remove a null")

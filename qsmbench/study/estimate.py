@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from qsmbench.data.bids import megre_files
 from qsmbench.data.folders import read_params
+from qsmbench.data.measured import measured_files
 from qsmbench.data.volumes import open_grid
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
@@ -119,7 +119,11 @@ def millions_of_voxels(source: Simulated | Measured) -> float:
         QsmbenchError: the scan cannot be read.
     """
     if isinstance(source, Measured):
-        nx, ny, nz = open_grid(megre_files(source.bids, source.subject, source.session)[0])[0][:3]
+        files = measured_files(source.bids, source.subject, source.session)
+        volume = next((f for f in files if f.name.endswith((".nii", ".nii.gz"))), None)
+        if volume is None:
+            raise QsmbenchError(f"{source.bids}: holds no gradient-echo scan that can be read")
+        nx, ny, nz = open_grid(volume)[0][:3]
         return int(nx * ny * nz) / _MILLION
     phantom, protocol = load(source.phantom, source.set), load_protocol(source.protocol, source.set_protocol)
     shape = scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ _ENTRY = ("phantom", "protocol", "orientation")
 
 _IN_NAME = ("phantom", "protocol", "orientation", "set.case", "set.subject")
 """Crossed keys that are part of every group's name, unless the dataset is named."""
+
+
+MOST = 100_000
+"""Scans that a dataset may stand for; assumed: the largest study of docs/cluster.md."""
 
 
 class Combination(Simulated):
@@ -44,10 +49,14 @@ def crossed(source: Simulated | Measured) -> list[Simulated | Measured]:
     """Return a dataset for each combination of the values in `over`; a dataset without `over` unchanged.
 
     Raises:
-        QsmbenchError: a key belongs to neither phantom nor protocol, or to both, or has no values.
+        QsmbenchError: a key belongs to neither phantom nor protocol, or to both, or has no values; or there are
+            more than `MOST` scans.
     """
     if isinstance(source, Measured) or not source.over:
         return [source]
+    count = len(source.seeds) * prod(len(v) for v in source.over.values() if isinstance(v, list))
+    if count > MOST:
+        raise QsmbenchError(f"over: stands for {count} scans; a dataset may have {MOST}")
     first = [k for k in ("phantom", "protocol") if k in source.over]  # the other keys depend on them
     found: list[tuple[Simulated, tuple[tuple[str, str], ...]]] = [(source.model_copy(update={"over": {}}), ())]
     for key in [*first, *(k for k in source.over if k not in first)]:

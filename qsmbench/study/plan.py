@@ -25,7 +25,6 @@ from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
 from qsmbench.data.score_table import FACTORS
 from qsmbench.data.source_table import SOURCES_FILE
 from qsmbench.dependencies import PACKAGE, code_of
-from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
 from qsmbench.phantom.load import load
 from qsmbench.run import chains, registry
@@ -98,8 +97,6 @@ class Plan:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.folder = study.folder.absolute()  # a method may change the working directory
-        if set("{}") & set(str(self.folder)):
-            raise QsmbenchError(f"{self.folder}: results cannot lie below a folder with braces in its name")
         self.datasets = {d.name: d for source in study.sources for d in _scans(source)}
         self.steps = study.steps
         self.contents = Contents(self.folder / JOBS / "contents.json")

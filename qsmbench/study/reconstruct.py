@@ -67,7 +67,8 @@ def reconstruct(
         hidden: further folders that isolated code must not see.
 
     Raises:
-        QsmbenchError: the chain does not fit, the scan is invalid, or a step gave nothing.
+        QsmbenchError: the chain does not fit, the scan is invalid, `out` holds volumes of others, or a step gave
+            nothing.
     """
     given, named = settings or {}, methods or {}
     chains.check_named(chain, given, "--set {}.…")
@@ -100,6 +101,26 @@ def reconstruct(
     write_spec(out / CHAIN_FILE, made)
 
 
+def _check_out(out: Path, *, measured: bool) -> None:
+    """Refuse to replace volumes that `reconstruct` has not written, such as those of a scan.
+
+    Args:
+        out: folder that old products are removed from.
+        measured: whether the scan is written to `out`/scan, too.
+
+    Raises:
+        QsmbenchError: there are some.
+    """
+    if (out / CHAIN_FILE).is_file() or (out / "steps").is_dir():
+        return
+    for place in (out, out / "scan") if measured else (out,):
+        for name in present(place)[:1]:
+            raise QsmbenchError(
+                f"{place / ARTIFACTS[name].file}: was not written by qsmbench reconstruct and would be replaced; name "
+                "another folder"
+            )
+
+
 def _relative(place: str, out: Path) -> str:
     """Return a folder within `out` relative to it, so that `out` may be moved; other folders unchanged."""
     if not Path(place).is_relative_to(out.resolve()):
@@ -126,7 +147,9 @@ def _as_artifacts(scan: Path, out: Path, stated: Stated, note: Callable[[str], o
         raise QsmbenchError(
             f"{scan}: no such folder; a scan is a folder of artifacts, a BIDS dataset or a folder with echoes.tsv"
         )
-    if not is_measured(scan):
+    measured = is_measured(scan)
+    _check_out(out, measured=measured)
+    if not measured:
         check_unstated(scan, stated)
         return scan
     from qsmbench.study.jobs.measure import convert
@@ -149,8 +172,11 @@ def check_unstated(scan: Path, stated: Stated) -> None:
 
 def _check_scan(scan: Path) -> None:
     """Read all that lies in a scan folder, so that an error is reported before anything runs."""
-    if (scan / "scan" / PARAMS_FILE).is_file() and not (scan / PARAMS_FILE).is_file():
-        raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {scan / 'scan'}")
+    if not (scan / PARAMS_FILE).is_file():
+        inside = [place for place in sorted(scan.iterdir()) if (place / PARAMS_FILE).is_file() or is_measured(place)]
+        first = scan / "scan" if scan / "scan" in inside else next(iter(inside), None)
+        if first:
+            raise QsmbenchError(f"{scan}: is not a scan, but holds one; name {first}")
     params = read_params(scan)
     check_echo_times(params.te, str(scan / PARAMS_FILE))
     check_b0(params.b0, str(scan / PARAMS_FILE))

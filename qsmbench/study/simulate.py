@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,9 +102,14 @@ def _remove_old(out: Path) -> None:
             (folder / ARTIFACTS[name].file).unlink()
 
 
+def sequence(protocol: Protocol) -> dict[str, Any]:
+    """Return what `write_megre` tells of a protocol."""
+    return {"tr": protocol.tr, "flip_angle": protocol.flip_angle, "two_dimensional": protocol.slices is not None}
+
+
 def _save_bids(simulation: Simulation, source: Simulated, protocol: Protocol, out: Path) -> None:
     magnitude = np.abs(simulation.signal)
     phase, name = np.angle(simulation.signal), f"{source.phantom} {source.protocol}"
-    write_megre(out, phase, magnitude, simulation.params, name=name, tr=protocol.tr, flip_angle=protocol.flip_angle)
+    write_megre(out, phase, magnitude, simulation.params, name=name, **sequence(protocol))
     truth = out / "derivatives" / "truth"
     write_truth(truth, simulation.truth, simulation.mask, magnitude[..., 0], simulation.params, simulation.regions)

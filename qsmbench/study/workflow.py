@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -73,17 +74,27 @@ def planned(config: dict[str, Any], where: str, *, prepare: bool) -> Plan:
 
 
 def command(plan: Plan) -> str:
-    """Return the shell command of every rule of the Snakefile, in the format language of Snakemake."""
-    asking = shlex.join([sys.executable, "-I", "-S", ask.__file__, str(plan.folder)])
-    asking = asking.replace("{", "{{").replace("}", "}}")
-    return f"QSMBENCH_THREADS={{threads}} OMP_NUM_THREADS={{threads}} exec {asking} {{output:q}} 2> {{log:q}}"
+    """Return the shell command of every rule of the Snakefile, in the format language of Snakemake.
+
+    It runs in the present working directory, which the Snakefile may change.
+    """
+    asking = [sys.executable, "-I", "-S", ask.__file__, str(plan.folder)]
+    return _shell(f"QSMBENCH_THREADS={{threads}} OMP_NUM_THREADS={{threads}} exec {_words(asking)} {{output:q}}")
 
 
 def scan_command(plan: Plan) -> str:
     """Return the shell command that runs all jobs of a dataset, in the format language of Snakemake."""
-    batch = shlex.join([sys.executable, "-P", "-m", "qsmbench.study.batch", str(plan.folder)])
-    batch = batch.replace("{", "{{").replace("}", "}}")
-    return f"QSMBENCH_THREADS=1 OMP_NUM_THREADS=1 exec {batch} {{wildcards.dataset:q}} {{threads}} 2> {{log:q}}"
+    batch = [sys.executable, "-P", "-m", "qsmbench.study.batch", str(plan.folder)]
+    return _shell(f"QSMBENCH_THREADS=1 OMP_NUM_THREADS=1 exec {_words(batch)} {{wildcards.dataset:q}} {{threads}}")
+
+
+def _shell(program: str) -> str:
+    return f"exec 2> {{log:q}}; cd {_words([str(Path.cwd())])} && {program}"
+
+
+def _words(words: Sequence[str]) -> str:
+    """Return words for the shell, in which Snakemake replaces nothing."""
+    return shlex.join(words).replace("{", "{{").replace("}", "}}")
 
 
 def run(
@@ -105,13 +116,15 @@ def run(
             place of `cores`.
 
     Raises:
-        QsmbenchError: there is no such profile, the results folder is not writable, another run is using the study, or
-            a chain to rerun is not in the study.
+        QsmbenchError: there is no such profile, or one with braces in the path of the results; the results folder is
+            not writable, another run is using the study, or a chain to rerun is not in the study.
     """
     unknown = [chain for chain in rerun if chain not in study.chains]
     if unknown:
         raise QsmbenchError(f"--rerun {unknown[0]}: the study has no such chain; choose from {', '.join(study.chains)}")
     where = None if profile is None else profile_folder(profile)
+    if where is not None and set("{}") & set(str(study.folder.absolute())):
+        raise QsmbenchError(f"{study.folder}: --profile needs results in a folder without braces in its path")
     make_folder(study.folder)
     with _alone(study.folder):
         plan = Plan(study)
@@ -163,6 +176,7 @@ def profile_folder(profile: str) -> Path:
 def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     """Run the jobs without a record. The records, not Snakemake, determine success."""
     start_warm(plan)  # while it gets ready, Snakemake reads the workflow
+    here = Path.cwd()  # the workflow may leave it
     from snakemake.cli import args_to_api, parse_args
     from snakemake.exceptions import print_exception
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
@@ -192,6 +206,7 @@ def _snakemake(plan: Plan, cores: int, profile: Path | None) -> None:
     except SystemExit:
         return
     finally:
+        os.chdir(here)
         _stop_warm(plan)
         progress.LogHandler.parallel, progress.LogHandler.history = 1, None
 

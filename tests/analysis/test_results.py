@@ -29,6 +29,29 @@ def test_a_table_that_lacks_a_column_is_refused(column, tmp_path):
     assert "\n" not in str(e.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": "good"}, r"value is of type (large_)?string; it must hold numbers"),
+        ({"seed": "first"}, r"seed is of type (large_)?string; it must hold numbers"),
+        ({"value": [[1.0]]}, r"value is of type list<.*>; it must hold numbers"),
+        ({"value": np.inf}, r"coverage of truth on head_brain-3t_seed-0 is infinite; remove its row"),
+        ({"chain": None}, r"row 1 names no dataset or no chain"),
+        ({"dataset": None}, r"row 1 names no dataset or no chain"),
+    ],
+    ids=str,
+)
+def test_a_table_that_holds_no_scores_is_refused(change, message, tmp_path):
+    table = scores(CHAINS)
+    folder = write_study(tmp_path / "s", table, pictures=False)
+    table.assign(**{k: v * len(table) if isinstance(v, list) else v for k, v in change.items()}).to_parquet(
+        folder / "scores.parquet"
+    )
+    with pytest.raises(QsmbenchError, match=message) as e:
+        read_study(folder)
+    assert "\n" not in str(e.value)
+
+
 @pytest.mark.parametrize("seeds", [[np.nan] * 2, [None, 3], [0.0, 1.0], pd.array([0, None], "Int64")])
 def test_measured_scans_have_no_seed(seeds, tmp_path):
     table = scores(CHAINS).groupby("seed").head(1).assign(seed=seeds)

@@ -68,6 +68,14 @@ def test_a_pack_holds_nothing_secret(made, tmp_path, bids):
     assert leaks(tmp_path / "pack", secrets_of(made.private)) == []
 
 
+def test_bids_ignores_what_it_has_no_name_for(made, tmp_path):
+    """A validator refuses all else at the root of a dataset."""
+    pack(read_private(made.private), tmp_path / "pack", bids=True)
+    ignored = (tmp_path / "pack" / ".bidsignore").read_text().splitlines()
+    named = {"README", "dataset_description.json", ".bidsignore"}
+    assert {f.name for f in (tmp_path / "pack").iterdir() if f.is_file()} == named | set(ignored)
+
+
 def test_a_leak_would_be_found(made, tmp_path):
     secrets = secrets_of(made.private)
     shutil.copytree(made.inputs, tmp_path / "pack")

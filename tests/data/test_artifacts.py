@@ -180,3 +180,20 @@ def test_b0_from_the_affine():
     oblique = np.eye(4)
     oblique[:3, :3] = rotation @ np.diag([1, 2, 3])
     np.testing.assert_allclose(Grid.from_affine((4, 4, 4), oblique).b0_dir, rotation.T @ [0, 0, 1])
+
+
+@pytest.mark.parametrize("label", [300, -1, 1.5])
+def test_labels_are_whole_numbers_that_their_type_holds(scan_folder, label):
+    """300 would become 44, and -1 255; 1.5 lies between two labels, as after interpolation."""
+    file = scan_folder / "truth" / "dseg.nii.gz"
+    image = nib.load(file)
+    labels = image.get_fdata(dtype=np.float32)
+    labels[3, 4, 5] = label
+    nib.save(nib.Nifti1Image(labels, image.affine), file)
+    with pytest.raises(
+        QsmbenchError, match=rf"dseg.nii.gz: holds {label}; its values must be whole numbers from 0 to 255"
+    ):
+        folders.read(scan_folder / "truth", "labels")
+    labels[3, 4, 5] = 2 - 1e-6
+    nib.save(nib.Nifti1Image(labels, image.affine), file)
+    assert folders.read(scan_folder / "truth", "labels")[3, 4, 5] == 2

@@ -9,6 +9,8 @@ from qsmbench.data.bids import write_megre, write_truth
 from qsmbench.data.masks import MADE_FROM_MAGNITUDE
 from qsmbench.data.measured import Stated, read_measured
 from qsmbench.errors import QsmbenchError
+from qsmbench.study.datasets import Simulated
+from qsmbench.study.simulate import simulated
 
 
 @pytest.fixture
@@ -38,7 +40,17 @@ def test_sidecars_say_what_bids_asks_for(dataset):
     assert sidecar["EchoTime"] == 0.009
     assert sidecar["MagneticFieldStrength"] == 3.0
     assert sidecar["RepetitionTimeExcitation"] == 0.05
+    assert sidecar["MRAcquisitionType"] == "3D" and sidecar["ScanningSequence"] == "GR"
     assert json.loads((dataset / "dataset_description.json").read_text())["DatasetType"] == "raw"
+    assert (dataset / "README").read_text()
+
+
+def test_slices_are_two_dimensional(tmp_path):
+    """As a protocol with `slices` says, of which the readers of a BIDS dataset know nothing else."""
+    source = Simulated(phantom="sphere", protocol="t2star-2d-3t", set={"voxel_size": 12})
+    simulated(source, tmp_path / "bids", bids=True)
+    sidecar = json.loads(anat(tmp_path / "bids", "sub-01_echo-1_part-mag_MEGRE.json").read_text())
+    assert (sidecar["MRAcquisitionType"], sidecar["EchoTime"], sidecar["FlipAngle"]) == ("2D", 0.022, 20)
 
 
 def test_truth_as_a_derivative(small, tmp_path):
@@ -52,7 +64,13 @@ def test_truth_as_a_derivative(small, tmp_path):
         subject="07",
     )
     assert json.loads((folder / "anat/sub-07_Chimap.json").read_text())["Units"] == "ppm"
-    assert (folder / "anat/sub-07_dseg.tsv").read_text().splitlines()[0] == "index\tname\tgroup"
+    assert json.loads((folder / "anat/sub-07_desc-study_mask.json").read_text())["Type"] == "ROI"
+    for sidecar in folder.rglob("*Chimap.json"):
+        assert {"Description", "SpatialReference", "Units", "SkullStripped"} <= json.loads(sidecar.read_text()).keys()
+    columns = (folder / "anat/sub-07_dseg.tsv").read_text().splitlines()[0].split("\t")
+    explained = json.loads((folder / "anat/sub-07_dseg.json").read_text())
+    assert columns == ["index", "name", "group"] and "group" in explained  # BIDS defines the first two
+    assert (tmp_path / "README").read_text()
     description = json.loads((tmp_path / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
     assert description["GeneratedBy"][0]["Name"] == "qsmbench"
@@ -79,6 +97,19 @@ def test_missing_echo_time(dataset):
     del content["EchoTime"]
     sidecar.write_text(json.dumps(content))
     with pytest.raises(QsmbenchError, match=r"echo-2_part-phase_MEGRE\.json: EchoTime is missing"):
+        read_measured(dataset)
+
+
+def test_an_echo_whose_digit_is_no_number(dataset):
+    for file in anat(dataset, "").glob("*_echo-2_*"):
+        file.rename(file.with_name(file.name.replace("echo-2", "echo-²")))
+    with pytest.raises(QsmbenchError, match="echo-² is not a number"):
+        read_measured(dataset)
+
+
+def test_a_number_beyond_all_floats(dataset):
+    anat(dataset, "sub-01_echo-1_part-phase_MEGRE.json").write_text('{"EchoTime": 1' + 400 * "0" + "}")
+    with pytest.raises(QsmbenchError, match=r"MEGRE\.json: is not JSON \(a number of 401 digits, 100000000…\)"):
         read_measured(dataset)
 
 

@@ -307,6 +307,29 @@ def test_a_table_of_echoes_that_lacks_something(s, tmp_path):
         read(folder)
 
 
+@pytest.mark.parametrize(
+    "content", [b"version https://git-lfs.github.com/spec/v1\n", b"/annex/objects/MD5E-s1--a", None]
+)
+def test_a_volume_that_has_not_been_fetched(s, tmp_path, content):
+    """Datasets are cloned without their large files: text or a dangling link stands in their place."""
+    file = next(bids(tmp_path, s).rglob("*echo-1*phase*.nii*"))
+    file.unlink()
+    if content is None:
+        file.symlink_to("../../.git/annex/objects/a/b/MD5E-s1--a.nii.gz")
+    else:
+        file.write_bytes(content)
+    with pytest.raises(QsmbenchError, match=rf"{file.name}: points to a file that is not there; fetch it first"):
+        read(tmp_path)
+
+
+def test_a_table_of_echoes_that_names_a_file_twice(s, tmp_path):
+    folder = flat(tmp_path / "flat", s)
+    table = (folder / "echoes.tsv").read_text()
+    (folder / "echoes.tsv").write_text(table.replace("m1.nii.gz", "m0.nii.gz"))
+    with pytest.raises(QsmbenchError, match=r"echoes.tsv: m0.nii.gz is named twice; each echo has two files"):
+        read(folder)
+
+
 def test_a_dataset_without_a_description(s, tmp_path):
     from qsmbench.data.measured import is_measured
 

@@ -35,6 +35,8 @@ def test_a_reconstruction(maps, tmp_path, small):
     )
     np.testing.assert_array_equal(found, expected)
     assert json.loads((root / "sub-maps/anat/sub-maps_Chimap.json").read_text()) == {
+        "Description": "magnetic susceptibility relative to water (SI)",
+        "SpatialReference": "orig",
         "Units": "ppm",
         "SkullStripped": True,
     }

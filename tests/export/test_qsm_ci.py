@@ -20,6 +20,8 @@ from qsmbench.external.contract import read_manifest
 from qsmbench.external.folder import load as load_folder
 from qsmbench.phantom.load import load
 from qsmbench.run import registry
+from qsmbench.run.chains import Limits
+from qsmbench.study.reconstruct import reconstruct
 
 evaluation = pytest.importorskip("qsm_ci.qsm_eval")
 CHALLENGE = scheme("challenge")
@@ -135,6 +137,35 @@ def test_a_folder_computes_what_the_method_computes(small, tmp_path):
     found = method(**given, threshold=0.12)[0]
     expected = registry.find("tkd")(field, mask, grid, threshold=0.12)
     np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+CHAINS = {
+    "truth.tkd": {"truth": ["localfield"]},
+    "truth.vsharp": {"truth": ["totalfield"]},
+    "laplacian.fit.vsharp.tkd": {"scan": ["phase", "magnitude"]},
+    "truth.chi_separation": {"truth": ["localfield", "chimap", "r2prime"], "scan": ["magnitude"]},
+}
+
+
+@pytest.mark.parametrize(("chain", "given"), CHAINS.items())
+def test_their_runner_gives_our_maps(scan_folder, tmp_path, monkeypatch, chain, given):
+    """QSM-CI's runner on the host (it has no container here) gives the folder what it names, and gets our maps."""
+    runner = pytest.importorskip("qsm_ci.runner")
+    steps = chain.removeprefix("truth.")
+    as_folder.export(steps, tmp_path / "algorithm")
+    words = [str(tmp_path / "algorithm"), "--runner", "local", "-o", f"{tmp_path / 'theirs'}/"]
+    for place, names in (*given.items(), ("scan", ["mask"])):
+        words += [w for n in names for w in (f"--{n}", str(scan_folder / place / f"{n}.nii.gz"))]
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert runner.run_command([*words, "--params", str(scan_folder / "scan" / "params.json")]) == 0
+    ours = tmp_path / "ours"
+    reconstruct(chain, scan_folder / "scan", ours, truth=scan_folder / "truth", limits=Limits(120), note=str)
+    made = sorted(f.name for f in (tmp_path / "theirs").iterdir())
+    assert made
+    for name in made:
+        theirs, own = (nib.load(place / name).get_fdata() for place in (tmp_path / "theirs", ours))
+        assert theirs.any()
+        np.testing.assert_array_equal(theirs, own)
 
 
 def test_a_chain_as_their_runner_calls_it(small, tmp_path):

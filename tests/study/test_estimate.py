@@ -3,8 +3,11 @@
 import pytest
 
 from qsmbench import cli
+from qsmbench.data.bids import write_megre
+from qsmbench.errors import QsmbenchError
 from qsmbench.run.specs import Record, write_spec
 from qsmbench.study import config, estimate
+from qsmbench.study.datasets import Measured
 from qsmbench.study.plan import Plan
 
 
@@ -28,6 +31,23 @@ def test_counts(tmp_path):
         "jobs": 2 + 4 * (1 + 4 + 3 + 2) + 2,
     }
     assert found.counts["jobs"] == len(list(plan(tmp_path).jobs())) and found.done == 0
+
+
+def test_a_measured_scan_has_the_voxels_of_its_volumes(tmp_path, small):
+    """A BIDS dataset, a folder with a table of echoes, and one that holds neither."""
+    root, table = tmp_path / "bids", "echo_time\tfield_strength\tphase\tmagnitude\n"
+    anat = write_megre(root, small["scan"]["phase"], small["scan"]["magnitude"], small["params"])
+    for e, te in enumerate(small["params"].te):
+        files = [str(anat / f"sub-01_echo-{e + 1}_part-{part}_MEGRE.nii.gz") for part in ("phase", "mag")]
+        table += "\t".join([str(te), "3", *files]) + "\n"
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "echoes.tsv").write_text(table)
+    for folder in (root, tmp_path / "flat"):
+        found = estimate.millions_of_voxels(Measured(bids=folder))
+        assert found == pytest.approx(24 * 21 * 19 / 1e6)
+        assert estimate.estimate(plan(tmp_path, datasets=[{"bids": str(folder)}], chains=["zero"]), 1).disk > 0
+    with pytest.raises(QsmbenchError, match="nowhere: holds no gradient-echo scan that can be read"):
+        estimate.estimate(plan(tmp_path, datasets=[{"bids": str(tmp_path / "nowhere")}], chains=["zero"]), 1)
 
 
 def test_costs_grow_with_voxels_scans_and_fewer_cores(tmp_path):

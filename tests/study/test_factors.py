@@ -32,6 +32,17 @@ def test_all_combinations_are_scans_with_their_factors_as_columns():
     }
 
 
+def test_too_many_combinations_are_refused_before_they_are_made():
+    """Three million scans, or 10¹² chains, would take more time and memory than there is."""
+    radii, chi = [1 + i / 100 for i in range(3000)], [i / 100 for i in range(1, 1001)]
+    sphere = {"phantom": "sphere", "protocol": "brain-3t", "over": {"radius": radii, "delta_chi": chi}}
+    with pytest.raises(QsmbenchError, match=r"over: stands for 3000000 scans; a dataset may have 100000"):
+        plan(sphere)
+    steps = {f"step {i}": [f"m{j}" for j in range(10)] for i in range(12)}
+    with pytest.raises(QsmbenchError, match=r"stands for 1000000000000 chains; a mapping may stand for 100000"):
+        plan(ENTRY, chains=steps)
+
+
 def test_the_scan_is_that_of_the_same_keys_written_out():
     crossed = plan({**ENTRY, "over": {"subject": [2], "snr": [30]}})
     plain = plan({**ENTRY, "set": {"voxel_size": 3, "subject": 2}, "set_protocol": {"snr": 30}})

@@ -64,9 +64,9 @@ def test_logs_have_the_names_of_the_snakefile(tmp_path):
     plan = plan_of(tmp_path)
     logs = {batch._log(job).relative_to(plan.folder).as_posix() for job in plan.jobs()}
     text = (workflow.data_dir() / "Snakefile").read_text()
-    for log in ("noise", "common", "pictures", "score_{{chain}}", "{{chain}}"):
+    for log in ("noise", "common", "pictures", "score_{chain}", "{chain}"):
         assert f"/logs/{log}.txt" in text
-        example = log.replace("{{chain}}", "truth.tkd")
+        example = log.replace("{chain}", "truth.tkd")
         assert f"sphere_brain-3t_seed-0/logs/{example}.txt" in logs
 
 

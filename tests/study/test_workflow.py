@@ -226,6 +226,23 @@ def test_plain_snakemake_runs_the_same(sandbox):
     assert sandbox.runs() == before
 
 
+def test_any_folder_holds_results(sandbox):
+    """Braces are wildcards to Snakemake, the rest is syntax to shells; and a method runs where it was called from."""
+    place = 'a{b} {chain} [χ] "it\'s" 50% $HOME;&#*\n'
+    body = "open('called', 'w').close(); return 0.5 * local_field"
+    (sandbox.folder / "half.py").write_text(METHODS.format(name="half", body=body))
+    sandbox.study(["truth.half"], [{**ONE[0], "set": {"voxel_size": 12}}], results=place)
+    done = sandbox.run()
+    assert done.returncode == 0, done.stderr
+    scores = pd.read_parquet(sandbox.folder / place / "s" / "scores.parquet")
+    assert 5 < value(scores, "truth.half", "nrmse")[0] < 150
+    assert (sandbox.folder / "called").exists() and not (sandbox.folder / place / "s" / "called").exists()
+    (sandbox.folder / "profile").mkdir()
+    (sandbox.folder / "profile" / "config.yaml").write_text("executor: local\n")
+    done = sandbox.run("run", "s.yaml", "--profile", "profile", "--results", "a{b}")
+    assert done.returncode == 2 and "--profile needs results in a folder without braces" in flat(done.stderr)
+
+
 QUEUE = """
 import os
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
