@@ -8,14 +8,12 @@ all loops are compiled, to measure its time and memory.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pandas as pd
+from usage import usage
 
 from qsmbench.data.folders import read_params
 from qsmbench.paths import data_dir
@@ -28,16 +26,11 @@ def simulation(study, voxels):
     source = study.sources[0]
     options = [o for k, v in source.set.items() for o in ("--set", f"{k}={v}")]
     with tempfile.TemporaryDirectory() as folder:
-        command = ["-m", "qsmbench.cli", "simulate", source.phantom, folder, "--protocol", source.protocol, *options]
-        for _ in range(2):
-            start = time.perf_counter()
-            process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = status
-            seconds = time.perf_counter() - start
-    if status:
-        raise SystemExit(f"the simulation ended with {status}")
-    return {"seconds": seconds / voxels, "memory": (usage.ru_maxrss / 2**10 - BASE_MEMORY) / voxels}
+        command = [sys.executable, "-m", "qsmbench.cli", "simulate", source.phantom, folder]
+        command += ["--protocol", source.protocol, *options]
+        usage(command)  # compiles loops, and keeps the phantom
+        took = usage(command)
+    return {"seconds": took.wall / voxels, "memory": (took.memory - BASE_MEMORY) / voxels}
 
 
 def main():

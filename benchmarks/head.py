@@ -7,16 +7,14 @@ command writes them. Work that is linear but for the transforms' logarithm shows
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import yaml
+from usage import usage
 
 from qsmbench.phantom.layers import ShapePhantom
 from qsmbench.phantom.load import load
@@ -30,13 +28,8 @@ def measured(voxel_size, supersampling, protocol, folder):
     """Wall seconds and peak GiB of one `qsmbench simulate`."""
     command = [sys.executable, "-m", "qsmbench.cli", "simulate", "head", str(folder), "--protocol", str(protocol)]
     command += ["--set", f"voxel_size={voxel_size}", "--set", f"supersampling={supersampling}"]
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    if status:
-        raise SystemExit(f"{' '.join(command)} ended with {status}")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+    took = usage(command)
+    return took.wall, took.memory / 2**10
 
 
 def six_echoes(folder):

@@ -11,8 +11,6 @@ on the common voxels. Datasets come in groups of `--seeds` replicates. The jobs 
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from usage import Usage, usage
 
 from qsmbench import metrics
 from qsmbench.data.folders import REGIONS_FILE, write_json, write_regions
@@ -161,15 +160,9 @@ def write_job(study, spec, records, products):
     return path
 
 
-def measured(job):
-    """Wall and CPU seconds, and peak MiB, of a job: from the start of the interpreter to its end."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-P", "-m", "qsmbench.study.jobs", str(job)])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    if status:
-        raise SystemExit(f"{job} ended with {status}")
-    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10
+def measured(job: Path) -> Usage:
+    """Return what a job takes in an interpreter of its own."""
+    return usage([sys.executable, "-P", "-m", "qsmbench.study.jobs", str(job)])
 
 
 def size(folder):
@@ -208,8 +201,9 @@ def main():
             if not study.exists():
                 jobs = invent(study, datasets, chains, args.seeds)
             for job in jobs:
-                wall, cpu, peak = measured(job)
-                print(f"{datasets:8d} {chains:7d}  {job.stem:6s} {wall:7.1f} {cpu:6.1f} {peak:9.0f}", flush=True)
+                took = measured(job)
+                figures = f"{took.wall:7.1f} {took.processor:6.1f} {took.memory:9.0f}"
+                print(f"{datasets:8d} {chains:7d}  {job.stem:6s} {figures}", flush=True)
             page = study / "report" / "index.html"
             print(f"first page {page.stat().st_size / 2**20:.1f} MiB, report {size(page.parent) / 2**20:.1f} MiB")
             mail = build(study, study / "mail", single=True)

@@ -9,7 +9,6 @@ is simulated or reconstructed. Prints Markdown.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from report import invent, measured
+from usage import usage
 
 from qsmbench.paths import data_dir
 from qsmbench.study.config import parse
@@ -127,23 +127,14 @@ def once(scans, n_chains):
         config.write_text(yaml.safe_dump(content))
         for name, way in (("machine", ("--cores", "2")), ("cluster", ("--executor", "slurm", "--jobs", "100"))):
             command = [sys.executable, "-m", "snakemake", "--snakefile", str(data_dir() / "Snakefile")]
-            seconds, peak = usage([*command, "--configfile", str(config), "--dry-run", "--quiet", "all", *way])
-            found[name] = (seconds + planning, peak)  # the study is planned, and then again by Snakemake
+            took = usage([*command, "--configfile", str(config), "--dry-run", "--quiet", "all", *way])
+            found[name] = (took.processor + planning, took.memory)  # the study is planned, and then again by Snakemake
         files = sum(len(job.targets) + 2 for job in jobs)  # a record and a specification
         tables, report = invent(Path(folder, "invented"), scans, n_chains, 1)
         for name, job in (("tables", tables), ("report", report)):
-            _, seconds, peak = measured(job)
-            found[name] = (seconds, peak)
+            took = measured(job)
+            found[name] = (took.processor, took.memory)
     return found, files, len(jobs)
-
-
-def usage(command):
-    """Processor seconds and peak MiB of a command and its children."""
-    program = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2, stderr=-3)\n"
-    program += "u = resource.getrusage(resource.RUSAGE_CHILDREN); print(u.ru_utime + u.ru_stime, u.ru_maxrss / 1024)"
-    done = subprocess.run([sys.executable, "-c", program, *command], check=True, capture_output=True, text=True)
-    seconds, peak = map(float, done.stdout.split())
-    return seconds, peak
 
 
 def hours(seconds):

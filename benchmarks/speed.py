@@ -24,7 +24,6 @@ def main() -> None:
         os.environ |= study.caches(place)
         show("step, beside its method", study.step_overhead(place), "s CPU", 0.3)
         show("1000 chains known to Snakemake", study.time_of_dag(place), "s wall", 6)
-        # before the scores: the peak memory of a child counts that of the process which starts it
         for datasets, chains, goal in ((5, 20, 5), (100, 20, 60)):
             seconds, memory = cost_of_report(place, datasets, chains)
             show(f"report of {datasets * chains} pairs", seconds, "s wall", goal)
@@ -50,7 +49,7 @@ def cost_of_report(place: Path, datasets: int, chains: int) -> tuple[float, floa
     """Wall seconds of tables and report of an invented study, and their peak memory [MiB]."""
     jobs = report.invent(place / f"{datasets}x{chains}", datasets, chains, 5)
     found = [report.measured(job) for job in jobs]
-    return sum(wall for wall, _, _ in found), max(peak for _, _, peak in found)
+    return sum(u.wall for u in found), max(u.memory for u in found)
 
 
 def costs_of_subject(place: Path) -> dict[str, float]:

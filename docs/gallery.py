@@ -556,8 +556,8 @@ PICTURES = (
     lesions,
     tumours,
     acquisition,
+    population,
 )
-PICTURES += (population,)
 
 
 def page(voxel: float) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import os
 import select
 import signal
@@ -18,19 +19,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+
+from qsmbench.child import Fork
 
 LENGTH = 8
 """Size of the length field before a request [bytes]."""
 
 PRIVATE = ("PYTEST_CURRENT_TEST", "QSMBENCH_PARENT", "QSMBENCH_PIPE", "KMP_INIT_AT_FORK")
-"""Environment variables in which a command may differ from the process that it is a fork of."""
+"""Environment variables that a command may have anew: those of pytest, of `supervise` and of a library of threads."""
 
 ONE_THREAD = {
     **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
@@ -119,14 +119,16 @@ def _compared(environment) -> dict[str, str]:
 def serve(requests: socket.socket) -> None:
     """Fork for each request, until the other end is closed."""
     _import_all()
-    running: dict[int, socket.socket] = {}
+    running: list[tuple[Fork, socket.socket]] = []
     requests.send(b"r")
     while True:
         ready, _, _ = select.select([requests], [], [], 0.02 if running else None)
-        for pid in list(running):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                _tell(running.pop(pid), os.waitstatus_to_exitcode(status))
+        for command, answers in list(running):
+            code = command.wait(0)
+            if code is not None:
+                _tell(answers, code)
+                answers.close()
+                running.remove((command, answers))
         if ready:
             request = _receive(requests)
             if request is None:
@@ -134,7 +136,7 @@ def serve(requests: socket.socket) -> None:
             (arguments, folder, environment), (*streams, last) = request
             answers = socket.socket(fileno=last)
 
-            def command(arguments=arguments, folder=folder, environment=environment, streams=streams) -> None:
+            def run(arguments=arguments, folder=folder, environment=environment, streams=streams) -> None:
                 for number, stream in zip((1, 2), streams, strict=False):
                     os.dup2(stream, number)
                 os.chdir(folder)
@@ -142,11 +144,11 @@ def serve(requests: socket.socket) -> None:
                     environment |= {"QSMBENCH_PARENT": str(os.getppid()), "QSMBENCH_PIPE": str(streams[2])}
                 _become("qsmbench.cli", arguments, environment)
 
-            pid = _fork(command)
+            command = _fork(run)
             for stream in streams:
                 os.close(stream)
-            running[pid] = answers
-            _tell(answers, pid)
+            running.append((command, answers))
+            _tell(answers, command.pid)
 
 
 def _import_all() -> None:
@@ -191,34 +193,19 @@ def _tell(answers: socket.socket, number: int) -> None:
 # In the forks
 
 
-def _fork(run: Callable[[], object]) -> int:
-    """Run a function in a fork that leads a session; return its process id."""
-    pid = os.fork()
-    if pid == 0:
-        _end_with(run)
-    return pid
+def _fork(run: Callable[[], object]) -> Fork:
+    """Run a function in a fork, with the signals and the standard input of a new interpreter."""
 
-
-def _end_with(run: Callable[[], object]) -> NoReturn:
-    """Run a function, and end this process as an interpreter would."""
-    code = 1
-    try:
-        os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    def work() -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
+        os.close(nothing)
         run()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                stream.flush()
-        os._exit(code)
+
+    return Fork(work)
 
 
 def _become(module: str, arguments: list[str], environment: dict[str, str]) -> None:
@@ -249,23 +236,14 @@ class Popen:
                 os.dup2(stdin, 0)
             _become(module, arguments, dict(env))
 
-        self.pid = _fork(child)
+        self._fork = _fork(child)
+        self.pid = self._fork.pid
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; return the exit code, negative for a signal."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while end is not None:
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            if done:
-                return self._ended(status)
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired("qsmbench", timeout or 0)
-            time.sleep(0.02)
-        return self._ended(os.waitpid(self.pid, 0)[1])
-
-    def _ended(self, status: int) -> int:
-        code = os.waitstatus_to_exitcode(status)
-        self.wait = lambda timeout=None: code  # type: ignore[method-assign]
+        code = self._fork.wait(math.inf if timeout is None else timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired("qsmbench", timeout or 0)
         return code
 
     def terminate(self) -> None:

@@ -142,7 +142,7 @@ def test_a_link_to_the_truth_is_refused(event, tmp_path):
     assert (event.private / "nonce").read_text().strip() not in str(found)
 
 
-FED = [
+FED_THE_TRUTH = [
     "truth.mine",
     "true_local_field.mine",
     "romeo.fit.true_mask.vsharp.mine",
@@ -151,13 +151,13 @@ FED = [
     "truth.noisy.mine",
 ]
 
-NONE = ["romeo.fit.vsharp.tkd", "mine.mine", "romeo.fit.vsharp.mine./etc/x", "../mine", "mine.os"]
+NO_CHAINS = ["romeo.fit.vsharp.tkd", "mine.mine", "romeo.fit.vsharp.mine./etc/x", "../mine", "mine.os"]
 
 
 def test_chains_that_are_fed_the_truth_or_are_none_are_refused(event, tmp_path):
     need_bubblewrap()
     expected = {}
-    for chains, why in ((FED, "gives what a scan does not have"), (NONE, "chain is")):
+    for chains, why in ((FED_THE_TRUTH, "gives what a scan does not have"), (NO_CHAINS, "chain is")):
         for chain in chains:
             mine = tmp_path / "received" / f"submission-{len(expected)}"
             mine.mkdir(parents=True)

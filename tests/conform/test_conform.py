@@ -124,9 +124,9 @@ def test_differences_know_what_is_free():
 
 SETTINGS = {
     "qsmart": {"whole_width": 5.0, "tissue_width": 5.0},  # its filter leaves little of so small an object
-    "tgv_qsm": {"max_iterations": 150},
+    "tgv_qsm": {"max_iterations": 150},  # its time is that of its iterations
 }
-"""Where the defaults are for a head."""
+"""Where the defaults are for a head, or take long: conformance does not depend on accuracy."""
 
 MARGIN = 10.0
 """Margin around the mask [mm] of methods whose own is larger, since heads are: the scene is 46 mm long."""
