@@ -136,14 +136,9 @@ class Sandbox:
 
     def _show(self, source: Path, place: str) -> Iterator[str]:
         """Show a file or folder, and cover what must not be seen in it; a cover cannot be taken away inside."""
-        real = source.resolve()
-        yield from ("--ro-bind", str(real), place)
-        for secret in dict.fromkeys(h.resolve() for h in self.hidden):
-            if secret == real:
-                raise QsmbenchError(f"{source}: would be shown to the method, but holds results; put them elsewhere")
-            if secret.is_relative_to(real) and secret.is_dir():
-                cover = f"{place}/{secret.relative_to(real)}"
-                yield from ("--size", "4096", "--tmpfs", cover, "--remount-ro", cover)
+        yield from ("--ro-bind", str(source.resolve()), place)
+        for cover in covers(source, place, self.hidden):
+            yield from ("--size", "4096", "--tmpfs", cover, "--remount-ro", cover)
 
     def _variables(self) -> dict[str, str]:
         visible = (*_SYSTEM, *map(str, [*_of_python(), *_of_path()]))
@@ -152,6 +147,25 @@ class Sandbox:
         variables = {"PATH": os.pathsep.join(map(str, dict.fromkeys(path))), "HOME": "/tmp", "TMPDIR": "/tmp"}
         variables |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return {**variables, "USER": "method", "PYTHONDONTWRITEBYTECODE": "1", **self.environment}
+
+
+def covers(source: Path, place: str, hidden: Sequence[Path]) -> Iterator[str]:
+    """Return the paths inside of what must be covered where a file or folder is shown at `place`.
+
+    Args:
+        source: file or folder that is shown.
+        place: its path inside.
+        hidden: folders that must not be seen.
+
+    Raises:
+        QsmbenchError: a folder that must be hidden is the one that is shown.
+    """
+    real = source.resolve()
+    for secret in dict.fromkeys(h.resolve() for h in hidden):
+        if secret == real:
+            raise QsmbenchError(f"{source}: would be shown to the method, but holds results; put them elsewhere")
+        if secret.is_relative_to(real) and secret.is_dir():
+            yield f"{place}/{secret.relative_to(real)}"
 
 
 def launch_environment() -> dict[str, str]:

@@ -32,3 +32,11 @@ def why_no_bubblewrap() -> str:
 def need_bubblewrap() -> None:
     """Skip the test, or fail, where nothing can be isolated."""
     need("bwrap", why_no_bubblewrap())
+
+
+def engines() -> dict[str, str]:
+    """Images with Python, NumPy and NiBabel by the engine that runs them, such as docker or podman.
+
+    QSMBENCH_TEST_CONTAINER names them, such as `docker:python:1 podman:localhost/python`.
+    """
+    return dict(named.split(":", 1) for named in os.environ.get("QSMBENCH_TEST_CONTAINER", "").split())

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qsmbench.sandbox import MAX_DISK, MAX_PROCESSES, Sandbox
+from qsmbench.sandbox import MAX_DISK, MAX_PROCESSES, Sandbox, covers
 
 CID_FILE = "container.cid"
 """Where docker and podman write which container they run, so that whoever ends the step can end it."""
@@ -88,7 +88,12 @@ def _apptainer(call: Call, image: str) -> list[str]:
 
 
 def _mounts(call: Call) -> list[str]:
-    bound = [(call.folder, _ALGORITHM, ["readonly"]), (call.inputs, _INPUT, ["readonly"]), (call.outputs, _OUTPUT, [])]
+    shown = {_ALGORITHM: call.folder, _INPUT: call.inputs}
+    bound = [(source, target, ["readonly"]) for target, source in shown.items()] + [(call.outputs, _OUTPUT, [])]
+    covered = [cover for target, source in shown.items() for cover in covers(source, target, call.hidden)]
+    if covered:  # by an empty folder, which is a mount that every engine knows
+        (nothing := call.scratch / "nothing").mkdir(exist_ok=True)
+        bound += [(nothing, cover, ["readonly"]) for cover in covered]
     lines = [_csv(["type=bind", f"source={source}", f"target={target}", *more]) for source, target, more in bound]
     return [part for line in lines for part in ("--mount", line)]
 

@@ -53,7 +53,7 @@ def load(
         folder: with an `algorithm.yml`.
         container: where it runs; see `registry.Container`.
         memory_limit: MiB that its container may take; a process on this machine is watched by `qsmbench.run.step`.
-        hidden: folders that bubblewrap must not show, wherever they lie.
+        hidden: folders that a container must not show, wherever they lie.
 
     Raises:
         QsmbenchError: the folder does not keep the contract, has no image for its container, or its script has

@@ -142,7 +142,7 @@ def find(
         container: where third-party code runs; see `method.Container`.
         memory_limit: for a folder: MiB that its container may take.
         settings: may name further methods.
-        hidden: folders that bubblewrap must not show, wherever they lie.
+        hidden: folders that a container must not show, wherever they lie.
 
     Raises:
         QsmbenchError: there is no such method or container, or it cannot be used here.

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from external.cheating import cheats
-from programs import need_bubblewrap
+from programs import engines, need_bubblewrap
 from steps import step_spec
 
 import qsmbench
@@ -111,7 +111,6 @@ class Machine:
         self.mine.mkdir()
         for folder in (self.algorithm, self.mine):
             shutil.copy(HERE / "cheats.py", folder)
-        (self.algorithm / "algorithm.yml").write_text("stage: dipole\nrun: bash run.sh\n")
         (self.algorithm / "run.sh").write_text(RUN)
         (self.mine / "cheating.py").write_text(METHOD)
 
@@ -123,6 +122,8 @@ class Machine:
         """Run the cheats as a folder or as Python; returns what came of each, and what the host sees of them."""
         method = {"folder": self.algorithm, "python": self.mine / "cheating.py"}[kind]
         out = self.top / "out"
+        image = f"image: {engines()[container]}\n" if container in engines() else ""
+        (self.algorithm / "algorithm.yml").write_text(f"stage: dipole\nrun: bash run.sh\n{image}")
         hidden = [str(self.top / "study"), str(self.algorithm / "results")]
         spec = step_spec(method, self.top, out, container=container, hidden=hidden, time_limit=100)
         (self.top / "spec.json").write_text(json.dumps(spec.to_json()))
@@ -228,7 +229,15 @@ ROOTS_ALONE = [*(c.__name__ for c in cheats.AS_ROOT), "scorer", "cache_of_compil
 NOWHERE = ["inherited_files", *(c.__name__ for c in cheats.OF_THE_KERNEL)]
 """What works in no mode, or only where the system allows it."""
 
-MODES = [("folder", "bubblewrap"), ("python", "bubblewrap")]
+MODES = [("folder", "bubblewrap"), ("python", "bubblewrap"), *(("folder", engine) for engine in engines())]
+
+
+def need_mode(user, container):
+    """Skip the test where a user cannot run the container."""
+    if container == "bubblewrap":
+        need_bubblewrap()
+    elif container != "none" and USERS[user] != os.getuid():
+        pytest.skip("an ordinary user's engine is not set up here")
 
 
 @pytest.mark.parametrize(
@@ -262,8 +271,7 @@ def test_an_inherited_file_would_be_found(tmp_path):
 @pytest.mark.parametrize("user", USERS)
 def test_nothing_that_was_started_is_left(outcome, user, kind, container):
     """A process that forked twice, opened a session of its own and forgot its environment, too."""
-    if container != "none":
-        need_bubblewrap()
+    need_mode(user, container)
     worked, seen, said = outcome(user, kind, container)
     assert worked["outlive"], said
     assert not [place for place in seen if place.startswith("sleep")]
@@ -285,15 +293,16 @@ def test_such_a_process_would_be_found():
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("cheat", ALL)
 def test_isolated_it_does_not(outcome, user, kind, container, cheat):
-    need_bubblewrap()
+    need_mode(user, container)
     worked, _, said = outcome(user, kind, container)
     assert cheat in worked, said
-    assert not worked[cheat] or cheat in [c.__name__ for c in cheats.ON_ITS_OWN], said
+    harmless = [*cheats.ON_ITS_OWN, *(cheats.IN_ITS_IMAGE + cheats.OF_THE_ENGINE if container in engines() else [])]
+    assert not worked[cheat] or cheat in [c.__name__ for c in harmless], said
 
 
 @pytest.mark.parametrize(("kind", "container"), MODES)
 @pytest.mark.parametrize("user", USERS)
 def test_isolated_the_host_sees_nothing_changed(outcome, user, kind, container):
-    need_bubblewrap()
+    need_mode(user, container)
     _, seen, _ = outcome(user, kind, container)
     assert not seen

@@ -19,7 +19,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from programs import need, need_bubblewrap
+from programs import engines, need, need_bubblewrap
 from steps import step_spec
 
 from qsmbench.data import artifacts, folders, volumes
@@ -550,6 +550,20 @@ def test_a_container_sees_three_folders_and_no_network(call, engine):
         assert ("--userns=keep-id" if rootless else f"{os.getuid()}:{os.getgid()}") in command
 
 
+@pytest.mark.parametrize("engine", ["docker", "podman", "apptainer"])
+def test_a_container_covers_results_in_the_folder_of_the_method(call, engine):
+    """An empty folder lies over them."""
+    call.scratch.mkdir()
+    results = call.folder / "results, of a study"
+    results.mkdir()
+    elsewhere = call.scratch / "elsewhere"
+    bound = mounts(contained(replace(call, hidden=[results, elsewhere]), engine, "image:1"))
+    assert bound.pop("/algo/results, of a study") == (call.scratch / "nothing", True)
+    assert set(bound) == {"/algo", "/input", "/output"} and not list((call.scratch / "nothing").iterdir())
+    with pytest.raises(QsmbenchError, match="would be shown to the method, but holds results; put them elsewhere"):
+        contained(replace(call, hidden=[call.folder]), engine, "image:1")
+
+
 def test_container_images(call):
     assert "local.sif" in contained(call, "apptainer", "local.sif")
     assert "library://me/mine:1" in contained(call, "apptainer", "library://me/mine:1")
@@ -647,17 +661,10 @@ def test_an_engine_that_is_not_there(run, monkeypatch, tmp_path):
     assert record.reason.startswith("apptainer: no such program on this machine")
 
 
-# Containers that are there: bubblewrap where it is installed, and what QSMBENCH_TEST_CONTAINER names, an engine and an
-# image with Python, NumPy and NiBabel, such as podman:localhost/python
+# Containers that are there: bubblewrap where it is installed, and the engines that `programs.engines` names
 
 
-def engines():
-    """(engine, image) of each engine that may run here."""
-    found = [tuple(named.split(":", 1)) for named in os.environ.get("QSMBENCH_TEST_CONTAINER", "").split()]
-    return [*found, ("bubblewrap", "")]
-
-
-@pytest.fixture(params=engines(), ids=lambda p: p[0])
+@pytest.fixture(params=[*engines().items(), ("bubblewrap", "")], ids=lambda p: p[0])
 def place(request):
     if request.param[0] == "bubblewrap":
         need_bubblewrap()

@@ -365,6 +365,8 @@ CHANGES += [temporary_files, outlive, unshare]
 OF_THE_KERNEL = [keyring_of_the_session, trace_the_parent, file_of_another_process, rings, faults_in_user_space]
 OF_THE_KERNEL += [host_of_a_virtual_machine]
 ON_ITS_OWN = [shared_memory, temporary_files, outlive]  # it may think that these work: the host has to look
+IN_ITS_IMAGE = [shadow, root_folder, device_folder, rights_of_devices, rights_of_standard_input]
+OF_THE_ENGINE = [*OF_THE_KERNEL, unshare]  # as its own filter of system calls allows
 AS_ROOT = [shadow, kernel_settings, root_folder, device_folder, mount, make_writable, uncover, enter_namespace]
 AS_ROOT += [change_root, trace_others, make_device, rights_of_devices, rights_of_standard_input]
 
@@ -375,7 +377,7 @@ def give_up(*_):
 
 def main(world, given):
     """Try all; `given` is the folder of the inputs."""
-    WORLD.update(world, inside=os.environ.get("USER") == "method", given=given)
+    WORLD.update(world, inside=given == "/input", given=given)
     signal.signal(signal.SIGALRM, give_up)
     for cheat in [*SEES, *CHANGES, *AS_ROOT, *OF_THE_KERNEL]:
         try:
