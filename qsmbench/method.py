@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,17 +121,19 @@ class Method:
     def __repr__(self) -> str:
         return f"<method {self.name}({', '.join(self.consumes)}) → {', '.join(self.produces)}>"
 
+    @cached_property
+    def _parameters(self) -> tuple[inspect.Parameter, ...]:
+        return tuple(inspect.signature(self.function).parameters.values())
+
     @property
     def consumes(self) -> tuple[str, ...]:
         """Names of the inputs: artifacts, and `grid`, `te`, `b0`."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        return tuple(p.name for p in self._parameters if p.kind is not p.KEYWORD_ONLY)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings and their defaults, from the signature."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return {p.name: p.default for p in self._parameters if p.kind is p.KEYWORD_ONLY}
 
     @property
     def summary(self) -> str:

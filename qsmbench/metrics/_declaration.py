@@ -185,14 +185,16 @@ def names() -> list[str]:
     return [*own, *(n for n in _plugins() if n not in own)]
 
 
-def files() -> list[Path]:
+@cache
+def files() -> tuple[Path, ...]:
     """Return the files of the built-in metrics and of the scoring code."""
-    return sorted(f for f in _FOLDER.glob("*.py") if f.name != "__init__.py")
+    return tuple(sorted(f for f in _FOLDER.glob("*.py") if f.name != "__init__.py"))
 
 
-def modules() -> list[str]:
+@cache
+def modules() -> tuple[str, ...]:
     """Return the dotted names of the modules that contain the metrics of installed packages."""
-    return sorted({e.value.partition(":")[0] for e in _plugins().values()})
+    return tuple(sorted({e.value.partition(":")[0] for e in _plugins().values()}))
 
 
 @cache

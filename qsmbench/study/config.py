@@ -15,11 +15,8 @@ from pydantic import Field, field_validator
 from qsmbench import metrics
 from qsmbench.errors import QsmbenchError, suggest
 from qsmbench.method import Container
-from qsmbench.phantom.load import load as load_phantom
 from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Step, Use
-from qsmbench.scan.memory import check_memory
-from qsmbench.scan.protocol import load_protocol
 from qsmbench.study import stages
 from qsmbench.study.datasets import Dataset, Measured, Name, Simulated
 from qsmbench.study.factors import crossed
@@ -217,11 +214,7 @@ def parse(content: dict[str, Any], where: str) -> Study:
             raise QsmbenchError(f"score.{unknown[0]}: is not a metric; {suggest(unknown[0], metrics.names())}")
         for source in study.sources:
             if isinstance(source, Simulated):
-                phantom = load_phantom(source.phantom, source.set)
-                protocol = load_protocol(source.protocol, source.set_protocol)
-                check_memory(phantom, protocol)
-                for orientation in source.orientations(protocol):
-                    protocol.check_orientation(orientation)
+                _ = source.outline
         _ = study.steps
         scans = [scan for source in study.sources if isinstance(source, Simulated) for scan in source.scans()]
         for variant in study.methods.values():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,10 +16,34 @@ from qsmbench.data.bids import subjects as all_subjects
 from qsmbench.data.measured import Stated
 from qsmbench.data.phase_units import UNITS
 from qsmbench.phantom.description.sources import InPlace
-from qsmbench.scan.protocol import Protocol
+from qsmbench.phantom.load import load
+from qsmbench.scan.geometry import scan_geometry
+from qsmbench.scan.memory import check_memory
+from qsmbench.scan.protocol import Protocol, load_protocol
 from qsmbench.typed_yaml import Model
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$", max_length=100)]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a plan needs to know of a simulation.
+
+    Attributes:
+        phantom: name of the phantom's file.
+        scenario: name of the scenario; empty for a phantom.
+        case: of the scenario; empty for a phantom.
+        files: files that the phantom depends on.
+        orientations: indices of the protocol's orientations that are scanned; the first one is scored.
+        voxels: number of voxels of a scan.
+    """
+
+    phantom: str
+    scenario: str
+    case: str
+    files: tuple[Path, ...]
+    orientations: tuple[int, ...]
+    voxels: int
 
 
 class Simulated(Model):
@@ -53,6 +80,23 @@ class Simulated(Model):
             return content
         crossed = {k: v[0] for k, v in content["over"].items() if isinstance(v, list) and v}
         return {**{k: crossed[k] for k in ("phantom", "protocol") if k in crossed}, **content}
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What a plan needs to know; the descriptions of the phantom and the protocol are read once.
+
+        Raises:
+            QsmbenchError: no such phantom, protocol or key, an invalid value, or more than fits into the memory.
+        """
+        phantom, protocol = load(self.phantom, self.set), load_protocol(self.protocol, self.set_protocol)
+        check_memory(phantom, protocol)
+        orientations = self.orientations(protocol)
+        for orientation in orientations:
+            protocol.check_orientation(orientation)
+        grid = scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid
+        scenario, case = (phantom.name, phantom.case.name) if phantom.case else ("", "")
+        files = tuple(phantom.files)
+        return Outline(phantom.path.stem, scenario, case, files, tuple(orientations), math.prod(grid.shape))
 
     def orientations(self, protocol: Protocol) -> list[int]:
         """Return the indices of the orientations that are scanned; the first one is scored."""

@@ -15,10 +15,7 @@ from qsmbench.data.measured import measured_files
 from qsmbench.data.volumes import open_grid
 from qsmbench.errors import QsmbenchError
 from qsmbench.paths import data_dir
-from qsmbench.phantom.load import load
 from qsmbench.run.specs import RUN_FILE, read_record
-from qsmbench.scan.geometry import scan_geometry
-from qsmbench.scan.protocol import load_protocol
 from qsmbench.study.datasets import Measured, Simulated
 from qsmbench.study.plan import Plan
 
@@ -125,9 +122,7 @@ def millions_of_voxels(source: Simulated | Measured) -> float:
             raise QsmbenchError(f"{source.bids}: holds no gradient-echo scan that can be read")
         nx, ny, nz = open_grid(volume)[0][:3]
         return int(nx * ny * nz) / _MILLION
-    phantom, protocol = load(source.phantom, source.set), load_protocol(source.protocol, source.set_protocol)
-    shape = scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid.shape
-    return math.prod(shape) / _MILLION
+    return source.outline.voxels / _MILLION
 
 
 def cost_of(method: str, costs: dict[str, Cost]) -> tuple[Cost, bool]:

@@ -166,9 +166,9 @@ def _factors(source: Simulated | Measured, apart: set[str]) -> dict[str, Any]:
     """Return the factors of a source; empty texts are omitted."""
     if isinstance(source, Measured):
         return {"subject": source.subject or ""}
-    phantom = phantoms.load(source.phantom, source.set)
-    case = {"scenario": phantom.name, "case": phantom.case.name} if phantom.case else {}
-    named = {"phantom": phantom.path.stem, "protocol": Path(source.protocol).stem, **case}
+    outline = source.outline
+    case = {"scenario": outline.scenario, "case": outline.case} if outline.scenario else {}
+    named = {"phantom": outline.phantom, "protocol": Path(source.protocol).stem, **case}
     named |= {"subject": str(source.set.get("subject", 0)), "orientation": str(source.orientation or 0)}
     chosen = {k: v for k, v in source.set.items() if k not in ("case", "subject")}
     for where, keys in ((_PHANTOM, chosen), (_PROTOCOL, source.set_protocol)):

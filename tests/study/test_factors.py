@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.paths import data_dir
 from qsmbench.study import config
 from qsmbench.study.datasets import Simulated
 from qsmbench.study.factors import factors
@@ -95,17 +96,21 @@ def test_what_cannot_be_crossed(over, message):
     assert "\n" not in str(caught.value)
 
 
-def test_keys_of_one_name_do_not_share_a_column():
+def test_keys_of_one_name_do_not_share_a_column(tmp_path):
+    named = {"snr": 30, "value": 1, "region": 2}
+    body = yaml.safe_load((data_dir() / "phantoms" / "sphere.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**body, "parameters": body["parameters"] | named}))
+    mine = {"phantom": str(tmp_path / "mine.yaml"), "protocol": "brain-3t"}
     sources = {
-        "a": Simulated(phantom="sphere", protocol="brain-3t", set={"radius": 9}),
-        "b": Simulated(phantom="sphere", protocol="brain-3t", set={"radius": 8}, set_protocol={"radius": 7, "snr": 9}),
+        "a": Simulated(**mine, set={"snr": 9}),
+        "b": Simulated(**mine, set={"snr": 8}, set_protocol={"snr": 7, "tr": 0.05}),
     }
     found = factors(sources)
-    assert found["a"]["set.radius"] == 9 and found["b"]["set.radius"] == 8 and found["b"]["set_protocol.radius"] == 7
-    assert found["b"]["snr"] == 9 and not any("radius" in f for f in found.values())
-    taken = factors({"a": Simulated(phantom="sphere", protocol="brain-3t", set_protocol={"value": 1, "phantom": "x"})})
-    assert taken["a"]["phantom"] == "sphere" and taken["a"]["set_protocol.phantom"] == "x"
-    assert taken["a"]["set_protocol.value"] == 1 and "value" not in taken["a"]
+    assert found["a"]["set.snr"] == 9 and found["b"]["set.snr"] == 8 and found["b"]["set_protocol.snr"] == 7
+    assert found["b"]["tr"] == 0.05 and not any("snr" in f for f in found.values())
+    taken = factors({"a": Simulated(**mine, set={"value": 3, "region": 4})})
+    assert taken["a"]["set.value"] == 3 and taken["a"]["set.region"] == 4
+    assert "value" not in taken["a"] and "region" not in taken["a"]
 
 
 def test_combinations_of_methods_are_chains():
