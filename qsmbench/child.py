@@ -19,6 +19,9 @@ from qsmbench.log import MAX_LOG, Log
 
 _SET_CHILD_SUBREAPER = 36  # prctl(2)
 
+ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Environment of a process that forks: a library that starts threads when it is imported could not be forked safely."""
+
 LONGEST_PAUSE = 0.1
 """Interval of checks whether a child has ended [s]."""
 

@@ -162,7 +162,7 @@ def _import_all() -> None:
     from qsmbench.dependencies import PACKAGE
     from qsmbench.run import registry
 
-    for name in ("cli", "conform", "conform.page", "study.workflow", "study.batch", "run.step", "run.worker"):
+    for name in ("cli", "conform", "conform.page", "study.workflow", "study.batch", "run.step", "run.worker", "run.host"):
         import_module(f"qsmbench.{name}")
     for file in sorted((PACKAGE / "study" / "jobs").glob("[a-z]*.py")):
         import_module(f"qsmbench.study.jobs.{file.stem}")
@@ -213,12 +213,15 @@ def _become(module: str, arguments: list[str], environment: dict[str, str]) -> N
     os.environ.clear()
     os.environ.update(environment)
     from qsmbench import cli, supervise
+    from qsmbench.run import host
     from qsmbench.study import warm
 
-    for starts in (supervise, warm):
+    for starts in (supervise, warm, host):
         starts.subprocess = SimpleNamespace(Popen=Popen, TimeoutExpired=subprocess.TimeoutExpired)
     if module == warm.__name__:
         warm.main(int(arguments[0]), arguments[1:])
+    elif module == host.__name__:
+        host.main()
     else:
         sys.argv = ["qsmbench", *arguments]
         cli.main()

@@ -29,8 +29,9 @@ from qsmbench.data.measured import Stated, is_measured
 from qsmbench.data.plausible import check_b0, check_echo_times
 from qsmbench.data.volumes import on_grid, open_volume, without_unit_axes
 from qsmbench.errors import FailedError, QsmbenchError
-from qsmbench.run import chains, registry, step
+from qsmbench.run import chains, registry
 from qsmbench.run.chains import Limits, Places, Use
+from qsmbench.run.host import StepHost
 from qsmbench.run.specs import ScoreSpec, write_spec
 
 if TYPE_CHECKING:
@@ -87,11 +88,12 @@ def reconstruct(
     places = _places(out / "steps", scan, truth, hidden)
     turned = chains.over_orientations(steps)
     further = further_orientations(scan)
-    for s in steps:
-        record = step.run(s.spec(places, limits, orientations=further, each=s.chain in turned))
-        if not record.ok:
-            raise FailedError(f"{s.chain}: {record.status}: {record.reason}")
-        note(f"{s.chain}: {record.seconds:.2f} s")
+    with StepHost() as host:
+        for s in steps:
+            record = host.run(s.spec(places, limits, orientations=further, each=s.chain in turned))
+            if not record.ok:
+                raise FailedError(f"{s.chain}: {record.status}: {record.reason}")
+            note(f"{s.chain}: {record.seconds:.2f} s")
     for name in present(places.of(chain)):
         shutil.copyfile(places.of(chain) / ARTIFACTS[name].file, out / ARTIFACTS[name].file)
     spec = chains.score_spec(steps[-1], places, "")

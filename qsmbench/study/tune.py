@@ -14,8 +14,9 @@ from scipy.optimize import minimize_scalar
 from qsmbench import metrics
 from qsmbench.data.folders import further_orientations, present, read_json
 from qsmbench.errors import FailedError, QsmbenchError, suggest
-from qsmbench.run import chains, step
+from qsmbench.run import chains
 from qsmbench.run.chains import Limits, Places, Step, Use
+from qsmbench.run.host import StepHost
 from qsmbench.study.tuned import SOURCE_FILE, Development, Tuned
 
 
@@ -61,8 +62,8 @@ def tune(
     judge = metrics.find(metric)
     _check_data(data, chain)
     tried: dict[float, float] = {}
-    with tempfile.TemporaryDirectory(prefix="qsmbench-tune-") as scratch:
-        runs = [_Development(Path(scratch) / str(i), folder, steps, limits) for i, folder in enumerate(data)]
+    with tempfile.TemporaryDirectory(prefix="qsmbench-tune-") as scratch, StepHost() as host:
+        runs = [_Development(Path(scratch) / str(i), folder, steps, limits, host) for i, folder in enumerate(data)]
         for run in runs:
             run.run(steps[:at], {})
 
@@ -108,9 +109,9 @@ def _origin(folder: Path) -> dict[str, Any]:
 class _Development:
     """One scan on which the chain is run repeatedly."""
 
-    def __init__(self, work: Path, folder: Path, steps: Sequence[Step], limits: Limits) -> None:
+    def __init__(self, work: Path, folder: Path, steps: Sequence[Step], limits: Limits, host: StepHost) -> None:
         self.places = Places(work, folder / "scan", folder / "truth")
-        self.last, self.limits = steps[-1], limits
+        self.last, self.limits, self.host = steps[-1], limits, host
         self.turned = chains.over_orientations(steps)
         self.further = further_orientations(self.places.scan)
 
@@ -118,7 +119,7 @@ class _Development:
         for s in steps:
             chosen = replace(s, use=Use(s.use.method, settings.get(s.name, {})))
             spec = chosen.spec(self.places, self.limits, orientations=self.further, each=s.chain in self.turned)
-            record = step.run(spec)
+            record = self.host.run(spec)
             if not record.ok:
                 raise FailedError(f"{s.chain}: {record.status}: {record.reason}")
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from qsmbench.child import Fork, kill_group
+from qsmbench.child import ONE_THREAD, Fork, kill_group
 from qsmbench.compiled import warm_up
 from qsmbench.study import ask
 
@@ -36,9 +36,6 @@ NEEDED = (
     "qsmbench.run.worker",
 )
 """Modules that most jobs import."""
-
-ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Environment of the process: a library that starts threads when it is imported could not be forked safely."""
 
 WATCH = 0.5
 """Interval of checks that the study still runs [s]."""
