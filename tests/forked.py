@@ -162,7 +162,16 @@ def _import_all() -> None:
     from qsmbench.dependencies import PACKAGE
     from qsmbench.run import registry
 
-    for name in ("cli", "conform", "conform.page", "study.workflow", "study.batch", "run.step", "run.worker", "run.host"):
+    for name in (
+        "cli",
+        "conform",
+        "conform.page",
+        "study.workflow",
+        "study.batch",
+        "run.step",
+        "run.worker",
+        "run.host",
+    ):
         import_module(f"qsmbench.{name}")
     for file in sorted((PACKAGE / "study" / "jobs").glob("[a-z]*.py")):
         import_module(f"qsmbench.study.jobs.{file.stem}")

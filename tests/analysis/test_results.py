@@ -52,6 +52,20 @@ def test_a_table_that_holds_no_scores_is_refused(change, message, tmp_path):
     assert "\n" not in str(e.value)
 
 
+def test_rows_that_repeat_another_are_refused(tmp_path):
+    """A table was joined to itself: means and intervals would be of too many scans."""
+    table = scores(CHAINS)
+    folder = write_study(tmp_path / "s", table, pictures=False)
+    again = table.iloc[[5, 7]].assign(value=3.0)
+    pd.concat([table, again]).to_parquet(folder / "scores.parquet")
+    row = table.iloc[5]
+    with pytest.raises(
+        QsmbenchError, match=f"2 rows repeat another, the first is {row.metric} of .*; remove them"
+    ) as e:
+        read_study(folder)
+    assert row.chain in str(e.value) and row.dataset in str(e.value)
+
+
 @pytest.mark.parametrize("seeds", [[np.nan] * 2, [None, 3], [0.0, 1.0], pd.array([0, None], "Int64")])
 def test_measured_scans_have_no_seed(seeds, tmp_path):
     table = scores(CHAINS).groupby("seed").head(1).assign(seed=seeds)
