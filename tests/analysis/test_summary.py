@@ -36,7 +36,8 @@ def test_chains_that_make_other_artifacts_have_a_table_of_their_own(study_of):
 
 def test_a_chain_of_two_artifacts_costs_and_fails_once(study_of):
     chi = scores(["romeo.split"], failed=[("romeo.best", None, "memory: too much")])
-    (first, second) = tables(study_of(pd.concat([chi, chi.replace({"artifact": {"chi": "chi_para"}})])))
+    of_para = chi[chi["artifact"] == "chi"].assign(artifact="chi_para")
+    (first, second) = tables(study_of(pd.concat([chi, of_para])))
     assert [t.methods[0].cells["study"]["time"].n for t in (first, second)] == [2, 2]
     assert [r.reasons for r in first.failed] == [["memory: too much"]]
 
