@@ -23,8 +23,9 @@ def medi(
     edges=0.3,
     merit=True,
     penalty=400.0,
+    data_penalty=0.3,
     relaxation=1.8,
-    tolerance=0.008,
+    tolerance=0.006,
     max_iterations=100,
     pad=30.0,
 ):
@@ -57,9 +58,10 @@ def medi(
     reweigh = _merit(weight, field, scale, mask) if merit else None
     # start from the field where it is known, so that no phase is wrong by whole turns
     start = compute(lambda _, f, w: f * w / (w + _DARK), field, weight)
+    weight /= data_penalty
     data = FieldData(problem.kernel, _proximal, (field, weight), start, reweigh, scale=scale)
     del start
-    variation = TotalVariation(problem.zero(), grid, regularisation, penalty, smooth)
+    variation = TotalVariation(problem.zero(), grid, regularisation / data_penalty, penalty, smooth)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
 
 

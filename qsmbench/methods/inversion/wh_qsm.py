@@ -18,12 +18,12 @@ def wh_qsm(
     *,
     regularisation=1.5e-4,
     harmonic_weight=150.0,
-    penalty=2.5,
-    data_penalty=0.3,
-    harmonic_penalty=3.0,
+    penalty=4.0,
+    data_penalty=0.1,
+    harmonic_penalty=0.3,
     relaxation=1.8,
-    tolerance=0.003,
-    max_iterations=200,
+    tolerance=0.001,
+    max_iterations=150,
     pad=20.0,
 ):
     """Weak-harmonic QSM: the minimiser over χ and φ of ½‖w(Dχ + φ − field)‖² + β/2 ‖M∇²φ‖² + λ‖∇χ‖₁.
