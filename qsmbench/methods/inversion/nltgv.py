@@ -22,9 +22,9 @@ def nltgv(
     curvature=3.0,
     penalty=2.5,
     curvature_penalty=100.0,
-    data_penalty=0.3,
+    data_penalty=0.5,
     relaxation=1.8,
-    tolerance=0.0035,
+    tolerance=0.0025,
     max_iterations=100,
     pad=20.0,
 ):

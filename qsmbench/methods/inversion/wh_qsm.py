@@ -31,12 +31,17 @@ def wh_qsm(
     φ is the background that remains in the local field: nearly harmonic in the mask M, and free outside. w is the
     relative precision of the field by the magnitude. By ADMM.
 
+    χ and φ explain smooth fields almost equally well, so that the iterations approach their limit slowly. They stop by
+    the rule of the authors' program: χ changes by less than 0.1 %, or 150 iterations. The penalties are others than
+    there, so that χ is nearer to the limit by then.
+
     Args:
         harmonic_weight: β, mm⁴; if very large, φ is harmonic; if zero, φ explains any field.
-        harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; affects the speed, not the limit.
+        harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; affects the speed, not the limit. Published: 3.
+        max_iterations: largest number of iterations; several hundred come closer to the limit (`tolerance` 0).
 
     Reference:
-        Milovic 2019, doi:10.1002/mrm.27483 (its linear variant).
+        Milovic 2019, doi:10.1002/mrm.27483 (its linear variant); stopping: its program, FANSI toolbox 3, `WH_nlTV.m`.
     """
     problem = Problem(local_field, mask, grid, pad)
     data = HarmonicData(
