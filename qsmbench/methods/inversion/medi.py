@@ -39,8 +39,8 @@ def medi(
     effect, and the influence of noise is bounded. MERIT repeatedly reduces the weight of voxels whose residual exceeds
     six standard deviations, as χ converges.
 
-    The solver is ADMM with the splittings z = ∇χ and y = Dχ, two Fourier round trips per iteration. As `nltv`, it starts
-    from some iterations of `l1_qsm`, which is robust to wraps, so that no phase is wrong by whole turns.
+    The solver is ADMM with the splittings z = ∇χ and y = Dχ, two Fourier round trips per iteration. As `nltv`, it
+    starts from some iterations of `l1_qsm`, which is robust to wraps, so that no phase is wrong by whole turns.
 
     Differences:
         The publication minimises the objective by Gauss-Newton steps, each with many conjugate gradients.

@@ -37,11 +37,11 @@ def wh_qsm(
 
     Args:
         harmonic_weight: β, mm⁴; if very large, φ is harmonic; if zero, φ explains any field.
-        harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; affects the speed, not the limit. Published: 3.
+        harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; affects the speed, not the limit. The authors' is 3.
         max_iterations: largest number of iterations; several hundred come closer to the limit (`tolerance` 0).
 
     Reference:
-        Milovic 2019, doi:10.1002/mrm.27483 (its linear variant); stopping: its program, FANSI toolbox 3, `WH_nlTV.m`.
+        Milovic 2019, doi:10.1002/mrm.27483 (its linear variant); stopping: the authors' FANSI toolbox, 2021.
     """
     problem = Problem(local_field, mask, grid, pad)
     data = HarmonicData(
