@@ -38,7 +38,7 @@ def wh_qsm(
     Args:
         harmonic_weight: β, mm⁴; if very large, φ is harmonic; if zero, φ explains any field.
         harmonic_penalty: weight of the splitting of ∇²φ, mm⁴; affects the speed, not the limit. The authors' is 3.
-        max_iterations: largest number of iterations; several hundred come closer to the limit (`tolerance` 0).
+        max_iterations: largest number of iterations; several hundred, with `tolerance` 0, come near the limit.
 
     Reference:
         Milovic 2019, doi:10.1002/mrm.27483 (its linear variant); stopping: the authors' FANSI toolbox, 2021.
