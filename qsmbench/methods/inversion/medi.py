@@ -3,10 +3,11 @@
 from itertools import count
 
 from qsmbench.method import method
-from qsmbench.ops.arrays.array import compute, namespace, total
+from qsmbench.ops.arrays.array import compute, masked, namespace, total
 from qsmbench.ops.masks.edges import away_from_edges, combine_echoes
 from qsmbench.ops.solvers.admm import FieldData, minimise
 from qsmbench.ops.solvers.problem import Problem
+from qsmbench.ops.solvers.robust import least_absolute
 from qsmbench.ops.solvers.total_variation import TotalVariation
 
 
@@ -22,9 +23,12 @@ def medi(
     regularisation=2e-4,
     edges=0.3,
     merit=True,
+    first_regularisation=0.05,
+    first_iterations=20,
     penalty=400.0,
+    data_penalty=0.3,
     relaxation=1.8,
-    tolerance=0.008,
+    tolerance=0.0045,
     max_iterations=100,
     pad=30.0,
 ):
@@ -35,7 +39,8 @@ def medi(
     effect, and the influence of noise is bounded. MERIT repeatedly reduces the weight of voxels whose residual exceeds
     six standard deviations, as χ converges.
 
-    The solver is ADMM with the splittings z = ∇χ and y = Dχ, two Fourier round trips per iteration.
+    The solver is ADMM with the splittings z = ∇χ and y = Dχ, two Fourier round trips per iteration. As `nltv`, it
+    starts from some iterations of `l1_qsm`, which is robust to wraps, so that no phase is wrong by whole turns.
 
     Differences:
         The publication minimises the objective by Gauss-Newton steps, each with many conjugate gradients.
@@ -45,25 +50,27 @@ def medi(
         merit: reduce the weight of voxels with a large residual.
         penalty: weight of the gradient splitting, in multiples of λ, mm/ppm; affects the speed, not the converged
             solution.
+        data_penalty: ρ, weight of the field splitting; affects the speed, not the converged solution. Far below the
+            largest W², voxels that are wrong by whole turns can keep it from converging.
 
     Reference:
         Edges: Liu J 2012, doi:10.1016/j.neuroimage.2011.08.082; nonlinear data term and MERIT: Liu T 2013,
         doi:10.1002/mrm.24272; the splitting of the data term: Milovic 2018, doi:10.1002/mrm.27073.
     """
     problem = Problem(local_field, mask, grid, pad)
-    field, weight = problem.field, problem.weight(magnitude, te) ** 2
+    weight = problem.weight(magnitude, te) ** 2
+    problem.field = field = masked(problem.field, weight > 0)  # no signal, no say in the scale of the penalties
     scale = problem.phase_scale(magnitude, te, b0)
     smooth = away_from_edges(problem.take(combine_echoes(magnitude)), problem.inside() > 0, grid.voxel_size, edges)
+    first = {"regularisation": first_regularisation, "penalty": penalty * problem.size}
+    chi = least_absolute(problem, weight**0.5, **first, relaxation=relaxation, max_iterations=first_iterations)
+    weight /= data_penalty
     reweigh = _merit(weight, field, scale, mask) if merit else None
-    # start from the field where it is known, so that no phase is wrong by whole turns
-    start = compute(lambda _, f, w: f * w / (w + _DARK), field, weight)
-    data = FieldData(problem.kernel, _proximal, (field, weight), start, reweigh, scale=scale)
-    del start
-    variation = TotalVariation(problem.zero(), grid, regularisation, penalty, smooth)
+    data = FieldData(problem.kernel, _proximal, (field, weight), problem.field_of(chi), reweigh, scale=scale)
+    variation = TotalVariation(chi, grid, regularisation / data_penalty, penalty, smooth)
     return problem.finish(minimise(data, variation, relaxation, tolerance, max_iterations))
 
 
-_DARK = 0.01  # W² at which half of the field is used as the start
 _MERIT_EVERY = 10
 _MERIT_LIMIT = 6.0
 _PROXIMAL_STEPS = 2

@@ -21,10 +21,10 @@ def nltgv(
     first_iterations=20,
     curvature=3.0,
     penalty=2.5,
-    curvature_penalty=20.0,
-    data_penalty=1.0,
+    curvature_penalty=100.0,
+    data_penalty=0.5,
     relaxation=1.8,
-    tolerance=0.01,
+    tolerance=0.0025,
     max_iterations=100,
     pad=20.0,
 ):
@@ -37,7 +37,8 @@ def nltgv(
         regularisation: α₁, weight of the regularisation, ppm·mm (the gradient is per mm).
         penalty: weight of the gradient splitting, in multiples of α₁ / |field|, mm; affects the speed, not the
             converged solution.
-        data_penalty: ρ, weight of the field splitting; no convergence far below the largest w², which is 1 to 2.
+        data_penalty: ρ, weight of the field splitting; with 0.1, voxels that are wrong by whole turns
+            can keep it from converging (the largest w² is 1 to 2).
 
     Reference:
         Milovic 2018, doi:10.1002/mrm.27073; Bredies 2010, doi:10.1137/090769521.

@@ -16,10 +16,10 @@ def tgv(
     regularisation=1.5e-4,
     curvature=3.0,
     penalty=2.5,
-    curvature_penalty=20.0,
-    data_penalty=0.3,
+    curvature_penalty=100.0,
+    data_penalty=0.1,
     relaxation=1.8,
-    tolerance=0.01,
+    tolerance=0.0045,
     max_iterations=100,
     pad=20.0,
 ):
