@@ -298,7 +298,7 @@ def reconstruct(
     phase_sign: Annotated[int, typer.Option(help="of a measured scan: -1 if its phase falls with the field")] = 1,
     phase_unit: Annotated[
         str | None,
-        typer.Option(help="of a measured scan: rad, mrad, siemens, degrees, pi or cycles; by default by evidence"),
+        typer.Option(help="of a measured scan: rad, mrad, siemens, degrees, pi or cycles; by default as files show"),
     ] = None,
     phase_scale: Annotated[
         float | None, typer.Option(help="of a measured scan: rad per stored number, in place of a unit")

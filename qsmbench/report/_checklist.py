@@ -124,7 +124,8 @@ def _acquired(facts: _Facts) -> str:
 
 
 def _facts(study: Study) -> _Facts:
-    params, first = [], {}
+    params = []
+    first: dict[str, str] = {}
     for condition, dataset in zip(conditions(study.factors), study.factors.index, strict=True):
         first.setdefault(condition, str(dataset))
     for dataset in first.values():

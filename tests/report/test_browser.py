@@ -257,6 +257,8 @@ def test_a_chain_leads_to_the_pages_of_its_methods_and_back(chromium, with_metho
 def test_the_page_of_a_method_is_no_wider_than_the_window(chromium, with_methods, width, scheme):
     with opened(chromium, with_methods.parent / "method_tkd.html", width=width, color_scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        defaults = "document.querySelectorAll('#settings thead th')[2].getBoundingClientRect().right"
+        assert page.text_content("#settings thead th:nth-child(3)") == "default" and page.evaluate(defaults) <= width
         labels = "#settings th, #cost th"
         cut = f"[...document.querySelectorAll('{labels}')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
         assert page.evaluate(cut) == 0
