@@ -208,6 +208,17 @@ def test_nothing_is_wider_than_the_window(chromium, report, width, scheme):
         assert bar <= 0 and page.get_by_label("common voxels").is_visible()
 
 
+def test_a_viewer_that_shows_nothing_is_not_printed(chromium, report):
+    with opened(chromium, report) as page:
+        page.emulate_media(media="print")
+        empty = page.locator(".panel").count() == 0
+        assert page.locator("#volumes-section").is_visible() is not empty
+        page.emulate_media(media="screen")
+        show(page, second=False)
+        page.emulate_media(media="print")
+        assert page.locator(".panel canvas").first.is_visible()
+
+
 def test_without_webgl_the_planes_are_drawn_and_niivue_is_not_offered(chromium, report):
     with opened(chromium, report) as page:
         show(page)
