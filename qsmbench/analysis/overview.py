@@ -177,7 +177,7 @@ def _sentences(
         )
     elif not tied:
         found[0] += (
-            f" over {n} subjects. That it is better cannot be tested: {_counted(family, 'comparison')} would "
+            f" over {n} subjects. Whether it is better cannot be tested: {_counted(family, 'comparison')} would "
             f"need at least {subjects_needed(family)} subjects."
         )
     else:

@@ -107,6 +107,11 @@ def test_chains_whose_intervals_overlap_are_not_told_apart():
     ranks = FamilyRanks(False, list("abcd"), {"error": [column("nrmse", "%")]}, {"error": places}, None)
     best = _best(ranks, "error", 30)
     assert (best.chain, best.near, best.more, best.unknown) == ("a", ["b", "d"], 0, "")
+    shared = FamilyRanks(
+        False, ["a", "b", "c"], ranks.families, {"error": dict.fromkeys("ab", (1.5, 1, 2)) | {"c": (3, 3, 3)}}, None
+    )
+    both = _best(shared, "error", 30)
+    assert (both.chain, both.equal, both.near) == ("a", ["b"], [])
     assert _best(ranks, "error", 3).unknown == "a test needs 8 subjects, not 3"  # 2/2⁸ < 0.05/6
 
 
@@ -250,7 +255,7 @@ def test_hostile_names_of_chains_stay_text(tmp_path):
 
 
 def test_the_steps_of_the_best_chains_are_explained_once_in_their_order():
-    best = [SimpleNamespace(chain="romeo.fit.pdf.tv"), SimpleNamespace(chain="romeo.fit.vsharp.tv")]
+    best = [SimpleNamespace(chain=c, equal=[]) for c in ("romeo.fit.pdf.tv", "romeo.fit.vsharp.tv")]
     methods = [SimpleNamespace(name=n, summary=f"{n} does") for n in ("tv", "l2", "vsharp", "romeo", "fit")]
     methods.append(SimpleNamespace(name="pdf", summary=""))
     assert [m.name for m in explained(best, methods)] == ["romeo", "fit", "vsharp", "tv"]
