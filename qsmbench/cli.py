@@ -140,7 +140,7 @@ def run(
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="Snakemake profile: slurm, or a folder with a config.yaml; takes the place of --cores"),
+        typer.Option(help="Snakemake profile: slurm, or a folder with a config.yaml; replaces --cores"),
     ] = None,
     against: Annotated[
         Path | None,
@@ -298,7 +298,7 @@ def reconstruct(
     phase_sign: Annotated[int, typer.Option(help="of a measured scan: -1 if its phase falls with the field")] = 1,
     phase_unit: Annotated[
         str | None,
-        typer.Option(help="of a measured scan: rad, mrad, siemens, degrees, pi or cycles; by default by evidence"),
+        typer.Option(help="of a measured scan: rad, mrad, siemens, degrees, pi or cycles; by default as files show"),
     ] = None,
     phase_scale: Annotated[
         float | None, typer.Option(help="of a measured scan: rad per stored number, in place of a unit")
@@ -375,8 +375,8 @@ def plant(
     """Plant sources of known susceptibility into a scan, in its complex signal.
 
     The scan with the sources is written to OUT/scan, without them to OUT/without, and what they change to OUT/truth.
-    Places are mm of the scan's affine; the region of the scan is called mask. The difference of the reconstructions
-    with and without the sources is scored against the truth.
+    Positions are in mm in the scan's affine; the only region is mask. The difference of the reconstructions with and
+    without the sources is scored against the truth.
     """
     import shutil
     import tempfile
@@ -493,7 +493,7 @@ def compare(
         ),
     ] = None,
     all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="A and B were chosen after a look at the scores of all chains")
+        bool, typer.Option("--all-pairs", help="adjust for all pairs of chains, if A and B were chosen by their scores")
     ] = False,
     difference: Annotated[
         float | None,
@@ -643,8 +643,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="phantoms, scenarios, protocols, methods, metrics, claims, artifacts or sources; settings, regions or "
-            "keys"
+            help="phantoms, scenarios, protocols, methods, metrics, endpoints, claims, artifacts or sources; settings, "
+            "regions or keys"
         ),
     ],
     name: Annotated[

@@ -47,7 +47,7 @@ def pack(
     out: Annotated[Path, typer.Argument(help="folder to write, for participants")],
     bids: Annotated[bool, typer.Option("--bids", help="as a BIDS dataset, instead of folders of artifacts")] = False,
 ) -> None:
-    """Write the inputs for participants: no truth, and nothing that tells of it, with checksums."""
+    """Write the inputs for participants: no truth, and nothing that reveals it, with checksums."""
     from qsmbench.challenge.make import read_private
     from qsmbench.challenge.pack import pack as write
 
@@ -74,7 +74,7 @@ def verify(
     """Check a submission before it is sent, or check that a revealed truth is the one that was promised.
 
     A submission needs no truth: names, grids, values and finiteness are checked, and the field that a map would cause
-    is compared with the phase, which tells another unit, sign or axis. The exit code is 1 if it would be refused.
+    is compared with the phase, which reveals a wrong unit, sign or axis. The exit code is 1 if it would be refused.
     """
     if (inputs is None) == (commitment is None):
         raise QsmbenchError("give one of --inputs (for a submission) and --commitment (for a revealed truth)")

@@ -278,8 +278,7 @@ def sentence(c: Comparison) -> str:
     if c.verdict == EQUIVALENT:
         return f"{c.a} and {c.b} are equivalent in {label} within {_margin(c)}{where}: that of {c.a} is {found}."
     if c.verdict == ONE_SUBJECT:
-        told = "the interval covers the noise alone" if c.interval.covers == NOISE else "there is no interval"
-        return f"On one subject{where}, {label} of {c.a} is {found} than that of {c.b}; {told}, not other subjects."
+        return f"On one subject{where}, {label} of {c.a} is {found} than that of {c.b}. Other subjects may differ."
     if math.isnan(c.p):
         return f"Whether {c.a} and {c.b} differ in {label}{where} cannot be tested: that of {c.a} is {found}."
     return f"No difference between {c.a} and {c.b} in {label} is shown{where}: that of {c.a} is {found}."

@@ -17,7 +17,7 @@ class FamilyRanks:
 
     Attributes:
         isolated: whether they are isolated chains.
-        chains: in the order of the table.
+        chains: in the order of their ranks in the first family.
         families: the metrics of each family.
         ranks: rank and ends of its interval, by family and chain; a family without any score is omitted.
         score: by the weighted score of the study, with its sensitivity; None if it defines none.
@@ -67,7 +67,9 @@ def _part(samples: dict[str, Sample], chains: list[str], weights: Mapping[str, f
     ranks = {name: _by_chain(ranking(mean_ranks(its, chains), chains)) for name, its in by_family.items()}
     score = weighted(own, weights, chains) if weights and all(m in own for m in weights) else None
     families = {name: [s.column for s in its] for name, its in by_family.items()}
-    return FamilyRanks(isolated, chains, families, ranks, score)
+    first = next(iter(ranks.values()), {})
+    ordered = sorted(chains, key=lambda c: first[c][0]) if first else chains
+    return FamilyRanks(isolated, ordered, families, ranks, score)
 
 
 def _by_chain(r: Ranking) -> dict[str, tuple[float, float, float]]:

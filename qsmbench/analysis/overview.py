@@ -168,17 +168,16 @@ def _sentences(
     n, label = ranked.subjects, sample.column.label
     first, *rest = ranked.chains
     if not rest:
-        return []
+        return [f"{first} is the only {what} in its ranking: there is nothing to compare it with."]
     found = [f"{first} is the {what} with the best mean {label}"]
     family = against[0].family
     if n == 1:
         found[0] += (
-            f" on the one subject of this study ({len(sample.values)} scan{'s' if len(sample.values) > 1 else ''}). "
-            "Whether it is better on other subjects cannot be said."
+            f" on the one subject of this study ({len(sample.values)} scan{'s' if len(sample.values) > 1 else ''})."
         )
     elif not tied:
         found[0] += (
-            f" over {n} subjects. That it is better cannot be tested: {_counted(family, 'comparison')} would "
+            f" over {n} subjects. Whether it is better cannot be tested: {_counted(family, 'comparison')} would "
             f"need at least {subjects_needed(family)} subjects."
         )
     else:
@@ -189,8 +188,7 @@ def _sentences(
             found[0] += f"; {_counted(len(others), what)} of {len(rest)} not shown to be worse: {named}."
         else:
             found[0] += f", and shown to be better than each of the {len(rest)} others."
-    if n > 1:
-        found.append(sentence(against[0]))
+    found.append(sentence(against[0]))
     if ranked.incomplete:
         found.append(f"Without a score on some subject, where they count as the worst: {', '.join(ranked.incomplete)}.")
     return found

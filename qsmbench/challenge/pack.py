@@ -1,4 +1,4 @@
-"""What participants get: the scans without their truth, and nothing that tells of it."""
+"""What participants get: the scans without their truth, and nothing that reveals it."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ class Best:
         purpose: what it is used for.
         metrics: that rate it.
         chain: first by mean rank.
+        equal: other chains with the same rank.
         rank, low, high: its mean rank, with the 95 % interval over subjects; NaN ends with a single subject.
         near: other chains whose intervals overlap with its own, the first few.
         more: number of further ones.
@@ -43,6 +44,7 @@ class Best:
     purpose: str
     metrics: str
     chain: str
+    equal: list[str]
     rank: float
     low: float
     high: float
@@ -85,7 +87,7 @@ def answer(
 
 def explained(best: Sequence[Best], methods: Sequence[MethodUse]) -> list[MethodUse]:
     """Return the methods of the best chains that say what they do, those that come first in a chain first."""
-    place = {step: i for b in best for i, step in enumerate(b.chain.split("."))}
+    place = {step: i for b in best for chain in (*b.equal, b.chain) for i, step in enumerate(chain.split("."))}
     return sorted((m for m in methods if m.summary and m.name in place), key=lambda m: place[m.name])
 
 
@@ -95,8 +97,11 @@ def _best(ranks: FamilyRanks, family: str, subjects: int) -> Best | None:
         return None
     chain = min(places, key=lambda c: places[c][0])
     rank, low, high = places[chain]
-    others = sorted((c for c in places if c != chain and places[c][1] <= high), key=lambda c: places[c][0])
+    equal = [c for c in places if c != chain and places[c][0] == rank]
+    near = (c for c in places if c != chain and c not in equal and places[c][1] <= high)
+    others = sorted(near, key=lambda c: places[c][0])
     needed = subjects_needed(len(places) * (len(places) - 1) // 2)
     unknown = "" if subjects >= needed else f"a test needs {needed} subjects, not {subjects}"
     labels = ", ".join(c.label for c in ranks.families[family])
-    return Best(PURPOSES[family], labels, chain, rank, low, high, others[:NAMED], max(len(others) - NAMED, 0), unknown)
+    more = max(len(others) - NAMED, 0)
+    return Best(PURPOSES[family], labels, chain, equal, rank, low, high, others[:NAMED], more, unknown)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from qsmbench.analysis.results import Study
+from qsmbench.analysis.subjects import conditions
 from qsmbench.data.folders import Params, read_params
 from qsmbench.data.score_table import CONTROLS, is_isolated
 from qsmbench.errors import QsmbenchError
@@ -42,7 +43,7 @@ class _Facts:
     """What is known of the scans of a study.
 
     Attributes:
-        params: of the first scan of each group that is on disk.
+        params: of the first scan of each condition that is on disk.
         protocols: keys of the protocol of each simulated group.
         simulated, measured: names of the groups.
     """
@@ -83,7 +84,7 @@ def paragraph(study: Study, methods: Sequence[MethodUse]) -> str:
     said = [f"Reconstructions were compared with qsmbench {study.versions.get('qsmbench', '(version unknown)')}."]
     datasets = len(study.factors)
     if facts.simulated:
-        phantoms = _listed([str(v) for v in study.factors.get("phantom", []) if v]) or "a phantom"
+        phantoms = _listed([str(v) for v in study.factors.get("phantom", []) if v], " and ") or "a phantom"
         said.append(
             f"{datasets if not facts.measured else 'Some'} multi-echo GRE scans were simulated of {phantoms} "
             f"({_counted(len(facts.simulated), 'group')} of scans that differ only in the seed of their noise)"
@@ -124,8 +125,10 @@ def _acquired(facts: _Facts) -> str:
 
 def _facts(study: Study) -> _Facts:
     params = []
-    for group in study.groups[:MOST]:
-        dataset = study.datasets(group)[0]
+    first: dict[str, str] = {}
+    for condition, dataset in zip(conditions(study.factors), study.factors.index, strict=True):
+        first.setdefault(condition, str(dataset))
+    for dataset in first.values():
         try:
             params.append(read_params(study.folder / dataset / "scan"))
         except QsmbenchError:  # a board has no scans
@@ -213,8 +216,9 @@ def _te(te: Sequence[float]) -> str:
     if len(ms) == 1:
         return f"one echo, TE {ms[0]:.4g} ms"
     steps = {round(b - a, 3) for a, b in pairwise(ms)}
-    spaced = f"{ms[0]:.4g}:{steps.pop():.4g}:{ms[-1]:.4g}" if len(steps) == 1 else ", ".join(f"{t:.4g}" for t in ms)
-    return f"{len(ms)} echoes, TE {spaced} ms"
+    if len(steps) == 1 and len(ms) > 2:
+        return f"{len(ms)} echoes, TE {ms[0]:.4g} to {ms[-1]:.4g} ms in steps of {steps.pop():.4g} ms"
+    return f"{len(ms)} echoes, TE {', '.join(f'{t:.4g}' for t in ms)} ms"
 
 
 def _tr(facts: _Facts) -> str:
@@ -265,10 +269,10 @@ def _triple(values: Sequence[float], between: str = " × ") -> str:
     return between.join(f"{round(float(v), 3):g}" for v in values)
 
 
-def _listed(values: Sequence[str]) -> str:
+def _listed(values: Sequence[str], word: str = " or ") -> str:
     found = list(dict.fromkeys(values))
     rest = len(found) - MOST
-    return "; ".join(found[:MOST]) + (f" and {rest} more" if rest > 0 else "")
+    return word.join(found[:MOST]) + (f"{word}{rest} more" if rest > 0 else "")
 
 
 def _counted(n: int, what: str) -> str:

@@ -82,7 +82,7 @@ def _meaning(name: str) -> str:
 
 
 def _notes(values: Sequence[Value]) -> list[str]:
-    """Return the notes once each; those that differ by column name it."""
+    """Return the notes once each; those that differ by column are followed by its name."""
     by_note: dict[str, list[str]] = {}
     for v in values:
         if v.note:
@@ -91,7 +91,7 @@ def _notes(values: Sequence[Value]) -> list[str]:
             if where not in by_note[v.note]:
                 by_note[v.note].append(where)
     columns = {", ".join(t for t in (v.region, v.case) if t) for v in values}
-    return [note if set(where) == columns else f"{'; '.join(where)}: {note}" for note, where in by_note.items()]
+    return [note if set(where) == columns else f"{note} ({'; '.join(where)})" for note, where in by_note.items()]
 
 
 def cell_text(value: Value | None) -> str:

@@ -66,7 +66,7 @@ class Shown:
     Attributes:
         addresses: of each volume: a script relative to the page, or `#` and the id of an element.
         elements: text of the elements by id.
-        left_out: number of chains left out for want of room, by dataset.
+        left_out: number of chains left out for lack of space, by dataset.
         size: of all volumes in bytes.
         niivue: address of NiiVue; empty without it, as in a page to mail, where it would take the room of volumes.
     """

@@ -80,7 +80,7 @@ def test_one_subject_has_an_interval_of_its_noise_alone():
     low, high = t_interval(np.log(s.values["a"] / s.values["b"]).to_numpy())
     assert found.interval.covers == NOISE and found.verdict == c.ONE_SUBJECT and math.isnan(found.p)
     assert (found.interval.low, found.interval.high) == pytest.approx((math.exp(low), math.exp(high)))
-    assert "the noise alone, not other subjects" in c.sentence(found)
+    assert "of the noise alone" in c.sentence(found)
     single = c.compare(drawn(1, (1.0, 1.2)), "a", "b")
     assert single.interval.covers == NOTHING and math.isnan(single.interval.low)
     assert "no interval" in c.sentence(single)

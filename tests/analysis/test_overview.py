@@ -1,5 +1,8 @@
 """The overview: ranks, ties and what may be said, with many subjects, few, and one."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,4 +67,13 @@ def test_one_subject_is_said_to_be_one(tmp_path):
     found = of(study(tmp_path, 1))
     assert found.covers == "noise" and "on the one subject of this study (4 scans)" in found.sentences[0]
     assert not any(r.tied for r in found.others) and np.isnan([r.low for r in found.others]).all()
-    assert len([t for t in found.sentences if "Whether it is better on other subjects cannot be said" in t]) == 2
+    assert len([t for t in found.sentences if t.endswith("Other subjects may differ.")]) == 2
+    a, b = (np.mean([np.log(cell.estimate) for cell in row.cells]) for row in found.others[:2])
+    size = re.search(r"NRMSE of romeo\.\w is ([\d.]+) % lower", found.sentences[1])[1]
+    assert float(size) == pytest.approx(100 * (1 - np.exp(a - b)), abs=0.06)
+
+
+def test_a_chain_without_a_competitor_is_said_to_have_none(tmp_path):
+    s = study(tmp_path, 2)
+    alone = replace(s, scores=s.scores[s.scores["chain"].isin(["romeo.a", "truth"])])
+    assert of(alone).sentences == ["romeo.a is the only chain in its ranking: there is nothing to compare it with."]

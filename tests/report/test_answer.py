@@ -18,7 +18,7 @@ from qsmbench.data.folders import Params, write, write_params
 from qsmbench.grid import Grid
 from qsmbench.report import build
 from qsmbench.report._answer import answer, explained
-from qsmbench.report._checklist import checklist, paragraph
+from qsmbench.report._checklist import acquisition, checklist, paragraph
 from qsmbench.report._combinations import heat_maps
 from qsmbench.report._methods import Cost, methods_used
 from qsmbench.report._overview import overviews, ranked_families
@@ -107,6 +107,11 @@ def test_chains_whose_intervals_overlap_are_not_told_apart():
     ranks = FamilyRanks(False, list("abcd"), {"error": [column("nrmse", "%")]}, {"error": places}, None)
     best = _best(ranks, "error", 30)
     assert (best.chain, best.near, best.more, best.unknown) == ("a", ["b", "d"], 0, "")
+    shared = FamilyRanks(
+        False, ["a", "b", "c"], ranks.families, {"error": dict.fromkeys("ab", (1.5, 1, 2)) | {"c": (3, 3, 3)}}, None
+    )
+    both = _best(shared, "error", 30)
+    assert (both.chain, both.equal, both.near) == ("a", ["b"], [])
     assert _best(ranks, "error", 3).unknown == "a test needs 8 subjects, not 3"  # 2/2⁸ < 0.05/6
 
 
@@ -119,10 +124,26 @@ def test_the_answer_comes_first_and_names_what_it_rests_on(study, folder, tmp_pa
     assert page.open == [] and len(page.ids) == len(set(page.ids))
     assert html.index('id="answer"') < html.index('id="overview-1"') < html.index('id="combinations"')
     rests = "6 chains on 2 scans of 1 subject, in 1 condition; phantom head; protocol brain-3t; 3 T; 3 echoes, "
-    assert f"{rests}TE 5:5:15 ms; voxels 1 × 1 × 2 mm; noise: SNR 80 in the first echo." in text_of(html)
+    assert f"{rests}TE 5 to 15 ms in steps of 5 ms; voxels 1 × 1 × 2 mm; noise: SNR 80 in the first echo." in text_of(
+        html
+    )
     assert "NRMSE: norm of the error divided by the norm of the truth; an empty map has 100 %." in text_of(html)
     best = re.search(r"<td><b>(.*?)</b></td>", html)[1]
     assert re.findall(r'href="(.*?)"', best) == [f"method_{s}.html" for s in COMPOSED[0].split(".")]
+
+
+def test_what_was_acquired_is_that_of_every_condition(tmp_path):
+    """Of six conditions, since the last one must be stated, too."""
+    fields = (3.0, 3.0, 3.0, 3.0, 3.0, 1.5)
+    tables = [scores(COMPOSED[:2], group=f"head_protocol-{i}").assign(protocol=str(i)) for i in range(len(fields))]
+    folder = write_study(tmp_path / "s", pd.concat(tables), pictures=False)
+    for i, b0 in enumerate(fields):
+        grid = Grid((4, 4, 4), (1.0, 1.0, 5.0 if b0 < 3 else 1.0))
+        scan = folder / f"head_protocol-{i}_seed-0" / "scan"
+        write(scan, {"mask": np.ones(grid.shape, bool)}, grid)
+        write_params(scan, Params(np.array([0.005, 0.012]), b0, grid))
+    said = "3 T or 1.5 T; 2 echoes, TE 5, 12 ms; voxels 1 × 1 × 1 mm or 1 × 1 × 5 mm"
+    assert acquisition(read_study(folder)).startswith(said)
 
 
 def test_the_checklist_states_what_the_study_knows(study):
@@ -130,7 +151,7 @@ def test_the_checklist_states_what_the_study_knows(study):
     items = {i.item: i for part in checklist(study, methods).values() for i in part}
     expected = {
         "field strength": "3 T",
-        "echoes, TE": "3 echoes, TE 5:5:15 ms",
+        "echoes, TE": "3 echoes, TE 5 to 15 ms in steps of 5 ms",
         "TR": "30 ms",
         "flip angle": "15°",
         "bandwidth": "300 Hz per pixel",
@@ -198,12 +219,12 @@ def test_a_page_to_mail_is_one_file_within_its_size_and_says_what_is_left_out(tm
     folder = write_study(tmp_path / "s", scores(["truth", "zero", *COMPOSED]))
     write_volumes(folder, f"{GROUP}_seed-0", COMPOSED)
     text, found = mailed(folder, tmp_path / "whole", monkeypatch, 14_000_000)
-    assert found == [12, 6, 1] and "for want of room" not in text
+    assert found == [12, 6, 1] and "for lack of space" not in text
     whole = (tmp_path / "whole" / "index.html").stat().st_size
     monkeypatch.setattr("qsmbench.report._OVERHEAD", 60_000)
     text, (pictures, volumes, sections) = mailed(folder, tmp_path / "less", monkeypatch, whole - 10_000)
     assert 0 < pictures < 12 and sections == 1 and volumes
-    assert f"{12 - pictures} pictures are left out for want of room" in text
+    assert f"{12 - pictures} pictures are left out for lack of space" in text
     _, found = mailed(folder, tmp_path / "text", monkeypatch, 100_000)
     assert found == [0, 0, 1]
     text_alone = (tmp_path / "text" / "index.html").stat().st_size
@@ -234,7 +255,7 @@ def test_hostile_names_of_chains_stay_text(tmp_path):
 
 
 def test_the_steps_of_the_best_chains_are_explained_once_in_their_order():
-    best = [SimpleNamespace(chain="romeo.fit.pdf.tv"), SimpleNamespace(chain="romeo.fit.vsharp.tv")]
+    best = [SimpleNamespace(chain=c, equal=[]) for c in ("romeo.fit.pdf.tv", "romeo.fit.vsharp.tv")]
     methods = [SimpleNamespace(name=n, summary=f"{n} does") for n in ("tv", "l2", "vsharp", "romeo", "fit")]
     methods.append(SimpleNamespace(name="pdf", summary=""))
     assert [m.name for m in explained(best, methods)] == ["romeo", "fit", "vsharp", "tv"]

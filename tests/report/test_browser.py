@@ -208,6 +208,17 @@ def test_nothing_is_wider_than_the_window(chromium, report, width, scheme):
         assert bar <= 0 and page.get_by_label("common voxels").is_visible()
 
 
+def test_a_viewer_that_shows_nothing_is_not_printed(chromium, report):
+    with opened(chromium, report) as page:
+        page.emulate_media(media="print")
+        empty = page.locator(".panel").count() == 0
+        assert page.locator("#volumes-section").is_visible() is not empty
+        page.emulate_media(media="screen")
+        show(page, second=False)
+        page.emulate_media(media="print")
+        assert page.locator(".panel canvas").first.is_visible()
+
+
 def test_without_webgl_the_planes_are_drawn_and_niivue_is_not_offered(chromium, report):
     with opened(chromium, report) as page:
         show(page)
@@ -257,6 +268,8 @@ def test_a_chain_leads_to_the_pages_of_its_methods_and_back(chromium, with_metho
 def test_the_page_of_a_method_is_no_wider_than_the_window(chromium, with_methods, width, scheme):
     with opened(chromium, with_methods.parent / "method_tkd.html", width=width, color_scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        defaults = "document.querySelectorAll('#settings thead th')[2].getBoundingClientRect().right"
+        assert page.text_content("#settings thead th:nth-child(3)") == "default" and page.evaluate(defaults) <= width
         labels = "#settings th, #cost th"
         cut = f"[...document.querySelectorAll('{labels}')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
         assert page.evaluate(cut) == 0

@@ -43,7 +43,7 @@ def study(tmp_path_factory):
                 details |= {"summary": "Divide, but not by <small> values", "differences": "A padded\n\nkernel <b>."}
                 details |= {"reference": "Shmueli 2009, doi:10.1002/mrm.22135", "notes": {"clipped": f"{seed} %"}}
             if name == "mine":
-                details |= {"method": "/my/file.py", "used": {"k": 3}}
+                details |= {"method": "/my/file.py", "used": {"k": 3}, "reference": "yours"}
             seconds = 1.0 + seed + (chain == "romeo.vsharp.tkd")
             record = Record(f"step {chain}", "ok", seconds=seconds, peak_memory=100.0 + seed, details=details)
             if name == "lbv":
@@ -146,6 +146,7 @@ def test_the_page_of_a_users_method_has_what_is_known(report):
     text = text_of(html)
     assert "it is the method file.py" in text and "my/" not in text and "k 3" in text_of(section(html, "settings"))
     assert "No difference from its source is stated." in text
+    assert "No difference" not in text_of((report / "method_romeo.html").read_text())  # a control has no source
     assert 'id="volumes"' not in html and "default</th>" not in html
     assert "romeo.vsharp.mine" in text_of(section(html, "standing")).replace(" . ", ".")
 
