@@ -8,7 +8,7 @@ from qsmbench.ops.solvers.solve import nu_method
 
 
 @method(produces="local_field", reference="Liu 2011, doi:10.1002/nbm.1670", portable=True)
-def pdf(total_field, mask, grid, *, n_iterations=50, pad=20.0):
+def pdf(total_field, mask, grid, *, n_iterations=80, pad=20.0):
     """Projection onto dipole fields: subtract the best fit of sources outside the mask.
 
     The sources are found by least squares of their field in the mask, iteratively. They lie in the bounding box of the
