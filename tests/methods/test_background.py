@@ -124,11 +124,11 @@ def test_pdf_is_linear(ball):
 
 
 def test_rounding_of_the_field_does_not_grow_in_pdf(head):
-    """Conjugate gradients lose orthogonality: they made a difference of VALUE of the local field from this one."""
+    """Conjugate gradients lose orthogonality: they multiplied it by 250 here, by 100 000 on heads of 5 mm."""
     field = (head.local_field + head.background).astype(np.float32)
     rounding = 1e-7 * np.random.default_rng(0).standard_normal(field.shape)
     one, other = (pdf(f, head.mask, head.grid) for f in (field, (field * (1 + rounding)).astype(np.float32)))
-    assert oracles.nrmse(one, other, head.mask) < 1e-4
+    assert oracles.nrmse(one, other, head.mask) < 1.2e-5
 
 
 def test_vsharp_erodes_by_the_smallest_ball(ball):

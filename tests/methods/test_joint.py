@@ -301,16 +301,16 @@ def test_the_objective_of_tfi_falls_with_every_step(monkeypatch):
     assert (np.diff(values)[:10] < 0).all()
 
 
-def test_tfi_takes_as_many_steps_for_every_field(head, monkeypatch):
-    """A limit of the change of χ stopped after 61 and 93 steps; which one a scan reaches is a matter of rounding."""
-    counts = []
-    for noise in (0, 0.01):
+def test_tfi_takes_as_many_steps_for_every_field(monkeypatch):
+    """A limit of the change of χ stopped after 135 or 137 steps on a head of 5 mm, as rounding had it."""
+    dense, counts = Dense(), set()
+    for strength in (0.1, 1, 10):
         with monkeypatch.context() as patch:
             step = Mock(wraps=solver.gradient_adjoint)
             patch.setattr(solver, "gradient_adjoint", step)
-            tfi(total_field(head, noise), flat_magnitude(head), head.mask, head.grid, TE)
-        counts.append(step.call_count)
-    assert counts[0] == counts[1]
+            tfi(strength * dense.field, dense.magnitude, dense.mask, dense.grid, TE[:1])
+        counts.add(step.call_count)
+    assert len(counts) == 1
 
 
 def test_tfi_of_an_outer_source_alone_is_nearly_nothing():

@@ -1,4 +1,4 @@
-"""Conjugate gradients against a dense solution, the ν-method against its polynomials; the fused TV stencils against plain array code."""
+"""Conjugate gradients against a dense solution, the ν-method against its polynomials, TV stencils against plain code."""
 
 import numpy as np
 import oracles

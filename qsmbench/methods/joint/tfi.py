@@ -35,8 +35,8 @@ def tfi(
     χ outside is much larger (air, bone) than inside, so a preconditioner multiplies it by P = `outside` there. P
     decreases to a tenth, since the background is found early, and the rest is as small outside as inside.
 
-    The number of iterations is fixed. χ still changes by half a percent to a percent in each of them, up and down, so that
-    rounding would decide when a limit of this change is reached.
+    The number of iterations is fixed. χ still changes by half a percent to a percent in each of them, up and down, so
+    that rounding would decide when a limit of this change is reached.
 
     Differences:
         The publication minimises each parabola by many conjugate gradients (Gauss-Newton steps), and also regularises χ
