@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from gate_nulls import nulls
+from gate_nulls import CHAINS, nulls
 from scipy import ndimage
 
 from qsmbench.data.artifacts import ARTIFACTS
@@ -374,7 +374,7 @@ def main() -> int:
     parser.add_argument("results", type=Path)
     parser.add_argument("--nulls", type=int, default=300, help="null comparisons; 0: none")
     given = parser.parse_args()
-    alarms = nulls(given.nulls, 2, 5.0) if given.nulls else 0
+    alarms = nulls(given.nulls, CHAINS, 2, 5.0) if given.nulls else 0
     old = of_results(given.results)
     for chain in (TKD, TV, VSHARP, PDF, FIT):
         verdict, _ = verdict_of(old, scores_with(given.results, chain, None), chain)

@@ -1,4 +1,4 @@
-"""Conjugate gradients against a dense solution, the ν-method against its polynomials, TV stencils against plain code."""
+"""Conjugate gradients and dense solutions; the ν-method and its polynomials; fused TV stencils and plain array code."""
 
 import numpy as np
 import oracles
