@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from gate_nulls import nulls
+from gate_nulls import CHAINS, nulls
 from scipy import ndimage
 
 from qsmbench.data.artifacts import ARTIFACTS
@@ -241,9 +241,9 @@ FAULTS = [
     Fault("voxel axes swapped", VSHARP, on_grid(voxel_size=swapped_axes)),
     Fault("result half a voxel off", VSHARP, after=product(shifted)),
     Fault("field of 1.5 T in ppm of 3 T", VSHARP, scaled("total_field", 0.5)),
-    Fault("half of the iterations", PDF, setting(max_iterations=25)),
-    Fault("one iteration too few", PDF, one_iteration_too_few(PDF)),
-    Fault("tolerance thirty times as large", PDF, times(PDF, tolerance=30)),
+    Fault("half of the iterations", PDF, setting(n_iterations=registry.find("pdf").settings["n_iterations"] // 2)),
+    Fault("one iteration too few", PDF, setting(n_iterations=registry.find("pdf").settings["n_iterations"] - 1)),
+    Fault("result half a voxel off", PDF, after=product(shifted)),
     Fault("direction of B0 ignored", PDF, on_grid(b0_dir=along_z)),
     Fault("no padding", PDF, setting(pad=0.0)),
     Fault("an echo left out", FIT, without_last_echo),
@@ -374,7 +374,7 @@ def main() -> int:
     parser.add_argument("results", type=Path)
     parser.add_argument("--nulls", type=int, default=300, help="null comparisons; 0: none")
     given = parser.parse_args()
-    alarms = nulls(given.nulls, 2, 5.0) if given.nulls else 0
+    alarms = nulls(given.nulls, CHAINS, 2, 5.0) if given.nulls else 0
     old = of_results(given.results)
     for chain in (TKD, TV, VSHARP, PDF, FIT):
         verdict, _ = verdict_of(old, scores_with(given.results, chain, None), chain)

@@ -1,8 +1,9 @@
-"""Conjugate gradients against a dense solution; the fused TV stencils against plain array code."""
+"""Conjugate gradients and dense solutions; the ν-method and its polynomials; fused TV stencils and plain array code."""
 
 import numpy as np
 import oracles
 import pytest
+import scipy.special
 
 from qsmbench.ops.arrays import algebra
 from qsmbench.ops.arrays.difference import gradient, gradient_adjoint
@@ -33,6 +34,16 @@ def test_cgls_gives_the_least_squares_solution():
 def test_cgls_of_zero_is_zero():
     x = solve.cgls(lambda v: v, lambda v: v, np.zeros(SHAPE, np.float32), 1e-3, 10)
     assert not x.any()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 50])
+def test_the_nu_method_multiplies_eigenvectors_by_jacobi_polynomials(n):
+    """Brakhage 1987; SciPy evaluates the polynomials."""
+    bound = 0.25
+    eigenvalues = np.linspace(0, bound, 210).reshape(SHAPE).astype(np.float32)
+    left = solve.nu_method(lambda v: eigenvalues * v, np.ones(SHAPE, np.float32), bound, n)
+    expected, scale = (scipy.special.eval_jacobi(n, 1.5, -0.5, x) for x in (1 - 2 * eigenvalues / bound, 1.0))
+    np.testing.assert_allclose(left, expected / scale, atol=1e-4)
 
 
 def test_dot_is_the_same_on_any_number_of_threads(monkeypatch):
