@@ -9,6 +9,7 @@ what is installed, start interpreters.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import math
@@ -236,6 +237,14 @@ def _become(module: str, arguments: list[str], environment: dict[str, str]) -> N
         cli.main()
 
 
+def _close_what_exec_closes(kept) -> None:
+    """Close the files that a new program would not have, such as the parent's end of a pair of sockets."""
+    for number in [int(file.name) for file in Path("/proc/self/fd").iterdir()]:
+        with contextlib.suppress(OSError):  # the folder itself
+            if number > 2 and number not in kept and fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                os.close(number)
+
+
 class Popen:
     """A child of a fork: a fork itself."""
 
@@ -246,6 +255,7 @@ class Popen:
         def child() -> None:
             if stdin is not None:
                 os.dup2(stdin, 0)
+            _close_what_exec_closes(pass_fds)
             _become(module, arguments, dict(env))
 
         self._fork = _fork(child)
