@@ -78,7 +78,11 @@ def test_a_failing_step_stops_no_other(mine, scan_folder, tmp_path):
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_it_ends_with_the_one_who_asks(mine, tmp_path, by):
     spec: StepSpec = mine(f"open({str(tmp_path / 'started')!r}, 'w').close(); time.sleep(600)")
-    asking = subprocess.Popen([sys.executable, "-c", ASK, json.dumps(spec.to_json())], stderr=subprocess.DEVNULL)
+    asking = subprocess.Popen(
+        [sys.executable, "-c", ASK, json.dumps(spec.to_json())],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "started").exists():
         assert time.monotonic() < deadline and asking.poll() is None
