@@ -127,6 +127,13 @@ def _print(said: bytes) -> None:
     sys.stdout.flush()
 
 
+def read_nothing() -> None:
+    """Give this process, a fork, an empty standard input in place of its parent's."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
 def adopt_orphans(adopt: bool) -> bool:
     """Have descendants of this process become its children when their own parent ends, or no longer.
 

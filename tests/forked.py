@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
-from qsmbench.child import Fork
+from qsmbench.child import ONE_THREAD, Fork, read_nothing
 
 LENGTH = 8
 """Size of the length field before a request [bytes]."""
@@ -33,10 +33,7 @@ LENGTH = 8
 PRIVATE = ("PYTEST_CURRENT_TEST", "QSMBENCH_PARENT", "QSMBENCH_PIPE", "KMP_INIT_AT_FORK")
 """Environment variables that a command may have anew: those of pytest, of `supervise` and of a library of threads."""
 
-ONE_THREAD = {
-    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # Arrow's allocator, which pandas imports
-}
+SINGLE = {**ONE_THREAD, "JE_ARROW_MALLOC_CONF": "background_thread:false"}  # of Arrow's allocator, which pandas imports
 """Environment of a process with a single thread."""
 
 
@@ -47,7 +44,7 @@ class Forks:
         self._known = _compared(os.environ)
         ours, theirs = socket.socketpair()
         self._requests = ours
-        environment = {**os.environ, **ONE_THREAD}
+        environment = {**os.environ, **SINGLE}
         with theirs:
             self._process = subprocess.Popen([sys.executable, "-P", __file__], stdin=theirs.fileno(), env=environment)
         ours.recv(1)  # it is ready
@@ -210,9 +207,7 @@ def _fork(run: Callable[[], object]) -> Fork:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
+        read_nothing()
         run()
 
     return Fork(work)

@@ -221,7 +221,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     unnamed = (scores["dataset"] == "") | ((scores["chain"] == "") & (scores["metric"] != STATUS))
     if unnamed.any():
         raise QsmbenchError(f"{path}: row {int(unnamed.argmax()) + 1} names no dataset or no chain")
-    again = _repeated(scores)
+    again = scores.duplicated(list(_KEY))
     if again.any():
         row = scores[again].iloc[0]
         of = f" of {row.region}" if row.region else ""
@@ -232,21 +232,6 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     about = scores.drop_duplicates("dataset")[["dataset", "group", "seed"]].astype({"dataset": str, "group": str})
     about = about.set_index("dataset")
     return scores, about if others is None else about.join(others.set_index(about.index))
-
-
-def _repeated(scores: pd.DataFrame) -> Any:
-    """Return the rows that score what an earlier row scores, (rows,) bool."""
-    import numpy as np
-    import pandas as pd
-
-    code, count = np.zeros(len(scores), np.uint64), 1
-    for column in _KEY:
-        categories = scores[column].cat
-        count *= max(len(categories.categories), 1)
-        code = code * np.uint64(len(categories.categories)) + categories.codes.to_numpy().astype(np.uint64)
-    if count >= 2**64:
-        return scores.duplicated(list(_KEY)).to_numpy()
-    return pd.Series(code).duplicated().to_numpy()
 
 
 def _first_of_each(table: Any, factors: Any) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from qsmbench.child import ONE_THREAD, Fork, kill_group
+from qsmbench.child import ONE_THREAD, Fork, kill_group, read_nothing
 from qsmbench.probe import how_it_ended
 from qsmbench.run.specs import RUN_FILE, Record, StepSpec, read_record, to_spec
 
@@ -45,7 +45,7 @@ class StepHost:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None:
-            for end in (self._lines, self._requests):
+            for end in (self._answers, self._requests):
                 end.close()
             self._process.wait()
 
@@ -54,15 +54,22 @@ class StepHost:
         if self._process is None:
             self._start()
         content = {"spec": replace(spec, out=str(Path(spec.out).absolute())).to_json(), "environment": dict(os.environ)}
-        self._lines.write(json.dumps(content) + "\n")
-        self._lines.flush()
-        code = int(self._lines.readline() or "1")
+        code = self._answer(json.dumps(content) + "\n")
         record = read_record(Path(spec.out) / RUN_FILE) if code == 0 else None
-        return record or Record(f"step {spec.chain}", "failed", f"crashed: {how_it_ended(code)}", transient=True)
+        reason = "the process that runs the steps has ended" if code is None else f"crashed: {how_it_ended(code)}"
+        return record or Record(f"step {spec.chain}", "failed", reason, transient=True)
+
+    def _answer(self, line: str) -> int | None:
+        """Send a line; return the exit code of the step, or None if the process has ended."""
+        try:
+            self._requests.sendall(line.encode())
+            return int(self._answers.readline())
+        except (OSError, ValueError):
+            return None
 
     def _start(self) -> None:
         self._requests, theirs = socket.socketpair()
-        self._lines = self._requests.makefile("rw")
+        self._answers = self._requests.makefile("r")
         command = [sys.executable, "-P", "-m", __name__]
         environment = {**os.environ, **ONE_THREAD}
         # a session of its own: where the process group is interrupted, it is left to clean up
@@ -100,9 +107,8 @@ def _run(spec: StepSpec, environment: dict[str, str], requests: socket.socket) -
     """Run a step in a fork; return its exit code, or None if nobody waits for it any more."""
 
     def work() -> None:
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for number in (0, requests.fileno()):
-            os.dup2(nothing, number)
+        read_nothing()
+        os.dup2(0, requests.fileno())  # or nobody would see that the host has ended
         os.environ.clear()
         os.environ.update(environment)
         import_module("qsmbench.run.step").run(spec, fork=True)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from qsmbench.child import ONE_THREAD, Fork, kill_group
+from qsmbench.child import ONE_THREAD, Fork, kill_group, read_nothing
 from qsmbench.compiled import warm_up
 from qsmbench.study import ask
 
@@ -141,9 +141,7 @@ def _forget(connections: Sequence[socket.socket]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for connection in connections:
         connection.close()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    read_nothing()
 
 
 def main(study: int, modules: Sequence[str]) -> None:

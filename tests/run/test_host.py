@@ -75,6 +75,16 @@ def test_a_failing_step_stops_no_other(mine, scan_folder, tmp_path):
         assert host.run(step_spec("tkd", scan_folder, tmp_path / "out", own_code=True)).ok
 
 
+def test_a_host_that_was_killed_is_told(scan_folder, tmp_path):
+    with StepHost() as host:
+        spec = step_spec("tkd", scan_folder, tmp_path / "out", own_code=True)
+        assert host.run(spec).ok
+        host._process.kill()
+        host._process.wait()
+        for _ in range(2):
+            assert host.run(spec).reason == "the process that runs the steps has ended"
+
+
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_it_ends_with_the_one_who_asks(mine, tmp_path, by):
     spec: StepSpec = mine(f"open({str(tmp_path / 'started')!r}, 'w').close(); time.sleep(600)")

@@ -16,8 +16,8 @@ def pdf(total_field, mask, grid, *, n_iterations=80, pad=20.0):
     field is harmonic in it, so that the cyclic convolution causes no error.
 
     Differences:
-        The publication uses conjugate gradients, whose directions rounding changes completely after 15 iterations.
-        The ν-method has fixed steps, so that the local field is linear in the total field, and the same everywhere.
+        The publication uses conjugate gradients, whose later steps depend on rounding, and so on the processor.
+        The ν-method has fixed steps, so that the local field is linear in the total field.
 
     Args:
         n_iterations: number of iterations; stopping early regularises the sources.

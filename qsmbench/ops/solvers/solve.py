@@ -54,10 +54,11 @@ def nu_method(normal: Operator, data: Any, bound: float, n_iterations: int) -> A
     """Reduce ‖data − A x‖ by the ν-method with ν = 1, starting from x = 0, and return data − A x.
 
     Its steps have fixed lengths, so the result is linear in the data. Conjugate gradients are of the same order, but
-    their directions lose orthogonality: in single precision, 15 iterations on an ill-conditioned A turn rounding of
-    1e-7 into differences of 0.1, which then depend on the processor. Here rounding grows no faster than the number of
-    iterations. After k of them, a component with the eigenvalue λ of AAᵀ is multiplied by the Jacobi polynomial
-    P(1 − 2 λ / bound) / P(1), where P has degree k and the exponents 2ν − ½ and −½; it is small for λ > bound / k².
+    their directions lose orthogonality: in single precision, PDF's A on heads of 5 mm turned rounding of 1e-7 into
+    differences of up to 0.1 in 15 to 25 iterations, which then depended on the processor. Here rounding grows no faster
+    than the number of iterations. After k of them, a component with the eigenvalue λ of AAᵀ is multiplied by the Jacobi
+    polynomial P(1 − 2 λ / bound) / P(1), where P has degree k and the exponents 2ν − ½ and −½; it is small for
+    λ > bound / k².
 
     Args:
         normal: AAᵀ, linear, symmetric and not negative; may return the same array each time.
