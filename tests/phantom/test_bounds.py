@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.painting.bounds import bounds, inside
-from qsmbench.phantom.painting.distance import distance
+from qsmbench.phantom.painting.distance import distances
 from qsmbench.phantom.painting.maps import Map
 from qsmbench.phantom.painting.shapes import Compiler
 
@@ -73,6 +73,13 @@ def program(shape):
     return np.array(found.code, np.int64), np.array(found.parameters), data
 
 
+def at(points, code, parameters, data):
+    """Signed distances of points, (n, 3), from a shape, computed together."""
+    work = np.empty((len(code) + 1, len(points)))
+    distances(np.ascontiguousarray(points.T), len(points), code, parameters, data, work)
+    return work[0]
+
+
 def names(shape):
     return shape["shape"] if isinstance(shape, dict) else str(shape)
 
@@ -80,17 +87,17 @@ def names(shape):
 @pytest.mark.parametrize("shape", SHAPES, ids=names)
 def test_bounds_enclose_the_distances_in_a_box_and_a_shorter_program_gives_the_same(shape):
     code, parameters, data = program(shape)
-    random, work = np.random.default_rng(1), np.empty((3, len(code) + 1))
+    random, work = np.random.default_rng(1), np.empty((2, len(code) + 1))
     begin, short = np.empty(len(code), np.int64), np.empty_like(code)
     decided = left_out = 0
     for _ in range(300):
         centre, half = random.uniform(-16, 16, 3), random.choice([0.0, 0.5, 1.5, 4]) * random.random(3)
         low, high, length = bounds(*centre, *half, code, parameters, data, work[0], work[1], begin, short)
         points = centre + half * np.concatenate([random.uniform(-1, 1, (40, 3)), random.choice([-1.0, 1], (8, 3))])
-        found = [distance(*p, code, parameters, data, work[2]) for p in points]
-        assert low <= min(found)
-        assert max(found) <= high
-        assert [distance(*p, short[:length], parameters, data, work[2]) for p in points] == found
+        found = at(points, code, parameters, data)
+        assert low <= found.min()
+        assert found.max() <= high
+        assert np.array_equal(at(points, short[:length], parameters, data), found)
         left_out += length < len(code)
         decided += low > 0 or high < 0
     assert left_out > 100 or len(code) < 5
@@ -98,11 +105,20 @@ def test_bounds_enclose_the_distances_in_a_box_and_a_shorter_program_gives_the_s
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=names)
+def test_distances_do_not_depend_on_the_points_beside_them(shape):
+    """Of points that leave a program early, too."""
+    code, parameters, data = program(shape)
+    points = np.random.default_rng(2).uniform(-16, 16, (400, 3))
+    alone = np.concatenate([at(point[None], code, parameters, data) for point in points])
+    assert np.array_equal(at(points, code, parameters, data), alone)
+    assert alone.min() < alone.max()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=names)
 def test_inside_is_where_the_distance_is_negative(shape):
     code, parameters, data = program(shape)
     axis = np.arange(-15, 15, 1.3)
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    work = np.empty(len(code) + 1)
-    every = np.array([distance(*p, code, parameters, data, work) for p in points]) < 0
+    every = at(points, code, parameters, data) < 0
     assert 0 < every.sum() < len(points)
     assert np.array_equal(inside(points, code, parameters, data), every)

@@ -1,6 +1,6 @@
 """Bounds of a shape's signed distance in a box, by interval arithmetic, to classify many points at once.
 
-The bounds are exact for the rounded results of `distance`: if they show that a box is entirely outside or inside a
+The bounds are exact for the rounded results of `distances`: if they show that a box is entirely outside or inside a
 shape, no point in it needs to be evaluated.
 """
 
@@ -11,7 +11,7 @@ from numba import prange
 
 from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting import distance as op
-from qsmbench.phantom.painting.distance import distance
+from qsmbench.phantom.painting.distance import distances
 
 SAFETY = 1e-6
 """mm, far more than what rounding may add to a distance."""
@@ -146,7 +146,7 @@ def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high, begin, short)
         hx: mm, half the box's width along x; so are hy and hz along y and z.
         hy: mm.
         hz: mm.
-        code: (n, 2) int64, as for `distance`; so are the next two.
+        code: (n, 2) int64, as for `distances`; so are the next two.
         parameters: (m,) float64.
         data: (k,) float32.
         low: (n,) float64, workspace.
@@ -217,7 +217,7 @@ def inside(points, code, parameters, data):
 
     Args:
         points: (n, 3) float64, world mm.
-        code: (n, 2) int64, as for `distance`; so are the others.
+        code: (n, 2) int64, as for `distances`; so are the others.
         parameters: (m,) float64.
         data: (k,) float32.
     """
@@ -237,9 +237,13 @@ def inside(points, code, parameters, data):
         )  # fmt: skip
         if low > 0:
             continue
-        for i in range(start, stop):
-            found[i] = (
-                high < 0
-                or distance(points[i, 0], points[i, 1], points[i, 2], short[:length], parameters, data, room[0]) < 0
-            )
+        if high < 0:
+            found[start:stop] = True
+            continue
+        n, near, work = stop - start, np.empty((3, RUN)), np.empty((length + 1, RUN))
+        for m in range(n):
+            near[0, m], near[1, m], near[2, m] = points[start + m, 0], points[start + m, 1], points[start + m, 2]
+        distances(near, n, short[:length], parameters, data, work)
+        for m in range(n):
+            found[start + m] = work[0, m] < 0
     return found

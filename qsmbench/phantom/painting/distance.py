@@ -1,4 +1,4 @@
-"""Signed distance of a point from a shape, as a small program that is evaluated at every voxel.
+"""Signed distances of points from a shape, as a small program that is evaluated at every voxel.
 
 A shape compiles to operations in postfix order (see `shapes.py`): primitives push a distance [mm], negative inside,
 and combinators replace the distances on top of the stack. One function evaluates all programs, so that even complex
@@ -129,75 +129,106 @@ def _loft(u, v, w, q):
 
 
 @leaf()
-def _primitive(op, p, x, y, z, data):
-    q = p[HEADER:]
-    if p[0] > 0:
-        x = abs(x)
-    u = p[1] * x + p[2] * y + p[3] * z + p[4]
-    v = p[5] * x + p[6] * y + p[7] * z + p[8]
-    w = p[9] * x + p[10] * y + p[11] * z + p[12]
-    if op == ELLIPSOID:
-        return _ellipsoid(u, v, w, q)
-    if op == BOX:
-        return _box(u, v, w, q)
-    if op == TUBE:
-        return _tube(u, v, w, q)
-    if op == HALF_SPACE:
-        return w
-    if op == MAP:
-        return _map(u, v, w, q, data)
-    if op == LOFT:
-        return _loft(u, v, w, q)
-    return _gyroid(u, v, w, q)
+def _primitives(op, p, x, y, z, n, data, found):
+    q, fold = p[HEADER:], p[0] > 0
+    for m in range(n):
+        s = abs(x[m]) if fold else x[m]
+        u = p[1] * s + p[2] * y[m] + p[3] * z[m] + p[4]
+        v = p[5] * s + p[6] * y[m] + p[7] * z[m] + p[8]
+        w = p[9] * s + p[10] * y[m] + p[11] * z[m] + p[12]
+        if op == ELLIPSOID:
+            found[m] = _ellipsoid(u, v, w, q)
+        elif op == BOX:
+            found[m] = _box(u, v, w, q)
+        elif op == TUBE:
+            found[m] = _tube(u, v, w, q)
+        elif op == HALF_SPACE:
+            found[m] = w
+        elif op == MAP:
+            found[m] = _map(u, v, w, q, data)
+        elif op == LOFT:
+            found[m] = _loft(u, v, w, q)
+        else:
+            found[m] = _gyroid(u, v, w, q)
 
 
 @leaf()
-def distance(x, y, z, code, parameters, data, stack):
-    """Return the signed distance [mm] of the world point x, y, z [mm] from the shape that `code` describes.
+def _combine(op, k, a, b, n):
+    # joins what `b` holds to `a`; k: blending distance [mm]
+    for m in range(n):
+        other = -b[m] if op == DIFFERENCE else b[m]
+        blend = max(k - abs(a[m] - other), 0.0)
+        more = blend * blend / (4 * k) if k > 0 else 0.0
+        a[m] = min(a[m], other) - more if op == UNION else max(a[m], other) + more
+
+
+@leaf()
+def _ripple(p, x, y, z, n, found):
+    # p: amplitude, wavelength, fold, then the 3×4 matrix from world mm to its frame
+    k = 2 * np.pi / p[1]
+    for m in range(n):
+        s = abs(x[m]) if p[2] > 0 else x[m]
+        u = p[3] * s + p[4] * y[m] + p[5] * z[m] + p[6]
+        v = p[7] * s + p[8] * y[m] + p[9] * z[m] + p[10]
+        w = p[11] * s + p[12] * y[m] + p[13] * z[m] + p[14]
+        found[m] += p[0] * np.sin(k * u) * np.sin(k * v) * np.sin(k * w)
+
+
+@leaf()
+def _rough(p, x, y, z, n, found):
+    # p: height, count, fold, then kx, ky, kz, phase of each wave
+    for m in range(n):
+        s = abs(x[m]) if p[2] > 0 else x[m]
+        for o in range(3, 3 + 4 * int(p[1]), 4):
+            found[m] += p[0] * np.sin(p[o] * s + p[o + 1] * y[m] + p[o + 2] * z[m] + p[o + 3])
+
+
+@leaf()
+def distances(points, n, code, parameters, data, work):
+    """Compute the signed distances [mm] of points from the shape that `code` describes, into `work[0]`.
+
+    Each operation is carried out for all points before the next.
 
     Args:
-        x: mm.
-        y: mm.
-        z: mm.
-        code: (n, 2) int64, operation and start of its parameters.
+        points: (3, p) float64, world mm; the first `n` are evaluated.
+        n: number of points, at most p.
+        code: (c, 2) int64, operation and start of its parameters.
         parameters: (m,) float64, of all operations in turn.
         data: (k,) float32, the maps that the shape samples, one after the other.
-        stack: (n,) float64, workspace.
+        work: (c + 1 or more, p) float64, workspace and result.
     """
-    top = -1
+    x, y, z, stack, left = points[0], points[1], points[2], work, work[work.shape[0] - 1]
+    top, leaving = -1, False
     for i in range(code.shape[0]):
         op, p = code[i, 0], parameters[code[i, 1] :]
         if op < UNION:
             top += 1
-            stack[top] = _primitive(op, p, x, y, z, data)
-        elif op == UNION:
-            a, b, k = stack[top - 1], stack[top], p[0]
+            _primitives(op, p, x, y, z, n, data, stack[top])
+        elif op <= DIFFERENCE:
             top -= 1
-            blend = max(k - abs(a - b), 0.0)
-            stack[top] = min(a, b) - (blend * blend / (4 * k) if k > 0 else 0.0)
-        elif INTERSECTION <= op <= DIFFERENCE:
-            top -= 1
-            a, b, k = stack[top], stack[top + 1], p[0]
-            if op == DIFFERENCE:
-                b = -b
-            blend = max(k - abs(a - b), 0.0)
-            stack[top] = max(a, b) + (blend * blend / (4 * k) if k > 0 else 0.0)
+            _combine(op, p[0], stack[top], stack[top + 1], n)
         elif op == OFFSET:
-            stack[top] -= p[0]
+            for m in range(n):
+                stack[top, m] -= p[0]
         elif op == SCALE:
-            stack[top] *= p[0]
-        elif op == RIPPLE:  # amplitude, wavelength, fold, then the 3×4 matrix from world mm to its frame
-            k = 2 * np.pi / p[1]
-            s = abs(x) if p[2] > 0 else x
-            u = p[3] * s + p[4] * y + p[5] * z + p[6]
-            v = p[7] * s + p[8] * y + p[9] * z + p[10]
-            w = p[11] * s + p[12] * y + p[13] * z + p[14]
-            stack[top] += p[0] * np.sin(k * u) * np.sin(k * v) * np.sin(k * w)
-        elif op == LEAVE:  # what follows only cuts more away
-            if stack[0] > p[0]:
-                return stack[0]
-        else:  # rough: height, count, fold, then kx, ky, kz, phase of each wave
-            u = abs(x) if p[2] > 0 else x
-            for m in range(3, 3 + 4 * int(p[1]), 4):
-                stack[top] += p[0] * np.sin(p[m] * u + p[m + 1] * y + p[m + 2] * z + p[m + 3])
-    return stack[0]
+            for m in range(n):
+                stack[top, m] *= p[0]
+        elif op == RIPPLE:
+            _ripple(p, x, y, z, n, stack[top])
+        elif op == ROUGH:
+            _rough(p, x, y, z, n, stack[top])
+        else:  # LEAVE: what follows only cuts more away
+            staying = 0
+            for m in range(n):
+                if not leaving:
+                    left[m] = np.inf
+                if left[m] == np.inf and stack[0, m] > p[0]:
+                    left[m] = stack[0, m]
+                staying += left[m] == np.inf
+            leaving = True
+            if staying == 0:
+                break
+    if leaving:
+        for m in range(n):
+            if left[m] != np.inf:
+                stack[0, m] = left[m]

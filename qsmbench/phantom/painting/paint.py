@@ -7,7 +7,7 @@ from numba import prange
 
 from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting.bounds import SAFETY, bounds
-from qsmbench.phantom.painting.distance import distance
+from qsmbench.phantom.painting.distance import distances
 from qsmbench.phantom.species import CHI_DIA, CHI_PARA, RELAXATION, WATER_PD
 from qsmbench.phantom.warp import slopes, to_template
 
@@ -16,6 +16,9 @@ BRICK = 4
 
 TOGETHER = 4
 """Number of bricks in a row for which a program is shortened together, before it is shortened for each."""
+
+POINTS = BRICK**3
+"""Number of points whose distances are computed together."""
 
 OUTSIDE, SURFACE, INSIDE = range(3)
 """Location of a box of voxels; unknown ones count as on the surface."""
@@ -105,13 +108,34 @@ def _change(f, affine, ramp, factors, amounts, relaxivity, label, stack, weight,
 
 
 @leaf()
-def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work):
-    # signed distance of the point at voxel index a, b, c
+def _place(a, b, c, affine, warp, to_warp, m, points):
+    # point number m is that at voxel index a, b, c
     x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
     y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
     z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
-    x, y, z = to_template(x, y, z, warp, to_warp)
-    return distance(x, y, z, code, parameters, data, work)
+    points[0, m], points[1, m], points[2, m] = to_template(x, y, z, warp, to_warp)
+
+
+@leaf()
+def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, points, work):
+    # signed distance of the point at voxel index a, b, c
+    _place(a, b, c, affine, warp, to_warp, 0, points)
+    distances(points, 1, code, parameters, data, work)
+    return work[0, 0]
+
+
+@leaf()
+def _depths(first, stop, affine, warp, to_warp, code, parameters, data, points, work, depths):
+    # signed distances of the centres of the voxels from `first` up to `stop`, in their order
+    n = 0
+    for i in range(first[0], stop[0]):
+        for j in range(first[1], stop[1]):
+            for k in range(first[2], stop[2]):
+                _place(i, j, k, affine, warp, to_warp, n, points)
+                n += 1
+    distances(points, n, code, parameters, data, work)
+    for m in range(n):
+        depths[m] = work[0, m]
 
 
 @leaf()
@@ -162,15 +186,19 @@ def places_in_voxel(fine):
 
 
 @leaf()
-def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, work, share):
+def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, points, work, share):
     # how many of the voxel's parts lie deeper than each of `depths`
     for s in range(depths.size):
         share[s] = 0.0
-    for part in range(places.shape[0]):
-        a, b, c = i + places[part, 0] - 0.5, j + places[part, 1] - 0.5, k + places[part, 2] - 0.5
-        d = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
-        for s in range(depths.size):
-            share[s] += min(max(0.5 - (d + depths[s]) / step, 0.0), 1.0)
+    for start in range(0, places.shape[0], POINTS):
+        n = min(POINTS, places.shape[0] - start)
+        for m in range(n):
+            a, b, c = places[start + m, 0], places[start + m, 1], places[start + m, 2]
+            _place(i + a - 0.5, j + b - 0.5, k + c - 0.5, affine, warp, to_warp, m, points)
+        distances(points, n, code, parameters, data, work)
+        for m in range(n):
+            for s in range(depths.size):
+                share[s] += min(max(0.5 - (work[0, m] + depths[s]) / step, 0.0), 1.0)
 
 
 @compiled(parallel=True)
@@ -216,7 +244,8 @@ def paint(
     for column in prange(n_x * n_y):
         room, begin = np.empty((2, code.shape[0] + 1)), np.empty(code.shape[0], np.int64)
         of_bricks, of_brick, of_voxel = np.empty_like(code), np.empty_like(code), np.empty_like(code)
-        work, share, steep = room[0], np.empty(depths.size), np.empty((3, 3))
+        share, steep = np.empty(depths.size), np.empty((3, 3))
+        points, work, centres = np.empty((3, POINTS)), np.empty((code.shape[0] + 1, POINTS)), np.empty(POINTS)
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         program, where = code, SURFACE
@@ -234,7 +263,7 @@ def paint(
             if where == OUTSIDE:
                 continue
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
-            brick = _depth(a, b, c, affine, warp, to_warp, program, parameters, data, work)
+            brick = _depth(a, b, c, affine, warp, to_warp, program, parameters, data, points, work)
             first, end = (i0, j0, k0), (i1, j1, k1)
             stretch = _steepness(first, end, affine, warp, to_warp, steep)
             half, near = stretch * size * BRICK / 2 + slack, (stretch * size + step) / 2 + slack
@@ -249,18 +278,21 @@ def paint(
                 if of_here == OUTSIDE:
                     continue
                 near_by = of_brick[:length]
+                if of_here == SURFACE:
+                    _depths(first, end, affine, warp, to_warp, near_by, parameters, data, points, work, centres)
+            voxel = -1
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
+                        voxel += 1
                         if inside:
                             for s in range(solid, depths.size):
                                 blend(amounts[s], values[s], names[s], stack, weight, labels, i, j, k)
                             continue
                         here, last = of_here, near_by
+                        if here == SURFACE and centres[voxel] > near:
+                            continue
                         if here == SURFACE and parts > 1:
-                            centre = _depth(i, j, k, affine, warp, to_warp, near_by, parameters, data, work)
-                            if centre > near:
-                                continue
                             first, end = (i, j, k), (i + 1, j + 1, k + 1)
                             here, length = _where(
                                 first, end, step, depths, affine, warp, to_warp, steep, near_by, parameters, data,
@@ -270,10 +302,13 @@ def paint(
                         if here == OUTSIDE:
                             continue
                         share[:] = parts
-                        if here == SURFACE:
+                        if here == SURFACE and parts == 1:
+                            for s in range(depths.size):
+                                share[s] = min(max(0.5 - (centres[voxel] + depths[s]) / step, 0.0), 1.0)
+                        elif here == SURFACE:
                             _shares(
-                                i, j, k, places, step, depths, affine, warp, to_warp, last, parameters, data, work,
-                                share,
+                                i, j, k, places, step, depths, affine, warp, to_warp, last, parameters, data,
+                                points, work, share,
                             )  # fmt: skip
                         outer = 0
                         for s in range(depths.size):
@@ -311,28 +346,30 @@ def affect(
     n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
     n_z = -(-(stop[2] - start[2]) // BRICK)
     for column in prange(n_x * n_y):
-        work = np.empty(code.shape[0] + 1)
         share, steep = np.empty(1), np.empty((3, 3))
+        points, work, centres = np.empty((3, POINTS)), np.empty((code.shape[0] + 1, POINTS)), np.empty(POINTS)
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         for layer in range(n_z):
             k0 = start[2] + layer * BRICK
             k1 = min(k0 + BRICK, stop[2])
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
-            stretch = _steepness((i0, j0, k0), (i1, j1, k1), affine, warp, to_warp, steep)
-            if (
-                _depth(a, b, c, affine, warp, to_warp, code, parameters, data, work)
-                > stretch * size * BRICK / 2 + slack
-            ):
+            first, end = (i0, j0, k0), (i1, j1, k1)
+            stretch = _steepness(first, end, affine, warp, to_warp, steep)
+            brick = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, points, work)
+            if brick > stretch * size * BRICK / 2 + slack:
                 continue
-            near = (stretch * size + step) / 2 + slack
+            _depths(first, end, affine, warp, to_warp, code, parameters, data, points, work, centres)
+            near, voxel = (stretch * size + step) / 2 + slack, -1
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
-                        if _depth(i, j, k, affine, warp, to_warp, code, parameters, data, work) > near:
+                        voxel += 1
+                        if centres[voxel] > near:
                             continue
                         _shares(
-                            i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, work, share
+                            i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data,
+                            points, work, share,
                         )  # fmt: skip
                         f = share[0] / parts
                         if f > 0:
