@@ -118,8 +118,10 @@ def board(
     """Keep the scores of a study as a reference board, with which other methods are compared by `run --against`.
 
     If FOLDER is a board of the same scans, the rows of the study's chains are replaced and the others stay. So after a
-    change to one method, only its chains are run again: `qsmbench run CONFIG --chain …`. A study that is not finished
-    is refused, since ranks and intervals over fewer subjects would not be those of the suite.
+    change to one method, only its chains are run again: `qsmbench run CONFIG --chain …`. If the code of the metrics has
+    changed since, also run an unchanged chain of each kind of map: the other rows stay if its scores are the same. A
+    study that is not finished is refused, since ranks and intervals over fewer subjects would not be those of the
+    suite.
     """
     from qsmbench.gate.board import write_board
     from qsmbench.study.unfinished import unfinished

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from qsmbench.analysis.comparison import compare_family, sentence
@@ -23,6 +24,7 @@ from qsmbench.data.folders import make_folder, read_json, write_json
 from qsmbench.data.score_table import is_isolated
 from qsmbench.errors import QsmbenchError
 from qsmbench.gate.baseline import fingerprint, same_scan
+from qsmbench.gate.margins import read_margins
 from qsmbench.run.specs import RUN_FILE, prefixes, read_record
 from qsmbench.typed_yaml import read_yaml
 
@@ -36,7 +38,7 @@ FINGERPRINTS_FILE = "fingerprints.json"
 
 RUNS_FILE = "runs.json"
 """File of a board: for each run that its rows are from, the chains with the digest of the code of their steps, the
-digest of the code that scored them, and the versions of the packages."""
+digest of the code that scored them (or of later code that gives the same scores), and the versions of the packages."""
 
 _COPIED = (ORIGINS_FILE, PROTOCOLS_FILE)
 _FREE = ("chains", "attribution", "description", "results")
@@ -47,7 +49,8 @@ def write_board(results: Path, board: Path) -> tuple[Study, list[str]]:
     """Write the board of a finished study, or replace the rows of its chains in a board that exists.
 
     Rows of other chains stay. Each chain's rows are of one run over all scans, whose code and versions `RUNS_FILE`
-    names; all rows were scored by the same code.
+    names. All rows were scored by the same code, or by code that gives the same scores: if the code that scores has
+    changed, the study must have a chain of each kind of map whose scores are those of the board but for rounding.
 
     Args:
         results: folder of the study.
@@ -58,7 +61,7 @@ def write_board(results: Path, board: Path) -> tuple[Study, list[str]]:
 
     Raises:
         QsmbenchError: `results` is not the folder of a study, has failures or no truth, or is of other scans, settings
-            or scoring code than the board; or `board` cannot be written.
+            or scores by the code of scoring than the board; or `board` cannot be written.
     """
     study = read_study(results)
     if len(study.unmade):
@@ -157,17 +160,38 @@ def _merged(
         raise QsmbenchError(f"{board}: has no {RUNS_FILE}, which says what its rows are from; run all its chains")
     kept = [_without(r, study.chains) for r in read_json(board / RUNS_FILE)["runs"]]
     kept = [r for r in kept if r["chains"]]
-    old = next((r for r in kept if r["scoring"] != run["scoring"]), None)
-    if old:
-        chain = next(iter(old["chains"]))
-        raise QsmbenchError(f"{board}: {chain} was scored by other code; run all its chains, or remove {board} first")
+    theirs, ours = pd.read_parquet(board / "scores.parquet"), _rows(study)
+    others = [c for r in kept if r["scoring"] != run["scoring"] for c in r["chains"]]
+    _require_same_scoring(board, theirs, ours, others)
+    kept = [{**r, "scoring": run["scoring"]} for r in kept]
     chains = list(dict.fromkeys([*before["chains"], *study.chains]))
-    theirs = pd.read_parquet(board / "scores.parquet")
-    table = pd.concat([theirs[~theirs["chain"].isin(study.chains)], _rows(study)[list(theirs)]], ignore_index=True)
+    table = pd.concat([theirs[~theirs["chain"].isin(study.chains)], ours[list(theirs)]], ignore_index=True)
     place = {name: i for i, name in enumerate(known)}, {name: i for i, name in enumerate(chains)}
     order = table["dataset"].map(place[0]) * (len(chains) + 1) + table["chain"].map(place[1]).fillna(len(chains))
     table = table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
     return [*kept, run], table, {**before, "chains": chains}
+
+
+def _require_same_scoring(board: Path, theirs: pd.DataFrame, ours: pd.DataFrame, chains: Sequence[str]) -> None:
+    """Refuse to keep rows of `chains`, which other code scored, unless a chain of each artifact has the same scores.
+
+    Raises:
+        QsmbenchError: an artifact has no chain whose scores on the board and in the study are equal but for rounding.
+    """
+    rounding, key = read_margins().rounding.value, ["dataset", "artifact", "metric", "support"]
+    for artifact, rows in theirs[theirs["chain"].isin(chains) & (theirs["artifact"] != "")].groupby("artifact"):
+        for chain in set(ours["chain"]) & set(theirs["chain"]):
+            old, new = (
+                t[(t["chain"] == chain) & (t["artifact"] == artifact)].set_index(key)["value"] for t in (theirs, ours)
+            )
+            same_rows = len(old) > 0 and old.index.sort_values().equals(new.index.sort_values())
+            if same_rows and np.allclose(new[old.index], old, rtol=rounding, atol=1e-3 * rounding, equal_nan=True):
+                break
+        else:
+            raise QsmbenchError(
+                f"{board}: {rows['chain'].iloc[0]} was scored by other code; run it too, or another chain of {artifact} "
+                "whose method is unchanged: if its scores are the same, the rows of the other chains are kept"
+            )
 
 
 def _without(run: dict[str, Any], chains: Sequence[str]) -> dict[str, Any]:

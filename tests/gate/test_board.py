@@ -126,6 +126,21 @@ def test_a_run_of_one_chain_replaces_its_rows_alone(suite, board, command, tmp_p
     ).all()
 
 
+def test_rows_stay_if_the_code_that_scores_has_changed_but_not_what_it_gives(suite, board, command, tmp_path):
+    """One chain of each kind of map, run again, shows it."""
+    own = shutil.copytree(board, tmp_path / "board")
+    study = part_of(suite, tmp_path / "again", ["truth.l2", "truth.tkd"])
+    for file in study.glob("*/scores/*.json"):
+        edit(file, lambda record: record["made_from"].update(code="changed"))
+    table = pd.read_parquet(study / "scores.parquet")
+    halved = table["value"].where(table["chain"] != "truth.l2", table["value"] / 2)
+    table.assign(value=halved).to_parquet(study / "scores.parquet", index=False)
+    code, said, told = command("board", study, own)
+    assert code == 0 and "2 scans, 4 chains, 2 of them kept" in said, told
+    first, second = json.loads((own / RUNS_FILE).read_text())["runs"]
+    assert first["scoring"] == second["scoring"]
+
+
 def another_scan(study, board):
     edit(board / FINGERPRINTS_FILE, lambda known: next(iter(known.values())).__setitem__(-1, 0.123))
 
@@ -141,8 +156,10 @@ def other_settings(study, board):
 
 
 def other_scoring(study, board):
-    for file in study.glob("*/scores/truth.l2.json"):
+    for file in study.glob("*/scores/*.json"):
         edit(file, lambda record: record["made_from"].update(code="changed"))
+    table = pd.read_parquet(study / "scores.parquet")
+    table.assign(value=1.001 * table["value"]).to_parquet(study / "scores.parquet", index=False)
 
 
 def code_of_two_days(study, board):
@@ -167,7 +184,7 @@ def unfinished(study, board):
         (another_scan, "is not a scan of"),
         (fewer_scans, "has no scan sphere_brain-3t_radius-35_seed-0, which"),
         (other_settings, "time_limit is 7"),
-        (other_scoring, "truth was scored by other code"),
+        (other_scoring, "truth was scored by other code; run it too, or another chain of chi whose"),
         (code_of_two_days, "truth.l2 ran with different code on its scans"),
         (no_record, "there is no such record"),
         (no_runs, f"has no {RUNS_FILE}"),

@@ -75,9 +75,9 @@ def program(shape):
 
 def at(points, code, parameters, data):
     """Signed distances of points, (n, 3), from a shape, computed together."""
-    work = np.empty((len(code) + 1, len(points)))
-    distances(np.ascontiguousarray(points.T), len(points), code, parameters, data, work)
-    return work[0]
+    work, found = np.empty((len(code), len(points))), np.empty(len(points))
+    distances(np.ascontiguousarray(points.T), len(points), code, parameters, data, work, found)
+    return found
 
 
 def names(shape):

@@ -161,9 +161,9 @@ def test_smooth_edges_are_a_quarter_of_their_width_away(tmp_path):
         # points farther than the width of the ramp may leave early
         found = Compiler({}, {}, 100.0, tmp_path).compile(TypeAdapter(g.Shape).validate_python(shape))
         code, parameters = np.array(found.code, np.int64), np.array(found.parameters)
-        work = np.empty((len(code) + 1, 1))
-        distances(np.array(point, float)[:, None], 1, code, parameters, np.zeros(1, np.float32), work)
-        return work[0, 0]
+        work, found = np.empty((len(code), 1)), np.empty(1)
+        distances(np.array(point, float)[:, None], 1, code, parameters, np.zeros(1, np.float32), work, found)
+        return found[0]
 
     both = {"shape": "intersection", "smooth": 4, "of": [x, y]}
     without = {"shape": "difference", "smooth": 4, "of": [x, not_y]}

@@ -240,10 +240,10 @@ def inside(points, code, parameters, data):
         if high < 0:
             found[start:stop] = True
             continue
-        n, near, work = stop - start, np.empty((3, RUN)), np.empty((length + 1, RUN))
+        n, near, work, depths = stop - start, np.empty((3, RUN)), np.empty((length, RUN)), np.empty(RUN)
         for m in range(n):
             near[0, m], near[1, m], near[2, m] = points[start + m, 0], points[start + m, 1], points[start + m, 2]
-        distances(near, n, short[:length], parameters, data, work)
+        distances(near, n, short[:length], parameters, data, work, depths)
         for m in range(n):
-            found[start + m] = work[0, m] < 0
+            found[start + m] = depths[m] < 0
     return found

@@ -184,8 +184,8 @@ def _rough(p, x, y, z, n, found):
 
 
 @leaf()
-def distances(points, n, code, parameters, data, work):
-    """Compute the signed distances [mm] of points from the shape that `code` describes, into `work[0]`.
+def distances(points, n, code, parameters, data, stack, found):
+    """Compute the signed distances [mm] of points from the shape that `code` describes.
 
     Each operation is carried out for all points before the next.
 
@@ -195,9 +195,10 @@ def distances(points, n, code, parameters, data, work):
         code: (c, 2) int64, operation and start of its parameters.
         parameters: (m,) float64, of all operations in turn.
         data: (k,) float32, the maps that the shape samples, one after the other.
-        work: (c + 1 or more, p) float64, workspace and result.
+        stack: (c, p) float64, workspace.
+        found: (p,) float64, the result.
     """
-    x, y, z, stack, left = points[0], points[1], points[2], work, work[work.shape[0] - 1]
+    x, y, z = points[0], points[1], points[2]
     top, leaving = -1, False
     for i in range(code.shape[0]):
         op, p = code[i, 0], parameters[code[i, 1] :]
@@ -221,14 +222,13 @@ def distances(points, n, code, parameters, data, work):
             staying = 0
             for m in range(n):
                 if not leaving:
-                    left[m] = np.inf
-                if left[m] == np.inf and stack[0, m] > p[0]:
-                    left[m] = stack[0, m]
-                staying += left[m] == np.inf
+                    found[m] = np.inf
+                if found[m] == np.inf and stack[0, m] > p[0]:
+                    found[m] = stack[0, m]
+                staying += found[m] == np.inf
             leaving = True
             if staying == 0:
                 break
-    if leaving:
-        for m in range(n):
-            if left[m] != np.inf:
-                stack[0, m] = left[m]
+    for m in range(n):
+        if not leaving or found[m] == np.inf:
+            found[m] = stack[0, m]

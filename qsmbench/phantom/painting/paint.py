@@ -117,25 +117,15 @@ def _place(a, b, c, affine, warp, to_warp, m, points):
 
 
 @leaf()
-def _depth(a, b, c, affine, warp, to_warp, code, parameters, data, points, work):
-    # signed distance of the point at voxel index a, b, c
-    _place(a, b, c, affine, warp, to_warp, 0, points)
-    distances(points, 1, code, parameters, data, work)
-    return work[0, 0]
-
-
-@leaf()
-def _depths(first, stop, affine, warp, to_warp, code, parameters, data, points, work, depths):
-    # signed distances of the centres of the voxels from `first` up to `stop`, in their order
+def _place_centres(first, stop, affine, warp, to_warp, points):
+    # the points are the centres of the voxels from `first` up to `stop`, in their order; returns their number
     n = 0
     for i in range(first[0], stop[0]):
         for j in range(first[1], stop[1]):
             for k in range(first[2], stop[2]):
                 _place(i, j, k, affine, warp, to_warp, n, points)
                 n += 1
-    distances(points, n, code, parameters, data, work)
-    for m in range(n):
-        depths[m] = work[0, m]
+    return n
 
 
 @leaf()
@@ -186,7 +176,7 @@ def places_in_voxel(fine):
 
 
 @leaf()
-def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, points, work, share):
+def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data, points, work, found, share):
     # how many of the voxel's parts lie deeper than each of `depths`
     for s in range(depths.size):
         share[s] = 0.0
@@ -195,10 +185,10 @@ def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, paramete
         for m in range(n):
             a, b, c = places[start + m, 0], places[start + m, 1], places[start + m, 2]
             _place(i + a - 0.5, j + b - 0.5, k + c - 0.5, affine, warp, to_warp, m, points)
-        distances(points, n, code, parameters, data, work)
+        distances(points, n, code, parameters, data, work, found)
         for m in range(n):
             for s in range(depths.size):
-                share[s] += min(max(0.5 - (work[0, m] + depths[s]) / step, 0.0), 1.0)
+                share[s] += min(max(0.5 - (found[m] + depths[s]) / step, 0.0), 1.0)
 
 
 @compiled(parallel=True)
@@ -245,7 +235,8 @@ def paint(
         room, begin = np.empty((2, code.shape[0] + 1)), np.empty(code.shape[0], np.int64)
         of_bricks, of_brick, of_voxel = np.empty_like(code), np.empty_like(code), np.empty_like(code)
         share, steep = np.empty(depths.size), np.empty((3, 3))
-        points, work, centres = np.empty((3, POINTS)), np.empty((code.shape[0] + 1, POINTS)), np.empty(POINTS)
+        points, work = np.empty((3, POINTS)), np.empty((code.shape[0], POINTS))
+        centres, found = np.empty(POINTS), np.empty(POINTS)
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         program, where = code, SURFACE
@@ -263,7 +254,9 @@ def paint(
             if where == OUTSIDE:
                 continue
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
-            brick = _depth(a, b, c, affine, warp, to_warp, program, parameters, data, points, work)
+            _place(a, b, c, affine, warp, to_warp, 0, points)
+            distances(points, 1, program, parameters, data, work, found)
+            brick = found[0]
             first, end = (i0, j0, k0), (i1, j1, k1)
             stretch = _steepness(first, end, affine, warp, to_warp, steep)
             half, near = stretch * size * BRICK / 2 + slack, (stretch * size + step) / 2 + slack
@@ -279,7 +272,8 @@ def paint(
                     continue
                 near_by = of_brick[:length]
                 if of_here == SURFACE:
-                    _depths(first, end, affine, warp, to_warp, near_by, parameters, data, points, work, centres)
+                    n = _place_centres(first, end, affine, warp, to_warp, points)
+                    distances(points, n, near_by, parameters, data, work, centres)
             voxel = -1
             for i in range(i0, i1):
                 for j in range(j0, j1):
@@ -308,7 +302,7 @@ def paint(
                         elif here == SURFACE:
                             _shares(
                                 i, j, k, places, step, depths, affine, warp, to_warp, last, parameters, data,
-                                points, work, share,
+                                points, work, found, share,
                             )  # fmt: skip
                         outer = 0
                         for s in range(depths.size):
@@ -347,7 +341,8 @@ def affect(
     n_z = -(-(stop[2] - start[2]) // BRICK)
     for column in prange(n_x * n_y):
         share, steep = np.empty(1), np.empty((3, 3))
-        points, work, centres = np.empty((3, POINTS)), np.empty((code.shape[0] + 1, POINTS)), np.empty(POINTS)
+        points, work = np.empty((3, POINTS)), np.empty((code.shape[0], POINTS))
+        centres, found = np.empty(POINTS), np.empty(POINTS)
         i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         for layer in range(n_z):
@@ -356,10 +351,12 @@ def affect(
             a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
             first, end = (i0, j0, k0), (i1, j1, k1)
             stretch = _steepness(first, end, affine, warp, to_warp, steep)
-            brick = _depth(a, b, c, affine, warp, to_warp, code, parameters, data, points, work)
-            if brick > stretch * size * BRICK / 2 + slack:
+            _place(a, b, c, affine, warp, to_warp, 0, points)
+            distances(points, 1, code, parameters, data, work, found)
+            if found[0] > stretch * size * BRICK / 2 + slack:
                 continue
-            _depths(first, end, affine, warp, to_warp, code, parameters, data, points, work, centres)
+            n = _place_centres(first, end, affine, warp, to_warp, points)
+            distances(points, n, code, parameters, data, work, centres)
             near, voxel = (stretch * size + step) / 2 + slack, -1
             for i in range(i0, i1):
                 for j in range(j0, j1):
@@ -369,7 +366,7 @@ def affect(
                             continue
                         _shares(
                             i, j, k, places, step, depths, affine, warp, to_warp, code, parameters, data,
-                            points, work, share,
+                            points, work, found, share,
                         )  # fmt: skip
                         f = share[0] / parts
                         if f > 0:
