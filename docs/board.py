@@ -59,8 +59,8 @@ python docs/board.py
 ```
 
 The board of a study that is not finished is refused, and so are rows that were computed on
-other scans or under other settings than the rows that stay. If the code that scores has changed, run a chain of each kind
-of map too whose method has not, such as `truth.noisy.tkd`: the other rows stay if its scores are the same.
+other scans or under other settings than the rows that stay. If the code that scores has changed, also run a chain of
+each kind of map whose method has not, such as `truth.noisy.tkd`: the other rows stay if its scores are the same.
 
 Each table shows the geometric mean of the NRMSE [%] over the {subjects} subjects with its 95 % interval, the rank by
 that mean with its 95 % interval (over resampled subjects), and the NRMSE on each further scan, a single one each.

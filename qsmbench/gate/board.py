@@ -21,7 +21,7 @@ from qsmbench.analysis.comparison import compare_family, sentence
 from qsmbench.analysis.rankings import competing, ranking, subject_losses
 from qsmbench.analysis.results import ORIGINS_FILE, PROTOCOLS_FILE, Study, read_study
 from qsmbench.data.folders import make_folder, read_json, write_json
-from qsmbench.data.score_table import is_isolated
+from qsmbench.data.score_table import RUN_ROWS, is_isolated
 from qsmbench.errors import QsmbenchError
 from qsmbench.gate.baseline import fingerprint, same_scan
 from qsmbench.gate.margins import read_margins
@@ -92,7 +92,7 @@ def write_board(results: Path, board: Path) -> tuple[Study, list[str]]:
 def _write_lines(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object as JSON with a line for each key, so that a difference of two versions names the scan."""
     lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n")
 
 
 def _rows(study: Study) -> pd.DataFrame:
@@ -180,17 +180,19 @@ def _require_same_scoring(board: Path, theirs: pd.DataFrame, ours: pd.DataFrame,
     """
     rounding, key = read_margins().rounding.value, ["dataset", "artifact", "metric", "support"]
     for artifact, rows in theirs[theirs["chain"].isin(chains) & (theirs["artifact"] != "")].groupby("artifact"):
-        for chain in set(ours["chain"]) & set(theirs["chain"]):
-            old, new = (
-                t[(t["chain"] == chain) & (t["artifact"] == artifact)].set_index(key)["value"] for t in (theirs, ours)
-            )
-            same_rows = len(old) > 0 and old.index.sort_values().equals(new.index.sort_values())
-            if same_rows and np.allclose(new[old.index], old, rtol=rounding, atol=1e-3 * rounding, equal_nan=True):
+        known, again = (t[(t["artifact"] == artifact) & ~t["metric"].isin(RUN_ROWS)] for t in (theirs, ours))
+        for chain in sorted({*known["chain"]} & {*again["chain"]}):
+            old, new = (t[t["chain"] == chain] for t in (known, again))
+            both = old.merge(new, on=key, how="outer", suffixes=("", "_new"), indicator=True)
+            same_rows = (both["_merge"] == "both").all()
+            if same_rows and np.allclose(
+                both["value_new"], both["value"], rtol=rounding, atol=1e-3 * rounding, equal_nan=True
+            ):
                 break
         else:
             raise QsmbenchError(
-                f"{board}: {rows['chain'].iloc[0]} was scored by other code; run it too, or another chain of {artifact} "
-                "whose method is unchanged: if its scores are the same, the rows of the other chains are kept"
+                f"{board}: {rows['chain'].iloc[0]} was scored by other code; run it too, or another chain of "
+                f"{artifact} whose method is unchanged: if its scores are the same, the other chains' rows are kept"
             )
 
 
