@@ -44,7 +44,7 @@ def review(
         supervise.run_in_child(sys.argv[1:])
     from qsmbench.report.review import VERDICTS, write_review
     from qsmbench.review.claims import load_claims
-    from qsmbench.review.lines import line_of
+    from qsmbench.review.lines import comparisons, line_of
     from qsmbench.review.perform import estimates, perform
 
     known = load_claims(claims)
@@ -54,13 +54,13 @@ def review(
     if plan:
         _print_plan(estimates(known, chosen, scale, folder, cores), cores)
         return
-    outcomes = perform(
-        known, chosen, scale, folder, cores=cores, note=lambda t: console.print(plain(t), soft_wrap=True)
-    )
+    found = perform(known, chosen, scale, folder, cores=cores, note=lambda t: console.print(plain(t), soft_wrap=True))
+    outcomes = found.outcomes
     size = known.scales[scale]  # type: ignore[index]
     most = f"{size.subjects} subjects of each arm and voxels of {size.voxel_size} mm"
     said = f"Studies of the scale {scale}: mostly {most}."
-    page = write_review([line_of(known, o, folder) for o in outcomes], folder, review=known.review, scale=said)
+    lines, tables = [line_of(known, o, folder) for o in outcomes], comparisons(known, found.cells)
+    page = write_review(lines, folder, review=known.review, scale=said, tables=tables)
     for outcome in outcomes:
         effect = next((f"{p.quantity} {p.effect:.3g}" for p in outcome.parts), outcome.reason)
         console.print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,14 +119,57 @@ class Line:
         return [*self.effects, *self.others]
 
 
-def write_review(lines: Sequence[Line], out: Path, *, review: str, scale: str) -> Path:
-    """Write `index.html` and `claims.csv`; return the page.
+@dataclass(frozen=True)
+class Value:
+    """A mean over subjects in a table.
+
+    Attributes:
+        value, low, high: the mean and its 95 % interval; NaN if there is none.
+        n: number of subjects.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def text(self) -> str:
+        """The mean and its interval."""
+        if math.isnan(self.value):
+            return "–"
+        ends = f" ({_number(self.low)} to {_number(self.high)})" if math.isfinite(self.low + self.high) else ""
+        return f"{_number(self.value)}{ends}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of the review, measured: kinds of image beside each other.
+
+    Attributes:
+        title, place, caveat: of the table.
+        images: name of each image, and what it is made from.
+        rows: what is measured, its unit, the field strength, and the value of each image that has one.
+    """
+
+    title: str
+    place: str
+    caveat: str
+    images: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, str, str, Mapping[str, Value]]]
+
+
+def write_review(
+    lines: Sequence[Line], out: Path, *, review: str, scale: str, tables: Sequence[Comparison] = ()
+) -> Path:
+    """Write `index.html`, `claims.csv` and, if there are tables, `tables.csv`; return the page.
 
     Args:
         lines: the claims.
         out: folder.
         review: citation of the review.
         scale: how large the studies are, in words.
+        tables: tables of the review.
 
     Raises:
         QsmbenchError: `out` cannot be written to.
@@ -138,6 +181,7 @@ def write_review(lines: Sequence[Line], out: Path, *, review: str, scale: str) -
     charts = {x.id: Markup(_chart(x)) for x in shown if any(math.isfinite(e.value) for e in x.effects)}
     content = {
         "lines": shown,
+        "tables": tables,
         "verdicts": VERDICTS,
         "counts": {v: sum(x.verdict == v for x in lines) for v in VERDICTS},
         "review": review,
@@ -149,6 +193,8 @@ def write_review(lines: Sequence[Line], out: Path, *, review: str, scale: str) -
     page = out / "index.html"
     page.write_text(render(Path(__file__).with_name("review.html.j2"), **content), encoding="utf-8")
     _write_csv(shown, out / "claims.csv")
+    if tables:
+        _write_tables(tables, out / "tables.csv")
     return page
 
 
@@ -203,6 +249,17 @@ def _write_csv(lines: Sequence[Line], file: Path) -> None:
                     numbers = ["" if math.isnan(v) else f"{v:.6g}" for v in (e.value, e.low, e.high)]
                     what = [e.label, e.by, decides, e.quantity, e.unit, *numbers, e.n, e.wanted, e.verdict, e.note]
                     table.writerow([*about, *what, rests])
+
+
+def _write_tables(tables: Sequence[Comparison], file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        written = csv.writer(opened)
+        written.writerow(["table", "quantity", "unit", "field_strength", "image", "value", "low", "high", "subjects"])
+        for table in tables:
+            for label, unit, field, values in table.rows:
+                for image, x in values.items():
+                    numbers = ["" if math.isnan(v) else f"{v:.6g}" for v in (x.value, x.low, x.high)]
+                    written.writerow([table.title, label, unit, field, image, *numbers, x.n])
 
 
 def _number(value: float) -> str:

@@ -68,12 +68,16 @@ class Pick(Model):
     region: str = Field("", description="region, or name of lesions; empty: all lesions, or the whole scan")
     against: str = Field("", description="second region, of a contrast")
     diameter: tuple[float, float] | None = Field(None, description="of the lesions, mm")
-    statistic: Literal["mean", "share", "sign_accuracy", "sign_auc", "contrast", "cnr", "variation"] = Field(
-        "mean",
-        description="mean of the values; mean in %; share of values with the sign of the lesion, %; area under the "
-        "ROC curve of the values for para- against diamagnetic lesions; difference of the values of two regions; the "
-        "same over their standard deviation; standard deviation over the arms in % of the mean",
+    statistic: Literal["mean", "share", "sign_accuracy", "sign_auc", "contrast", "cnr", "variation", "linearity"] = (
+        Field(
+            "mean",
+            description="mean of the values; mean in %; share of values with the sign of the lesion, %; area under "
+            "the ROC curve of the values for para- against diamagnetic lesions; difference of the values of two regions; "
+            "the same over their standard deviation; standard deviation over the arms in % of the mean; squared "
+            "correlation of the values with the true χ over `regions`",
+        )
     )
+    regions: list[str] = Field([], description="of the linearity; of the variation: those whose mean it is")
 
 
 class Rule(Model):
@@ -198,6 +202,49 @@ def picks_of(rule: AnyRule) -> list[Pick]:
     return [p.model_copy(update={"arm": arm}) for p in picks for arm in rule.at]
 
 
+class Image(Model):
+    """A kind of image in a table of the review: a row."""
+
+    name: str = Field(description="as the review calls it")
+    artifact: str = Field(description="its artifact")
+    chain: str = Field(description="the chain that computes it")
+    made_from: str = Field(description="what it is computed from")
+
+
+class Column(Model):
+    """A quantity of each image, at some field strengths."""
+
+    label: str = Field(description="what is measured")
+    experiment: Name = Field(description="name of the study")
+    of: Pick = Field(description="the quantity; its arm, artifact and chain are those of the table")
+    arms: dict[str, str] = Field(min_length=1, description="arm of the experiment by field strength; empty: all arms")
+    over: dict[str, str] = Field({}, description="arm by which the quantity is divided for each subject")
+    chains: dict[str, str] = Field({}, description="by name of an image, a chain in place of its own")
+    only: list[str] = Field([], description="names of the images that have this quantity; by default all")
+    unit: str = ""
+
+
+class Table(Model):
+    """A table of the review, measured."""
+
+    title: str
+    place: str = Field(description="where in the review")
+    images: list[Image] = Field(min_length=1)
+    columns: list[Column] = Field(min_length=1)
+    caveat: str = Field("", description="what is measured otherwise than one may expect")
+
+    def picks(self, column: Column) -> Iterator[tuple[str, str, Pick, Pick | None]]:
+        """Yield the image, the field strength, the quantity, and the one that divides it, of each cell of a column."""
+        for image in self.images:
+            if column.only and image.name not in column.only:
+                continue
+            chain = column.chains.get(image.name, image.chain)
+            for field, arm in column.arms.items():
+                own = {"artifact": image.artifact, "chain": chain}
+                over = column.of.model_copy(update={**own, "arm": column.over[field]}) if column.over else None
+                yield image.name, field, column.of.model_copy(update={**own, "arm": arm}), over
+
+
 class Review(Model):
     """The claims of a review, and the experiments that they share."""
 
@@ -205,6 +252,7 @@ class Review(Model):
     scales: dict[Literal["quick", "full"], Scale] = Field(description="voxel size and subjects of all experiments")
     experiments: dict[Name, Experiment]
     claims: list[Claim] = Field(min_length=1)
+    tables: list[Table] = Field([], description="tables of the review, which are measured")
 
     @model_validator(mode="after")
     def _consistent(self) -> Review:
@@ -223,7 +271,30 @@ class Review(Model):
             for arm in named:
                 if arm not in arms:
                     raise ValueError(f"claim {claim.id}: arm {arm!r} is unknown; {suggest(arm, arms)}")
+        for table in self.tables:
+            labels = [c.label for c in table.columns]
+            if twice := [n for i, n in enumerate(labels) if n in labels[:i]]:
+                raise ValueError(f"two columns of {table.title!r} are called {twice[0]!r}")
+            for column in table.columns:
+                self._check(table, column)
         return self
+
+    def _check(self, table: Table, column: Column) -> None:
+        where = f"column {column.label!r}"
+        if column.experiment not in self.experiments:
+            known = suggest(column.experiment, self.experiments)
+            raise ValueError(f"{where}: experiment {column.experiment!r} is unknown; {known}")
+        arms, images = self.experiments[column.experiment].arms, [i.name for i in table.images]
+        for arm in filter(None, [*column.arms.values(), *column.over.values()]):
+            if arm not in arms:
+                raise ValueError(f"{where}: arm {arm!r} is unknown; {suggest(arm, arms)}")
+        for name in [*column.only, *column.chains]:
+            if name not in images:
+                raise ValueError(f"{where}: image {name!r} is unknown; {suggest(name, images)}")
+        if column.of.statistic in ("contrast", "cnr") and not column.of.against:
+            raise ValueError(f"{where}: the {column.of.statistic} needs a second region, against")
+        if column.over and set(column.over) != set(column.arms):
+            raise ValueError(f"{where}: over must name the field strengths of arms, {', '.join(column.arms)}")
 
     def chosen(self, ids: Sequence[str]) -> list[Claim]:
         """Return the claims with these ids or numbers; all if none is given.
@@ -242,10 +313,12 @@ class Review(Model):
         return list({known[name].id: known[name] for name in ids}.values())
 
     def chains(self, experiment: str) -> list[str]:
-        """Return the chains that the claims of an experiment need, the first of each claim first."""
+        """Return the chains that claims and tables need of an experiment, the first of each claim first."""
         mine = [c for c in self.claims if c.experiment == experiment]
         own = [chain for c in mine for chain in c.chains]
-        return list(dict.fromkeys([*own, *(p.chain for c in mine for p in c.picks() if p.chain)]))
+        columns = [(t, c) for t in self.tables for c in t.columns if c.experiment == experiment]
+        shown = [p.chain for t, c in columns for _, _, p, _ in t.picks(c) if p.chain]
+        return list(dict.fromkeys([*own, *(p.chain for c in mine for p in c.picks() if p.chain), *shown]))
 
 
 @cache

@@ -17,6 +17,9 @@ from qsmbench.review.decide import Part
 if TYPE_CHECKING:
     import pandas as pd
 
+TRUTH = "truth"
+"""Chain whose χ is the true one."""
+
 COLUMNS = ("arm", "subject", "scan", "chain", "artifact", "metric", "region", "diameter", "sign", "value")
 """Columns of measurements: the arm and the subject of a scan, and for lesions their diameter [mm] and sign."""
 
@@ -90,14 +93,14 @@ def _apply(rule: AnyRule, table: pd.DataFrame, chain: str, arms: Mapping[str, st
     if isinstance(rule, Tolerance):
         values = get(rule.of)
         if rule.minus is not None:
-            values = _paired(values, get(rule.minus), lambda a, b: a - b)
+            values = paired(values, get(rule.minus), lambda a, b: a - b)
         if rule.over is not None:
-            values = _paired(values, get(rule.over), lambda a, b: a / b if b else math.nan)
+            values = paired(values, get(rule.over), lambda a, b: a / b if b else math.nan)
         what = "ratio" if rule.over else "difference" if rule.minus else "mean"
         return decide.tolerance(_array(values), rule.inside, what)
     if isinstance(rule, Better):
         size = abs if rule.absolute else float
-        differences = _paired(get(rule.a), get(rule.b), lambda a, b: size(a) - size(b))
+        differences = paired(get(rule.a), get(rule.b), lambda a, b: size(a) - size(b))
         return decide.better(_array(differences), rule.margin)
     if isinstance(rule, Groups):
         patients, controls = (rule.direction * _array(get(rule.of, arm)) for arm in (rule.patients, rule.controls))
@@ -139,8 +142,11 @@ def quantity(table: pd.DataFrame, pick: Pick) -> dict[str, float]:
     rows = rows.astype({"value": float})
     if pick.arm:
         rows = rows[rows["arm"] == pick.arm]
+    if pick.statistic == "linearity":
+        return _linearity(table, rows, pick)
     if pick.statistic == "variation":
-        return _variation(rows[rows["region"] == pick.region])
+        each = [_variation(rows[rows["region"] == region]) for region in pick.regions or [pick.region]]
+        return {s: float(np.mean([v[s] for v in each])) for s in each[0] if all(s in v for v in each)}
     if pick.statistic in ("contrast", "cnr"):
         return _contrast(table, rows, pick)
     if pick.region:
@@ -177,6 +183,19 @@ def _contrast(table: pd.DataFrame, rows: pd.DataFrame, pick: Pick) -> dict[str, 
     return _by_subject(found)
 
 
+def _linearity(table: pd.DataFrame, rows: pd.DataFrame, pick: Pick) -> dict[str, float]:
+    """Return r² of the values of regions with their true χ, in each scan with at least three of the regions."""
+    true = table[(table["chain"] == TRUTH) & (table["artifact"] == "chi") & (table["metric"] == "mean")]
+    both = rows.merge(true, on=["subject", "scan", "region"], suffixes=("", "_true"))
+    both = both[both["region"].isin(pick.regions) & np.isfinite(both["value"])]
+    found = {}
+    for (subject, scan), own in both.groupby(["subject", "scan"], observed=True):
+        values, chi = own["value"].to_numpy(float), own["value_true"].to_numpy(float)
+        if values.size >= 3 and np.ptp(values) > 0 and np.ptp(chi) > 0:
+            found[str(subject), str(scan)] = float(np.corrcoef(values, chi)[0, 1] ** 2)
+    return _by_subject(found)
+
+
 def _by_region(rows: pd.DataFrame, pick: Pick) -> dict[tuple[str, str], tuple[float, float]]:
     """Return the values of both regions of each scan."""
     if not pick.against:
@@ -205,7 +224,8 @@ def _by_subject(by_scan: Mapping[tuple[str, str], float]) -> dict[str, float]:
     return {subject: float(np.mean(its)) for subject, its in values.items()}
 
 
-def _paired(a: Mapping[str, float], b: Mapping[str, float], of: Callable[[float, float], float]) -> dict[str, float]:
+def paired(a: Mapping[str, float], b: Mapping[str, float], of: Callable[[float, float], float]) -> dict[str, float]:
+    """Combine two quantities of each subject that has both."""
     return {s: of(a[s], b[s]) for s in a if s in b}
 
 

@@ -1,14 +1,34 @@
-"""Outcomes as lines of the page."""
+"""Outcomes and cells as lines and tables of the page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from qsmbench.report.review import Effect, Line
+from qsmbench.report.review import Comparison, Effect, Line, Value
 from qsmbench.review.claims import Review
 from qsmbench.review.decide import Part
 from qsmbench.review.evaluate import Outcome
 from qsmbench.review.perform import picture
+from qsmbench.review.tables import Cell
+
+
+def comparisons(review: Review, cells: Sequence[Cell]) -> list[Comparison]:
+    """Return the tables of which there are cells, without the rows of which there are none."""
+    known = {(c.table, c.column, c.field, c.image): Value(c.value, c.low, c.high, c.n) for c in cells}
+    found = []
+    for table in review.tables:
+        images = [(i.name, i.made_from) for i in table.images]
+        rows = []
+        for column in table.columns:
+            for field in column.arms:
+                at = table.title, column.label, field
+                values = {name: known[*at, name] for name, _ in images if (*at, name) in known}
+                if values:
+                    rows.append((column.label, column.unit, field, values))
+        if rows:
+            found.append(Comparison(table.title, table.place, table.caveat, images, rows))
+    return found
 
 
 def line_of(review: Review, outcome: Outcome, results: Path) -> Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qsmbench.errors import QsmbenchError
@@ -10,6 +11,7 @@ from qsmbench.review.claims import Claim, Review
 from qsmbench.review.evaluate import FAILED, NOT_RUN, Outcome, judge
 from qsmbench.review.measure import measurements
 from qsmbench.review.studies import study_of
+from qsmbench.review.tables import Cell, cells
 from qsmbench.study import workflow
 from qsmbench.study.config import Study
 from qsmbench.study.estimate import Estimate, estimate
@@ -33,6 +35,19 @@ def estimates(
         yield name, estimate(Plan(study_of(review, name, scale, results)), cores)
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What a review found.
+
+    Attributes:
+        outcomes: of each claim.
+        cells: of the tables, those whose experiments were run.
+    """
+
+    outcomes: list[Outcome]
+    cells: list[Cell]
+
+
 def perform(
     review: Review,
     claims: Sequence[Claim],
@@ -41,8 +56,8 @@ def perform(
     *,
     cores: int,
     note: Callable[[str], None] = lambda text: None,
-) -> list[Outcome]:
-    """Run the experiments of claims, reuse what is up to date, and judge each claim.
+) -> Findings:
+    """Run the experiments of claims, reuse what is up to date, judge each claim, and measure the cells of the tables.
 
     An experiment that fails makes its claims fail, with the reason; the others are run.
 
@@ -55,6 +70,7 @@ def perform(
         note: called with a line about each experiment.
     """
     judged: dict[str, Outcome] = {}
+    measured: list[Cell] = []
     names = experiments(claims)
     for number, name in enumerate(names, 1):
         mine = [c for c in claims if c.experiment == name]
@@ -66,6 +82,7 @@ def perform(
         except QsmbenchError as error:
             judged |= {c.id: Outcome(c, FAILED, reason=str(error)) for c in mine}
             continue
+        measured += cells(review, name, table)
         for claim in mine:
             try:
                 judged[claim.id] = judge(claim, table)
@@ -74,7 +91,7 @@ def perform(
             found = judged[claim.id]
             if missing and all(p.n == 0 for p in found.parts):
                 judged[claim.id] = Outcome(claim, FAILED, reason=missing)
-    return [judged.get(c.id) or Outcome(c, NOT_RUN, reason=c.cannot) for c in claims]
+    return Findings([judged.get(c.id) or Outcome(c, NOT_RUN, reason=c.cannot) for c in claims], measured)
 
 
 def _run(study: Study, cores: int) -> str:

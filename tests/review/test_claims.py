@@ -50,6 +50,17 @@ def test_metrics_and_chains_exist(claim):
         steps(chain, use, describe=registry.describe)
 
 
+def test_the_quantities_of_the_tables_exist():
+    known = MEASURES | set(metrics.names())
+    for table in REVIEW.tables:
+        for column in table.columns:
+            own = REVIEW.experiments[column.experiment].methods
+            for _, _, of, over in table.picks(column):
+                assert {p.metric for p in (of, over) if p} <= known
+                last = of.chain.rpartition(".")[2]
+                assert of.artifact in registry.find(own.get(last, {}).get("use", last)).produces
+
+
 @pytest.mark.parametrize("name", REVIEW.experiments)
 def test_an_experiment_is_used_and_its_arms_exist(name):
     experiment = REVIEW.experiments[name]

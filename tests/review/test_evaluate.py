@@ -53,9 +53,22 @@ def test_contrast_and_cnr_of_two_regions():
     assert quantity(table(rows[0]), pick(statistic="contrast", **two)) == {}
 
 
+def test_linearity_is_the_squared_correlation_with_the_true_chi():
+    """Values 1, 2, 4 against 1, 2, 3: sums of squares 14/3 and 2, of products 3, so r² = 9 / (28/3)."""
+    regions = ["putamen", "caudate", "pallidum"]
+    rows = [row("x", "1", v, region=r, artifact="swi") for r, v in zip(regions, (-1.0, -2.0, -4.0), strict=True)]
+    rows += [row("x", "1", v, region=r, chain="truth") for r, v in zip(regions, (1.0, 2.0, 3.0), strict=True)]
+    of = {"artifact": "swi", "statistic": "linearity", "arm": "x"}
+    assert quantity(table(*rows), pick(regions=regions, **of)) == {"1": pytest.approx(27 / 28)}
+    assert quantity(table(*rows), pick(regions=regions[:2], **of)) == {}  # two points lie on any line
+
+
 def test_variation_over_arms():
     made = table(*(row(arm, "1", v) for arm, v in (("x", 1.0), ("y", 2.0), ("z", 3.0))))
     assert quantity(made, pick(region="putamen", statistic="variation")) == {"1": pytest.approx(50.0)}
+    other = table(*(row(arm, "1", v, region="caudate") for arm, v in (("x", 2.0), ("y", 2.0), ("z", 2.0))))
+    both = pd.concat([made, other])
+    assert quantity(both, pick(regions=["putamen", "caudate"], statistic="variation")) == {"1": pytest.approx(25.0)}
 
 
 def ratio_claim(**more):

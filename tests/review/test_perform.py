@@ -5,10 +5,11 @@ import math
 
 import pytest
 
+from qsmbench.errors import QsmbenchError
 from qsmbench.report.review import Effect, Line, write_review
 from qsmbench.review.claims import load_claims
 from qsmbench.review.evaluate import FAILED, NOT_RUN
-from qsmbench.review.lines import line_of
+from qsmbench.review.lines import comparisons, line_of
 from qsmbench.review.perform import perform
 
 LIST = """
@@ -32,6 +33,26 @@ experiments:
     people: none
     quick: {voxel_size: 2}
     arms: {one: {}}
+tables:
+  - title: Images compared
+    place: Table
+    images:
+      - {name: the truth, artifact: chi, chain: truth, made_from: nothing}
+      - {name: field, artifact: total_field, chain: romeo.fit, made_from: phase}
+    columns:
+      - &mean
+        label: mean of the group
+        experiment: layered
+        of: {metric: group_mean, region: soft}
+        arms: {3 T: one}
+        only: [the truth]
+      - {<<: *mean, label: ratio, over: {3 T: one}}
+      - label: pole
+        experiment: sphere
+        of: {metric: probe, region: pole}
+        arms: {3 T: one}
+        chains: {the truth: romeo.fit}
+      - {label: of a study that fails, experiment: broken, of: {region: ball}, arms: {3 T: one}}
 claims:
   - &first
     id: lobes
@@ -89,12 +110,12 @@ def judged(tmp_path_factory):
     (folder / "layered.yaml").write_text(LAYERED)
     file.write_text(LIST.replace("LAYERED", str(folder / "layered.yaml")))
     review = load_claims(file)
-    outcomes = perform(review, review.claims, "quick", folder / "quick", cores=1)
-    return review, outcomes, folder / "quick"
+    found = perform(review, review.claims, "quick", folder / "quick", cores=1)
+    return review, found, folder / "quick"
 
 
 def test_verdicts_of_a_sphere(judged):
-    _, outcomes, _ = judged
+    outcomes = judged[1].outcomes
     assert [o.verdict for o in outcomes] == ["supported", "contradicted", "undecided", FAILED, "supported", NOT_RUN]
     pole, equator = (p.effect for p in outcomes[0].parts)
     # 2/3 and −1/3 of Δχ (a/r)³; a shim of order 0 adds the same to both, and voxels of 4 mm blur
@@ -103,20 +124,20 @@ def test_verdicts_of_a_sphere(judged):
 
 def test_mean_and_deviation_of_a_group(judged):
     """Two equal halves of 0.1 and 0.3 ppm: 0.2 ± 0.1 ppm."""
-    _, outcomes, _ = judged
+    outcomes = judged[1].outcomes
     assert [p.effect for p in outcomes[4].parts] == pytest.approx([0.2, 0.1], abs=1e-4)
 
 
 def test_one_failing_study_is_a_row_with_its_reason(judged):
-    _, outcomes, _ = judged
+    outcomes = judged[1].outcomes
     assert "radius" in outcomes[3].reason
     assert outcomes[5].reason == "there is no phantom of it"
 
 
 def test_the_page_and_the_table(judged):
-    review, outcomes, folder = judged
-    lines = [line_of(review, o, folder) for o in outcomes]
-    page = write_review(lines, folder, review=review.review, scale="small")
+    review, found, folder = judged
+    lines = [line_of(review, o, folder) for o in found.outcomes]
+    page = write_review(lines, folder, review=review.review, scale="small", tables=comparisons(review, found.cells))
     html = page.read_text()
     assert "in this phantom" in html
     assert "http://" not in html.replace("http://www.w3.org", "") and "<script src" not in html
@@ -126,6 +147,39 @@ def test_the_page_and_the_table(judged):
         rows = list(csv.DictReader(file))
     assert {r["verdict"] for r in rows if r["id"] == "turned"} == {"contradicted"}
     assert [r["note"] for r in rows if r["id"] == "beyond"] == ["there is no phantom of it"]
+
+
+def test_the_tables_hold_means_over_subjects(judged):
+    """0.2 ppm in the group of 0.1 and 0.3; the field at the pole is that of the claim; a failed study has no row."""
+    review, found, folder = judged
+    (table,) = comparisons(review, found.cells)
+    values = {(label, name): x.value for label, _, _, row in table.rows for name, x in row.items()}
+    assert values["mean of the group", "the truth"] == pytest.approx(0.2, abs=1e-4)
+    assert values["ratio", "the truth"] == 1
+    assert values["pole", "field"] == found.outcomes[0].parts[0].effect
+    assert ("mean of the group", "field") not in values and ("of a study that fails", "field") not in values
+    write_review([], folder / "tables", review="r", scale="s", tables=[table])
+    with (folder / "tables" / "tables.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["quantity"] for r in rows] == ["mean of the group", "ratio", "pole", "pole"]
+    assert float(rows[0]["value"]) == pytest.approx(0.2, abs=1e-4) and rows[0]["subjects"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "by", "named"),
+    [
+        ("experiment: layered\n        of", "experiment: layerd\n        of", "experiment 'layerd' is unknown"),
+        ("arms: {3 T: one}\n        only", "arms: {3 T: two}\n        only", "arm 'two' is unknown"),
+        ("over: {3 T: one}", "over: {7 T: one}", "over must name the field strengths of arms, 3 T"),
+        ("only: [the truth]", "only: [the trut]", "image 'the trut' is unknown"),
+        ("label: ratio", "label: pole", "two columns of 'Images compared' are called 'pole'"),
+        ("of: {region: ball}", "of: {region: ball, statistic: cnr}", "the cnr needs a second region"),
+    ],
+)
+def test_a_table_that_names_what_is_not_there_is_refused(tmp_path, spoilt, by, named):
+    (tmp_path / "claims.yaml").write_text(LIST.replace(spoilt, by))
+    with pytest.raises(QsmbenchError, match=named):
+        load_claims(tmp_path / "claims.yaml")
 
 
 def test_a_number_that_does_not_exist_is_a_dash(tmp_path):
