@@ -72,9 +72,9 @@ class Pick(Model):
         Field(
             "mean",
             description="mean of the values; mean in %; share of values with the sign of the lesion, %; area under "
-            "the ROC curve of the values for para- against diamagnetic lesions; difference of the values of two regions; "
-            "the same over their standard deviation; standard deviation over the arms in % of the mean; squared "
-            "correlation of the values with the true χ over `regions`",
+            "the ROC curve of the values for para- against diamagnetic lesions; difference of the values of two "
+            "regions; the same over their standard deviation; standard deviation over the arms in % of the mean; "
+            "squared correlation of the values with the true χ over `regions`",
         )
     )
     regions: list[str] = Field([], description="of the linearity; of the variation: those whose mean it is")
