@@ -1,12 +1,12 @@
-"""The page docs/board.md: the standing table of the reference board in results/board/head.
+"""The pages docs/board-head.md and docs/board-abdomen.md: the standing tables of the boards in results/board.
 
-make board          or: python docs/board.py [BOARD]
+make board          or: python docs/board.py [NAME …]
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,73 +18,154 @@ from qsmbench.analysis.subjects import Sample
 from qsmbench.run import registry
 
 DOCS = Path(__file__).parent
-BOARD = DOCS.parent / "results" / "board" / "head"
+BOARDS = DOCS.parent / "results" / "board"
 NRMSE = column("nrmse", "%")
 
-TABLES = (
-    ("chi", "From the phase to χ", False, ()),
-    ("chi", "Inversion alone, of the true local field with the scan's noise", True, ("inversion", "separation")),
-    ("chi", "Background removal and inversion at once, of the true total field with its noise", True, ("joint",)),
-    ("local_field", "From the phase to the local field", False, ()),
-    ("local_field", "Background removal alone, of the true total field with the scan's noise", True, ("background",)),
-    ("total_field", "From the phase to the total field", False, ()),
-    ("r2star", "R2* from the magnitude", False, ()),
-)
-"""Artifact, heading, whether the chains are isolated, and the stages of their last step; () for all."""
 
-INTRODUCTION = """# The reference board of the head
+@dataclass(frozen=True)
+class Page:
+    """What differs between the boards.
 
-Scores of the built-in methods on the suite `configs/board-head.yaml`: {subjects} subjects under one protocol
+    Attributes:
+        anatomy: of the scans.
+        chain: an example of one with a method of one's own.
+        unchanged: an example of a chain that is run again if the code that scores has changed.
+        settings: which settings are no defaults, as a sentence.
+        tables: artifact, heading, whether the chains are isolated, and the stages of their last step; () for all.
+    """
+
+    anatomy: str
+    chain: str
+    unchanged: str
+    settings: str
+    tables: tuple[tuple[str, str, bool, tuple[str, ...]], ...]
+
+
+PAGES = {
+    "head": Page(
+        "head",
+        "romeo.fit.vsharp.mine",
+        "truth.noisy.tkd",
+        "All settings are defaults.",
+        (
+            ("chi", "From the phase to χ", False, ()),
+            (
+                "chi",
+                "Inversion alone, of the true local field with the scan's noise",
+                True,
+                ("inversion", "separation"),
+            ),
+            (
+                "chi",
+                "Background removal and inversion at once, of the true total field with its noise",
+                True,
+                ("joint",),
+            ),
+            ("local_field", "From the phase to the local field", False, ()),
+            (
+                "local_field",
+                "Background removal alone, of the true total field with the scan's noise",
+                True,
+                ("background",),
+            ),
+            ("total_field", "From the phase to the total field", False, ()),
+            ("r2star", "R2* from the magnitude", False, ()),
+        ),
+    ),
+    "abdomen": Page(
+        "abdomen",
+        "water_fat.erode.pdf.mine",
+        "truth.noisy.tkd",
+        "Settings are defaults, but for `erode`, by 4 mm.",
+        (
+            ("chi", "From the echoes to χ", False, ()),
+            ("chi", "Inversion alone, of the true local field with the scan's noise", True, ("inversion",)),
+            (
+                "chi",
+                "Background removal and inversion at once, of the true total field with its noise",
+                True,
+                ("joint",),
+            ),
+            ("local_field", "From the echoes to the local field", False, ()),
+            (
+                "local_field",
+                "Background removal alone, of the true total field with the scan's noise",
+                True,
+                ("background",),
+            ),
+            ("total_field", "From the echoes to the total field", False, ()),
+            ("signal_fat_fraction", "From the echoes to the fat fraction of the signal", False, ()),
+            ("r2star", "R2*", False, ()),
+        ),
+    ),
+}
+
+INTRODUCTION = """# The reference board of the {anatomy}
+
+Scores of the built-in methods on the suite `configs/board-{anatomy}.yaml`: {subjects} subjects under one protocol
 ({protocol}), and {others} further scans of some of them. A method is compared
 with all of these by running it alone:
 
 ```
-qsmbench run configs/board-head.yaml --chain romeo.fit.vsharp.mine --method mine=mine.py --against results/board/head
+qsmbench run configs/board-{anatomy}.yaml --chain {chain} --method mine=mine.py --against results/board/{anatomy}
 ```
 
 The scans are simulated again from their seeds; their fingerprints are compared with those of the board, and other scans
-are refused. The scores of every scan are in `results/board/head/scores.parquet`; the folder reads as a study, so that
-`qsmbench report results/board/head report` and `qsmbench compare results/board/head A B` work on it.
-`python benchmarks/board.py` recomputes three scans and compares their scores with the board's. Made with
+are refused. The scores of every scan are in `results/board/{anatomy}/scores.parquet`; the folder reads as a study, so
+that `qsmbench report results/board/{anatomy} report` and `qsmbench compare results/board/{anatomy} A B` work on it.
+`python benchmarks/board.py --board results/board/{anatomy}` recomputes three scans and compares their scores with those
+of the board. Made with
 qsmbench {qsmbench}, numpy {numpy} and scipy {scipy}; `runs.json` in that folder has the versions and the code of each
 chain's rows.
 
 After a change to a method, its chains alone are run again, and replace their rows:
 
 ```
-python benchmarks/board.py --changed          # prints --chain … of every chain whose code has changed
-qsmbench run configs/board-head.yaml --chain …
-qsmbench board results/board-head results/board/head
-python docs/board.py
+python benchmarks/board.py --board results/board/{anatomy} --changed    # prints --chain … of those that have changed
+qsmbench run configs/board-{anatomy}.yaml --chain …
+qsmbench board results/board-{anatomy} results/board/{anatomy}
+python docs/board.py {anatomy}
 ```
 
 The board of a study that is not finished is refused, and so are rows that were computed on
 other scans or under other settings than the rows that stay. If the code that scores has changed, also run a chain of
-each kind of map whose method has not, such as `truth.noisy.tkd`: the other rows stay if its scores are the same.
+each kind of map whose method has not, such as `{unchanged}`: the other rows stay if its scores are the same.
 
 Each table shows the geometric mean of the NRMSE [%] over the {subjects} subjects with its 95 % interval, the rank by
 that mean with its 95 % interval (over resampled subjects), and the NRMSE on each further scan, a single one each.
 **Bold**: not shown to be worse than the first (paired tests over subjects, Holm over all pairs). Errors are on the
-whole study mask, where a voxel without a value counts as zero; see [statistics](statistics.md). All settings are
-defaults; other settings may rank differently.
+whole study mask, where a voxel without a value counts as zero; see [statistics](statistics.md). {settings}
+Other settings may rank differently.
 """
 
 
 def main() -> None:
-    """Write docs/board.md."""
+    """Write the pages of the boards that are there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("board", nargs="?", type=Path, default=BOARD)
-    (DOCS / "board.md").write_text(page(read_study(parser.parse_args().board)))
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"board; choose from {', '.join(PAGES)} (default: all)"
+    )
+    for name in parser.parse_args().names or PAGES:
+        if name not in PAGES:
+            parser.error(f"{name!r} is unknown; choose from {', '.join(PAGES)}")
+        if (BOARDS / name).is_dir():
+            (DOCS / f"board-{name}.md").write_text(text_of(PAGES[name], read_study(BOARDS / name)))
 
 
-def page(board: Study) -> str:
-    """Return the text of the page."""
+def text_of(page: Page, board: Study) -> str:
+    """Return the text of a page."""
     sample = board.sample(NRMSE)
     main_one = largest(sample)
     within = sample.within(main_one)
-    about = {"subjects": within.n_subjects, "others": len(sample.conditions) - 1}
-    parts = [INTRODUCTION.format(protocol=protocol_of(board, within), **about, **board.versions)]
-    parts += [table(board, *which) for which in TABLES]
+    about = {"subjects": within.n_subjects, "others": len(sample.conditions) - 1, "anatomy": page.anatomy}
+    about |= {
+        "chain": page.chain,
+        "unchanged": page.unchanged,
+        "settings": page.settings,
+        "protocol": protocol_of(board, within),
+    }
+    parts = [INTRODUCTION.format(**about, **board.versions)]
+    parts += [table(board, *which) for which in page.tables]
     return "\n".join(p for p in parts if p)
 
 

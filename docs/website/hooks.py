@@ -60,7 +60,7 @@ def _resolved(item: Any, paths: list[str], known: set[str]) -> Iterator[Any]:
             yield item
     elif item.endswith("/*"):
         yield from _tree([p for p in paths if p.startswith(item[:-1])], item.count("/"))
-    elif item != "board.md" or item in known:  # written by `make board`
+    elif not item.startswith("board-") or item in known:  # written by `make board`
         yield item
 
 

@@ -1,4 +1,4 @@
-"""The reference board of the head in this repository: it is of the suite, complete, and its scores are found again."""
+"""The reference boards in this repository: each is of its suite, complete, and its scores are found again."""
 
 import importlib.util
 
@@ -12,14 +12,20 @@ from qsmbench.study.config import load
 from qsmbench.study.plan import Plan
 
 ROOT = data_dir()
-BOARD = ROOT / "results" / "board" / "head"
-pytestmark = pytest.mark.skipif(not BOARD.is_dir(), reason="no board in results/board/head")
+BOARDS = ROOT / "results" / "board"
+pytestmark = pytest.mark.skipif(not BOARDS.is_dir(), reason="no boards in results/board")
+each = pytest.mark.parametrize("name", sorted(p.name for p in BOARDS.glob("*") if p.is_dir()))
 
 
-def test_the_board_is_of_the_suite_and_complete():
-    suite = load(ROOT / "configs" / "board-head.yaml")
-    check_same_scans(suite, BOARD)
-    board, known = read_board(BOARD)
+def test_head_and_abdomen_have_a_board():
+    assert {p.parent.name for p in BOARDS.glob("*/scores.parquet")} == {"head", "abdomen"}
+
+
+@each
+def test_the_board_is_of_the_suite_and_complete(name):
+    suite = load(ROOT / "configs" / f"board-{name}.yaml")
+    check_same_scans(suite, BOARDS / name)
+    board, known = read_board(BOARDS / name)
     assert set(known) == set(Plan(suite).datasets) == set(board.factors.index)
     assert all(known.values())
     assert set(board.chains) >= set(suite.chains)  # a new method may be added to the suite, with its rows
@@ -29,9 +35,11 @@ def test_the_board_is_of_the_suite_and_complete():
 
 
 @pytest.mark.slow
-def test_three_scans_have_the_same_scores_again():
+@each
+def test_three_scans_have_the_same_scores_again(name):
     spec = importlib.util.spec_from_file_location("recomputed_board", ROOT / "benchmarks" / "board.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    pairs = script.compared(BOARD, script.some_groups(BOARD, 3, seed=0), cores=1)
+    board = BOARDS / name
+    pairs = script.compared(board, script.some_groups(board, 3, seed=0), cores=1)
     assert len(pairs) > 1000 and pairs["difference"].max() <= read_margins().rounding.value
