@@ -42,9 +42,10 @@ def at(path):
     return os.path.join(PLACE, os.path.relpath(plan.folder / path, plan.folder))
 
 
-NEEDS = Needs(plan)  # what a cluster is asked for
+NEEDS = Needs(plan)
 ON_CLUSTER = workflow.resource_settings.nodes is not None
 CORES = workflow.resource_settings.cores or CLUSTER_CORES  # a cluster needs no --cores
+SHARED = workflow.is_main_process and not ON_CLUSTER  # all jobs run here, side by side
 
 
 def before(record):
@@ -75,7 +76,7 @@ rule simulate:
         at("{group}/simulation.json"),
     log:
         at("{group}/logs/simulate.txt"),
-    threads: CORES
+    threads: lambda w: NEEDS.simulation_threads(w.group, CORES) if SHARED else CORES
     resources:
         mem_mb=lambda w, attempt: NEEDS.simulation_memory(w.group, attempt),
         runtime=lambda w, attempt: NEEDS.simulation_minutes(w.group, attempt),

@@ -1,4 +1,4 @@
-"""What the jobs of a study need on a cluster: memory and time, from recorded costs and the number of voxels."""
+"""What the jobs of a study need: memory, time and processors, from recorded costs and the number of voxels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 
 from qsmbench.errors import QsmbenchError
+from qsmbench.scan.memory import memory_there
 from qsmbench.study.datasets import Measured, Simulated
 from qsmbench.study.estimate import BASE_MEMORY, Cost, cost_of, known_costs, millions_of_voxels
 from qsmbench.study.plan import Plan
@@ -64,6 +65,21 @@ class Needs:
         """Return the time of the simulation of a group, min."""
         orientations = len(self._plan.orientations[group])
         return _minutes(self._costs["simulate"].seconds * self._millions(group) * orientations, attempt)
+
+    def simulation_threads(self, group: str, cores: int) -> int:
+        """Return the number of processors of the simulation of a group, on a machine with `cores` of them.
+
+        Parts of a simulation run on one processor. So several at once, on a share of the processors each, take less
+        time than one after the other on all: as many as are left to make and fit into memory.
+        """
+        fitting = int(memory_there() // self.simulation_memory(group))
+        return max(cores // max(min(self._left, fitting), 1), 1)
+
+    @cached_property
+    def _left(self) -> int:
+        """Number of simulations that have no record yet."""
+        records = (self._plan.folder / self._plan.simulation(group) for group in self._plan.groups)
+        return sum(not record.is_file() for record in records)
 
     def scan_memory(self, dataset: str, cores: int, attempt: int = 1) -> int:
         """Return the memory of the jobs of a dataset that may run at once, MiB."""

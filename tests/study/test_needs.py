@@ -36,6 +36,22 @@ def test_needs_grow_with_voxels_cores_and_attempts(tmp_path):
     assert fine.simulation_memory("sphere_brain-3t") > 4 * (coarse.simulation_memory("sphere_brain-3t") - LEAST_MEMORY)
 
 
+def test_simulations_share_the_processors_if_several_are_left_and_fit(tmp_path, monkeypatch):
+    group = "sphere_brain-3t_radius-30"
+    plan = plan_of(tmp_path, over={"radius": [30, 32, 34, 36]})
+    assert [Needs(plan).simulation_threads(group, cores) for cores in (1, 2, 4, 8, 9)] == [1, 1, 1, 2, 2]
+    for made in list(plan.groups)[1:]:
+        record = plan.folder / plan.simulation(made)
+        record.parent.mkdir(parents=True)
+        record.touch()
+    assert Needs(plan).simulation_threads(group, 8) == 8  # a single one is left
+    needs = Needs(plan_of(tmp_path / "other", over={"radius": [30, 32, 34, 36]}))
+    for times, threads in ((0.5, 8), (1.5, 8), (2.5, 4), (100, 2)):
+        room = times * needs.simulation_memory(group)
+        monkeypatch.setattr("qsmbench.study.needs.memory_there", lambda room=room: room)
+        assert needs.simulation_threads(group, 8) == threads
+
+
 def test_all_jobs_of_a_scan_are_run_together(tmp_path):
     plan = plan_of(tmp_path)
     plan.prepare()
