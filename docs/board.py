@@ -1,4 +1,4 @@
-"""The pages docs/board-head.md and docs/board-abdomen.md: the standing tables of the boards in results/board.
+"""The pages docs/board-….md: the standing tables of the boards in results/board.
 
 make board          or: python docs/board.py [NAME …]
 """

@@ -17,8 +17,10 @@ pytestmark = pytest.mark.skipif(not BOARDS.is_dir(), reason="no boards in result
 each = pytest.mark.parametrize("name", sorted(p.name for p in BOARDS.glob("*") if p.is_dir()))
 
 
-def test_head_and_abdomen_have_a_board():
-    assert {p.parent.name for p in BOARDS.glob("*/scores.parquet")} == {"head", "abdomen"}
+def test_the_suite_of_the_abdomen_is_valid():
+    """As is its board, if it is there: see below."""
+    plan = Plan(load(ROOT / "configs" / "board-abdomen.yaml"))
+    assert len(plan.datasets) == 24
 
 
 @each
