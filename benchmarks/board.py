@@ -19,14 +19,12 @@ import numpy as np
 from qsmbench.analysis.results import read_study
 from qsmbench.data.folders import read_json
 from qsmbench.data.score_table import RUN_ROWS
-from qsmbench.gate.board import RUNS_FILE, digest_of, joined
+from qsmbench.gate.board import RUNS_FILE, differences, digest_of, joined
 from qsmbench.gate.margins import read_margins
 from qsmbench.run.specs import prefixes
 from qsmbench.study import workflow
 from qsmbench.study.config import load
 from qsmbench.study.plan import Plan
-
-KEY = ["dataset", "chain", "artifact", "metric", "support"]
 
 
 def recompute(board, groups, chains, cores, folder):
@@ -51,13 +49,7 @@ def compared(board, groups, chains=(), cores=2):
         joined(own, board)  # refuses other scans
         new = own.scores
     new = new[(new["region"] == "") & (new["support"] == "study") & ~new["metric"].isin(RUN_ROWS)]
-    kept = read_study(board).scores
-    pairs = new.astype(dict.fromkeys(KEY, str)).merge(
-        kept.astype(dict.fromkeys(KEY, str)), on=KEY, suffixes=("", "_kept"), how="left"
-    )
-    pairs = pairs[pairs["value"].notna()]
-    scale = np.maximum(pairs["value_kept"].abs(), 1e-3)
-    return pairs.assign(difference=((pairs["value"] - pairs["value_kept"]).abs() / scale).fillna(np.inf))
+    return differences(new[new["value"].notna()], read_study(board).scores)
 
 
 def some_groups(board, scans, seed):

@@ -6,7 +6,7 @@ make board          or: python docs/board.py [NAME …]
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,83 +22,24 @@ BOARDS = DOCS.parent / "results" / "board"
 NRMSE = column("nrmse", "%")
 
 
-@dataclass(frozen=True)
-class Page:
-    """What differs between the boards.
-
-    Attributes:
-        anatomy: of the scans.
-        chain: an example of one with a method of one's own.
-        unchanged: an example of a chain that is run again if the code that scores has changed.
-        settings: which settings are no defaults, as a sentence.
-        tables: artifact, heading, whether the chains are isolated, and the stages of their last step; () for all.
-    """
-
-    anatomy: str
-    chain: str
-    unchanged: str
-    settings: str
-    tables: tuple[tuple[str, str, bool, tuple[str, ...]], ...]
-
+TABLES = (
+    ("chi", "From the scan to χ", False, ()),
+    ("chi", "Inversion alone, of the true local field with the scan's noise", True, ("inversion", "separation")),
+    ("chi", "Background removal and inversion at once, of the true total field with its noise", True, ("joint",)),
+    ("local_field", "From the scan to the local field", False, ()),
+    ("local_field", "Background removal alone, of the true total field with the scan's noise", True, ("background",)),
+    ("total_field", "From the scan to the total field", False, ()),
+    ("signal_fat_fraction", "From the scan to the fat fraction of the signal", False, ()),
+    ("r2star", "From the scan to R2*", False, ()),
+)
+"""Artifact, heading, whether the chains are isolated, and the stages of their last step; () for all. A table without
+chains is left out."""
 
 PAGES = {
-    "head": Page(
-        "head",
-        "romeo.fit.vsharp.mine",
-        "truth.noisy.tkd",
-        "All settings are defaults.",
-        (
-            ("chi", "From the phase to χ", False, ()),
-            (
-                "chi",
-                "Inversion alone, of the true local field with the scan's noise",
-                True,
-                ("inversion", "separation"),
-            ),
-            (
-                "chi",
-                "Background removal and inversion at once, of the true total field with its noise",
-                True,
-                ("joint",),
-            ),
-            ("local_field", "From the phase to the local field", False, ()),
-            (
-                "local_field",
-                "Background removal alone, of the true total field with the scan's noise",
-                True,
-                ("background",),
-            ),
-            ("total_field", "From the phase to the total field", False, ()),
-            ("r2star", "R2* from the magnitude", False, ()),
-        ),
-    ),
-    "abdomen": Page(
-        "abdomen",
-        "water_fat.erode.pdf.mine",
-        "truth.noisy.tkd",
-        "Settings are defaults, but for `erode`, by 4 mm.",
-        (
-            ("chi", "From the echoes to χ", False, ()),
-            ("chi", "Inversion alone, of the true local field with the scan's noise", True, ("inversion",)),
-            (
-                "chi",
-                "Background removal and inversion at once, of the true total field with its noise",
-                True,
-                ("joint",),
-            ),
-            ("local_field", "From the echoes to the local field", False, ()),
-            (
-                "local_field",
-                "Background removal alone, of the true total field with the scan's noise",
-                True,
-                ("background",),
-            ),
-            ("total_field", "From the echoes to the total field", False, ()),
-            ("signal_fat_fraction", "From the echoes to the fat fraction of the signal", False, ()),
-            ("r2star", "R2*", False, ()),
-        ),
-    ),
+    "head": ("romeo.fit.vsharp.mine", "All settings are defaults."),
+    "abdomen": ("water_fat.erode.pdf.mine", "Settings are defaults, but for the radius of `erode`, 4 mm."),
 }
+"""Of each board, an example of a chain with a method of one's own, and which settings are no defaults."""
 
 INTRODUCTION = """# The reference board of the {anatomy}
 
@@ -129,7 +70,7 @@ python docs/board.py {anatomy}
 
 The board of a study that is not finished is refused, and so are rows that were computed on
 other scans or under other settings than the rows that stay. If the code that scores has changed, also run a chain of
-each kind of map whose method has not, such as `{unchanged}`: the other rows stay if its scores are the same.
+each kind of map whose method has not, such as `truth.noisy.tkd`: the other rows stay if its scores are the same.
 
 Each table shows the geometric mean of the NRMSE [%] over the {subjects} subjects with its 95 % interval, the rank by
 that mean with its 95 % interval (over resampled subjects), and the NRMSE on each further scan, a single one each.
@@ -149,23 +90,18 @@ def main() -> None:
         if name not in PAGES:
             parser.error(f"{name!r} is unknown; choose from {', '.join(PAGES)}")
         if (BOARDS / name).is_dir():
-            (DOCS / f"board-{name}.md").write_text(text_of(PAGES[name], read_study(BOARDS / name)))
+            (DOCS / f"board-{name}.md").write_text(page(name, read_study(BOARDS / name)))
 
 
-def text_of(page: Page, board: Study) -> str:
-    """Return the text of a page."""
+def page(name: str, board: Study) -> str:
+    """Return the text of the page of a board."""
     sample = board.sample(NRMSE)
-    main_one = largest(sample)
-    within = sample.within(main_one)
-    about = {"subjects": within.n_subjects, "others": len(sample.conditions) - 1, "anatomy": page.anatomy}
-    about |= {
-        "chain": page.chain,
-        "unchanged": page.unchanged,
-        "settings": page.settings,
-        "protocol": protocol_of(board, within),
-    }
-    parts = [INTRODUCTION.format(**about, **board.versions)]
-    parts += [table(board, *which) for which in page.tables]
+    within = sample.within(largest(sample))
+    chain, settings = PAGES[name]
+    about = {"anatomy": name, "chain": chain, "settings": settings, "protocol": protocol_of(board, within)}
+    counts = {"subjects": within.n_subjects, "others": len(sample.conditions) - 1}
+    parts = [INTRODUCTION.format(**about, **counts, **board.versions)]
+    parts += [table(board, *which) for which in TABLES]
     return "\n".join(p for p in parts if p)
 
 

@@ -41,6 +41,12 @@ RUNS_FILE = "runs.json"
 digest of the code that scored them (or of later code that gives the same scores), and the versions of the packages."""
 
 _COPIED = (ORIGINS_FILE, PROTOCOLS_FILE)
+_SCORE = ["dataset", "chain", "artifact", "metric", "support"]
+"""Columns that name a score of a board."""
+
+_LEAST = 1e-3
+"""Score below which differences are relative to this number, in the score's unit; assumed."""
+
 _FREE = ("chains", "attribution", "description", "results")
 """Keys of the configuration in which a run of some chains may differ from the board."""
 
@@ -178,22 +184,32 @@ def _require_same_scoring(board: Path, theirs: pd.DataFrame, ours: pd.DataFrame,
     Raises:
         QsmbenchError: an artifact has no chain whose scores on the board and in the study are equal but for rounding.
     """
-    rounding, key = read_margins().rounding.value, ["dataset", "artifact", "metric", "support"]
+    rounding = read_margins().rounding.value
     for artifact, rows in theirs[theirs["chain"].isin(chains) & (theirs["artifact"] != "")].groupby("artifact"):
         known, again = (t[(t["artifact"] == artifact) & ~t["metric"].isin(RUN_ROWS)] for t in (theirs, ours))
         for chain in sorted({*known["chain"]} & {*again["chain"]}):
             old, new = (t[t["chain"] == chain] for t in (known, again))
-            both = old.merge(new, on=key, how="outer", suffixes=("", "_new"), indicator=True)
-            same_rows = (both["_merge"] == "both").all()
-            if same_rows and np.allclose(
-                both["value_new"], both["value"], rtol=rounding, atol=1e-3 * rounding, equal_nan=True
-            ):
+            if len(new) == len(old) and differences(new, old)["difference"].max() <= rounding:
                 break
         else:
             raise QsmbenchError(
                 f"{board}: {rows['chain'].iloc[0]} was scored by other code; run it too, or another chain of "
                 f"{artifact} whose method is unchanged: if its scores are the same, the other chains' rows are kept"
             )
+
+
+def differences(new: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    """Return scores beside those of a board (`value_kept`), with their relative `difference`.
+
+    It is infinite for a score that the board lacks, and for one that is missing on one side only.
+    """
+    tables = [t.astype(dict.fromkeys(_SCORE, str)) for t in (new, kept)]
+    pairs = tables[0].merge(tables[1], on=_SCORE, suffixes=("", "_kept"), how="left", indicator="on_board")
+    scale = np.maximum(pairs["value_kept"].abs(), _LEAST)
+    relative: pd.Series = (pairs["value"] - pairs["value_kept"]).abs() / scale
+    neither = pairs["value"].isna() & pairs["value_kept"].isna() & (pairs["on_board"] == "both")
+    difference = np.where(neither, 0.0, np.where(relative.isna(), np.inf, relative))
+    return pairs.assign(difference=difference).drop(columns="on_board")
 
 
 def _without(run: dict[str, Any], chains: Sequence[str]) -> dict[str, Any]:

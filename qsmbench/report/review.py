@@ -65,10 +65,7 @@ class Effect:
     @property
     def text(self) -> str:
         """The estimate and its interval."""
-        if math.isnan(self.value):
-            return "–"
-        ends = f" ({_number(self.low)} to {_number(self.high)})" if math.isfinite(self.low + self.high) else ""
-        return f"{_number(self.value)}{ends} {self.unit}".strip()
+        return _with_interval(self.value, self.low, self.high, self.unit)
 
     @property
     def wanted(self) -> str:
@@ -136,10 +133,7 @@ class Value:
     @property
     def text(self) -> str:
         """The mean and its interval."""
-        if math.isnan(self.value):
-            return "–"
-        ends = f" ({_number(self.low)} to {_number(self.high)})" if math.isfinite(self.low + self.high) else ""
-        return f"{_number(self.value)}{ends}"
+        return _with_interval(self.value, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -256,10 +250,17 @@ def _write_tables(tables: Sequence[Comparison], file: Path) -> None:
         written = csv.writer(opened)
         written.writerow(["table", "quantity", "unit", "field_strength", "image", "value", "low", "high", "subjects"])
         for table in tables:
-            for label, unit, field, values in table.rows:
+            for label, unit, b0, values in table.rows:
                 for image, x in values.items():
                     numbers = ["" if math.isnan(v) else f"{v:.6g}" for v in (x.value, x.low, x.high)]
-                    written.writerow([table.title, label, unit, field, image, *numbers, x.n])
+                    written.writerow([table.title, label, unit, b0, image, *numbers, x.n])
+
+
+def _with_interval(value: float, low: float, high: float, unit: str = "") -> str:
+    if math.isnan(value):
+        return "–"
+    ends = f" ({_number(low)} to {_number(high)})" if math.isfinite(low + high) else ""
+    return f"{_number(value)}{ends} {unit}".strip()
 
 
 def _number(value: float) -> str:

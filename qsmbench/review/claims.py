@@ -203,7 +203,7 @@ def picks_of(rule: AnyRule) -> list[Pick]:
 
 
 class Image(Model):
-    """A kind of image in a table of the review: a row."""
+    """A kind of image in a table of the review: a column."""
 
     name: str = Field(description="as the review calls it")
     artifact: str = Field(description="its artifact")
@@ -211,8 +211,8 @@ class Image(Model):
     made_from: str = Field(description="what it is computed from")
 
 
-class Column(Model):
-    """A quantity of each image, at some field strengths."""
+class Quantity(Model):
+    """A quantity of each image: a row for each field strength."""
 
     label: str = Field(description="what is measured")
     experiment: Name = Field(description="name of the study")
@@ -230,19 +230,19 @@ class Table(Model):
     title: str
     place: str = Field(description="where in the review")
     images: list[Image] = Field(min_length=1)
-    columns: list[Column] = Field(min_length=1)
+    quantities: list[Quantity] = Field(min_length=1)
     caveat: str = Field("", description="what is measured otherwise than one may expect")
 
-    def picks(self, column: Column) -> Iterator[tuple[str, str, Pick, Pick | None]]:
-        """Yield the image, the field strength, the quantity, and the one that divides it, of each cell of a column."""
+    def picks(self, row: Quantity) -> Iterator[tuple[str, str, Pick, Pick | None]]:
+        """Yield image, field strength, quantity, and the one that divides it (or None), of each cell."""
         for image in self.images:
-            if column.only and image.name not in column.only:
+            if row.only and image.name not in row.only:
                 continue
-            chain = column.chains.get(image.name, image.chain)
-            for field, arm in column.arms.items():
+            chain = row.chains.get(image.name, image.chain)
+            for b0, arm in row.arms.items():
                 own = {"artifact": image.artifact, "chain": chain}
-                over = column.of.model_copy(update={**own, "arm": column.over[field]}) if column.over else None
-                yield image.name, field, column.of.model_copy(update={**own, "arm": arm}), over
+                over = row.of.model_copy(update={**own, "arm": row.over[b0]}) if row.over else None
+                yield image.name, b0, row.of.model_copy(update={**own, "arm": arm}), over
 
 
 class Review(Model):
@@ -272,29 +272,29 @@ class Review(Model):
                 if arm not in arms:
                     raise ValueError(f"claim {claim.id}: arm {arm!r} is unknown; {suggest(arm, arms)}")
         for table in self.tables:
-            labels = [c.label for c in table.columns]
+            labels = [q.label for q in table.quantities]
             if twice := [n for i, n in enumerate(labels) if n in labels[:i]]:
-                raise ValueError(f"two columns of {table.title!r} are called {twice[0]!r}")
-            for column in table.columns:
-                self._check(table, column)
+                raise ValueError(f"two quantities of {table.title!r} are called {twice[0]!r}")
+            for row in table.quantities:
+                self._check(table, row)
         return self
 
-    def _check(self, table: Table, column: Column) -> None:
-        where = f"column {column.label!r}"
-        if column.experiment not in self.experiments:
-            known = suggest(column.experiment, self.experiments)
-            raise ValueError(f"{where}: experiment {column.experiment!r} is unknown; {known}")
-        arms, images = self.experiments[column.experiment].arms, [i.name for i in table.images]
-        for arm in filter(None, [*column.arms.values(), *column.over.values()]):
+    def _check(self, table: Table, row: Quantity) -> None:
+        where = f"quantity {row.label!r}"
+        if row.experiment not in self.experiments:
+            known = suggest(row.experiment, self.experiments)
+            raise ValueError(f"{where}: experiment {row.experiment!r} is unknown; {known}")
+        arms, images = self.experiments[row.experiment].arms, [i.name for i in table.images]
+        for arm in filter(None, [*row.arms.values(), *row.over.values()]):
             if arm not in arms:
                 raise ValueError(f"{where}: arm {arm!r} is unknown; {suggest(arm, arms)}")
-        for name in [*column.only, *column.chains]:
+        for name in [*row.only, *row.chains]:
             if name not in images:
                 raise ValueError(f"{where}: image {name!r} is unknown; {suggest(name, images)}")
-        if column.of.statistic in ("contrast", "cnr") and not column.of.against:
-            raise ValueError(f"{where}: the {column.of.statistic} needs a second region, against")
-        if column.over and set(column.over) != set(column.arms):
-            raise ValueError(f"{where}: over must name the field strengths of arms, {', '.join(column.arms)}")
+        if row.of.statistic in ("contrast", "cnr") and not row.of.against:
+            raise ValueError(f"{where}: the {row.of.statistic} needs a second region, against")
+        if row.over and set(row.over) != set(row.arms):
+            raise ValueError(f"{where}: over must name the field strengths of arms, {', '.join(row.arms)}")
 
     def chosen(self, ids: Sequence[str]) -> list[Claim]:
         """Return the claims with these ids or numbers; all if none is given.
@@ -316,8 +316,8 @@ class Review(Model):
         """Return the chains that claims and tables need of an experiment, the first of each claim first."""
         mine = [c for c in self.claims if c.experiment == experiment]
         own = [chain for c in mine for chain in c.chains]
-        columns = [(t, c) for t in self.tables for c in t.columns if c.experiment == experiment]
-        shown = [p.chain for t, c in columns for _, _, p, _ in t.picks(c) if p.chain]
+        rows = [(t, q) for t in self.tables for q in t.quantities if q.experiment == experiment]
+        shown = [p.chain for t, q in rows for _, _, p, _ in t.picks(q) if p.chain]
         return list(dict.fromkeys([*own, *(p.chain for c in mine for p in c.picks() if p.chain), *shown]))
 
 

@@ -93,14 +93,14 @@ def _apply(rule: AnyRule, table: pd.DataFrame, chain: str, arms: Mapping[str, st
     if isinstance(rule, Tolerance):
         values = get(rule.of)
         if rule.minus is not None:
-            values = paired(values, get(rule.minus), lambda a, b: a - b)
+            values = _paired(values, get(rule.minus), lambda a, b: a - b)
         if rule.over is not None:
-            values = paired(values, get(rule.over), lambda a, b: a / b if b else math.nan)
+            values = ratio(values, get(rule.over))
         what = "ratio" if rule.over else "difference" if rule.minus else "mean"
         return decide.tolerance(_array(values), rule.inside, what)
     if isinstance(rule, Better):
         size = abs if rule.absolute else float
-        differences = paired(get(rule.a), get(rule.b), lambda a, b: size(a) - size(b))
+        differences = _paired(get(rule.a), get(rule.b), lambda a, b: size(a) - size(b))
         return decide.better(_array(differences), rule.margin)
     if isinstance(rule, Groups):
         patients, controls = (rule.direction * _array(get(rule.of, arm)) for arm in (rule.patients, rule.controls))
@@ -224,8 +224,12 @@ def _by_subject(by_scan: Mapping[tuple[str, str], float]) -> dict[str, float]:
     return {subject: float(np.mean(its)) for subject, its in values.items()}
 
 
-def paired(a: Mapping[str, float], b: Mapping[str, float], of: Callable[[float, float], float]) -> dict[str, float]:
-    """Combine two quantities of each subject that has both."""
+def ratio(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """Return a / b of each subject that has both; NaN where b is 0."""
+    return _paired(a, b, lambda x, y: x / y if y else math.nan)
+
+
+def _paired(a: Mapping[str, float], b: Mapping[str, float], of: Callable[[float, float], float]) -> dict[str, float]:
     return {s: of(a[s], b[s]) for s in a if s in b}
 
 

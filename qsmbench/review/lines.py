@@ -15,17 +15,17 @@ from qsmbench.review.tables import Cell
 
 def comparisons(review: Review, cells: Sequence[Cell]) -> list[Comparison]:
     """Return the tables of which there are cells, without the rows of which there are none."""
-    known = {(c.table, c.column, c.field, c.image): Value(c.value, c.low, c.high, c.n) for c in cells}
+    known = {(c.table, c.quantity, c.b0, c.image): Value(c.value, c.low, c.high, c.n) for c in cells}
     found = []
     for table in review.tables:
         images = [(i.name, i.made_from) for i in table.images]
         rows = []
-        for column in table.columns:
-            for field in column.arms:
-                at = table.title, column.label, field
+        for row in table.quantities:
+            for b0 in row.arms:
+                at = table.title, row.label, b0
                 values = {name: known[*at, name] for name, _ in images if (*at, name) in known}
                 if values:
-                    rows.append((column.label, column.unit, field, values))
+                    rows.append((row.label, row.unit, b0, values))
         if rows:
             found.append(Comparison(table.title, table.place, table.caveat, images, rows))
     return found

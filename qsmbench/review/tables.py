@@ -11,7 +11,7 @@ import numpy as np
 
 from qsmbench.analysis.intervals import t_interval
 from qsmbench.review.claims import Review
-from qsmbench.review.evaluate import paired, quantity
+from qsmbench.review.evaluate import quantity, ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,23 +21,26 @@ RANGES = {"share": (0.0, 100.0), "sign_accuracy": (0.0, 100.0), "sign_auc": (0.0
 """Possible values of some statistics; intervals end there."""
 
 
+ANY = -math.inf, math.inf
+
+
 @dataclass(frozen=True)
 class Cell:
     """A quantity of an image at a field strength.
 
     Attributes:
         table: title of the table.
-        column: label of the column.
+        quantity: its label.
         image: name of the image.
-        field: field strength, as the list states it.
+        b0: field strength, as the list states it.
         value, low, high: mean over subjects and its 95 % interval; NaN if there is none.
         n: number of subjects.
     """
 
     table: str
-    column: str
+    quantity: str
     image: str
-    field: str
+    b0: str
     value: float
     low: float
     high: float
@@ -53,16 +56,14 @@ def cells(review: Review, experiment: str, measurements: pd.DataFrame) -> Iterat
         measurements: of the experiment, with the columns `evaluate.COLUMNS`.
     """
     for table in review.tables:
-        for column in table.columns:
-            if column.experiment != experiment:
-                continue
-            for image, field, of, over in table.picks(column):
+        for row in (q for q in table.quantities if q.experiment == experiment):
+            for image, b0, of, over in table.picks(row):
                 values = quantity(measurements, of)
+                least, most = RANGES.get(of.statistic, ANY)
                 if over is not None:
-                    values = paired(values, quantity(measurements, over), lambda a, b: a / b if b else math.nan)
-                least, most = RANGES.get(of.statistic, (-math.inf, math.inf)) if over is None else (-math.inf, math.inf)
+                    values, least, most = ratio(values, quantity(measurements, over)), *ANY
                 mean, low, high, n = _mean(np.array(list(values.values()), float))
-                yield Cell(table.title, column.label, image, field, mean, max(low, least), min(high, most), n)
+                yield Cell(table.title, row.label, image, b0, mean, max(low, least), min(high, most), n)
 
 
 def _mean(values: np.ndarray) -> tuple[float, float, float, int]:

@@ -70,10 +70,10 @@ class Needs:
         """Return the number of processors of the simulation of a group, on a machine with `cores` of them.
 
         Parts of a simulation run on one processor. So several at once, on a share of the processors each, take less
-        time than one after the other on all: as many as are left to make and fit into memory.
+        time than one after the other on all: as many as are left to make, and no more than fit into memory.
         """
-        fitting = int(memory_there() // self.simulation_memory(group))
-        return max(cores // max(min(self._left, fitting), 1), 1)
+        fitting = max(int(memory_there() // self.simulation_memory(group)), 1)
+        return max(cores // max(self._left, 1), math.ceil(cores / fitting))
 
     @cached_property
     def _left(self) -> int:

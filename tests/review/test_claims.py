@@ -53,9 +53,9 @@ def test_metrics_and_chains_exist(claim):
 def test_the_quantities_of_the_tables_exist():
     known = MEASURES | set(metrics.names())
     for table in REVIEW.tables:
-        for column in table.columns:
-            own = REVIEW.experiments[column.experiment].methods
-            for _, _, of, over in table.picks(column):
+        for row in table.quantities:
+            own = REVIEW.experiments[row.experiment].methods
+            for _, _, of, over in table.picks(row):
                 assert {p.metric for p in (of, over) if p} <= known
                 last = of.chain.rpartition(".")[2]
                 assert of.artifact in registry.find(own.get(last, {}).get("use", last)).produces

@@ -39,7 +39,7 @@ tables:
     images:
       - {name: the truth, artifact: chi, chain: truth, made_from: nothing}
       - {name: field, artifact: total_field, chain: romeo.fit, made_from: phase}
-    columns:
+    quantities:
       - &mean
         label: mean of the group
         experiment: layered
@@ -172,7 +172,7 @@ def test_the_tables_hold_means_over_subjects(judged):
         ("arms: {3 T: one}\n        only", "arms: {3 T: two}\n        only", "arm 'two' is unknown"),
         ("over: {3 T: one}", "over: {7 T: one}", "over must name the field strengths of arms, 3 T"),
         ("only: [the truth]", "only: [the trut]", "image 'the trut' is unknown"),
-        ("label: ratio", "label: pole", "two columns of 'Images compared' are called 'pole'"),
+        ("label: ratio", "label: pole", "two quantities of 'Images compared' are called 'pole'"),
         ("of: {region: ball}", "of: {region: ball, statistic: cnr}", "the cnr needs a second region"),
     ],
 )

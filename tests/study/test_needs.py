@@ -46,7 +46,7 @@ def test_simulations_share_the_processors_if_several_are_left_and_fit(tmp_path, 
         record.touch()
     assert Needs(plan).simulation_threads(group, 8) == 8  # a single one is left
     needs = Needs(plan_of(tmp_path / "other", over={"radius": [30, 32, 34, 36]}))
-    for times, threads in ((0.5, 8), (1.5, 8), (2.5, 4), (100, 2)):
+    for times, threads in ((0.5, 8), (1.5, 8), (2.5, 4), (3.5, 3), (100, 2)):
         room = times * needs.simulation_memory(group)
         monkeypatch.setattr("qsmbench.study.needs.memory_there", lambda room=room: room)
         assert needs.simulation_threads(group, 8) == threads
