@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
 
-import numba
-
 from qsmbench.errors import QsmbenchError
 
 T = TypeVar("T")
@@ -28,11 +26,6 @@ def n_threads() -> int:
     if not value.isdecimal() or int(value) < 1:
         raise QsmbenchError(f"QSMBENCH_THREADS is {value!r}; it must be a positive integer")
     return int(value)
-
-
-def limit_numba() -> None:
-    """Limit the parallel loops of numba itself to `n_threads`."""
-    numba.set_num_threads(min(n_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def in_background(work: Callable[[], T]) -> Callable[[], T]:
@@ -62,11 +55,12 @@ def over_planes(kernel: Callable[..., None], n_planes: int, *args: Any) -> None:
     """Call `kernel(start, stop, *args)` on threads so that each plane of the first axis is processed once.
 
     The kernel must release the GIL, and write only to its own planes. Its results must not depend on the division of
-    the planes; then they are the same for any number of threads.
+    the planes; then they are the same for any number of threads. Numba's own parallel loops take several times as long
+    to compile.
 
     Args:
         kernel: compiled with `numba.njit(nogil=True)`.
-        n_planes: length of the first axis.
+        n_planes: length of the first axis, or number of other parts of the work, such as points.
         args: passed on.
     """
     threads = n_threads()

@@ -7,11 +7,11 @@ shape, no point in it needs to be evaluated.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting import distance as op
 from qsmbench.phantom.painting.distance import distances
+from qsmbench.threads import over_planes
 
 SAFETY = 1e-6
 """mm, far more than what rounding may add to a distance."""
@@ -211,8 +211,7 @@ def _counting(kind, p, o, low_a, high_a, low_b, high_b):
     return True, -low_b + p[o] + SAFETY >= low_a
 
 
-@compiled(parallel=True)
-def inside(points, code, parameters, data):
+def inside(points: np.ndarray, code: np.ndarray, parameters: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Return which points lie in a shape, (n,) bool; those that follow each other should lie near each other.
 
     Args:
@@ -222,7 +221,14 @@ def inside(points, code, parameters, data):
         data: (k,) float32.
     """
     found = np.zeros(len(points), np.bool_)
-    for run in prange((len(points) + RUN - 1) // RUN):
+    over_planes(_find_inside, -(-len(points) // RUN), points, code, parameters, data, found)
+    return found
+
+
+@compiled()
+def _find_inside(first, end, points, code, parameters, data, found):
+    # for the runs of points from `first` up to `end`
+    for run in range(first, end):
         room, begin, short = np.empty((2, len(code) + 1)), np.empty(len(code), np.int64), np.empty_like(code)
         start, stop = run * RUN, min((run + 1) * RUN, len(points))
         centre, half = np.empty(3), np.empty(3)
@@ -238,7 +244,8 @@ def inside(points, code, parameters, data):
         if low > 0:
             continue
         if high < 0:
-            found[start:stop] = True
+            for i in range(start, stop):
+                found[i] = True
             continue
         n, near, work, depths = stop - start, np.empty((3, RUN)), np.empty((length, RUN)), np.empty(RUN)
         for m in range(n):
@@ -246,4 +253,3 @@ def inside(points, code, parameters, data):
         distances(near, n, short[:length], parameters, data, work, depths)
         for m in range(n):
             found[start + m] = depths[m] < 0
-    return found

@@ -11,10 +11,10 @@ import numpy as np
 from qsmbench.grid import Grid
 from qsmbench.phantom.description.sources import Amounts, Effect, Factors
 from qsmbench.phantom.painting.boxes import transform_box
-from qsmbench.phantom.painting.paint import affect, affect_shares, paint, paint_shares
+from qsmbench.phantom.painting.paint import affect, affect_shares, n_columns, paint, paint_shares
 from qsmbench.phantom.painting.shapes import Program
 from qsmbench.phantom.warp import NO_WARP, Warp
-from qsmbench.threads import limit_numba
+from qsmbench.threads import over_planes
 
 Compile = Callable[[float], Program]
 """Function that returns a shape's program for a width [mm] of the partial-volume ramp."""
@@ -95,12 +95,13 @@ class Canvas:
             depths, amounts = (np.array([float(getattr(s, a)) for s in shells]) for a in ("depth", "amount"))
             values = np.array([s.values for s in shells], np.float32)
             labels = np.array([s.label for s in shells], np.uint8)
-            _run(paint, *shared, depths, amounts, values, labels, self.stack, self.weight, self.labels)
+            over_planes(paint, *shared, depths, amounts, values, labels, self.stack, self.weight, self.labels)
 
     def paint_share(self, share: np.ndarray, filling: Shell) -> None:
         """Paint a share of each voxel, (nx, ny, nz) float32; the depth of the filling is ignored."""
         values = np.array(filling.values, np.float32)
-        _run(paint_shares, share, filling.amount, values, filling.label, self.stack, self.weight, self.labels)
+        maps = (self.stack, self.weight, self.labels)
+        over_planes(paint_shares, len(share), share, filling.amount, values, filling.label, *maps)
 
     def apply_effect(
         self, compile_at: Compile, effect: Effect, label: int, ramp: np.ndarray = EVEN, warp: Warp = NO_WARP
@@ -115,15 +116,15 @@ class Canvas:
             warp: map to the space of the shape.
         """
         if (shared := self._arguments(compile_at, warp, MOST_PARTS_OF_A_SOURCE)) is not None:
-            _run(affect, *shared, ramp, *_numbers(effect), label, self.stack, self.weight, self.labels)
+            over_planes(affect, *shared, ramp, *_numbers(effect), label, self.stack, self.weight, self.labels)
 
     def apply_effect_to_share(self, share: np.ndarray, effect: Effect, label: int, ramp: np.ndarray = EVEN) -> None:
         """Change the properties of a share of each voxel, (nx, ny, nz) float32, instead of a shape."""
-        affine = self.grid.affine
-        _run(affect_shares, share, affine, ramp, *_numbers(effect), label, self.stack, self.weight, self.labels)
+        maps = (self.stack, self.weight, self.labels)
+        over_planes(affect_shares, len(share), share, self.grid.affine, ramp, *_numbers(effect), label, *maps)
 
     def _arguments(self, compile_at: Compile, warp: Warp, most_parts: int | None = None) -> Any | None:
-        """Return the common arguments of both loops for a shape; None if it is outside the grid."""
+        """Return the number of columns of a shape and the common arguments of both loops; None if it is outside."""
         size = np.array(self.grid.voxel_size)
         # enough parts to resolve the smallest feature, and none much longer than the shortest edge
         rough = compile_at(size.min())
@@ -137,6 +138,7 @@ class Canvas:
         if (start >= stop).any():
             return None
         return (
+            n_columns(start, stop),
             np.array(program.code, np.int64),
             np.array(program.parameters),
             self.data,
@@ -164,12 +166,3 @@ def _numbers(effect: Effect) -> tuple[Factors, Amounts, float]:
     """Return the parts of an effect as the loops take them."""
     factors, amounts = np.array(effect.factors, np.float32), np.array(effect.amounts, np.float32)
     return Factors(*factors), Amounts(*amounts), float(effect.relaxivity)
-
-
-def _run(kernel: Callable, *arguments: Any) -> None:
-    """Call one of the painting loops on the allowed number of threads.
-
-    They are numba's parallel loops, which are 1.7 times as fast as loops over planes.
-    """
-    limit_numba()
-    kernel(*arguments)

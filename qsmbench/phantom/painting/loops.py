@@ -14,7 +14,6 @@ from scipy.spatial.transform import Rotation
 
 from qsmbench.phantom.painting.bounds import inside
 from qsmbench.seeds import generator
-from qsmbench.threads import limit_numba
 
 JITTER = 0.2
 """Largest displacement of a node along each axis, in spacings."""
@@ -61,7 +60,6 @@ def _wind(code, parameters, box, settings: Settings, data: np.ndarray) -> list[n
     random = generator(int(seed))
     nodes = _nodes(np.array(box), spacing, random)
     cells, places = list(nodes), np.array(list(nodes.values()))
-    limit_numba()
     kept = inside(places, np.array(code, np.int64), np.array(parameters), data)
     free = {cell: place for cell, place, keep in zip(cells, places, kept, strict=True) if keep}
     paths = []

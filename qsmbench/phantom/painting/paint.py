@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from qsmbench.compiled import compiled, leaf
 from qsmbench.phantom.painting.bounds import SAFETY, bounds
@@ -96,9 +95,7 @@ def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k)
 @leaf()
 def _change(f, affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels, i, j, k):
     # what `affect` does to the voxel of which the shape fills f
-    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+    x, y, z = _world(float(i), float(j), float(k), affine)
     g = min(max(ramp[0] * x + ramp[1] * y + ramp[2] * z + ramp[3], 0.0), 1.0)
     strength = np.float32(f * g)
     more = relaxivity * _change_chi(strength, factors, amounts, stack, i, j, k)
@@ -108,22 +105,61 @@ def _change(f, affine, ramp, factors, amounts, relaxivity, label, stack, weight,
 
 
 @leaf()
-def _place(a, b, c, affine, warp, to_warp, m, points):
-    # point number m is that at voxel index a, b, c
-    x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
-    y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
-    z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
-    points[0, m], points[1, m], points[2, m] = to_template(x, y, z, warp, to_warp)
+def _world(i, j, k, affine):
+    # where the voxel index i, j, k lies [mm]
+    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+    return x, y, z
+
+
+@leaf()
+def diagonal(affine):
+    """Return the diagonal of a voxel [mm]; `affine`, (4, 4), maps its index to world mm."""
+    total = 0.0
+    for a in range(3):
+        for b in range(3):
+            total += affine[a, b] ** 2
+    return np.sqrt(total)
+
+
+@leaf()
+def _template(i, j, k, affine, warp, to_warp):
+    # where it lies in the template [mm]
+    x, y, z = _world(i, j, k, affine)
+    return to_template(x, y, z, warp, to_warp)
+
+
+@leaf()
+def _box(first, stop, affine):
+    # centre and half widths [mm] of the box of voxels from `first` up to `stop`
+    x, y, z = _world(
+        (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2, affine
+    )  # fmt: skip
+    i, j, k = (stop[0] - first[0]) / 2, (stop[1] - first[1]) / 2, (stop[2] - first[2]) / 2
+    hx = abs(affine[0, 0]) * i + abs(affine[0, 1]) * j + abs(affine[0, 2]) * k
+    hy = abs(affine[1, 0]) * i + abs(affine[1, 1]) * j + abs(affine[1, 2]) * k
+    hz = abs(affine[2, 0]) * i + abs(affine[2, 1]) * j + abs(affine[2, 2]) * k
+    return x, y, z, hx, hy, hz
+
+
+@leaf()
+def _place_centre(first, stop, affine, warp, to_warp, points):
+    # the first point is the centre of the box of voxels from `first` up to `stop`; returns the number of points
+    x, y, z, _, _, _ = _box(first, stop, affine)
+    points[0, 0], points[1, 0], points[2, 0] = to_template(x, y, z, warp, to_warp)
+    return np.int64(1)  # for a literal, what takes it would be compiled again
 
 
 @leaf()
 def _place_centres(first, stop, affine, warp, to_warp, points):
-    # the points are the centres of the voxels from `first` up to `stop`, in their order; returns their number
+    # the points are the centres of the voxels in the box, in their order; returns their number
     n = 0
     for i in range(first[0], stop[0]):
         for j in range(first[1], stop[1]):
             for k in range(first[2], stop[2]):
-                _place(i, j, k, affine, warp, to_warp, n, points)
+                x, y, z = _template(float(i), float(j), float(k), affine, warp, to_warp)
+                points[0, n], points[1, n], points[2, n] = x, y, z
                 n += 1
     return n
 
@@ -131,14 +167,7 @@ def _place_centres(first, stop, affine, warp, to_warp, points):
 @leaf()
 def _steepness(first, stop, affine, warp, to_warp, found):
     # the slopes of the displacement in the box of voxels from `first` up to `stop`, and how much it may stretch there
-    a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
-    x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
-    y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
-    z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
-    i, j, k = (stop[0] - first[0]) / 2, (stop[1] - first[1]) / 2, (stop[2] - first[2]) / 2
-    hx = abs(affine[0, 0]) * i + abs(affine[0, 1]) * j + abs(affine[0, 2]) * k
-    hy = abs(affine[1, 0]) * i + abs(affine[1, 1]) * j + abs(affine[1, 2]) * k
-    hz = abs(affine[2, 0]) * i + abs(affine[2, 1]) * j + abs(affine[2, 2]) * k
+    x, y, z, hx, hy, hz = _box(first, stop, affine)
     return slopes(x, y, z, hx + SAFETY, hy + SAFETY, hz + SAFETY, warp, to_warp, found)
 
 
@@ -146,15 +175,8 @@ def _steepness(first, stop, affine, warp, to_warp, found):
 def _where(first, stop, step, depths, affine, warp, to_warp, steep, code, parameters, data, work, begin, short):
     # where the box of voxels from `first` up to `stop` lies: all of it outside, or all of it in the deepest shell; and
     # the length of the program `short` that does for it
-    a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
-    x = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
-    y = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
-    z = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
+    x, y, z, hx, hy, hz = _box(first, stop, affine)
     x, y, z = to_template(x, y, z, warp, to_warp)
-    i, j, k = (stop[0] - first[0]) / 2, (stop[1] - first[1]) / 2, (stop[2] - first[2]) / 2
-    hx = abs(affine[0, 0]) * i + abs(affine[0, 1]) * j + abs(affine[0, 2]) * k
-    hy = abs(affine[1, 0]) * i + abs(affine[1, 1]) * j + abs(affine[1, 2]) * k
-    hz = abs(affine[2, 0]) * i + abs(affine[2, 1]) * j + abs(affine[2, 2]) * k
     mx = hx + steep[0, 0] * hx + steep[0, 1] * hy + steep[0, 2] * hz + SAFETY
     my = hy + steep[1, 0] * hx + steep[1, 1] * hy + steep[1, 2] * hz + SAFETY
     mz = hz + steep[2, 0] * hx + steep[2, 1] * hy + steep[2, 2] * hz + SAFETY
@@ -184,23 +206,29 @@ def _shares(i, j, k, places, step, depths, affine, warp, to_warp, code, paramete
         n = min(POINTS, places.shape[0] - start)
         for m in range(n):
             a, b, c = places[start + m, 0], places[start + m, 1], places[start + m, 2]
-            _place(i + a - 0.5, j + b - 0.5, k + c - 0.5, affine, warp, to_warp, m, points)
+            x, y, z = _template(i + a - 0.5, j + b - 0.5, k + c - 0.5, affine, warp, to_warp)
+            points[0, m], points[1, m], points[2, m] = x, y, z
         distances(points, n, code, parameters, data, work, found)
         for m in range(n):
             for s in range(depths.size):
                 share[s] += min(max(0.5 - (found[m] + depths[s]) / step, 0.0), 1.0)
 
 
-@compiled(parallel=True)
+def n_columns(start, stop):
+    """Return the number of columns of bricks along z in the box of voxels from `start`, (3,), up to `stop`, (3,)."""
+    return int(-(-(stop[0] - start[0]) // BRICK) * -(-(stop[1] - start[1]) // BRICK))
+
+
+@compiled()
 def paint(
-    code, parameters, data, affine, warp, to_warp, start, stop, fine, step, slack,
+    column, end_column, code, parameters, data, affine, warp, to_warp, start, stop, fine, step, slack,
     depths, amounts, values, names, stack, weight, labels,
 ):  # fmt: skip
-    """Paint one shape, and the shells inside it, over the maps; in place.
-
-    Each row of voxels is written by a single thread, so the result does not depend on the number of threads.
+    """Paint one shape, and the shells inside it, over some columns of bricks of the maps; in place.
 
     Args:
+        column: index of the first of the `n_columns`.
+        end_column: one past the last.
         code: (n, 2) int64, the shape's program.
         parameters: (m,) float64, its parameters.
         data: (k,) float32, the maps that it samples.
@@ -220,24 +248,20 @@ def paint(
         weight: (nx, ny, nz) float32, fraction of the voxel that its label fills.
         labels: (nx, ny, nz) uint8.
     """
-    n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
-    n_z = -(-(stop[2] - start[2]) // BRICK)
-    size = np.sqrt((affine[:3, :3] ** 2).sum())
-    places = places_in_voxel(fine)
-    parts = places.shape[0]
-    deepest = depths[-1]
+    n_y, n_z = -(-(stop[1] - start[1]) // BRICK), -(-(stop[2] - start[2]) // BRICK)
+    size, places = diagonal(affine), places_in_voxel(fine)
+    deepest, parts, several = depths[-1], places.shape[0], code.shape[0] > 1
     solid = 0  # the innermost shell that hides those before it
     for s in range(depths.size):
         if amounts[s] == 1:
             solid = s
-    several = code.shape[0] > 1
-    for column in prange(n_x * n_y):
-        room, begin = np.empty((2, code.shape[0] + 1)), np.empty(code.shape[0], np.int64)
-        of_bricks, of_brick, of_voxel = np.empty_like(code), np.empty_like(code), np.empty_like(code)
-        share, steep = np.empty(depths.size), np.empty((3, 3))
-        points, work = np.empty((3, POINTS)), np.empty((code.shape[0], POINTS))
-        centres, found = np.empty(POINTS), np.empty(POINTS)
-        i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
+    room, begin = np.empty((2, code.shape[0] + 1)), np.empty(code.shape[0], np.int64)
+    of_bricks, of_brick, of_voxel = np.empty_like(code), np.empty_like(code), np.empty_like(code)
+    share, steep = np.empty(depths.size), np.empty((3, 3))
+    points, work = np.empty((3, POINTS)), np.empty((code.shape[0], POINTS))
+    centres, found = np.empty(POINTS), np.empty(POINTS)
+    for at in range(column, end_column):
+        i0, j0 = start[0] + (at // n_y) * BRICK, start[1] + (at % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         program, where = code, SURFACE
         for layer in range(n_z):
@@ -253,11 +277,10 @@ def paint(
                 program = of_bricks[:length]
             if where == OUTSIDE:
                 continue
-            a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
-            _place(a, b, c, affine, warp, to_warp, 0, points)
-            distances(points, 1, program, parameters, data, work, found)
-            brick = found[0]
             first, end = (i0, j0, k0), (i1, j1, k1)
+            n = _place_centre(first, end, affine, warp, to_warp, points)
+            distances(points, n, program, parameters, data, work, found)
+            brick = found[0]
             stretch = _steepness(first, end, affine, warp, to_warp, steep)
             half, near = stretch * size * BRICK / 2 + slack, (stretch * size + step) / 2 + slack
             if brick > half:
@@ -295,7 +318,8 @@ def paint(
                             last = of_voxel[:length]
                         if here == OUTSIDE:
                             continue
-                        share[:] = parts
+                        for s in range(depths.size):
+                            share[s] = parts
                         if here == SURFACE and parts == 1:
                             for s in range(depths.size):
                                 share[s] = min(max(0.5 - (centres[voxel] + depths[s]) / step, 0.0), 1.0)
@@ -314,9 +338,9 @@ def paint(
                                 blend(f, values[s], names[s], stack, weight, labels, i, j, k)
 
 
-@compiled(parallel=True)
+@compiled()
 def affect(
-    code, parameters, data, affine, warp, to_warp, start, stop, fine, step, slack,
+    column, end_column, code, parameters, data, affine, warp, to_warp, start, stop, fine, step, slack,
     ramp, factors, amounts, relaxivity, label, stack, weight, labels,
 ):  # fmt: skip
     """Change the properties inside a shape, in place; arguments in common with `paint` have the same meaning.
@@ -333,26 +357,23 @@ def affect(
         relaxivity: 1/s/ppm.
         label: of the region that it creates; 0: labels are not changed.
     """
-    size = np.sqrt((affine[:3, :3] ** 2).sum())
-    places = places_in_voxel(fine)
-    parts = places.shape[0]
+    n_y, n_z = -(-(stop[1] - start[1]) // BRICK), -(-(stop[2] - start[2]) // BRICK)
+    size, places = diagonal(affine), places_in_voxel(fine)
     depths = np.zeros(1)
-    n_x, n_y = -(-(stop[0] - start[0]) // BRICK), -(-(stop[1] - start[1]) // BRICK)
-    n_z = -(-(stop[2] - start[2]) // BRICK)
-    for column in prange(n_x * n_y):
-        share, steep = np.empty(1), np.empty((3, 3))
-        points, work = np.empty((3, POINTS)), np.empty((code.shape[0], POINTS))
-        centres, found = np.empty(POINTS), np.empty(POINTS)
-        i0, j0 = start[0] + (column // n_y) * BRICK, start[1] + (column % n_y) * BRICK
+    parts = places.shape[0]
+    share, steep = np.empty(1), np.empty((3, 3))
+    points, work = np.empty((3, POINTS)), np.empty((code.shape[0], POINTS))
+    centres, found = np.empty(POINTS), np.empty(POINTS)
+    for at in range(column, end_column):
+        i0, j0 = start[0] + (at // n_y) * BRICK, start[1] + (at % n_y) * BRICK
         i1, j1 = min(i0 + BRICK, stop[0]), min(j0 + BRICK, stop[1])
         for layer in range(n_z):
             k0 = start[2] + layer * BRICK
             k1 = min(k0 + BRICK, stop[2])
-            a, b, c = (i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2
             first, end = (i0, j0, k0), (i1, j1, k1)
             stretch = _steepness(first, end, affine, warp, to_warp, steep)
-            _place(a, b, c, affine, warp, to_warp, 0, points)
-            distances(points, 1, code, parameters, data, work, found)
+            n = _place_centre(first, end, affine, warp, to_warp, points)
+            distances(points, n, code, parameters, data, work, found)
             if found[0] > stretch * size * BRICK / 2 + slack:
                 continue
             n = _place_centres(first, end, affine, warp, to_warp, points)
@@ -375,10 +396,10 @@ def affect(
                             )  # fmt: skip
 
 
-@compiled(parallel=True)
-def affect_shares(shares, affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels):
+@compiled()
+def affect_shares(plane, end_plane, shares, affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels):
     """Change the properties of a `share` of each voxel, (nx, ny, nz) float32, as `affect` does."""
-    for i in prange(shares.shape[0]):
+    for i in range(plane, end_plane):
         for j in range(shares.shape[1]):
             for k in range(shares.shape[2]):
                 if shares[i, j, k] > 0:
@@ -388,10 +409,10 @@ def affect_shares(shares, affine, ramp, factors, amounts, relaxivity, label, sta
                     )  # fmt: skip
 
 
-@compiled(parallel=True)
-def paint_shares(shares, amount, values, label, stack, weight, labels):
+@compiled()
+def paint_shares(plane, end_plane, shares, amount, values, label, stack, weight, labels):
     """Fill a share of each voxel, (nx, ny, nz) float32, with `amount` (0–1) of a material, as `paint` does."""
-    for i in prange(shares.shape[0]):
+    for i in range(plane, end_plane):
         for j in range(shares.shape[1]):
             for k in range(shares.shape[2]):
                 if shares[i, j, k] > 0:

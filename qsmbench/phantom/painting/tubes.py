@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
 from qsmbench.phantom.painting.bounds import SAFETY
-from qsmbench.phantom.painting.paint import blend, places_in_voxel
-from qsmbench.threads import limit_numba
+from qsmbench.phantom.painting.paint import blend, diagonal, places_in_voxel
+from qsmbench.threads import over_planes
 
 BRICK = 4
 """Edge length of the bricks into which tubes are sorted [voxels]."""
@@ -46,7 +45,6 @@ def paint_tubes(
     """
     if not tubes:
         return
-    limit_numba()
     size = np.array(grid.voxel_size)
     fine = np.clip(np.ceil(size / FINEST_PART - 1e-6), 1, MOST_PARTS).astype(np.int64)
     step = float(np.prod(size / fine) ** (1 / 3))
@@ -56,9 +54,9 @@ def paint_tubes(
     segments[:, 3], segments[:, 7] = tube_radius(segments[:, 3], step), tube_radius(segments[:, 7], step)
     bricks, starts, lists = _sort_into_bricks(grid, segments, step)
     balls = _balls(segments, (float(np.linalg.norm(size)) + step) / 2)
-    _paint(
-        grid.affine, bricks, starts, lists, segments, balls, owner, fine, step, values.astype(np.float32), names,
-        stack, weight, labels,
+    over_planes(
+        _paint, len(bricks), grid.affine, bricks, starts, lists, segments, balls, owner, fine, step,
+        values.astype(np.float32), names, stack, weight, labels,
     )  # fmt: skip
 
 
@@ -177,15 +175,14 @@ def _find(x, y, z, nearby, segments, balls, half, step, near, share):
     return n
 
 
-@compiled(parallel=True)
+@compiled()
 def _paint(
-    affine, bricks, starts, lists, segments, balls, owner, fine, step, values, names, stack, weight, labels
+    first, stop, affine, bricks, starts, lists, segments, balls, owner, fine, step, values, names, stack, weight, labels
 ):  # fmt: skip
-    half = np.sqrt((affine[:3, :3] ** 2).sum()) / 2
-    places = places_in_voxel(fine)
+    half, places = diagonal(affine) / 2, places_in_voxel(fine)
     count = places.shape[0]
-    for brick in prange(bricks.shape[0]):
-        parts, least, owners = np.empty((3, count)), np.empty(count), np.empty(count, np.int64)
+    parts, least, owners = np.empty((3, count)), np.empty(count), np.empty(count, np.int64)
+    for brick in range(first, stop):
         nearby = lists[starts[brick] : starts[brick + 1]]
         near, share = np.empty(nearby.size, np.int64), np.empty(nearby.size)
         mixed = np.empty(stack.shape[0])

@@ -20,7 +20,6 @@ from qsmbench.compiled import compiled
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.veins.ways import JITTER, costs, nearest, pairs, spread, steps
 from qsmbench.seeds import generator
-from qsmbench.threads import limit_numba
 
 NEAR = 1.75
 """Distance below which nodes are connected, in multiples of their spacing: some twenty neighbours in all directions."""
@@ -205,7 +204,6 @@ def _scatter(stage: Stage, random: np.random.Generator) -> _Free:
 def _ways(stage: Stage, free: _Free, sources: np.ndarray, radii: np.ndarray, random: np.random.Generator):
     """Return the cost [mm] of the path to each free node and its predecessor, both (n,): sources, then free nodes."""
     m, n, lean = len(sources), len(free), np.asarray(stage.lean, float)
-    limit_numba()
     first, second = _neighbours(stage, free)
     reach = radii + BRIDGE * stage.spacing
     near = nearest(free.number, free.low, stage.spacing, free.xyz, sources, reach, LANDINGS)

@@ -8,7 +8,6 @@ import numpy as np
 
 from qsmbench.compiled import compiled
 from qsmbench.grid import Grid
-from qsmbench.threads import limit_numba
 
 STEP = 0.25
 """Spacing of the points along a centre line, in voxels."""
@@ -36,7 +35,6 @@ def vein_maps(veins: Sequence[np.ndarray], extraction: np.ndarray, grid: Grid) -
     inverse = np.linalg.inv(grid.affine)
     size, edge = np.array(grid.voxel_size), min(grid.voxel_size)
     turn = np.linalg.inv(grid.affine[:3, :3] / size)
-    limit_numba()
     for start in range(0, len(veins), TOGETHER):
         of_vein, place, radius, direction = _along(veins[start : start + TOGETHER], STEP * edge)
         voxel = place @ inverse[:3, :3].T + inverse[:3, 3]

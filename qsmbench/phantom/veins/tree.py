@@ -18,7 +18,6 @@ from qsmbench.phantom.painting.bounds import inside
 from qsmbench.phantom.painting.shapes import Compiler, Maps
 from qsmbench.phantom.veins.growth import Branch, Stage, grow, side
 from qsmbench.seeds import is_wide
-from qsmbench.threads import limit_numba
 
 STEP = 1.0
 """Spacing [mm] of the points of a trunk, and width of the ramp of partial volume of the shapes that veins run in."""
@@ -138,7 +137,6 @@ def _stage(path: Path, growth: Growth, veins: Veins, terrain: Terrain) -> Stage:
                 f"{path}: {growth.name} drains into unknown region {name!r}; choose from {', '.join(veins.regions)}"
             )
     compiler = Compiler({**terrain.shapes, **veins.shapes}, terrain.maps, STEP, path, terrain.data)
-    limit_numba()
 
     def within(shape: g.Shape):
         program = compiler.compile(shape)

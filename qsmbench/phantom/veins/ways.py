@@ -7,9 +7,9 @@ found in the surrounding cells, without a search tree.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from qsmbench.compiled import compiled, leaf
+from qsmbench.threads import over_planes
 
 JITTER = 0.45
 """Largest displacement of a node from its lattice point along an axis, in multiples of the spacing."""
@@ -38,8 +38,9 @@ def _later(node, number, cells, xyz, farthest, near):
     return count
 
 
-@compiled(parallel=True)
-def pairs(number, cells, xyz, spacing, farthest):
+def pairs(
+    number: np.ndarray, cells: np.ndarray, xyz: np.ndarray, spacing: float, farthest: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the pairs of close nodes on the same side of the midline.
 
     Args:
@@ -52,28 +53,46 @@ def pairs(number, cells, xyz, spacing, farthest):
     Returns:
         the earlier and the later node of each pair, both (pairs,) int32, ascending.
     """
-    most = (farthest * spacing) * (farthest * spacing)
-    room = (2 * int(farthest + 2 * JITTER) + 1) ** 3
     starts = np.zeros(len(cells) + 1, np.int64)
-    for node in prange(len(cells)):
-        near = np.empty(room, np.int32)
-        for n in range(_later(node, number, cells, xyz, farthest, near)):
-            starts[node + 1] += _distance2(xyz, node, xyz, near[n]) <= most
-    for node in range(len(cells)):
-        starts[node + 1] += starts[node]
+    over_planes(_count_pairs, len(cells), number, cells, xyz, spacing, farthest, starts[1:])
+    starts = np.cumsum(starts)
     first, second = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
-    for node in prange(len(cells)):
-        near = np.empty(room, np.int32)
+    over_planes(_find_pairs, len(cells), number, cells, xyz, spacing, farthest, starts, first, second)
+    return first, second
+
+
+@compiled()
+def _count_pairs(begin, end, number, cells, xyz, spacing, farthest, counts):
+    # of the nodes from `begin` up to `end`, each with later ones
+    most = (farthest * spacing) * (farthest * spacing)
+    near = np.empty((2 * int(farthest + 2 * JITTER) + 1) ** 3, np.int32)
+    for node in range(begin, end):
+        for n in range(_later(node, number, cells, xyz, farthest, near)):
+            counts[node] += _distance2(xyz, node, xyz, near[n]) <= most
+
+
+@compiled()
+def _find_pairs(begin, end, number, cells, xyz, spacing, farthest, starts, first, second):
+    # of the same nodes; those of each are written from its place in `starts`
+    most = (farthest * spacing) * (farthest * spacing)
+    near = np.empty((2 * int(farthest + 2 * JITTER) + 1) ** 3, np.int32)
+    for node in range(begin, end):
         at = starts[node]
         for n in range(_later(node, number, cells, xyz, farthest, near)):
             if _distance2(xyz, node, xyz, near[n]) <= most:
                 first[at], second[at] = node, near[n]
                 at += 1
-    return first, second
 
 
-@compiled(parallel=True)
-def nearest(number, low, spacing, xyz, points, reach, most):
+def nearest(
+    number: np.ndarray,
+    low: np.ndarray,
+    spacing: float,
+    xyz: np.ndarray,
+    points: np.ndarray,
+    reach: np.ndarray,
+    most: int,
+) -> np.ndarray:
     """Find the nearest nodes of points: for each at most `most`, closer than its `reach`, the nearest first.
 
     Args:
@@ -89,8 +108,15 @@ def nearest(number, low, spacing, xyz, points, reach, most):
         (m, k) int32, indices of the nodes; −1 if there are fewer.
     """
     near, gap = np.full((len(points), most), -1, np.int32), np.full((len(points), most), np.inf)
-    for p in prange(len(points)):
-        start, stop = np.empty(3, np.int64), np.empty(3, np.int64)
+    over_planes(_find_nearest, len(points), number, low, spacing, xyz, points, reach, near, gap)
+    return near
+
+
+@compiled()
+def _find_nearest(begin, end, number, low, spacing, xyz, points, reach, near, gap):
+    # for the points from `begin` up to `end`
+    start, stop, most = np.empty(3, np.int64), np.empty(3, np.int64), near.shape[1]
+    for p in range(begin, end):
         for axis in range(3):
             at, width = (points[p, axis] - low[axis]) / spacing, reach[p] / spacing + JITTER + 1e-6
             start[axis] = max(int(np.ceil(at - width)), 0)
@@ -109,7 +135,6 @@ def nearest(number, low, spacing, xyz, points, reach, most):
                         near[p, rank], gap[p, rank] = near[p, rank - 1], gap[p, rank - 1]
                         rank -= 1
                     near[p, rank], gap[p, rank] = node, d
-    return near
 
 
 @leaf()
