@@ -102,7 +102,7 @@ class Method:
     inner: Method | None = None
     """The method that it wraps."""
     optional: tuple[str, ...] = ()
-    """Optional inputs."""
+    """Optional inputs: those with a default."""
     files: tuple[Path, ...] = ()
     """Files that it depends on in addition to its source, such as a network's weights."""
     stochastic: bool = False
@@ -311,7 +311,10 @@ def method(
             is_so(function) for is_so in (inspect.isclass, inspect.iscoroutinefunction, inspect.isgeneratorfunction)
         ):
             raise TypeError(f"method {function.__name__}: @method is for a plain function, which returns arrays")
-        declared = Method(function.__name__, function, names, reference, portable, stochastic=stochastic)
+        optional = _with_default(function)
+        declared = Method(
+            function.__name__, function, names, reference, portable, optional=optional, stochastic=stochastic
+        )
         unknown = [n for n in names if n not in ARTIFACTS]
         unknown += [n for n in declared.consumes if n not in ARTIFACTS and n not in PARAMETERS]
         if unknown:
@@ -323,6 +326,12 @@ def method(
         return declared
 
     return declare
+
+
+def _with_default(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the inputs that have a default."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and p.default is not p.empty)
 
 
 _notes: ContextVar[dict[str, Any] | None] = ContextVar("notes", default=None)

@@ -19,12 +19,13 @@ TRUTH = "truth"
 """The control that gives its chain access to the truth."""
 
 FED = {
-    "true_mask": "mask",
-    "true_total_field": "total_field",
-    "true_local_field": "local_field",
-    "true_veins": "vein",
+    "true_mask": ("mask",),
+    "true_total_field": ("total_field",),
+    "true_local_field": ("local_field",),
+    "true_veins": ("vein",),
+    "noisy": ("signal_fat_fraction",),
 }
-"""The controls that replace one artifact by the truth, anywhere in a chain; they read nothing else of the truth."""
+"""What controls read of the truth, anywhere in a chain; they read nothing else of it unless `truth` came before."""
 
 SCAN, TRUTH_FOLDER = "<scan>", "<truth>"
 """Providers of artifacts other than the steps of a chain; method names cannot contain these characters."""
@@ -209,7 +210,7 @@ def steps(chain: str, resolve: Resolve = Use, *, describe: Describe = registry.d
             providers = {**dict.fromkeys(TRUE_ARTIFACTS, TRUTH_FOLDER), **providers}
         use = resolve(name)
         method = describe(use.method)
-        fed = {FED[use.method]: TRUTH_FOLDER} if use.method in FED else {}
+        fed = dict.fromkeys(FED.get(use.method, ()), TRUTH_FOLDER)
         found.append(Step(prefix, method, use, {**providers, **fed}))
         if not any(step.method.broken for step in found):
             check_settings(name, method, use.settings)

@@ -7,11 +7,34 @@ from qsmbench.methods.field.fit import fit
 from qsmbench.ops.arrays.array import compute
 from qsmbench.ops.arrays.smooth import smooth_phase
 from qsmbench.ops.phase.wrap import wrapped
-from qsmbench.units import rad_per_ppm
+from qsmbench.ops.water_fat.model import MIN_ECHOES
+from qsmbench.ops.water_fat.precision import field_precision
+from qsmbench.ops.water_fat.separate import complete, noise_of, signal_in
+from qsmbench.units import hz_per_ppm, rad_per_ppm
+
+LEAST_FAT = 0.01
+"""Mean fat fraction in the mask from which water and fat are separated; in a brain there is no fat."""
+
+R2STAR_MAX = 2000.0
+"""Upper limit of R2* in a separation [1/s]."""
 
 
 @method(produces=("local_field", "total_field", "field_noise"), reference="control")
-def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, offset_smoothing=5.0):
+def noisy(
+    local_field,
+    total_field,
+    phase,
+    magnitude,
+    mask,
+    grid,
+    te,
+    b0,
+    signal_fat_fraction=None,
+    r2star=None,
+    *,
+    offset_smoothing=5.0,
+    peaks=6,
+):
     """Control: the true fields plus the error of a field fitted to the phase of this scan, perfectly unwrapped.
 
     `truth.noisy.tkd` tests an inversion in isolation, as `truth.tkd` does, but on data with noise. The errors are those
@@ -19,13 +42,36 @@ def noisy(local_field, total_field, phase, magnitude, mask, grid, te, b0, *, off
     voxels with several tissues, and residuals of the smoothed coil phase at the rim. Errors of unwrapping and
     background removal are not included.
 
+    If there is fat in the mask, and at least three echoes, the field is that of a fit of water, fat, field and R2* to
+    each voxel which starts at the truth, so that water and fat are not exchanged.
+
     Args:
         local_field: (nx, ny, nz) ppm: the truth.
         total_field: (nx, ny, nz) ppm: the truth.
+        signal_fat_fraction: (nx, ny, nz) 0–1: the truth; None if there is no fat.
+        r2star: (nx, ny, nz) 1/s: the truth, where the fit starts; None: 0.
+        peaks: number of peaks of the fat spectrum.
     """
+    fat = 0.0 if signal_fat_fraction is None or not mask.any() else signal_fat_fraction[mask].mean()
+    if fat > LEAST_FAT and te.size >= MIN_ECHOES:
+        error, noise = _error_of_separation(total_field, r2star, phase, magnitude, mask, te, b0, peaks)
+        return (local_field + error) * mask, (total_field + error) * mask, noise
     residual = _residual_phase(total_field, phase, magnitude, mask, grid, te, b0, offset_smoothing)
     error, noise = fit(residual, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
     return (local_field + error) * mask, (total_field + error) * mask, noise
+
+
+def _error_of_separation(total_field, r2star, phase, magnitude, mask, te, b0, peaks):
+    """Compute the error of the field of a fit that starts at the truth, and its standard deviation [ppm]."""
+    start = total_field[mask] * hz_per_ppm(b0)
+    rate = np.zeros_like(start) if r2star is None else r2star[mask]
+    signal = signal_in(phase, magnitude, mask)
+    found = complete(signal, start, rate, te, b0, peaks=peaks, r2star_max=R2STAR_MAX)
+    _, water, fat, field, fitted = found.volumes(mask, b0)
+    precision = field_precision(water, fat, fitted, mask, te, b0, peaks)
+    sigma = noise_of(magnitude, mask, np.abs(signal[:, 0]).max())
+    noise = np.divide(sigma / rad_per_ppm(b0, 1.0), precision, out=np.zeros_like(precision), where=precision > 0)
+    return (field - total_field) * mask, noise.astype(np.float32)
 
 
 def _residual_phase(total_field, phase, magnitude, mask, grid, te, b0, offset_smoothing):

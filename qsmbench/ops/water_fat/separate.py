@@ -102,10 +102,22 @@ def separate(
     signal = signal_in(phase, magnitude, mask)
     field, r2star = np.zeros(len(signal), np.float32), np.zeros(len(signal), np.float32)
     if signal.any():
-        sigma = min((s for e in range(te.size) if (s := noise_from_texture(magnitude[..., e], mask)) > 0), default=0.0)
-        sigma = max(sigma, _LEAST_NOISE * float(np.abs(signal[:, 0]).max()))
+        sigma = noise_of(magnitude, mask, float(np.abs(signal[:, 0]).max()))
         field, r2star = _start(signal, mask, grid, te, spectrum("fat", peaks).dephasing(te, b0), b0, sigma)
     return complete(signal, field, r2star, te, b0, peaks=peaks, r2star_max=r2star_max)
+
+
+def noise_of(magnitude: np.ndarray, mask: np.ndarray, largest: float) -> float:
+    """Return the standard deviation of the noise [a.u.]: that of the echo with the least texture.
+
+    Args:
+        magnitude: (nx, ny, nz, n_echoes) a.u.
+        mask: (nx, ny, nz) bool.
+        largest: signal of the first echo [a.u.]; the noise is at least a small fraction of it.
+    """
+    echoes = np.moveaxis(magnitude, -1, 0)
+    found = min((s for echo in echoes if (s := noise_from_texture(echo, mask)) > 0), default=0.0)
+    return max(found, _LEAST_NOISE * largest)
 
 
 def signal_in(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
