@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsmbench.compiled import compiled
+from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
 from qsmbench.threads import over_planes
 
@@ -15,6 +15,9 @@ LINES = 4
 
 ROOM = 2.5
 """Width of the tissue around a vein that is fitted with it, voxels."""
+
+N = 5
+"""Number of parameters of a cylinder: radius, place across its direction, and tilts."""
 
 _ROUNDS = 25
 _STEP = 1e-3  # of the parameters in voxels and rad, for derivatives
@@ -89,28 +92,55 @@ def fit_cylinders(
     return Cylinders(*out.T)
 
 
+# The loops below name each component: numba takes seconds to compile operations on whole arrays.
+
+
+@leaf()
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@leaf()
+def _cross(a, b, out):
+    out[0] = a[1] * b[2] - a[2] * b[1]
+    out[1] = a[2] * b[0] - a[0] * b[2]
+    out[2] = a[0] * b[1] - a[1] * b[0]
+
+
+@leaf()
+def _smallest(a):
+    """Return the axis along which a vector has the smallest component."""
+    k = 0
+    for i in range(1, 3):
+        if abs(a[i]) < abs(a[k]):
+            k = i
+    return k
+
+
 @compiled()
 def _fit_each(start, stop, out, chi, mask, vein, size, points, directions, radii, length):
     edge = (size[0] * size[1] * size[2]) ** (1 / 3)
+    u, v, best = np.empty(3), np.empty(3), np.empty(N)
     for n in range(start, stop):
         axis = directions[n]
-        # two unit vectors across the axis
-        k = 0
-        for a in range(1, 3):
-            if abs(axis[a]) < abs(axis[k]):
-                k = a
+        # two vectors across the axis
         helper = np.zeros(3)
-        helper[k] = 1
-        u = np.cross(axis, helper)
-        u /= np.sqrt((u**2).sum())
-        v = np.cross(axis, u)
+        helper[_smallest(axis)] = 1
+        _cross(axis, helper, u)
+        norm = np.sqrt(_dot(u, u))
+        for a in range(3):
+            u[a] /= norm
+        _cross(axis, u, v)
         where, values = _neighbourhood(chi, mask, vein, size, points[n], axis, radii[n], length, edge)
         if len(values) < 20:
             continue
-        p = np.array([max(radii[n], _SMALLEST * edge), 0.0, 0.0, 0.0, 0.0])
-        found = _levenberg_marquardt(p, where, values, axis, u, v, size, edge)
-        if np.isfinite(found).all():
-            out[n] = found
+        for a in range(N):
+            best[a] = 0.0
+        best[0] = max(radii[n], _SMALLEST * edge)
+        cost, contrast, around = _levenberg_marquardt(best, where, values, axis, u, v, size, edge)
+        if np.isfinite(best[0]) and np.isfinite(contrast) and np.isfinite(around) and np.isfinite(cost):
+            out[n, 0], out[n, 1], out[n, 2] = best[0], contrast, around
+            out[n, 3] = np.sqrt(cost / len(values))
 
 
 @compiled()
@@ -172,35 +202,47 @@ def _near_vein(vein, i, j, k, radius, point, axis, size, edge):
     return False
 
 
+@leaf()
+def _copy(a, out):
+    for i in range(a.size):
+        out[i] = a[i]
+
+
 @compiled()
-def _levenberg_marquardt(p, where, values, axis, u, v, size, edge):
-    """Return radius, contrast, value around and misfit of the best cylinder."""
-    best = p.copy()
-    residual, linear = _residual(best, where, values, axis, u, v, size)
-    cost = (residual**2).sum()
+def _levenberg_marquardt(best, where, values, axis, u, v, size, edge):
+    """Improve the parameters of a cylinder, (5,), in place; return the sum of squares, contrast and value around.
+
+    The parameters are the radius, the place of the axis along `u` and `v` [mm], and its tilts to them [rad].
+    """
+    m = len(values)
+    residual, other, jacobian = np.empty(m), np.empty(m), np.empty((N, m))
+    normal, damped, slope = np.empty((N, N)), np.empty((N, N)), np.empty(N)
+    trial, share = np.empty(N), np.empty(m)
+    cost, contrast, around = _residual(best, where, values, axis, u, v, size, share, residual)
     damping = 1e-2
-    jacobian = np.empty((len(values), 5))
     for _ in range(_ROUNDS):
-        for a in range(5):
+        for a in range(N):
             step = _STEP * (edge if a < 3 else 1.0)
-            moved = best.copy()
-            moved[a] += step
-            jacobian[:, a] = (_residual(moved, where, values, axis, u, v, size)[0] - residual) / step
-        normal, slope = jacobian.T @ jacobian, jacobian.T @ residual
+            _copy(best, trial)
+            trial[a] += step
+            _residual(trial, where, values, axis, u, v, size, share, other)
+            for i in range(m):
+                jacobian[a, i] = (other[i] - residual[i]) / step
+        _normal_equations(jacobian, residual, normal, slope)
         improved = False
+        squared, new_contrast, new_around = cost, contrast, around
         for _ in range(6):
-            damped = normal.copy()
-            for a in range(5):
+            for a in range(N):
+                trial[a] = -slope[a]
+                for b in range(N):
+                    damped[a, b] = normal[a, b]
                 damped[a, a] += damping * normal[a, a] + 1e-12
-            change = np.linalg.solve(damped, -slope)
-            trial = best + change
-            trial[0] = max(trial[0], _SMALLEST * edge)
-            for a in range(1, 3):
-                trial[a] = min(max(trial[a], -_SHIFT * edge), _SHIFT * edge)
-            for a in range(3, 5):
-                trial[a] = min(max(trial[a], -_TILT), _TILT)
-            other, found = _residual(trial, where, values, axis, u, v, size)
-            squared = (other**2).sum()
+            _solve(damped, trial)
+            for a in range(N):
+                limit = _SHIFT * edge if a < 3 else _TILT
+                trial[a] += best[a]
+                trial[a] = max(trial[a], _SMALLEST * edge) if a == 0 else min(max(trial[a], -limit), limit)
+            squared, new_contrast, new_around = _residual(trial, where, values, axis, u, v, size, share, other)
             if squared < cost:
                 improved = True
                 break
@@ -208,60 +250,100 @@ def _levenberg_marquardt(p, where, values, axis, u, v, size, edge):
         if not improved:
             break
         gain = cost - squared
-        best, residual, linear, cost = trial, other, found, squared
+        cost, contrast, around = squared, new_contrast, new_around
+        _copy(trial, best)
+        _copy(other, residual)
         damping *= 0.3
         if gain < 1e-6 * cost + 1e-18:
             break
-    return np.array([best[0], linear[0], linear[1], np.sqrt(cost / len(values))])
+    return cost, contrast, around
+
+
+@leaf()
+def _normal_equations(jacobian, residual, normal, slope):
+    """Compute JᵀJ and Jᵀr from the derivatives, (n, m), and the misfit, (m,)."""
+    for a in range(jacobian.shape[0]):
+        total = 0.0
+        for i in range(residual.size):
+            total += jacobian[a, i] * residual[i]
+        slope[a] = total
+        for b in range(a + 1):
+            total = 0.0
+            for i in range(residual.size):
+                total += jacobian[a, i] * jacobian[b, i]
+            normal[a, b] = normal[b, a] = total
+
+
+@leaf()
+def _solve(matrix, x):
+    """Solve a symmetric positive definite system for the right-hand side `x`, in place, by elimination."""
+    for a in range(x.size):
+        for b in range(a + 1, x.size):
+            factor = matrix[b, a] / matrix[a, a]
+            for c in range(a, x.size):
+                matrix[b, c] -= factor * matrix[a, c]
+            x[b] -= factor * x[a]
+    for a in range(x.size - 1, -1, -1):
+        for b in range(a + 1, x.size):
+            x[a] -= matrix[a, b] * x[b]
+        x[a] /= matrix[a, a]
 
 
 @compiled()
-def _residual(p, where, values, axis, u, v, size):
-    """Return the misfit (m,) of the cylinder, and contrast and value around by linear least squares."""
-    share = _shares(p, where, axis, u, v, size)
+def _residual(p, where, values, axis, u, v, size, share, out):
+    """Compute the misfit (m,) of the cylinder, into `out`; return the sum of its squares, contrast and value around.
+
+    Contrast and value around are those of linear least squares; `share`, (m,), is workspace.
+    """
+    _shares(p, where, axis, u, v, size, share)
     m = len(values)
-    mean_s, mean_v = share.mean(), values.mean()
+    mean_s, mean_v = 0.0, 0.0
+    for i in range(m):
+        mean_s += share[i] / m
+        mean_v += values[i] / m
     above, below = 0.0, 0.0
     for i in range(m):
         above += (share[i] - mean_s) * (values[i] - mean_v)
         below += (share[i] - mean_s) ** 2
     contrast = above / below if below > 1e-9 else 0.0
-    around = mean_v - contrast * mean_s
-    return values - around - contrast * share, np.array([contrast, around])
+    around, squares = mean_v - contrast * mean_s, 0.0
+    for i in range(m):
+        out[i] = values[i] - around - contrast * share[i]
+        squares += out[i] ** 2
+    return squares, contrast, around
 
 
 @compiled()
-def _shares(p, where, axis, u, v, size):
-    """Return the share (m,) of each voxel within the cylinder, from the exact chords of lines through it."""
-    direction = axis + p[3] * u + p[4] * v
-    direction = direction / np.sqrt((direction**2).sum())
-    k = 0
-    for a in range(1, 3):
-        if abs(direction[a]) < abs(direction[k]):
-            k = a
+def _shares(p, where, axis, u, v, size, share):
+    """Compute the share of each voxel within the cylinder, (m,), from the exact chords of lines through it."""
+    d, e, q = np.empty(3), np.empty(3), np.empty(3)
+    for a in range(3):
+        d[a] = axis[a] + p[3] * u[a] + p[4] * v[a]
+    norm = np.sqrt(_dot(d, d))
+    for a in range(3):
+        d[a] /= norm
+    k = _smallest(d)
     i, j = (k + 1) % 3, (k + 2) % 3
-    centre = p[1] * u + p[2] * v
-    e = -direction[k] * direction  # part of the line's direction across the axis
+    for a in range(3):
+        e[a] = -d[k] * d[a]  # part of the line's direction across the axis
     e[k] += 1
-    ee = (e**2).sum()
-    share = np.zeros(len(where))
-    reach = p[0] + 0.5 * np.sqrt((size**2).sum())
-    q = np.empty(3)
+    ee = _dot(e, e)
+    reach = p[0] + 0.5 * np.sqrt(_dot(size, size))
     for m in range(len(where)):
-        rel = where[m] - centre
-        along = (rel * direction).sum()
-        if (rel**2).sum() - along**2 > reach**2:
+        share[m] = 0.0
+        for a in range(3):
+            q[a] = where[m, a] - (p[1] * u[a] + p[2] * v[a])
+        if _dot(q, q) - _dot(q, d) ** 2 > reach**2:
             continue
-        total = 0.0
+        total, at_i, at_j = 0.0, q[i], q[j]
         for a in range(LINES):
             for b in range(LINES):
-                q[:] = rel
-                q[i] += ((a + 0.5) / LINES - 0.5) * size[i]
-                q[j] += ((b + 0.5) / LINES - 0.5) * size[j]
-                t = (q * direction).sum()
-                across = q - t * direction
-                b1 = (across * e).sum() / ee
-                c1 = ((across**2).sum() - p[0] ** 2) / ee
+                q[i] = at_i + ((a + 0.5) / LINES - 0.5) * size[i]
+                q[j] = at_j + ((b + 0.5) / LINES - 0.5) * size[j]
+                t = _dot(q, d)
+                x, y, z = q[0] - t * d[0], q[1] - t * d[1], q[2] - t * d[2]
+                b1 = (x * e[0] + y * e[1] + z * e[2]) / ee
+                c1 = (x * x + y * y + z * z - p[0] ** 2) / ee
                 root = b1 * b1 - c1
                 if root <= 0:
                     continue
@@ -270,4 +352,3 @@ def _shares(p, where, axis, u, v, size):
                 if high > low:
                     total += (high - low) / size[k]
         share[m] = total / (LINES * LINES)
-    return share
