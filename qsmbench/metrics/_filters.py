@@ -62,10 +62,11 @@ def _correlate(volume, half, axis, replicated, result):
             for k in range(nz):
                 row[k] = centre[k] * half[0]
             if axis == 2:
-                line[reach : reach + nz] = centre
+                for k in range(nz):
+                    line[reach + k] = centre[k]
                 if replicated:
-                    line[:reach] = centre[0]
-                    line[reach + nz :] = centre[nz - 1]
+                    for k in range(reach):
+                        line[k], line[reach + nz + k] = centre[0], centre[nz - 1]
             for n in range(reach, 0, -1):
                 if axis == 2:
                     _add(row, line[reach - n : reach - n + nz], line[reach + n : reach + n + nz], half[n])

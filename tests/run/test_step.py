@@ -65,6 +65,12 @@ def test_what_a_method_declares_is_recorded(run):
     assert declared["settings"] == {"k": [1.0, ""]}  # the default, whatever it was set to
 
 
+def test_an_input_with_a_default_is_optional(run, tmp_path, small):
+    record = run("return local_field if r2 is None else r2", consumes="local_field, mask, r2=None")
+    assert (record.status, record.details["declared"]["optional"]) == ("ok", ["r2"])
+    assert np.array_equal(folders.read(tmp_path / "out", "chi"), small["truth"]["local_field"])
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [

@@ -315,7 +315,7 @@ def _primal(start, stop, primal, ahead, state, where, inverse, own, cross, t_chi
     dx, dy, dz = inverse[0], inverse[1], inverse[2]
     two, keep = np.float32(2), np.float32(1) / (np.float32(1) + t_psi)
     for i in range(start + 1, stop + 1):
-        planes = np.zeros(2)
+        moved = norm = 0.0
         for j in range(1, ny - 1):
             row = where[i, j]
             first, last = _span(row)
@@ -337,8 +337,8 @@ def _primal(start, stop, primal, ahead, state, where, inverse, own, cross, t_chi
                 change = inside * (old + t_psi * _laplacian(eta, i, j, k, inverse)) * keep - old
                 primal[1, i, j, k] = old + relaxation * change
                 ahead[1, i, j, k] = old + two * change
-            planes[0] += row_moved
-            planes[1] += row_norm
+            moved += row_moved
+            norm += row_norm
             for k in range(first, last):
                 t = t_w * np.float32(row[k] >> 5)
                 x = (qxx[i, j, k] - qxx[i + 1, j, k]) * dx + (qxy[i, j, k] - qxy[i, j + 1, k]) * dy
@@ -353,4 +353,4 @@ def _primal(start, stop, primal, ahead, state, where, inverse, own, cross, t_chi
                 primal[2, i, j, k] -= relaxation * t * x
                 primal[3, i, j, k] -= relaxation * t * y
                 primal[4, i, j, k] -= relaxation * t * z
-        sums[i] = planes
+        sums[i, 0], sums[i, 1] = moved, norm
