@@ -40,7 +40,7 @@ def test_all_are_different_and_plausible(people):
     assert {p.person.sex for p in people[1:]} == {"female", "male"}
 
 
-@pytest.mark.parametrize("number", [1, 7, 19])
+@pytest.mark.parametrize("number", [1, 2, 4])  # the same few subjects in all tests, since each is made once
 def test_brain_of_a_subject_has_a_plausible_volume(people, number):
     phantom = people[number]
     properties = phantom.render(phantom.grid(), 3.0)
@@ -95,7 +95,7 @@ def test_user_has_the_last_word_on_a_tissue():
 
 
 def test_same_subject_is_the_same_to_the_bit():
-    whole = {"voxel_size": 3, "supersampling": 1, "subject": 5}
+    whole = {"voxel_size": 3, "supersampling": 1, "subject": 4}
     first, second = (load("head", whole) for _ in range(2))
     a, b = (p.render(p.grid(), 3.0) for p in (first, second))
     assert np.array_equal(a.chi, b.chi) and np.array_equal(a.r2star, b.r2star)
@@ -105,7 +105,7 @@ def test_lesion_keeps_its_place_in_the_anatomy():
     """A point of the template is where the subject has that anatomy."""
     lesion = [{"source": "haemorrhage", "stage": "acute", "at": [24, 2, 0], "radii": 3}]
     grid = box((24, 2, 0), 60, 2)
-    for number in (2, 9):
+    for number in (2, 4):
         phantom = subject(number, sources=lesion)
         plain = subject(number)
         found = phantom.render(grid, 3.0)
