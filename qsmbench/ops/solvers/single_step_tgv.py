@@ -337,8 +337,8 @@ def _primal(start, stop, primal, ahead, state, where, inverse, own, cross, t_chi
                 change = inside * (old + t_psi * _laplacian(eta, i, j, k, inverse)) * keep - old
                 primal[1, i, j, k] = old + relaxation * change
                 ahead[1, i, j, k] = old + two * change
-            moved += row_moved
-            norm += row_norm
+            moved += float(row_moved)
+            norm += float(row_norm)
             for k in range(first, last):
                 t = t_w * np.float32(row[k] >> 5)
                 x = (qxx[i, j, k] - qxx[i + 1, j, k]) * dx + (qxy[i, j, k] - qxy[i, j + 1, k]) * dy
