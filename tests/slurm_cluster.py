@@ -1,10 +1,13 @@
 """A Slurm cluster of one node on this machine: munged, slurmctld and slurmd as root, with own ports and folder."""
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import time
+
+import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 
@@ -46,6 +49,7 @@ class Cluster:
         self.ask("scancel", "--user=root")
         for name in ("slurmd", "slurmctld", "munged"):
             self._stop(name)
+        self._end_what_is_left()
 
     def start_controller(self):
         """Start slurmctld, again after it was killed."""
@@ -69,6 +73,14 @@ class Cluster:
     def _start(self, name, *command):
         with (self.folder / f"{name}.out").open("ab") as log:
             self.daemons[name] = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def _end_what_is_left(self):
+        """Kill what a killed job left: without cgroups, the cluster does not find all of its processes."""
+        own = {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if own.items() <= process.environ().items():
+                    process.kill()
 
     def _stop(self, name):
         daemon = self.daemons[name]

@@ -7,7 +7,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,27 +27,32 @@ from qsmbench.sandbox import MAX_DISK
 from qsmbench.supervise import end_with_parent
 
 
-def inputs_in(folders: Mapping[str, str], scan: Path, place: str = "") -> Inputs:
+def inputs_in(folders: Mapping[str, str], scan: Path, place: str = "", optional: Collection[str] = ()) -> Inputs:
     """Return what one orientation of a scan offers.
 
     Args:
         folders: for each artifact that is to be had, the folder that holds it.
         scan: folder of the scan.
         place: name of the orientation's folder, within each of `folders` and the scan.
+        optional: names of artifacts that may be missing, such as those that only some phantoms have.
     """
     params = read_params(scan / place)
+    there = {n: Path(f) / place for n, f in folders.items()}
+    there = {n: f for n, f in there.items() if n not in optional or (f / ARTIFACTS[n].file).is_file()}
     table = Path(folders["labels"]) / place / REGIONS_FILE if "labels" in folders else None
     return Inputs(
         params,
-        {name: partial(read_of, Path(f) / place, name, params) for name, f in folders.items()},
+        {name: partial(read_of, folder, name, params) for name, folder in there.items()},
         partial(read_regions, table) if table is not None and table.is_file() else None,
     )
 
 
 def _once(method: Method, spec: StepSpec, place: str) -> tuple[float, list[str]]:
     """Run the method on one orientation; return how long it took [s], and the files of its products."""
-    own = inputs_in(spec.inputs, Path(spec.scan), place)
-    further = [] if place else [inputs_in(spec.inputs, Path(spec.scan), p) for p in spec.orientations]
+    own, *further = (
+        inputs_in(spec.inputs, Path(spec.scan), p, method.optional)
+        for p in (place, *([] if place else spec.orientations))
+    )
     products, seconds = apply(method, spec.settings, own, further, spec.device)
     out = Path(spec.out) / place
     write(out, products, own.params.grid)

@@ -71,6 +71,13 @@ def test_an_input_with_a_default_is_optional(run, tmp_path, small):
     assert np.array_equal(folders.read(tmp_path / "out", "chi"), small["truth"]["local_field"])
 
 
+def test_the_truth_of_fat_is_optional_for_a_phantom_without_fat(scan_folder, tmp_path):
+    spec = step_spec("noisy", scan_folder, tmp_path / "out")
+    spec = replace(spec, inputs={**spec.inputs, "signal_fat_fraction": str(scan_folder / "truth")})
+    record = step.run(spec)
+    assert (record.status, record.reason) == ("ok", "")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 
@@ -54,6 +55,8 @@ def cluster(tmp_path):
     (tmp_path / "cluster").mkdir()
     with slurm_cluster.Cluster(tmp_path / "cluster", cpus=2) as found:
         yield found
+    for process in psutil.process_iter(["cmdline"]):
+        assert str(tmp_path) not in " ".join(process.info["cmdline"] or []), "a job was left behind"
 
 
 def quick_profile(folder):
