@@ -13,10 +13,7 @@ from qsmbench.ops.water_fat.separate import complete, noise_of, signal_in
 from qsmbench.units import hz_per_ppm, rad_per_ppm
 
 LEAST_FAT = 0.01
-"""Mean fat fraction in the mask from which water and fat are separated; in a brain there is no fat."""
-
-R2STAR_MAX = 2000.0
-"""Upper limit of R2* in a separation [1/s]."""
+"""Mean fat fraction in the mask from which water and fat are separated; assumed; a brain has none."""
 
 
 @method(produces=("local_field", "total_field", "field_noise"), reference="control")
@@ -34,6 +31,7 @@ def noisy(
     *,
     offset_smoothing=5.0,
     peaks=6,
+    r2star_max=2000.0,
 ):
     """Control: the true fields plus the error of a field fitted to the phase of this scan, perfectly unwrapped.
 
@@ -43,7 +41,8 @@ def noisy(
     background removal are not included.
 
     If there is fat in the mask, and at least three echoes, the field is that of a fit of water, fat, field and R2* to
-    each voxel which starts at the truth, so that water and fat are not exchanged.
+    each voxel which starts at the truth, so that water and fat are not exchanged. With fewer echoes, the resonances of
+    fat are among the errors, as in any field of such a scan.
 
     Args:
         local_field: (nx, ny, nz) ppm: the truth.
@@ -54,19 +53,19 @@ def noisy(
     """
     fat = 0.0 if signal_fat_fraction is None or not mask.any() else signal_fat_fraction[mask].mean()
     if fat > LEAST_FAT and te.size >= MIN_ECHOES:
-        error, noise = _error_of_separation(total_field, r2star, phase, magnitude, mask, te, b0, peaks)
-        return (local_field + error) * mask, (total_field + error) * mask, noise
-    residual = _residual_phase(total_field, phase, magnitude, mask, grid, te, b0, offset_smoothing)
-    error, noise = fit(residual, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
+        error, noise = _error_of_separation(total_field, r2star, phase, magnitude, mask, te, b0, peaks, r2star_max)
+    else:
+        residual = _residual_phase(total_field, phase, magnitude, mask, grid, te, b0, offset_smoothing)
+        error, noise = fit(residual, magnitude, mask, grid, te, b0, offset_smoothing=offset_smoothing)
     return (local_field + error) * mask, (total_field + error) * mask, noise
 
 
-def _error_of_separation(total_field, r2star, phase, magnitude, mask, te, b0, peaks):
+def _error_of_separation(total_field, r2star, phase, magnitude, mask, te, b0, peaks, r2star_max):
     """Compute the error of the field of a fit that starts at the truth, and its standard deviation [ppm]."""
     start = total_field[mask] * hz_per_ppm(b0)
     rate = np.zeros_like(start) if r2star is None else r2star[mask]
     signal = signal_in(phase, magnitude, mask)
-    found = complete(signal, start, rate, te, b0, peaks=peaks, r2star_max=R2STAR_MAX)
+    found = complete(signal, start, rate, te, b0, peaks=peaks, r2star_max=r2star_max)
     _, water, fat, field, fitted = found.volumes(mask, b0)
     precision = field_precision(water, fat, fitted, mask, te, b0, peaks)
     sigma = noise_of(magnitude, mask, np.abs(signal[:, 0]).max())

@@ -16,7 +16,7 @@ LINES = 4
 ROOM = 2.5
 """Width of the tissue around a vein that is fitted with it, voxels."""
 
-N = 5
+PARAMETERS = 5
 """Number of parameters of a cylinder: radius, place across its direction, and tilts."""
 
 _ROUNDS = 25
@@ -120,7 +120,7 @@ def _smallest(a):
 @compiled()
 def _fit_each(start, stop, out, chi, mask, vein, size, points, directions, radii, length):
     edge = (size[0] * size[1] * size[2]) ** (1 / 3)
-    u, v, best = np.empty(3), np.empty(3), np.empty(N)
+    u, v, best = np.empty(3), np.empty(3), np.empty(PARAMETERS)
     for n in range(start, stop):
         axis = directions[n]
         # two vectors across the axis
@@ -134,7 +134,7 @@ def _fit_each(start, stop, out, chi, mask, vein, size, points, directions, radii
         where, values = _neighbourhood(chi, mask, vein, size, points[n], axis, radii[n], length, edge)
         if len(values) < 20:
             continue
-        for a in range(N):
+        for a in range(PARAMETERS):
             best[a] = 0.0
         best[0] = max(radii[n], _SMALLEST * edge)
         cost, contrast, around = _levenberg_marquardt(best, where, values, axis, u, v, size, edge)
@@ -215,13 +215,13 @@ def _levenberg_marquardt(best, where, values, axis, u, v, size, edge):
     The parameters are the radius, the place of the axis along `u` and `v` [mm], and its tilts to them [rad].
     """
     m = len(values)
-    residual, other, jacobian = np.empty(m), np.empty(m), np.empty((N, m))
-    normal, damped, slope = np.empty((N, N)), np.empty((N, N)), np.empty(N)
-    trial, share = np.empty(N), np.empty(m)
+    residual, other, jacobian = np.empty(m), np.empty(m), np.empty((PARAMETERS, m))
+    normal, damped, slope = np.empty((PARAMETERS, PARAMETERS)), np.empty((PARAMETERS, PARAMETERS)), np.empty(PARAMETERS)
+    trial, share = np.empty(PARAMETERS), np.empty(m)
     cost, contrast, around = _residual(best, where, values, axis, u, v, size, share, residual)
     damping = 1e-2
     for _ in range(_ROUNDS):
-        for a in range(N):
+        for a in range(PARAMETERS):
             step = _STEP * (edge if a < 3 else 1.0)
             _copy(best, trial)
             trial[a] += step
@@ -232,13 +232,13 @@ def _levenberg_marquardt(best, where, values, axis, u, v, size, edge):
         improved = False
         squared, new_contrast, new_around = cost, contrast, around
         for _ in range(6):
-            for a in range(N):
+            for a in range(PARAMETERS):
                 trial[a] = -slope[a]
-                for b in range(N):
+                for b in range(PARAMETERS):
                     damped[a, b] = normal[a, b]
                 damped[a, a] += damping * normal[a, a] + 1e-12
             _solve(damped, trial)
-            for a in range(N):
+            for a in range(PARAMETERS):
                 limit = _SHIFT * edge if a < 3 else _TILT
                 trial[a] += best[a]
                 trial[a] = max(trial[a], _SMALLEST * edge) if a == 0 else min(max(trial[a], -limit), limit)

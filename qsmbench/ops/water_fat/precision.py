@@ -32,7 +32,8 @@ def field_precision(
         peaks: number of peaks of the fat spectrum.
 
     Returns:
-        (nx, ny, nz) float32, 1/ppm up to a factor that is the same in all voxels, zero outside the mask.
+        (nx, ny, nz) float32, 1/(rad/s), if real and imaginary part have noise of 1 a.u.; inversely proportional to the
+        noise. Zero outside the mask.
 
     Reference:
         Pineda 2005, doi:10.1002/mrm.20623 (bounds of water–fat separation).

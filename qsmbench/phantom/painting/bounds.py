@@ -228,10 +228,11 @@ def inside(points: np.ndarray, code: np.ndarray, parameters: np.ndarray, data: n
 @compiled()
 def _find_inside(first, end, points, code, parameters, data, found):
     # for the runs of points from `first` up to `end`
+    room, begin, short = np.empty((2, len(code) + 1)), np.empty(len(code), np.int64), np.empty_like(code)
+    centre, half = np.empty(3), np.empty(3)
+    near, work, depths = np.empty((3, RUN)), np.empty((len(code), RUN)), np.empty(RUN)
     for run in range(first, end):
-        room, begin, short = np.empty((2, len(code) + 1)), np.empty(len(code), np.int64), np.empty_like(code)
         start, stop = run * RUN, min((run + 1) * RUN, len(points))
-        centre, half = np.empty(3), np.empty(3)
         for axis in range(3):
             least, most = np.inf, -np.inf
             for i in range(start, stop):
@@ -247,7 +248,7 @@ def _find_inside(first, end, points, code, parameters, data, found):
             for i in range(start, stop):
                 found[i] = True
             continue
-        n, near, work, depths = stop - start, np.empty((3, RUN)), np.empty((length, RUN)), np.empty(RUN)
+        n = stop - start
         for m in range(n):
             near[0, m], near[1, m], near[2, m] = points[start + m, 0], points[start + m, 1], points[start + m, 2]
         distances(near, n, short[:length], parameters, data, work, depths)

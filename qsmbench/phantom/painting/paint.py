@@ -95,7 +95,7 @@ def _change_protons(f, factors, amounts, more_r2prime, channels, stack, i, j, k)
 @leaf()
 def _change(f, affine, ramp, factors, amounts, relaxivity, label, stack, weight, labels, i, j, k):
     # what `affect` does to the voxel of which the shape fills f
-    x, y, z = _world(float(i), float(j), float(k), affine)
+    x, y, z = world(float(i), float(j), float(k), affine)
     g = min(max(ramp[0] * x + ramp[1] * y + ramp[2] * z + ramp[3], 0.0), 1.0)
     strength = np.float32(f * g)
     more = relaxivity * _change_chi(strength, factors, amounts, stack, i, j, k)
@@ -105,8 +105,8 @@ def _change(f, affine, ramp, factors, amounts, relaxivity, label, stack, weight,
 
 
 @leaf()
-def _world(i, j, k, affine):
-    # where the voxel index i, j, k lies [mm]
+def world(i, j, k, affine):
+    """Return x, y, z [mm] of the voxel index i, j, k, all float64; `affine`, (4, 4), maps it there."""
     x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
     y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
     z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
@@ -125,17 +125,16 @@ def diagonal(affine):
 
 @leaf()
 def _template(i, j, k, affine, warp, to_warp):
-    # where it lies in the template [mm]
-    x, y, z = _world(i, j, k, affine)
+    # where the voxel index i, j, k lies in the template [mm]
+    x, y, z = world(i, j, k, affine)
     return to_template(x, y, z, warp, to_warp)
 
 
 @leaf()
 def _box(first, stop, affine):
     # centre and half widths [mm] of the box of voxels from `first` up to `stop`
-    x, y, z = _world(
-        (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2, affine
-    )  # fmt: skip
+    a, b, c = (first[0] + stop[0] - 1) / 2, (first[1] + stop[1] - 1) / 2, (first[2] + stop[2] - 1) / 2
+    x, y, z = world(a, b, c, affine)
     i, j, k = (stop[0] - first[0]) / 2, (stop[1] - first[1]) / 2, (stop[2] - first[2]) / 2
     hx = abs(affine[0, 0]) * i + abs(affine[0, 1]) * j + abs(affine[0, 2]) * k
     hy = abs(affine[1, 0]) * i + abs(affine[1, 1]) * j + abs(affine[1, 2]) * k

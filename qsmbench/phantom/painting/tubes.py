@@ -7,7 +7,7 @@ import numpy as np
 from qsmbench.compiled import compiled, leaf
 from qsmbench.grid import Grid
 from qsmbench.phantom.painting.bounds import SAFETY
-from qsmbench.phantom.painting.paint import blend, diagonal, places_in_voxel
+from qsmbench.phantom.painting.paint import blend, diagonal, places_in_voxel, world
 from qsmbench.threads import over_planes
 
 BRICK = 4
@@ -114,11 +114,11 @@ def _depth(x, y, z, s):
 
 
 @leaf(error_model="numpy")
-def _place_parts(i, j, k, affine, places, parts):
-    """Compute the centres of a voxel's parts, into `parts`, (3, n) mm; `places` are theirs in the voxel, (n, 3) 0–1."""
-    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+def _place_parts(x, y, z, affine, places, parts):
+    """Compute the centres of the parts of a voxel at x, y, z [mm], into `parts`, (3, n) mm.
+
+    `places`, (n, 3) 0–1, are theirs in the voxel.
+    """
     for part in range(parts.shape[1]):
         a, b, c = places[part, 0] - 0.5, places[part, 1] - 0.5, places[part, 2] - 0.5
         parts[0, part] = x + affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c
@@ -182,19 +182,17 @@ def _paint(
     half, places = diagonal(affine) / 2, places_in_voxel(fine)
     count = places.shape[0]
     parts, least, owners = np.empty((3, count)), np.empty(count), np.empty(count, np.int64)
+    mixed = np.empty(stack.shape[0])
     for brick in range(first, stop):
         nearby = lists[starts[brick] : starts[brick + 1]]
         near, share = np.empty(nearby.size, np.int64), np.empty(nearby.size)
-        mixed = np.empty(stack.shape[0])
         for i in range(bricks[brick, 0] * BRICK, min((bricks[brick, 0] + 1) * BRICK, stack.shape[1])):
             for j in range(bricks[brick, 1] * BRICK, min((bricks[brick, 1] + 1) * BRICK, stack.shape[2])):
                 for k in range(bricks[brick, 2] * BRICK, min((bricks[brick, 2] + 1) * BRICK, stack.shape[3])):
-                    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                    x, y, z = world(float(i), float(j), float(k), affine)
                     n = _find(x, y, z, nearby, segments, balls, half, step, near, share)
                     if n > 0:
-                        _place_parts(i, j, k, affine, places, parts)
+                        _place_parts(x, y, z, affine, places, parts)
                         _shares(segments, near[:n], parts, step, least, owners, share)
                     n = abs(n)
                     filled = share[:n].sum()
