@@ -106,17 +106,20 @@ def test_a_study_survives_a_killed_job_and_a_restarted_controller(cluster, tmp_p
     hold.touch()
     running = run(tmp_path, "--profile", profile, "--results", "slurm", environment=cluster.environment)
     try:
-        wait_for(lambda: list((tmp_path / "slurm" / "s").glob("*_seed-0/chains/.making-truth.slow-*")))
-        (job, *_) = wait_for(cluster.running)
+        waiting = (tmp_path / "slurm" / "s").glob
+        wait_for(lambda: len(list(waiting("*_seed-0/chains/.making-truth.slow-*"))) == 2)
+        # a job that the controller had not yet saved would be lost to Slurm itself: none is submitted meanwhile
+        cluster.kill_controller()
+        cluster.start_controller()
+        (job, _) = cluster.running()
         cluster.ask("scancel", "--signal=KILL", "--full", job)
         wait_for(lambda: job not in cluster.running())
         hold.unlink()
-        cluster.kill_controller()
-        cluster.start_controller()
-        code = running.wait(300)
+        wait_for(lambda: running.poll() is not None)
     finally:
         running.kill()
-    assert code == 0, (tmp_path / "messages.txt").read_text()
+        running.wait()
+    assert running.returncode == 0, (tmp_path / "messages.txt").read_text()
     assert maps(tmp_path / "slurm" / "s") == maps(tmp_path / "local" / "s") and maps(tmp_path / "local" / "s")
     pd.testing.assert_frame_equal(scores(tmp_path / "slurm" / "s"), scores(tmp_path / "local" / "s"))
     assert (tmp_path / "slurm" / "s" / "report" / "index.html").is_file()
