@@ -17,9 +17,9 @@ def water_fat(phase, magnitude, mask, grid, te, b0, *, peaks=6, r2star_max=2000.
     since it is a sum over differences of echo times. The minima are chosen for all voxels together: the sum of
     residuals, of differences of the field between neighbours, and of differences of the phase at TE = 0, is minimised
     by tree-reweighted message passing (Kolmogorov 2006), first for blocks of voxels over several periods of 1/ΔTE,
-    then for voxels; a minimum at which water and fat have one phase and a usual R2* costs less. So the field needs no
-    unwrapping. Voxels without signal start at the field of the nearest with signal. None of this affects the final
-    fit, only the minimum that it starts in.
+    then for voxels; a minimum at which water and fat have one phase and a usual R2* costs less, and a voxel whose best
+    fit is poor follows its neighbours. So the field needs no unwrapping. Voxels without signal start at the field of
+    the nearest with signal. None of this affects the final fit, only the minimum that it starts in.
 
     Noise may turn fat fraction and R2* negative, or the fat fraction greater than 1: limits would bias their means.
 

@@ -267,6 +267,7 @@ def _candidates(
     parts = np.empty((penalty.size, 2, wave.shape[1] + 1), np.float32)
     line, own = np.empty(wave.shape[2], np.float32), np.empty(wave.shape[2], np.float32)
     room, highest = cost.shape[1], 2 * rates[-1]
+    excess, freedom = np.empty(room), 2 * te.size - 6
     for v in range(start, stop):
         costs(signal[v], variance[v], first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own)
         begin = max(1, int(np.ceil((near[v] - window - lowest_field) / step)))
@@ -292,11 +293,18 @@ def _candidates(
             found, cost[v, 0], value[v, 0], rate[v, 0] = 1, 0, near[v], rates[0]
         for e in range(te.size):
             y[e] = signal[v, e]
+        least = np.inf
         for k in range(found):
             f_0, r_0 = np.float64(value[v, k]), np.float64(rate[v, k])
             f_k, r_k, rest, w, a = fit_signal(y, te, fat, f_0, r_0, 0.0, highest, _REFINEMENTS, e1, e2)
-            value[v, k], rate[v, k] = f_k, r_k
-            excess = common_phase_excess(te, fat, r_k, w, a) / (2 * variance[v])
-            cost[v, k] = rest / (2 * variance[v]) + _unlikely(r_k) + _PHASE * excess / (_PHASE + excess)
+            value[v, k], rate[v, k], cost[v, k] = f_k, r_k, rest
+            excess[k] = common_phase_excess(te, fat, r_k, w, a)
+            least = min(least, rest)
             size = abs(w + a)
             start_signal[v, k] = (w + a) / size if size > 0 else 0j
+        # if even the best fit is poor (displaced fat, dephasing), the misfits of this voxel say less
+        own_variance = max(variance[v], least / freedom) if freedom > 0 else variance[v]
+        for k in range(found):
+            turned = excess[k] / (2 * own_variance)
+            prior = _unlikely(rate[v, k]) + _PHASE * turned / (_PHASE + turned)
+            cost[v, k] = cost[v, k] / (2 * own_variance) + prior
