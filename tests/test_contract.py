@@ -45,6 +45,8 @@ def inputs():
         "signal_fat_fraction": (0.95 * (mask & (x > 6))).astype(np.float32),
         "labels": mask.astype(np.uint8),
         "vein": vein,
+        "vein_diameter": 2.0 * vein.astype(np.float32),
+        "oef": (0.3 + 0.002 * z).astype(np.float32) * vein,
         "swi": np.exp(-5 * np.maximum(chi, 0)).astype(np.float32) * mask,
         "orientations": tuple(
             Orientation(oracles.free_space_field(chi, grid.voxel_size, b) * mask, mask, replace(grid, b0_dir=b))

@@ -110,20 +110,23 @@ class Scene:
         )
 
     def permuted(self, order: tuple[int, int, int]) -> Scene:
-        """Rename the axes: those of the volumes, the voxel size and B0 together."""
+        """Rename the axes: those of the volumes, the voxel size, the affine and B0 together."""
 
         def place(g: Grid) -> Grid:
             shape, size, b0_dir = (tuple(v[a] for a in order) for v in (g.shape, g.voxel_size, g.b0_dir))
-            return Grid(shape, size, b0_dir)  # type: ignore[arg-type]
+            return Grid(shape, size, b0_dir, g.affine[:, [*order, 3]])  # type: ignore[arg-type]
 
         return self.turned(place, lambda v: v.transpose((*order, 3)[: v.ndim]))
 
     def mirrored(self) -> Scene:
-        """Reverse the first axis, and B0 with it."""
+        """Reverse the first axis, and B0 with it; the body is where it was."""
 
         def place(g: Grid) -> Grid:
             x, y, z = g.b0_dir
-            return Grid(g.shape, g.voxel_size, (-x, y, z))
+            affine = g.affine.copy()
+            affine[:3, 3] += (g.shape[0] - 1) * affine[:3, 0]
+            affine[:3, 0] *= -1
+            return Grid(g.shape, g.voxel_size, (-x, y, z), affine)
 
         return self.turned(place, lambda v: v[::-1])
 
@@ -178,6 +181,7 @@ def render(
         "phase": np.angle(np.exp(1j * (phase + turned - coils[..., None]))),
         "field_noise": sigma * mask,
     }
+    vein = (true["chi_para"] > 0.03) & mask
     measured = {
         **truth,
         "phase": np.angle(signal),
@@ -187,7 +191,9 @@ def render(
         "water": magnitude[..., 0] * mask,
         "labels": mask.astype(np.uint8),
         "swi": magnitude[..., -1] * mask,
-        "vein": (true["chi_para"] > 0.03) & mask,
+        "vein": vein,
+        "vein_diameter": 2.0 * vein,
+        "oef": 0.4 * vein,
     }
     # of all other artifacts there is nothing in this body
     measured |= {name: np.zeros(grid.shape, a.dtype) for name, a in ARTIFACTS.items() if name not in measured}

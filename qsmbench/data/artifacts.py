@@ -318,6 +318,14 @@ ARTIFACTS = {
         tissue_property="chi",
         made_from="chi",
     ),
+    "oef_map": Artifact(
+        "oef-map.nii.gz",
+        "0–1",
+        "mean oxygen extraction fraction of the veins around a voxel, of its hemisphere",
+        unscored="a mean of nearby veins has no truth of its own; score oef",
+        scale=Scale((0.0, 0.8), 0.2),
+        made_from="chi",
+    ),
     "lic": Artifact(
         "lic.nii.gz",
         "mg/g",

@@ -10,6 +10,7 @@ from scipy import ndimage
 from qsmbench.errors import NotApplicable
 from qsmbench.grid import Grid
 from qsmbench.ops.masks.centre_line import skeleton
+from qsmbench.ops.masks.sides import right_half
 
 DIAMETERS = (0.0, 1.0, 2.0, 4.0, np.inf)
 """Limits of the groups of diameter, in multiples of the mean voxel side."""
@@ -125,8 +126,7 @@ def left_and_right(chosen: np.ndarray, grid: Grid) -> tuple[list[str], np.ndarra
     Returns:
         names, (n,) int.
     """
-    x = np.argwhere(chosen) @ grid.affine[0, :3] + grid.affine[0, 3]
-    return ["left", "right"], (x > 0).astype(int)
+    return ["left", "right"], right_half(grid)[chosen].astype(int)
 
 
 def half_width(error: np.ndarray) -> float:

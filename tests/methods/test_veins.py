@@ -6,6 +6,7 @@ import pytest
 from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.methods.contrast.oef import oef
+from qsmbench.methods.contrast.oef_map import oef_map
 from qsmbench.methods.contrast.veins import veins
 from qsmbench.methods.contrast.venogram import venogram
 from qsmbench.ops.masks.blood import oxygen_extraction
@@ -185,6 +186,45 @@ def test_no_vein_is_said():
         veins(noise, mask, grid)
     with pytest.raises(NotApplicable, match="there is no vein"):
         oef(noise, ~mask, mask, grid)
+
+
+def scattered_veins():
+    """Voxels of veins at random, with extraction and diameter, on a grid whose first axis points to the left."""
+    affine = np.diag([-1.5, 1.0, 2.0, 1.0])
+    affine[:3, 3] = 10.3, -9, -12
+    grid = Grid.from_affine((16, 18, 13), affine)
+    rng = np.random.default_rng(0)
+    vein = rng.random(grid.shape) > 0.95
+    found = np.where(vein, rng.uniform(0.2, 0.6, grid.shape), 0).astype(np.float32)
+    return grid, found, (vein * rng.uniform(0.5, 6, grid.shape)).astype(np.float32)
+
+
+def test_a_map_of_oxygen_extraction_by_a_loop():
+    grid, found, diameter = scattered_veins()
+    mask = np.ones(grid.shape, bool)
+    mapped = oef_map(found, diameter, mask, grid, width=5.0, widest=4.0)
+    places = np.argwhere((diameter > 0) & (diameter <= 4)) * grid.voxel_size
+    value, wide = (v[(diameter > 0) & (diameter <= 4)].astype(float) for v in (found, diameter))
+    right = 10.3 - places[:, 0] > 0
+    for voxel in ((2, 5, 6), (6, 9, 3), (7, 9, 3), (13, 12, 9)):
+        here = np.array(voxel) * grid.voxel_size
+        weight = np.exp(-((places - here) ** 2).sum(axis=1) / (2 * 5.0**2)) / wide**2 * (right == (10.3 - here[0] > 0))
+        assert mapped[voxel] == pytest.approx((weight * value).sum() / weight.sum(), abs=2e-3)
+
+
+def test_a_map_of_oxygen_extraction_keeps_the_hemispheres_apart():
+    """Constant on each side up to the median plane, and 0 where there are no veins or no mask."""
+    grid, found, diameter = scattered_veins()
+    right = np.broadcast_to((10.3 - 1.5 * np.arange(16) > 0)[:, None, None], grid.shape)
+    mask = np.ones(grid.shape, bool)
+    mask[:, :2] = False
+    for left_value in (0.3, 0.0):
+        sides = np.where(found > 0, np.where(right, 0.5, left_value), 0).astype(np.float32)
+        mapped = oef_map(sides, diameter, mask, grid)
+        np.testing.assert_allclose(mapped[mask], np.where(right, 0.5, left_value)[mask], atol=1e-6)
+        assert not mapped[~mask].any()
+    with pytest.raises(NotApplicable, match=r"no vein of at most 0\.1 mm has a value"):
+        oef_map(found, diameter, mask, grid, widest=0.1)
 
 
 def test_a_venogram_by_a_loop():
