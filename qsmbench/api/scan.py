@@ -78,13 +78,14 @@ class Truth(Mapping[str, np.ndarray]):
 
     def of(self, artifact: str) -> dict[str, Any]:
         """Return the truth of an artifact, labels and regions as keywords of `metrics.score`."""
-        veins = ("vein_diameter", "vein_angle") if ARTIFACTS[artifact].sparse else ()
+        veins = ("vein_diameter", "vein_angle", "vein_name") if ARTIFACTS[artifact].sparse else ()
         return {
             "truth": self.get(artifact),
             "labels": self.get("labels"),
             "regions": [r for r in self.regions if r[0] != 0],
             "sources": self.get("sources"),
             "source_table": self.basis.sources if self.basis else [],
+            "vein_table": self.basis.veins if self.basis else [],
             **{name: self.get(name) for name in veins},
         }
 
@@ -347,7 +348,9 @@ def _read_truth(folder: Path, params: Params) -> Truth:
         values = read_provenance(folder / PROVENANCE_FILE) if (folder / PROVENANCE_FILE).is_file() else []
         scenario = folders.read_json(folder / SCENARIO_FILE) if (folder / SCENARIO_FILE).is_file() else {}
         sources = read_sources(folder / SOURCES_FILE)
-        basis = Basis(folders.read_regions(folder / folders.REGIONS_FILE), values, scenario, sources)
+        names = folder / folders.VEINS_FILE
+        veins = folders.read_regions(names) if names.is_file() else []
+        basis = Basis(folders.read_regions(folder / folders.REGIONS_FILE), values, scenario, sources, veins)
     source = folders.read_json(folder / SOURCE_FILE) if (folder / SOURCE_FILE).is_file() else None
     return Truth(volumes, params, basis, source)
 

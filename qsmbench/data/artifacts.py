@@ -300,6 +300,15 @@ ARTIFACTS = {
         scale=Scale((0.0, 90.0), 45.0),
         tissue_property="shape",
     ),
+    "vein_name": Artifact(
+        "vein-name.nii.gz",
+        "",
+        "index into veins.tsv",
+        dtype=np.uint8,
+        truth="sometimes",
+        unscored="its values are the numbers of names",
+        tissue_property="shape",
+    ),
     "venogram": Artifact(
         "venogram.nii.gz",
         "ppm",

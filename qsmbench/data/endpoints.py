@@ -28,6 +28,7 @@ OF_A_SCAN = (
     "vein_dice_by_diameter",
     "vein_diameter_bias",
     "vein_recall_by_diameter",
+    "vein_recall_by_name",
 )
 """Metrics that are endpoints: their mean over the scans of a case is reported."""
 

@@ -23,6 +23,7 @@ PARAMS_FILE = "params.json"
 
 
 REGIONS_FILE = "dseg.tsv"
+VEINS_FILE = "veins.tsv"
 
 
 RECEIVER_FILE = "receiver.json"
@@ -280,13 +281,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_regions(path: Path, regions: Iterable[tuple[int, str, str]]) -> None:
-    """Write the table of `labels`, such as `dseg.tsv`: rows of index, name and group (`dgm`: deep grey matter)."""
+    """Write the table of `labels` or `vein_name`: rows of index, name and group (`dgm`: deep grey matter)."""
     lines = ["index\tname\tgroup", *(f"{index}\t{name}\t{group}" for index, name, group in regions)]
     path.write_text("\n".join(lines) + "\n")
 
 
 def read_regions(path: Path) -> list[tuple[int, str, str]]:
-    """Read the table of `labels` as rows of index, name and group (empty if the table has no such column).
+    """Read the table of `labels` or `vein_name` as rows of index, name and group (empty if there is no such column).
 
     Raises:
         QsmbenchError: no such file, or no columns `index` and `name`.

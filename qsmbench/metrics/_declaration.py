@@ -34,6 +34,8 @@ CONSUMABLE = {
     "source_table": "list of `PlacedSource`, the key to the sources",
     "vein_diameter": "(nx, ny, nz) mm, the true diameter of the vein in a voxel, 0 without one",
     "vein_angle": "(nx, ny, nz) degrees, the true angle of the vein in a voxel to B0",
+    "vein_name": "(nx, ny, nz) integer, number of the name of the vein in a voxel, 0 without one",
+    "vein_table": "list of (number, name, region), the key to the names of veins",
     "field": "(nx, ny, nz) float32, ppm of B0, the input field of the inversion",
     "grid": "the Grid",
 }

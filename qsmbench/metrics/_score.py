@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qsmbench.data.source_table import PlacedSource
 
 
-LISTS = ("regions", "source_table")
+LISTS = ("regions", "source_table", "vein_table")
 """Inputs that are missing if they are empty."""
 
 
@@ -42,6 +42,8 @@ def score(
     field: np.ndarray | None = None,
     vein_diameter: np.ndarray | None = None,
     vein_angle: np.ndarray | None = None,
+    vein_name: np.ndarray | None = None,
+    vein_table: Sequence[tuple[int, str, str]] = (),
     metrics: Iterable[str] | None = None,
     artifact: str = "chi",
     supports: Sequence[str] = ("study", "common"),
@@ -67,6 +69,8 @@ def score(
         field: (nx, ny, nz) float32, ppm of B0, the input field of the inversion.
         vein_diameter: (nx, ny, nz) mm, the true diameter of veins, 0 elsewhere, or None.
         vein_angle: (nx, ny, nz) degrees, the true angle of veins to B0, or None.
+        vein_name: (nx, ny, nz) integer, number of the name of veins, or None.
+        vein_table: (number, name, region) of each name.
         metrics: names of the metrics; by default all that can score `artifact`, those of sources only if there are any.
         artifact: name of the artifact that `estimate` is.
         supports: on which to score.
@@ -89,6 +93,8 @@ def score(
         artifact=artifact,
         vein_diameter=vein_diameter,
         vein_angle=vein_angle,
+        vein_name=vein_name,
+        vein_table=vein_table,
     )
     return as_table(reference.rows(estimate, support, field, metrics=metrics, supports=supports))
 
@@ -104,8 +110,8 @@ class Reference:
     """Truth, masks and labels for scoring all maps of one artifact of a scan, prepared once.
 
     Args:
-        study_mask, common, truth, labels, regions, sources, source_table, grid, artifact, vein_diameter, vein_angle:
-            see `score`.
+        study_mask, common, truth, labels, regions, sources, source_table, grid, artifact, vein_diameter, vein_angle,
+            vein_name, vein_table: see `score`.
 
     Raises:
         QsmbenchError: a volume is not on the grid.
@@ -125,9 +131,11 @@ class Reference:
         artifact: str = "chi",
         vein_diameter: np.ndarray | None = None,
         vein_angle: np.ndarray | None = None,
+        vein_name: np.ndarray | None = None,
+        vein_table: Sequence[tuple[int, str, str]] = (),
     ) -> None:
         self.artifact, self.grid, self.regions = artifact, grid, list(regions)
-        self.source_table = list(source_table)
+        self.source_table, self.vein_table = list(source_table), list(vein_table)
         self._study_mask = _mask(study_mask)
         self._volumes = {
             "study_mask": self._study_mask,
@@ -137,6 +145,7 @@ class Reference:
             "sources": sources,
             "vein_diameter": vein_diameter,
             "vein_angle": vein_angle,
+            "vein_name": vein_name,
         }
         if not not_scored(artifact):
             _check_shapes(self._volumes, grid)
@@ -206,7 +215,7 @@ class _Cut:
 
     def __init__(self, reference: Reference, volumes: Mapping[str, np.ndarray | None], box: Box) -> None:
         self.artifact, self.regions, self.box = reference.artifact, reference.regions, box
-        self.source_table = reference.source_table
+        self.source_table, self.vein_table = reference.source_table, reference.vein_table
         self.grid = _within(reference.grid, box)
         self.volumes = {name: self.take(volume) for name, volume in volumes.items()}
         study_mask, common = self.volumes["study_mask"], self.volumes.pop("common")
@@ -261,6 +270,7 @@ class _Map:
             "support": self.support,
             "regions": list(cut.regions),
             "source_table": list(cut.source_table),
+            "vein_table": list(cut.vein_table),
             "field": self.field,
             "grid": cut.grid,
         }

@@ -326,6 +326,11 @@ class Phantom(ABC):
         """Return the truth about the veins on a grid, see `veins.lines.vein_maps`; empty without generated veins."""
         return {}
 
+    @property
+    def vein_names(self) -> list[tuple[int, str, str]]:
+        """Number, name and region of the veins whose truth is known."""
+        return []
+
     @abstractmethod
     def _tissue_of(self, region: str) -> str | None:
         """Return the tissue of a region of the anatomy, if it is in the table."""

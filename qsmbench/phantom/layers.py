@@ -432,7 +432,17 @@ class ShapePhantom(Phantom):
         """Return the truth about the veins on a grid, see `veins.lines.vein_maps`; empty without generated veins."""
         if self._blood is None:
             return {}
-        return draw_veins(self._placed_vessels, 1 - self._oxygen / constants()["oxygenation.arterial"], grid)
+        number = {name: n for n, name, _ in self.vein_names}
+        numbers = np.array([number[b.name] for b in self.vessels], np.uint8)
+        return draw_veins(self._placed_vessels, 1 - self._oxygen / constants()["oxygenation.arterial"], numbers, grid)
+
+    @property
+    def vein_names(self) -> list[tuple[int, str, str]]:
+        """Number, name and region of the veins whose truth is known."""
+        if self._blood is None:
+            return []
+        names = dict.fromkeys(b.name for b in self.vessels)
+        return [(n, name, self._veins.regions[name]) for n, name in enumerate(names, start=1)]
 
     @cached_property
     def _placed_vessels(self) -> list[np.ndarray]:

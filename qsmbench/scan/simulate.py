@@ -42,8 +42,8 @@ class Simulation:
         params: echo times, B0, grid.
         truth: artifacts by name on the scan's grid: chi, chi_para, chi_dia, total_field, local_field, r2star,
             r2, r2prime, labels, ct if there are calcifications, lic of livers, and if there is fat: fat_fraction,
-            signal_fat_fraction, water_r2star, fat_r2star; sources if there are any; vein, vein_diameter, vein_angle
-            and oef if there are generated veins.
+            signal_fat_fraction, water_r2star, fat_r2star; sources if there are any; vein, vein_diameter, vein_angle,
+            vein_name and oef if there are generated veins.
         regions: index, name and group of the labels.
         sources: the table of the object's sources.
         geometry: of the scan.

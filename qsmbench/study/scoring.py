@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions
+from qsmbench.data.folders import REGIONS_FILE, VEINS_FILE, Params, read, read_params, read_regions
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.data.source_table import SOURCES_FILE, read_sources
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
@@ -82,6 +82,12 @@ class Scan:
         table = read_sources(folder / SOURCES_FILE)
         return {"sources": read(folder, "sources", self.params.grid), "source_table": table} if table else {}
 
+    @cached_property
+    def _vein_table(self) -> list[tuple[int, str, str]]:
+        """Number, name and region of the names of veins; none without a truth about veins."""
+        folder = self.truth_folder
+        return read_regions(folder / VEINS_FILE) if folder and (folder / VEINS_FILE).is_file() else []
+
     def truth(self, artifact: str) -> np.ndarray | None:
         """Return the truth of an artifact, if known."""
         if self.truth_folder is None or not (self.truth_folder / ARTIFACTS[artifact].file).is_file():
@@ -105,8 +111,15 @@ class Scan:
         """
         given = {"study_mask": self.study_mask, "truth": self.truth(artifact), "labels": self.labels}
         if ARTIFACTS[artifact].sparse:
-            given |= {name: self.truth(name) for name in ("vein_diameter", "vein_angle")}
-        return {**given, **self._sources, "regions": self.regions, "grid": self.params.grid, "artifact": artifact}
+            given |= {name: self.truth(name) for name in ("vein_diameter", "vein_angle", "vein_name")}
+        return {
+            **given,
+            **self._sources,
+            "vein_table": self._vein_table,
+            "regions": self.regions,
+            "grid": self.params.grid,
+            "artifact": artifact,
+        }
 
     def reconstruction(self, spec: ScoreSpec, artifact: str) -> dict[str, Any]:
         """Return one of a chain's products, its support and its field, as keywords of `metrics.Reference.rows`.

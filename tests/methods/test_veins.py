@@ -75,6 +75,9 @@ def test_oef_of_the_head_s_sinus_is_that_of_its_truth():
     found, _ = oef(chi, truth["vein"], np.ones(grid.shape, bool), grid, **given)
     np.testing.assert_allclose(found[filled], 1 - 0.58 / 0.98, atol=1e-4)
     np.testing.assert_allclose(truth["oef"][filled], 1 - 0.58 / 0.98, atol=1e-6)
+    names = {name: (n, region) for n, name, region in phantom.vein_names}
+    assert names["straight_sinus"][1] == "sinus" and (truth["vein_name"] == names["straight_sinus"][0]).sum() > 100
+    np.testing.assert_array_equal(truth["vein_name"] > 0, truth["vein"])
 
 
 @pytest.mark.parametrize("size", [(1.0, 1.0, 1.0), (0.8, 1.0, 1.5)])
@@ -244,7 +247,7 @@ def test_true_veins_on_a_grid():
     grid = Grid((20, 20, 20), (1.0, 1.0, 1.0))
     wide = np.array([[0, 0, -20, 2.0], [0, 0, 20, 2.0]])
     thin = np.array([[6 - 20 * np.sin(np.pi / 3), 5, -10, 0.1], [6 + 20 * np.sin(np.pi / 3), 5, 10, 0.1]])
-    maps = vein_maps([wide, thin], np.array([0.3, 0.5]), grid)
+    maps = vein_maps([wide, thin], np.array([0.3, 0.5]), np.array([4, 7], np.uint8), grid)
     x, y, _ = grid.axes()
     inside = np.broadcast_to(np.hypot(x, y) < 2, grid.shape)
     first = maps["vein_diameter"] == 4
@@ -254,15 +257,16 @@ def test_true_veins_on_a_grid():
     np.testing.assert_allclose(maps["vein_angle"][second], 60, atol=0.01)
     np.testing.assert_allclose(maps["vein_angle"][first], 0, atol=0.1)
     assert (maps["oef"][first] == np.float32(0.3)).all() and (maps["oef"][second] == 0.5).all()
+    np.testing.assert_array_equal(maps["vein_name"], np.select([first, second], [4, 7]))
     np.testing.assert_array_equal(maps["vein"], maps["vein_diameter"] > 0)
 
 
 def test_true_veins_do_not_depend_on_how_many_are_drawn_together(monkeypatch):
     grid, rng = Grid((24, 22, 20), (1.0, 1.1, 1.3)), np.random.default_rng(1)
     tree = [np.column_stack([rng.uniform(-9, 9, (n, 3)), rng.uniform(0.1, 2, n)]) for n in (2, 5, 3, 2, 4, 2, 3)]
-    together = vein_maps(tree, np.linspace(0.1, 0.7, 7), grid)
+    together = vein_maps(tree, np.linspace(0.1, 0.7, 7), np.arange(1, 8, dtype=np.uint8), grid)
     monkeypatch.setattr("qsmbench.phantom.veins.lines.TOGETHER", 2)
-    in_parts = vein_maps(tree, np.linspace(0.1, 0.7, 7), grid)
+    in_parts = vein_maps(tree, np.linspace(0.1, 0.7, 7), np.arange(1, 8, dtype=np.uint8), grid)
     for name in together:
         np.testing.assert_array_equal(in_parts[name], together[name], err_msg=name)
     assert len(np.unique(together["oef"])) > 4
@@ -276,6 +280,6 @@ def test_true_veins_turn_with_the_grid():
     affine[:3, 3] = plain.affine[:3, 3] + plain.affine[:3, 0] * 21
     affine[:3, 1] *= -1
     turned = Grid.from_affine((24, 22, 20), affine)
-    a, b = (vein_maps([line], np.array([0.4]), g) for g in (plain, turned))
+    a, b = (vein_maps([line], np.array([0.4]), np.array([1], np.uint8), g) for g in (plain, turned))
     for name in a:
         np.testing.assert_allclose(a[name][::-1].transpose(2, 0, 1).astype(float), b[name].astype(float), atol=1e-3)

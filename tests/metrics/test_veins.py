@@ -91,6 +91,19 @@ def test_scores_by_diameter(veins):
     assert bias["diameter below 1 voxel"] == pytest.approx(0.2) and bias["diameter 2–4 voxels"] == pytest.approx(0.5)
 
 
+def test_named_veins(veins):
+    """Half of the thin rod and all of the thick one were found; a vein outside the mask has no share."""
+    true, found = veins
+    name = np.select([true > 1, true > 0], [1, 2])
+    table = [(1, "galen", "vein_deep"), (2, "septal", "vein_deep"), (3, "labbe", "vein_cortical")]
+    recall = value("vein_recall_by_name", found, true, MASK, name, table, GRID)
+    assert recall["galen"] == 1 and recall["septal"] == pytest.approx(0.5) and np.isnan(recall["labbe"])
+    scored = score(
+        found, MASK, MASK, MASK, true, grid=GRID, artifact="vein_diameter", vein_name=name, vein_table=table
+    ).set_index(["metric", "support", "region"])
+    assert scored.loc[("vein_recall_by_name", "study", "septal"), "value"] == pytest.approx(0.5)
+
+
 def test_what_was_found_far_from_any_vein_counts_in_the_group_of_its_own_diameter(veins):
     true, found = veins
     found = found + 5.0 * rod(y=9, z=4)

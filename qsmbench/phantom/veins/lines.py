@@ -16,7 +16,9 @@ TOGETHER = 1000
 """Number of veins whose points are computed at a time; the points of all veins of a fine grid take gigabytes."""
 
 
-def vein_maps(veins: Sequence[np.ndarray], extraction: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
+def vein_maps(
+    veins: Sequence[np.ndarray], extraction: np.ndarray, number: np.ndarray, grid: Grid
+) -> dict[str, np.ndarray]:
     """Return the truth about veins on a grid.
 
     A voxel is a vein if its centre lies in one, or if a centre line runs through it, however thin the vein; where
@@ -25,12 +27,14 @@ def vein_maps(veins: Sequence[np.ndarray], extraction: np.ndarray, grid: Grid) -
     Args:
         veins: points (n, 4) of each: world x, y, z, radius [mm].
         extraction: (n_veins,) oxygen extraction fraction, 0–1.
+        number: (n_veins,) of the name of each, 1–255.
         grid: of the maps.
 
     Returns:
-        vein (bool), vein_diameter [mm], vein_angle [degrees to B0] and oef [0–1], each (nx, ny, nz).
+        vein (bool), vein_diameter [mm], vein_angle [degrees to B0], oef [0–1] and vein_name (uint8), each (nx, ny, nz).
     """
     diameter, angle, oef = (np.zeros(grid.shape, np.float32) for _ in range(3))
+    name = np.zeros(grid.shape, np.uint8)
     distance = np.full(grid.shape, np.inf, np.float32)
     inverse = np.linalg.inv(grid.affine)
     size, edge = np.array(grid.voxel_size), min(grid.voxel_size)
@@ -40,8 +44,9 @@ def vein_maps(veins: Sequence[np.ndarray], extraction: np.ndarray, grid: Grid) -
         voxel = place @ inverse[:3, :3].T + inverse[:3, 3]
         cosine = np.abs((direction @ turn.T) @ np.array(grid.b0_dir))
         degrees = np.degrees(np.arccos(np.clip(cosine, 0, 1)))
-        _draw(voxel, radius, degrees, extraction[start + of_vein], size, diameter, angle, oef, distance)
-    return {"vein": diameter > 0, "vein_diameter": diameter, "vein_angle": angle, "oef": oef}
+        own = extraction[start + of_vein], number[start + of_vein]
+        _draw(voxel, radius, degrees, *own, size, diameter, angle, oef, name, distance)
+    return {"vein": diameter > 0, "vein_diameter": diameter, "vein_angle": angle, "oef": oef, "vein_name": name}
 
 
 def _along(veins: Sequence[np.ndarray], step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -59,7 +64,7 @@ def _along(veins: Sequence[np.ndarray], step: float) -> tuple[np.ndarray, np.nda
 
 
 @compiled()
-def _draw(voxel, radius, degrees, fraction, size, diameter, angle, oef, distance):
+def _draw(voxel, radius, degrees, fraction, number, size, diameter, angle, oef, name, distance):
     """Draw the balls about points of veins into the maps, in place.
 
     `distance` is that of a voxel's centre from the wall of the vein that it belongs to, negative inside: of veins that
@@ -88,3 +93,4 @@ def _draw(voxel, radius, degrees, fraction, size, diameter, angle, oef, distance
                         diameter[i, j, k] = 2 * r
                         angle[i, j, k] = degrees[n]
                         oef[i, j, k] = fraction[n]
+                        name[i, j, k] = number[n]

@@ -42,12 +42,14 @@ class Basis:
         values: values that the properties of the regions depend on.
         scenario: scenario, case, question and so on; empty without a scenario.
         sources: the table of the object's sources.
+        veins: index, name and region of the names of veins.
     """
 
     regions: list[tuple[int, str, str]]
     values: list[SourcedValue]
     scenario: dict[str, Any]
     sources: list[PlacedSource] = field(default_factory=list)
+    veins: list[tuple[int, str, str]] = field(default_factory=list)
 
     @classmethod
     def of(cls, simulation: Simulation, phantom: Phantom) -> Basis:
@@ -55,7 +57,8 @@ class Basis:
         scenario = {"scenario": phantom.name, **phantom.case.summary()} if phantom.case else {}
         if scenario and phantom.age is not None:
             scenario["age"] = phantom.age
-        return cls(simulation.regions, phantom.provenance(simulation.params.b0), scenario, simulation.sources)
+        values = phantom.provenance(simulation.params.b0)
+        return cls(simulation.regions, values, scenario, simulation.sources, phantom.vein_names)
 
 
 def write_basis(truth: Path, basis: Basis) -> None:
@@ -64,6 +67,8 @@ def write_basis(truth: Path, basis: Basis) -> None:
     write_provenance(truth / PROVENANCE_FILE, basis.values)
     folders.write_json(truth / SCENARIO_FILE, basis.scenario)
     write_sources(truth / SOURCES_FILE, basis.sources)
+    if basis.veins:
+        folders.write_regions(truth / folders.VEINS_FILE, basis.veins)
 
 
 def save(simulation: Simulation, phantom: Phantom, scan: Path, truth: Path, *, mask: np.ndarray | None = None) -> None:
