@@ -57,7 +57,7 @@ class Cluster:
         self._wait("slurmctld", lambda: "UP" in self.ask("scontrol", "ping"))
 
     def kill_controller(self):
-        """End slurmctld as a crash does, once it has saved what it knows: it does so some seconds after a change."""
+        """End slurmctld as a crash does, once it has saved its state, some seconds after a change; a job must run."""
         saved, changed = self.folder / "state" / "job_state", time.time()
         self.ask("scontrol", "update", f"jobid={self.running()[0]}", "comment=changed")
         self._wait("slurmctld", lambda: saved.exists() and saved.stat().st_mtime > changed)

@@ -11,7 +11,7 @@ import numpy as np
 
 from qsmbench.api.values import volume
 from qsmbench.data import folders
-from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS, VEIN_ARTIFACTS
 from qsmbench.data.folders import Params
 from qsmbench.data.masks import MADE_FROM_MAGNITUDE, mask_from_magnitude
 from qsmbench.data.measured import Stated, is_measured, read_measured
@@ -78,7 +78,7 @@ class Truth(Mapping[str, np.ndarray]):
 
     def of(self, artifact: str) -> dict[str, Any]:
         """Return the truth of an artifact, labels and regions as keywords of `metrics.score`."""
-        veins = ("vein_diameter", "vein_angle", "vein_name") if ARTIFACTS[artifact].sparse else ()
+        veins = VEIN_ARTIFACTS if ARTIFACTS[artifact].sparse else ()
         return {
             "truth": self.get(artifact),
             "labels": self.get("labels"),
@@ -348,9 +348,8 @@ def _read_truth(folder: Path, params: Params) -> Truth:
         values = read_provenance(folder / PROVENANCE_FILE) if (folder / PROVENANCE_FILE).is_file() else []
         scenario = folders.read_json(folder / SCENARIO_FILE) if (folder / SCENARIO_FILE).is_file() else {}
         sources = read_sources(folder / SOURCES_FILE)
-        names = folder / folders.VEINS_FILE
-        veins = folders.read_regions(names) if names.is_file() else []
-        basis = Basis(folders.read_regions(folder / folders.REGIONS_FILE), values, scenario, sources, veins)
+        regions = folders.read_regions(folder / folders.REGIONS_FILE)
+        basis = Basis(regions, values, scenario, sources, folders.read_vein_names(folder))
     source = folders.read_json(folder / SOURCE_FILE) if (folder / SOURCE_FILE).is_file() else None
     return Truth(volumes, params, basis, source)
 

@@ -374,6 +374,9 @@ ARTIFACTS = {
     ),
 }
 
+VEIN_ARTIFACTS = ("vein_diameter", "vein_angle", "vein_name")
+"""What is known of true veins, by which errors in them are grouped."""
+
 SCAN_ARTIFACTS = tuple(name for name, a in ARTIFACTS.items() if a.in_scan)
 """Artifacts in every scan."""
 

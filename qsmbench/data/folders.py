@@ -286,6 +286,12 @@ def write_regions(path: Path, regions: Iterable[tuple[int, str, str]]) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def read_vein_names(folder: Path) -> list[tuple[int, str, str]]:
+    """Read number, name and region of the veins of a truth; none if it has no such table."""
+    path = folder / VEINS_FILE
+    return read_regions(path) if path.is_file() else []
+
+
 def read_regions(path: Path) -> list[tuple[int, str, str]]:
     """Read the table of `labels` or `vein_name` as rows of index, name and group (empty if there is no such column).
 

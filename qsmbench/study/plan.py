@@ -18,7 +18,7 @@ import yaml
 
 from qsmbench import metrics
 from qsmbench.analysis.results import ORIGINS_FILE, PROTOCOLS_FILE
-from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS
+from qsmbench.data.artifacts import ARTIFACTS, SCAN_ARTIFACTS, VEIN_ARTIFACTS
 from qsmbench.data.folders import PARAMS_FILE, RECEIVER_FILE, REGIONS_FILE, VEINS_FILE, orientation_folder
 from qsmbench.data.measured import measured_files
 from qsmbench.data.provenance import PROVENANCE_FILE, SCENARIO_FILE
@@ -431,7 +431,7 @@ class Plan:
             files |= {"sources": SOURCES_FILE}
             files |= {f"true {a}": ARTIFACTS[a].file for a in step.artifacts}
             if any(ARTIFACTS[a].sparse for a in step.artifacts):
-                files |= {f"true {a}": ARTIFACTS[a].file for a in ("vein_diameter", "vein_angle", "vein_name")}
+                files |= {f"true {a}": ARTIFACTS[a].file for a in VEIN_ARTIFACTS}
                 files |= {"names of veins": VEINS_FILE}
             inputs |= {label: [truth, f"truth/{file}"] for label, file in files.items()}
         return {label: source for label, source in inputs.items() if source is not None}

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from qsmbench.data.artifacts import ARTIFACTS
-from qsmbench.data.folders import REGIONS_FILE, VEINS_FILE, Params, read, read_params, read_regions
+from qsmbench.data.artifacts import ARTIFACTS, VEIN_ARTIFACTS
+from qsmbench.data.folders import REGIONS_FILE, Params, read, read_params, read_regions, read_vein_names
 from qsmbench.data.score_table import COLUMNS
 from qsmbench.data.source_table import SOURCES_FILE, read_sources
 from qsmbench.run.specs import RUN_FILE, ScoreSpec, read_record
@@ -85,8 +85,7 @@ class Scan:
     @cached_property
     def _vein_table(self) -> list[tuple[int, str, str]]:
         """Number, name and region of the names of veins; none without a truth about veins."""
-        folder = self.truth_folder
-        return read_regions(folder / VEINS_FILE) if folder and (folder / VEINS_FILE).is_file() else []
+        return read_vein_names(self.truth_folder) if self.truth_folder else []
 
     def truth(self, artifact: str) -> np.ndarray | None:
         """Return the truth of an artifact, if known."""
@@ -111,7 +110,7 @@ class Scan:
         """
         given = {"study_mask": self.study_mask, "truth": self.truth(artifact), "labels": self.labels}
         if ARTIFACTS[artifact].sparse:
-            given |= {name: self.truth(name) for name in ("vein_diameter", "vein_angle", "vein_name")}
+            given |= {name: self.truth(name) for name in VEIN_ARTIFACTS}
         return {
             **given,
             **self._sources,

@@ -142,7 +142,7 @@ def test_residual_is_as_low_as_that_of_a_search_around_the_true_field():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_thin_skin_beside_displaced_fat(seed):
-    """Fat displaced by half a voxel fits no field: what it disturbs follows its neighbours (in_phase: none is off)."""
+    """Fat displaced by half a voxel fits no single field: the voxels that it disturbs follow their neighbours."""
     truth = trunk(seed=seed)
     skin = truth.mask & ~scipy.ndimage.binary_erosion(truth.mask)
     water = np.where(skin, 0.7 * (truth.water + truth.fat), truth.water)

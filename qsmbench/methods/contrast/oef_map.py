@@ -7,7 +7,7 @@ from qsmbench.errors import NotApplicable, QsmbenchError
 from qsmbench.method import method, note
 from qsmbench.ops.masks.sides import right_half
 
-_FAR = 1e-4  # weight of the mean of the hemisphere, as a share of the largest weight of nearby veins
+_FAR = 1e-4  # weight of the mean of the hemisphere, as a share of the largest weight of veins (assumed)
 
 
 @method(produces="oef_map", reference="Kudo 2016, doi:10.1177/0271678X15606713")

@@ -302,7 +302,7 @@ def _candidates(
             least = min(least, rest)
             size = abs(w + a)
             start_signal[v, k] = (w + a) / size if size > 0 else 0j
-        # if even the best fit is poor (displaced fat, dephasing), the misfits of this voxel say less
+        # if even the best fit is poor (displaced fat, dephasing), its misfits count less than those of others
         own_variance = max(variance[v], least / freedom) if freedom > 0 else variance[v]
         for k in range(found):
             turned = excess[k] / (2 * own_variance)
