@@ -2,9 +2,11 @@
 
     qsmbench run configs/methods.yaml --cores 1
     python benchmarks/durations.py results/methods
+    python benchmarks/durations.py results/board-abdomen --new
 
-Steps, scores and pictures are read from the records of the study. The simulation of its phantom is run again, once
-all loops are compiled, to measure its time and memory.
+Steps, scores and pictures are read from the records of the study; other rows are kept. The simulation of its phantom is
+run again, once all loops are compiled, to measure its time and memory. With `--new`, only methods without a row are
+added.
 """
 
 import argparse
@@ -21,9 +23,11 @@ from qsmbench.study.config import load
 from qsmbench.study.estimate import BASE_MEMORY, DURATIONS, recorded
 
 
-def simulation(study, voxels):
-    """Seconds and MiB of a simulation, per million voxels."""
-    source = study.sources[0]
+def simulation_of(folder):
+    """Seconds and MiB of a simulation of the phantom of a study, per million voxels."""
+    source = load(folder / "config.yaml").sources[0]
+    x, y, z = read_params(folder / f"{source.group}_seed-0" / "scan").grid.shape
+    voxels = x * y * z / 1e6
     options = [o for k, v in source.set.items() for o in ("--set", f"{k}={v}")]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "qsmbench.cli", "simulate", source.phantom, folder]
@@ -37,14 +41,18 @@ def main():
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of a study with one dataset and all methods")
-    folder = parser.parse_args().folder
-    study = load(folder / "config.yaml")
-    x, y, z = read_params(folder / f"{study.sources[0].group}_seed-0" / "scan").grid.shape
-    rows = pd.DataFrame.from_dict(recorded(folder), orient="index", columns=["seconds", "memory", "disk"])
-    measured = simulation(study, x * y * z / 1e6)
-    for name, value in measured.items():
-        rows.loc["simulate", name] = value
-    rows.rename_axis("job").sort_index().round(3).to_csv(data_dir() / DURATIONS)
+    parser.add_argument("--new", action="store_true", help="keep all rows, and add those of further methods")
+    options = parser.parse_args()
+    table, folder = data_dir() / DURATIONS, options.folder
+    rows = pd.read_csv(table, index_col="job")
+    found = pd.DataFrame.from_dict(recorded(folder), orient="index", columns=["seconds", "memory", "disk"])
+    if options.new:
+        rows = rows.combine_first(found)
+    else:
+        rows = found.combine_first(rows)
+        for name, value in simulation_of(folder).items():
+            rows.loc["simulate", name] = value
+    rows[found.columns].rename_axis("job").sort_index().round(3).to_csv(table)
 
 
 if __name__ == "__main__":

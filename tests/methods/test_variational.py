@@ -46,7 +46,7 @@ def invert(method, field, mask, grid, te=TE, b0=B0, magnitude=None, **settings):
     magnitude = magnitude_of(mask)[..., : len(te)] if magnitude is None else magnitude
     inputs = {"local_field": field, "mask": mask, "grid": grid, "te": te, "b0": b0, "magnitude": magnitude}
     arguments = [inputs[n] for n in method.consumes]
-    arrays = tuple(sha256(v).digest() if isinstance(v, np.ndarray) else v for v in arguments)
+    arrays = tuple(sha256(np.ascontiguousarray(v)).digest() if isinstance(v, np.ndarray) else v for v in arguments)
     key = method.name, arrays, tuple(sorted(settings.items()))
     if key not in DONE:
         DONE[key] = method(*arguments, **settings)
