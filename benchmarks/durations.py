@@ -20,17 +20,20 @@ from usage import usage
 from qsmbench.data.folders import read_params
 from qsmbench.paths import data_dir
 from qsmbench.study.config import load
+from qsmbench.study.datasets import Measured
 from qsmbench.study.estimate import BASE_MEMORY, DURATIONS, recorded
 
 
 def simulation_of(folder):
     """Seconds and MiB of a simulation of the phantom of a study, per million voxels."""
     source = load(folder / "config.yaml").sources[0]
+    if isinstance(source, Measured):
+        raise SystemExit(f"{folder}: holds a scan that was not simulated; give a study of a phantom")
     x, y, z = read_params(folder / f"{source.group}_seed-0" / "scan").grid.shape
     voxels = x * y * z / 1e6
     options = [o for k, v in source.set.items() for o in ("--set", f"{k}={v}")]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "qsmbench.cli", "simulate", source.phantom, folder]
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "qsmbench.cli", "simulate", source.phantom, out]
         command += ["--protocol", source.protocol, *options]
         usage(command)  # compiles loops, and keeps the phantom
         took = usage(command)
