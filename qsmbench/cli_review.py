@@ -15,6 +15,7 @@ from qsmbench.cli_show import console, plain
 from qsmbench.errors import FailedError
 
 if TYPE_CHECKING:
+    from qsmbench.review.evaluate import Outcome
     from qsmbench.study.estimate import Estimate
 
 
@@ -35,8 +36,9 @@ def review(
 ) -> None:
     """Test the claims of a clinical review: run their studies, decide, and write one page.
 
-    Claims share studies; up-to-date results are reused, so that a run that was stopped goes on. The studies and the
-    page are in the subfolder quick or full of RESULTS. A verdict holds in this phantom only. See docs/review.md.
+    Claims share studies; up-to-date results are reused, so that a run that was stopped goes on. The page is written
+    again after each study. It and the studies are in the subfolder quick or full of RESULTS. A verdict holds in this
+    phantom only. See docs/review.md.
 
     The exit code is 4 if a study failed; the page shows why.
     """
@@ -54,26 +56,35 @@ def review(
     if plan:
         _print_plan(estimates(known, chosen, scale, folder, cores), cores)
         return
-    found = perform(known, chosen, scale, folder, cores=cores, note=lambda t: console.print(plain(t), soft_wrap=True))
-    outcomes = found.outcomes
     size = known.scales[scale]  # type: ignore[index]
     most = f"{size.subjects} subjects of each arm and voxels of {size.voxel_size} mm"
     said = f"Studies of the scale {scale}: mostly {most}."
-    lines, tables = [line_of(known, o, folder) for o in outcomes], comparisons(known, found.cells)
-    page = write_review(lines, folder, review=known.review, scale=said, tables=tables)
-    for outcome in outcomes:
-        effect = next((f"{p.quantity} {p.effect:.3g}" for p in outcome.parts), outcome.reason)
-        console.print(
-            f"{outcome.claim.number:2d} {outcome.claim.id}: {outcome.verdict} ({plain(effect)})", soft_wrap=True
-        )
-    counts = {v: sum(o.verdict == v for o in outcomes) for v in VERDICTS}
-    console.print(", ".join(f"{n} {v}" for v, n in counts.items() if n))
-    console.print(f"Page: {plain(page.resolve())}", soft_wrap=True)
-    failed = [o for o in outcomes if o.verdict == "failed"]
+    page = folder / "index.html"
+    for found in perform(known, chosen, scale, folder, cores=cores, note=_say):
+        for outcome in found.new:
+            _say(f"  {_verdict(outcome)}")
+        lines, tables = [line_of(known, o, folder) for o in found.outcomes], comparisons(known, found.cells)
+        so_far = "" if found.complete else " Not all studies have run yet."
+        page = write_review(lines, folder, review=known.review, scale=said + so_far, tables=tables)
+    for outcome in found.outcomes:
+        _say(_verdict(outcome))
+    counts = {v: sum(o.verdict == v for o in found.outcomes) for v in VERDICTS}
+    _say(", ".join(f"{n} {v}" for v, n in counts.items() if n))
+    _say(f"Page: {page.resolve()}")
+    failed = [o for o in found.outcomes if o.verdict == "failed"]
     if failed:
         raise FailedError(
-            f"review: {len(failed)} of {len(outcomes)} claims failed ({failed[0].claim.id}: {failed[0].reason})"
+            f"review: {len(failed)} of {len(chosen)} claims failed ({failed[0].claim.id}: {failed[0].reason})"
         )
+
+
+def _verdict(outcome: Outcome) -> str:
+    effect = next((f"{p.quantity} {p.effect:.3g}" for p in outcome.parts), outcome.reason)
+    return f"{outcome.claim.number:2d} {outcome.claim.id}: {outcome.verdict} ({effect})"
+
+
+def _say(text: str) -> None:
+    console.print(plain(text), soft_wrap=True)
 
 
 def _print_plan(found: Iterable[tuple[str, Estimate]], cores: int) -> None:

@@ -21,7 +21,7 @@ VERDICTS = {
     "contradicted": "the effect and its interval disagree with the claim",
     "undecided": "the interval allows both, an assumed input would change the verdict, or there are too few subjects",
     "failed": "the experiment could not be computed",
-    "not run": "no experiment with these phantoms and methods can speak to the claim",
+    "not run": "no experiment with these phantoms and methods can speak to the claim, or its study has yet to run",
 }
 """Meaning of the verdicts, in the order of the page."""
 

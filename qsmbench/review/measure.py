@@ -108,11 +108,8 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
     mask = read(truth, "mask", grid)
     labels = read(truth, "labels", grid)
     regions = [r for r in read_regions(truth / REGIONS_FILE) if r[0] != 0]
-    places = [(name, _inside(labels == index)) for index, name, _ in regions]
-    groups = [
-        (group, _inside(np.isin(labels, [i for i, _, own in regions if own == group])))
-        for group in dict.fromkeys(group for _, _, group in regions if group)
-    ]
+    places = _places(labels, mask, {name: (index,) for index, name, _ in regions})
+    groups = _places(labels, mask, {g: tuple(i for i, _, own in regions if own == g) for _, _, g in regions if g})
     table = read_sources(truth / SOURCES_FILE)
     sources = read(truth, "sources", grid) if (truth / ARTIFACTS["sources"].file).is_file() else np.zeros(mask.shape)
     for chain in study.chains:
@@ -131,16 +128,11 @@ def _of_images(study: Study, dataset: str, group: str, probes: Mapping[str, Sequ
                 if found.size:
                     yield (*about, "mean_oef", "", math.nan, 0, float(found.mean()))
                 continue
-            for name, place in groups:
-                values = image[place & mask]
-                if values.size:
-                    yield (*about, "group_mean", name, math.nan, 0, float(values.mean()))
-                    yield (*about, "group_sd", name, math.nan, 0, float(values.std()))
-            for name, place in places:
-                if (place & mask).any():
-                    values = image[place & mask]
-                    yield (*about, "mean", name, math.nan, 0, float(values.mean()))
-                    yield (*about, "sd", name, math.nan, 0, float(values.std()))
+            for prefix, parts in (("group_", groups), ("", places)):
+                for name, place in parts.items():
+                    values = image.ravel()[place]
+                    yield (*about, f"{prefix}mean", name, math.nan, 0, float(values.mean()))
+                    yield (*about, f"{prefix}sd", name, math.nan, 0, float(values.std()))
             for name, at in probes.items():
                 yield (*about, "probe", name, math.nan, 0, _at(image, at, grid))
             yield from ((*about, *row) for row in _found(artifact, image, scene))
@@ -187,9 +179,31 @@ def _at(image: np.ndarray, place: Sequence[float], grid: Any) -> float:
     return float(ndimage.map_coordinates(image, index[:3, None], order=1, mode="nearest")[0])
 
 
-def _inside(place: np.ndarray) -> np.ndarray:
-    within = inner(place)
-    return within if np.count_nonzero(within) >= FEWEST else place
+def _places(labels: np.ndarray, mask: np.ndarray, named: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:
+    """Return the flat indices of places in the mask, without their border voxels unless few are left; no empty ones.
+
+    Args:
+        labels: (nx, ny, nz) int, index of the region of each voxel.
+        mask: (nx, ny, nz) bool.
+        named: indices of the regions of each place.
+    """
+    boxes, found = ndimage.find_objects(labels.astype(np.int32)), {}
+    for name, indices in named.items():
+        parts = [boxes[i - 1] for i in indices if i <= len(boxes) and boxes[i - 1] is not None]
+        if not parts:
+            continue
+        box = tuple(
+            slice(max(min(s.start for s in along) - 1, 0), max(s.stop for s in along) + 1)
+            for along in zip(*parts, strict=True)
+        )
+        place = np.isin(labels[box], indices)
+        within = inner(place)
+        kept = (within if np.count_nonzero(within) >= FEWEST else place) & mask[box]
+        if kept.any():
+            at = np.nonzero(kept)
+            shifted = tuple(i + s.start for i, s in zip(at, box, strict=True))
+            found[name] = np.ravel_multi_index(shifted, labels.shape)
+    return found
 
 
 def _extent(lesion: Any, image: np.ndarray, mask: np.ndarray, grid: Any) -> Iterator[tuple[str, float]]:

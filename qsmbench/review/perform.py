@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qsmbench.errors import QsmbenchError
 from qsmbench.review.claims import Claim, Review
@@ -16,6 +17,9 @@ from qsmbench.study import workflow
 from qsmbench.study.config import Study
 from qsmbench.study.estimate import Estimate, estimate
 from qsmbench.study.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def experiments(claims: Sequence[Claim]) -> list[str]:
@@ -37,15 +41,19 @@ def estimates(
 
 @dataclass(frozen=True)
 class Findings:
-    """What a review found.
+    """What a review has found so far.
 
     Attributes:
-        outcomes: of each claim.
+        outcomes: of each claim; of those whose study has yet to run, `NOT_RUN`.
         cells: of the tables, those whose experiments were run.
+        new: the outcomes of the last study.
+        complete: whether all studies have run.
     """
 
     outcomes: list[Outcome]
     cells: list[Cell]
+    new: list[Outcome]
+    complete: bool
 
 
 def perform(
@@ -56,8 +64,8 @@ def perform(
     *,
     cores: int,
     note: Callable[[str], None] = lambda text: None,
-) -> Findings:
-    """Run the experiments of claims, reuse what is up to date, judge each claim, and measure the cells of the tables.
+) -> Iterator[Findings]:
+    """Run the experiments of claims, reuse what is up to date, and yield what is found after each of them.
 
     An experiment that fails makes its claims fail, with the reason; the others are run.
 
@@ -69,9 +77,11 @@ def perform(
         cores: number of processors.
         note: called with a line about each experiment.
     """
-    judged: dict[str, Outcome] = {}
+    judged = {c.id: Outcome(c, NOT_RUN, reason=c.cannot or "its study has yet to run") for c in claims}
     measured: list[Cell] = []
     names = experiments(claims)
+    if not names:
+        yield Findings(list(judged.values()), [], [], complete=True)
     for number, name in enumerate(names, 1):
         mine = [c for c in claims if c.experiment == name]
         note(f"{name} ({number} of {len(names)}): {', '.join(c.id for c in mine)}")
@@ -80,18 +90,21 @@ def perform(
             missing = _run(study, cores)
             table = measurements(study, review.experiments[name].probes)
         except QsmbenchError as error:
-            judged |= {c.id: Outcome(c, FAILED, reason=str(error)) for c in mine}
-            continue
-        measured += cells(review, name, table)
-        for claim in mine:
-            try:
-                judged[claim.id] = judge(claim, table)
-            except QsmbenchError as error:
-                judged[claim.id] = Outcome(claim, FAILED, reason=str(error))
-            found = judged[claim.id]
-            if missing and all(p.n == 0 for p in found.parts):
-                judged[claim.id] = Outcome(claim, FAILED, reason=missing)
-    return Findings([judged.get(c.id) or Outcome(c, NOT_RUN, reason=c.cannot) for c in claims], measured)
+            new = [Outcome(c, FAILED, reason=str(error)) for c in mine]
+        else:
+            new = [_judge(c, table, missing) for c in mine]
+            measured += cells(review, name, table)
+        judged |= {o.claim.id: o for o in new}
+        yield Findings(list(judged.values()), list(measured), new, complete=number == len(names))
+
+
+def _judge(claim: Claim, table: pd.DataFrame, missing: str) -> Outcome:
+    """Judge a claim; it failed if nothing could be measured for the reason `missing`."""
+    try:
+        found = judge(claim, table)
+    except QsmbenchError as error:
+        return Outcome(claim, FAILED, reason=str(error))
+    return Outcome(claim, FAILED, reason=missing) if missing and all(p.n == 0 for p in found.parts) else found
 
 
 def _run(study: Study, cores: int) -> str:

@@ -104,14 +104,31 @@ layers:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def states(tmp_path_factory):
+    """The list, what is found after each study, and the folder."""
     folder = tmp_path_factory.mktemp("review")
     file = folder / "claims.yaml"
     (folder / "layered.yaml").write_text(LAYERED)
     file.write_text(LIST.replace("LAYERED", str(folder / "layered.yaml")))
     review = load_claims(file)
-    found = perform(review, review.claims, "quick", folder / "quick", cores=1)
-    return review, found, folder / "quick"
+    return review, list(perform(review, review.claims, "quick", folder / "quick", cores=1)), folder / "quick"
+
+
+@pytest.fixture(scope="module")
+def judged(states):
+    review, found, folder = states
+    return review, found[-1], folder
+
+
+def test_each_study_adds_its_verdicts(states):
+    _, found, _ = states
+    assert [f.complete for f in found] == [False] * (len(found) - 1) + [True] and len(found) > 1
+    seen = set()
+    for state in found:
+        assert state.new
+        seen |= {o.claim.id for o in state.new}
+        waiting = {o.claim.id for o in state.outcomes if "yet to run" in o.reason}
+        assert waiting == {o.claim.id for o in state.outcomes if o.claim.experiment} - seen
 
 
 def test_verdicts_of_a_sphere(judged):
