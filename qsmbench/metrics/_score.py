@@ -350,12 +350,12 @@ def _rows(m: Metric, taken: _Map) -> Iterator[dict[str, Any]]:
             yield {"region": source_name(int(index)), "unit": unit, **checked}
         return
     by_name: dict[Any, float] = {**result}
-    regions = [name for _, name, _ in taken.cut.regions]
+    regions, none = [name for _, name, _ in taken.cut.regions], "the region has no voxel in the mask"
     if "regions" not in m.consumes:  # the metric has groups of its own
-        regions = list(by_name)
+        regions, none = list(by_name), "nothing of it is in the mask"
     for name in regions:
         value = by_name.get(name, np.nan)
-        yield {"region": name, "unit": unit, **_checked(value, "the region has no voxel in the mask")}
+        yield {"region": name, "unit": unit, **_checked(value, none)}
 
 
 def _checked(value: float, reason: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ _LEAST_TRUST = 0.02  # least weight of the smoothness, relative to voxels of usu
 _TURN = 60.0  # cost of a turn of the phase at TE = 0 between neighbours of 1 mm, by half of 1 − cos, nats
 _PHASE = 20.0  # largest cost of different phases of water and fat, nats
 _CANDIDATES = 6
+_UNKNOWNS = 6  # real and imaginary parts of water and fat, the field and R2*
 _REFINEMENTS = 5  # steps of the fit of each candidate
 _SWEEPS = 12
 _COARSEST = 200  # blocks that need no coarser ones
@@ -122,7 +123,7 @@ def _slice_phase(signal: np.ndarray, mask: np.ndarray, grid: Grid) -> np.ndarray
 
 def _model_error(signal, te, fat, table, fields, sigma):
     """Estimate what the model does not describe, as a fraction of the signal, from the best fits of some voxels."""
-    freedom = 2 * te.size - 6
+    freedom = 2 * te.size - _UNKNOWNS
     if freedom <= 0:
         return _MODEL_ERROR
     part = np.ascontiguousarray(signal[:: max(1, len(signal) // _SAMPLE)])
@@ -267,7 +268,7 @@ def _candidates(
     parts = np.empty((penalty.size, 2, wave.shape[1] + 1), np.float32)
     line, own = np.empty(wave.shape[2], np.float32), np.empty(wave.shape[2], np.float32)
     room, highest = cost.shape[1], 2 * rates[-1]
-    excess, freedom = np.empty(room), 2 * te.size - 6
+    excess, freedom = np.empty(room), 2 * te.size - _UNKNOWNS
     for v in range(start, stop):
         costs(signal[v], variance[v], first, second, coefficient, projector, diagonal, wave, penalty, parts, line, own)
         begin = max(1, int(np.ceil((near[v] - window - lowest_field) / step)))
