@@ -23,12 +23,15 @@ ERROR = {"a": 0.05 * np.sign(X), "b": 0.02 * np.sign(Y)}
 NAMES = {1: "right_half", 2: "left_half"}
 
 
-def write_volumes(study, dataset, chains):
-    """Pack the volumes of some chains of a dataset; their errors alternate between those of `ERROR`."""
+def write_volumes(study, dataset, chains, **about):
+    """Pack the volumes of some chains of a dataset; their errors alternate between those of `ERROR`.
+
+    Further keys are of the truth, such as the `widening` of its colour scale.
+    """
     folder = study / dataset / VOLUMES
     for i, chain in enumerate(chains):
         estimate = TRUTH + ERROR["ab"[i % 2]]
         write_packed(packed_chain(folder, "chi", chain), pack_map(estimate, "chi", BALL, BALL, GRID))
-    write_packed(packed_truth(folder, "chi"), pack_map(TRUTH, "chi", BALL, BALL, GRID))
+    write_packed(packed_truth(folder, "chi"), pack_map(TRUTH, "chi", BALL, BALL, GRID), **about)
     labels = np.where(BALL, np.where(X > 0, 1, 2), 0)
     write_packed(packed_regions(folder), pack_labels(labels, BALL, GRID), names=NAMES)

@@ -81,10 +81,12 @@ def write_packed(path: Path, volume: Packed, **about: Any) -> None:
     path.write_text(json.dumps({**about, **asdict(volume)}, separators=(",", ":"), ensure_ascii=False))
 
 
-def pack_map(values: np.ndarray, artifact: str, inside: np.ndarray, mask: np.ndarray, grid: Grid) -> Packed:
+def pack_map(
+    values: np.ndarray, artifact: str, inside: np.ndarray, mask: np.ndarray, grid: Grid, mean: float = 0.0
+) -> Packed:
     """Pack a map, in the part of the grid around the mask.
 
-    A map that is known up to a constant is relative to its mean in `inside`. Values are rounded to 1/`LEVELS` of the
+    A map that is known up to a constant gets a given mean in `inside`. Values are rounded to 1/`LEVELS` of the
     largest error of the artifact's colour scale; those beyond the range of the whole numbers become its ends.
 
     Args:
@@ -93,6 +95,7 @@ def pack_map(values: np.ndarray, artifact: str, inside: np.ndarray, mask: np.nda
         inside: (nx, ny, nz) bool, voxels with a value.
         mask: (nx, ny, nz) bool, not empty.
         grid: of all volumes.
+        mean: in the unit of the artifact; see `scales.level`.
     """
     row = ARTIFACTS[artifact]
     if row.scale is None:
@@ -100,7 +103,7 @@ def pack_map(values: np.ndarray, artifact: str, inside: np.ndarray, mask: np.nda
     if row.is_mask:
         return _packed(np.where(inside, values != 0, OUTSIDE["uint8"]), "uint8", 1.0, mask, grid)
     step = row.scale.error / LEVELS
-    zero = 0.0 if row.own_zero or not inside.any() else float(values[inside].mean(dtype=np.float64))
+    zero = 0.0 if row.own_zero or not inside.any() else float(values[inside].mean(dtype=np.float64)) - mean
     whole = np.clip(np.rint((values - np.float32(zero)) / np.float32(step)), -32767, 32767)
     return _packed(np.where(inside, whole, OUTSIDE["int16"]), "int16", step, mask, grid)
 

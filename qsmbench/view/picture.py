@@ -18,6 +18,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.ops.arrays.box import bounding_box
 from qsmbench.view.planes import CONVENTION, Plane, Voxel, default_centre, location, mask_box, orthogonal
+from qsmbench.view.scales import level, widening
 from qsmbench.view.volumes import Panel, Row, compose
 
 WIDTH, TALLEST, LETTERS = 1017, 360, 13
@@ -44,8 +45,8 @@ def draw(
 ) -> Image.Image:
     """Draw truth, reconstruction and error in three planes; of a volume with echoes, the first echo.
 
-    The colour scale depends only on the artifact, so that pictures are comparable; images in arbitrary units are drawn
-    relative to their median in the mask.
+    The colour scale depends only on the artifact and the truth (see `widening`), so that pictures are comparable;
+    images in arbitrary units are drawn relative to their median in the mask.
 
     Args:
         estimate: (nx, ny, nz) or (nx, ny, nz, n_echoes), in `unit`.
@@ -68,6 +69,7 @@ def draw(
         drawable = ", ".join(name for name in ARTIFACTS if can_draw(name))
         raise QsmbenchError(f"no colour scale for {artifact!r}; choose from {drawable}")
     estimate, mask = first_echo(estimate), np.asarray(mask) != 0
+    truth = None if truth is None else first_echo(truth)
     have = mask if support is None else mask & (np.asarray(support) != 0)
     if row.is_mask:
         have = mask = mask | (estimate != 0)
@@ -75,13 +77,15 @@ def draw(
         raise QsmbenchError(f"{title}: cannot draw a picture of an empty mask")
     if row.scale.relative:
         estimate, unit = _relative(estimate, have), "of the median"
-        truth = None if truth is None else _relative(first_echo(truth), mask)
-    span, far = row.scale.values, row.scale.error
+        truth = None if truth is None else _relative(truth, mask)
+    wider = widening(truth, mask, artifact)
+    (low, high), far = row.scale.values, wider * row.scale.error
+    span = wider * low, wider * high
     planes = _planes(mask_box(mask, grid, rim=2), mask, grid, centre)
-    shown = _shown(estimate, have, row, planes, grid)
+    shown = _shown(estimate, have, row, planes, grid, level(truth, have, mask, artifact))
     rows = [_Row(names[1], shown, span, unit)]
     if truth is not None:
-        true = _shown(first_echo(truth), mask, row, planes, grid)
+        true = _shown(truth, mask, row, planes, grid)
         error = [s - t for s, t in zip(shown, true, strict=True)]
         rows = [_Row(names[0], true, span, unit), *rows, _Row(names[2], error, (-far, far), unit, "error")]
     return _sheet(rows, planes, title)
@@ -156,10 +160,10 @@ def first_echo(volume: np.ndarray) -> np.ndarray:
 
 
 def _shown(
-    volume: np.ndarray, mask: np.ndarray, artifact: Artifact, planes: Sequence[Plane], grid: Grid
+    volume: np.ndarray, mask: np.ndarray, artifact: Artifact, planes: Sequence[Plane], grid: Grid, mean: float = 0.0
 ) -> list[np.ndarray]:
-    """Return planes of a volume, relative to its mean in the mask if known up to a constant; NaN outside the mask."""
-    zero = 0.0 if artifact.own_zero or not mask.any() else _mean(volume, mask)
+    """Return planes of a volume, with a given mean in the mask if known up to a constant; NaN outside the mask."""
+    zero = 0.0 if artifact.own_zero or not mask.any() else _mean(volume, mask) - mean
     cuts = ((p.cut(volume, grid).astype(np.float64) - zero, p.cut(mask, grid)) for p in planes)
     return [np.where(inside, values, np.nan).astype(np.float32) for values, inside in cuts]
 

@@ -146,11 +146,12 @@ class Viewer {
   }
 
   accept(artifact, names, [truth, a, b, regions]) {
-    const scale = this.content.scales[artifact];
+    const usual = this.content.scales[artifact], wider = truth?.widening ?? 1;
+    const scale = { ...usual, values: usual.values.map(v => v * wider), error: usual.error * wider };
     const grid = a;
-    if (this.artifact !== artifact) {
+    if (this.artifact !== artifact || this.wider !== wider) {
       this.windows = { value: [...scale.values], error: [-scale.error, scale.error] };
-      this.artifact = artifact;
+      [this.artifact, this.wider] = [artifact, wider];
     }
     this.scale = scale;
     this.digits = Math.max(0, Math.ceil(-Math.log10(a.step) - 1e-9));

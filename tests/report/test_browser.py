@@ -11,6 +11,7 @@ from invented_study import CHAINS, scores, write_study
 from packed_volumes import BALL, GRID, TRUTH, write_volumes
 from PIL import Image
 
+from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.report import build
 from qsmbench.run.specs import RUN_FILE, Record, prefixes, write_spec
 
@@ -149,6 +150,20 @@ def test_window_planes_wheel_and_blink(chromium, report):
         page.keyboard.press("3")
         assert page.locator(".panel canvas").count() == 5
         assert {c.get_attribute("data-plane") for c in page.locator(".panel canvas").all()} == {"sagittal"}
+
+
+def test_the_scale_is_as_wide_as_the_truth_needs(chromium, tmp_path):
+    folder = write_study(tmp_path / "trunk", scores(CHAINS))
+    write_volumes(folder, DATASET, SHOWN, widening=4)
+    with opened(chromium, build(folder, tmp_path / "out")) as page:
+        show(page, second=False)
+        settled(page)
+        ends = [
+            [float(i.input_value()) for i in page.locator(f"[data-part={kind}-bar] input").all()]
+            for kind in ("value", "error")
+        ]
+    scale = ARTIFACTS["chi"].scale
+    assert ends == [[pytest.approx(4 * v) for v in scale.values], [pytest.approx(s * 4 * scale.error) for s in (-1, 1)]]
 
 
 def test_volumes_that_are_gone_are_named_and_the_pictures_stay(chromium, study, tmp_path):
@@ -291,7 +306,14 @@ def test_niivue_shows_the_same_values_at_one_crosshair(chromium_gl, study, tmp_p
         before = page.evaluate("document.querySelector('.viewer').viewer.at")
         box = page.locator(".panel canvas").nth(1).bounding_box()
         page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.3 * box["height"])
-        page.wait_for_timeout(300)
+        page.wait_for_function(
+            """before => {
+              const { at, gl } = document.querySelector(".viewer").viewer;
+              const there = v => String(v.frac2vox(v.scene.crosshairPos).map(Math.round)) === String(at);
+              return String(at) !== String(before) && gl.views.every(there);
+            }""",
+            arg=before,
+        )
         at, own, theirs, places = page.evaluate(
             """() => {
               const viewer = document.querySelector(".viewer").viewer, { at, gl, panels } = viewer;

@@ -21,6 +21,7 @@ from qsmbench.view.packed import (
     write_packed,
 )
 from qsmbench.view.picture import can_draw, draw, first_echo
+from qsmbench.view.scales import level, widening
 from qsmbench.view.volumes import save
 
 
@@ -63,10 +64,13 @@ def _pack(scan: Scan, spec: ScoreSpec, folder: Path) -> None:
     """Write a chain's first product for a browser; with the first of its kind, also the truth and the regions."""
     artifact, mask, grid = spec.artifacts[0], scan.study_mask, scan.params.grid
     estimate, support, truth = first_echo(scan.estimate(spec, artifact)), scan.support(spec), scan.truth(artifact)
+    truth = None if truth is None else first_echo(truth)
     own = mask | (estimate != 0) if ARTIFACTS[artifact].is_mask else support
-    write_packed(packed_chain(folder, artifact, spec.chain), pack_map(estimate, artifact, own, mask, grid))
+    packed = pack_map(estimate, artifact, own, mask, grid, level(truth, own, mask, artifact))
+    write_packed(packed_chain(folder, artifact, spec.chain), packed)
     true, regions = packed_truth(folder, artifact), packed_regions(folder)
     if truth is not None and not true.is_file():
-        write_packed(true, pack_map(first_echo(truth), artifact, mask, mask, grid))
+        packed = pack_map(truth, artifact, mask, mask, grid)
+        write_packed(true, packed, widening=widening(truth, mask, artifact))
     if scan.labels is not None and not regions.is_file():
         write_packed(regions, pack_labels(scan.labels, mask, grid), names={i: name for i, name, _ in scan.regions})
