@@ -176,7 +176,7 @@ def _sequence(facts: _Facts) -> list[Item]:
         Item("voxel size", "essential", _voxels(facts)),
         Item("monopolar or bipolar echoes", "", facts.of_protocols(lambda p: str(p["readout"]["polarity"]))),
         Item("flow compensation", "", facts.of_protocols(lambda _: "not simulated: nothing flows")),
-        Item("acceleration", "essential", facts.of_protocols(lambda _: "none")),
+        Item("acceleration", "essential", facts.of_protocols(_acceleration)),
         Item("partial Fourier", "essential if used", facts.of_protocols(_partial_fourier)),
         Item("noise", "", facts.of_protocols(_noise)),
     ]
@@ -209,6 +209,12 @@ def _b0(facts: _Facts) -> str:
 
 def _echoes(facts: _Facts) -> str:
     return facts.of_params(lambda p: _te(p.te.tolist()), lambda p: _te(p["te"]))
+
+
+def _acceleration(protocol: dict[str, Any]) -> str:
+    factors = (protocol.get("coils") or {}).get("acceleration") or (1, 1, 1)
+    along = [f"{f} along {axis}" for axis, f in zip("xyz", factors, strict=True) if f > 1]
+    return f"SENSE, {', '.join(along)}" if along else "none"
 
 
 def _te(te: Sequence[float]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 from scipy import ndimage
 
 from qsmbench.grid import Grid
@@ -18,6 +19,7 @@ SMOOTH_MM = 5.0
 """Standard deviation of the Gaussian that smooths a coil's phase offset [mm]; assumed."""
 
 Coil = tuple[np.ndarray, np.ndarray]
+Acceleration = Annotated[int, Field(ge=1, le=8)]
 
 
 class Coils(Model):
@@ -28,6 +30,20 @@ class Coils(Model):
     combine: Literal["ideal", "mcpc"] = Field(
         "ideal", description="ideal: matched filter with the true sensitivities; mcpc: phase offsets from two echoes"
     )
+    acceleration: tuple[Acceleration, Acceleration, Acceleration] = Field(
+        (1, 1, 1), description="of every how many lines of k-space one is measured along x, y, z; unfolded by SENSE"
+    )
+
+    @model_validator(mode="after")
+    def _can_unfold(self) -> Coils:
+        folded = math.prod(self.acceleration)
+        if folded > 1 and self.combine != "ideal":
+            raise ValueError(f"acceleration is {self.acceleration}, and combine is {self.combine}; it must be ideal")
+        if folded > self.count:
+            raise ValueError(
+                f"acceleration is {self.acceleration}; {self.count} coils unfold at most {self.count} voxels"
+            )
+        return self
 
 
 def sensitivities(coils: Coils, grid: Grid, isocentre: Point) -> Iterator[np.ndarray]:

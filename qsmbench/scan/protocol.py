@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +85,18 @@ class Protocol(Model):
             )
         if self.coils and self.coils.combine == "mcpc" and not whole_turns(self.te):
             raise ValueError("coils.combine is mcpc, but the first echo time is not a multiple of the echo spacing")
+        if self.coils:
+            self._check_acceleration(self.coils.acceleration)
         return self
+
+    def _check_acceleration(self, factors: Sequence[int]) -> None:
+        encoded = [a for a in "xyz" if a != self.readout.axis and not (self.slices and a == "z")]
+        for axis, factor in zip("xyz", factors, strict=True):
+            if factor > 1 and axis not in encoded:
+                raise ValueError(
+                    f"coils.acceleration is {factor} along {axis}, which is not phase-encoded; choose from "
+                    f"{', '.join(encoded)}"
+                )
 
     def check_orientation(self, index: int) -> None:
         """Check that the protocol has an orientation.

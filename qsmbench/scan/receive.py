@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.scan import coils
+from qsmbench.scan import coils, sense
 from qsmbench.scan.geometry import Point
 from qsmbench.scan.noise import add_noise
 from qsmbench.scan.protocol import Protocol
@@ -17,14 +17,14 @@ from qsmbench.seeds import generator
 def received(
     signal: np.ndarray, protocol: Protocol, grid: Grid, isocentre: Point, sigma: float, seed: int, orientation: int = 0
 ) -> np.ndarray:
-    """Add noise to an image; with several coils, to the image of each, and combine them.
+    """Add noise to an image; with several coils, to the image of each, and combine or unfold them.
 
     Args:
         signal: (nx, ny, nz, n_echoes) complex64, for a coil of uniform sensitivity; overwritten.
         protocol: coils and k-space.
         grid: of the signal.
         isocentre: mm, in the world.
-        sigma: of the noise in each part, in each coil; 0: none.
+        sigma: of the noise in each part, in each coil, if all lines were measured; 0: none.
         seed: of the noise.
         orientation: index; each has different noise.
 
@@ -37,10 +37,17 @@ def received(
 
     if protocol.coils is None:
         return noisy(signal, [seed, orientation] if orientation else seed)
-    chosen = protocol.coils
+    chosen, shape = protocol.coils, grid.shape
+    accelerated = max(chosen.acceleration) > 1
+    if accelerated:
+        grid = sense.padded(grid, chosen.acceleration)
+        signal = np.pad(signal, [*((0, m - n) for m, n in zip(grid.shape, shape, strict=True)), (0, 0)])
 
     def images() -> Iterator[coils.Coil]:
         for c, s in enumerate(coils.sensitivities(chosen, grid, isocentre)):
             yield noisy(signal * s[..., None], [seed, orientation, c]), s
 
-    return coils.combine(chosen, images, protocol.te, grid)
+    if not accelerated:
+        return coils.combine(chosen, images, protocol.te, grid)
+    nx, ny, nz = shape
+    return sense.unfold(images, chosen.acceleration)[:nx, :ny, :nz]
