@@ -31,6 +31,9 @@ USUAL = 0.75
 ELSEWHERE = 0.02
 """Share of voxels, outside the mask and missing inside, above which a map is of another mask; assumed."""
 
+OVERLAP = 0.25
+"""Share of the mask that a map covers at least, if it is turned as it belongs; assumed."""
+
 
 @dataclass(frozen=True)
 class Suspicion:
@@ -59,8 +62,9 @@ def suspicions(
 ) -> list[Suspicion]:
     """Return what a map looks like, other than a reconstruction of this truth.
 
-    The map is compared with the truth by its correlation and its regression slope in the mask: as it is, turned about
-    each axis, and moved by up to two voxels. A map that is constant shows nothing.
+    The map is compared with the truth by its correlation and its regression slope where it is not 0 in the mask, as it
+    is and turned about each axis; what it left out would hide how well the rest agrees. Moved by up to two voxels, it
+    is compared in the whole mask. A map that is constant shows nothing.
 
     Args:
         estimate: (nx, ny, nz), finite.
@@ -74,13 +78,14 @@ def suspicions(
     Returns:
         nothing for a map that is good or bad in an ordinary way; else one or more, the most telling first.
     """
-    here, there = np.asarray(estimate, np.float64)[mask], np.asarray(truth, np.float64)[mask]
+    own = mask & (np.asarray(estimate) != 0)
+    here, there = np.asarray(estimate, np.float64)[own], np.asarray(truth, np.float64)[own]
     if here.size < 2 or np.std(here) == 0 or np.std(there) == 0:
         return []
     found = list(_negative(here, there, artifact))
     here_r = _correlation(here, there)
     turned = _turned(np.asarray(estimate, np.float32), np.asarray(truth, np.float32), mask, here_r)
-    moved = None if turned else _moved(estimate, there, mask, here_r)
+    moved = None if turned else _moved(np.asarray(estimate), np.asarray(truth, np.float64)[mask], mask)
     for other in (turned, moved):
         if other is not None:
             found.append(other)
@@ -167,7 +172,8 @@ def _turned(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray, as_it_is:
     that is the map less its mirror image, then has the opposite sign.
     """
     for axis in range(3):
-        both = mask & np.flip(mask, axis)
+        both = mask & (estimate != 0)
+        both &= np.flip(both, axis)
         odd = _correlation(*((v - np.flip(v, axis))[both] for v in (estimate, truth)))
         if abs(as_it_is) >= CLOSE and odd * np.sign(as_it_is) < -CLOSE:
             text = f"looks flipped along its {_FIRST[axis]} axis (its part that is odd there correlates by {odd:.2f})"
@@ -175,13 +181,13 @@ def _turned(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray, as_it_is:
     best, how = 0.0, ""
     for count in (1, 2, 3):
         for axes in combinations(range(3), count):
-            r = _correlation(np.flip(estimate, axes)[mask], truth[mask])
+            r = _agreement(np.flip(estimate, axes), truth, mask)
             if abs(r) > abs(best):
                 names = " and ".join(_FIRST[a] for a in axes)
                 best, how = r, f"flipped along its {names} ax{'is' if count == 1 else 'es'}"
     for a, b in combinations(range(3), 2):
         swapped = np.swapaxes(estimate, a, b)
-        r = _correlation(swapped[mask], truth[mask]) if swapped.shape == mask.shape else 0.0
+        r = _agreement(swapped, truth, mask) if swapped.shape == mask.shape else 0.0
         if abs(r) > abs(best):
             best, how = r, f"stored with its {_FIRST[a]} and {_FIRST[b]} axes swapped"
     if abs(best) >= CLOSE and abs(best) > abs(as_it_is) + 0.1:
@@ -189,8 +195,9 @@ def _turned(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray, as_it_is:
     return None
 
 
-def _moved(estimate: np.ndarray, there: np.ndarray, mask: np.ndarray, as_it_is: float) -> Suspicion | None:
-    """A map that lies a voxel or two elsewhere."""
+def _moved(estimate: np.ndarray, there: np.ndarray, mask: np.ndarray) -> Suspicion | None:
+    """A map that lies a voxel or two elsewhere, with its own mask."""
+    as_it_is = _correlation(estimate[mask].astype(np.float64), there)
     if abs(as_it_is) > 0.9:
         return None
     steps = [s for s in product((-1, 0, 1), repeat=3) if any(s)]
@@ -216,6 +223,14 @@ def _elsewhere(estimate: np.ndarray, mask: np.ndarray) -> Iterator[Suspicion]:
             "those inside: another subject's mask?"
         )
         yield Suspicion("object", outside, text)
+
+
+def _agreement(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+    """Return the correlation where a map is not 0 in the mask; 0 if that is less than `OVERLAP` of the mask."""
+    both = mask & (estimate != 0)
+    if np.count_nonzero(both) < OVERLAP * np.count_nonzero(mask):
+        return 0.0
+    return _correlation(estimate[both], truth[both])
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
