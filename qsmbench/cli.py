@@ -499,7 +499,9 @@ def compare(
         float | None,
         typer.Option(min=0.001, help="also say how many subjects would show this difference of errors: 0.05"),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="file to write; by default compare_A_B.csv in RESULTS")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="file to write; by default compare_A_B[_METRIC].csv in RESULTS")
+    ] = None,
 ) -> None:
     """Say whether one chain is better than another, with intervals and tests over subjects.
 
@@ -520,7 +522,7 @@ def compare(
         margins=_margins(margin),
         against_all=all_pairs,
     )
-    file = csv or results / f"compare_{a}_{b}.csv"
+    file = csv or results / f"compare_{'_'.join([a, b, *(metric or ())])}.csv"
     verdict.table(found).to_csv(file, index=False)
     for comparison in found:
         said = f"{sentence(comparison)} {verdict.outlook(comparison, difference or math.nan)}".strip()

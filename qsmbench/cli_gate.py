@@ -9,7 +9,7 @@ import typer
 
 from qsmbench.cli_show import console, plain
 from qsmbench.data.score_table import STATUS
-from qsmbench.errors import ExitCode, QsmbenchError
+from qsmbench.errors import ExitCode, FailedError, QsmbenchError
 
 FAIL_ON = ("worse", "change", "time")
 
@@ -18,7 +18,10 @@ def baseline(
     results: Annotated[Path, typer.Argument(help="folder of a study, such as results/regression")],
     file: Annotated[Path, typer.Argument(help="file to write, such as baseline.parquet")],
 ) -> None:
-    """Keep the scores of a study as a baseline: a small file to commit."""
+    """Keep the scores of a study as a baseline: a small file to commit.
+
+    The exit code is 4 if a chain failed: the file is written, but guards nothing of that chain.
+    """
     from qsmbench.gate.baseline import of_results
 
     found = of_results(results)
@@ -26,6 +29,12 @@ def baseline(
     console.print(
         f"Baseline: {plain(file.resolve())}, {len(found.scans)} scans, {len(found.scores)} scores", soft_wrap=True
     )
+    if found.failed:
+        (dataset, chain), reason = next(iter(found.failed.items()))
+        raise FailedError(
+            f"baseline: {len(found.failed)} results failed, which the baseline does not guard "
+            f"({chain or 'all chains'} on {dataset}: {reason}); mend them and write it again"
+        )
 
 
 def check(

@@ -16,7 +16,11 @@ from qsmbench.cli_show import console, plain
 from qsmbench.data.score_table import SUPPORTS
 from qsmbench.errors import FailedError, QsmbenchError, suggest
 
-HEADINGS = {"aggregate_then_rank": "mean", "rank_then_aggregate": "mean rank", "test_then_rank": "wins"}
+HEADINGS = {
+    "aggregate_then_rank": "rank by mean",
+    "rank_then_aggregate": "rank by mean rank",
+    "test_then_rank": "rank by wins",
+}
 
 
 def rank(

@@ -22,6 +22,7 @@ from qsmbench.analysis.columns import Column
 from qsmbench.analysis.intervals import LEVEL, NOISE, NOTHING, Interval, mean_interval
 from qsmbench.analysis.losses import losses, use_ratio
 from qsmbench.analysis.subjects import Sample, subject_means
+from qsmbench.errors import QsmbenchError
 
 ALPHA = 0.05
 """Level of the tests, for a whole family of comparisons."""
@@ -45,7 +46,8 @@ class Comparison:
         ratio: whether `interval` is that of a ratio of errors, a over b, instead of the difference of losses, a − b.
         spread: standard deviation of the differences over subjects, of logarithms for a ratio; NaN for one subject.
         interval: estimate and ends; below 1 (ratio) or 0 (difference), a is better.
-        effect: standardised mean difference of the pairs, Hedges' g: negative if a is better; NaN for one subject.
+        effect: standardised mean difference of the pairs, Hedges' g: negative if a is better; NaN for fewer than three
+            subjects.
         p: of the signed-rank test, two-sided; NaN if it cannot reach the level.
         p_adjusted: by Holm's method over the family; NaN if `p` is.
         family: number of comparisons in the family.
@@ -202,6 +204,8 @@ def _alone(
     difference = losses(x, sample.column, ratio=ratio) - losses(y, sample.column, ratio=ratio)
     interval = mean_interval(difference, group, subject)
     given = margin if margin is not None else MARGIN if ratio else math.nan
+    if ratio and given >= 1:
+        raise QsmbenchError(f"margin is {given:g}; for {sample.column.label} it is a share below 1, such as 0.05")
     bound = math.log1p(given) if ratio else given
     means = subject_means(difference, group, subject)[0] if difference.size else difference
     verdict = ""
@@ -235,9 +239,10 @@ def _alone(
 def hedges(differences: np.ndarray) -> float:
     """Compute Hedges' g of paired differences: mean over standard deviation, corrected for small samples.
 
-    Hedges 1981, doi:10.3102/10769986006002107. NaN for fewer than two differences, or if all are equal.
+    Hedges 1981, doi:10.3102/10769986006002107. NaN for fewer than three differences, for which the correction is 0
+    or not defined, or if all are equal.
     """
-    if differences.size < 2 or (spread := differences.std(ddof=1)) == 0:
+    if differences.size < 3 or (spread := differences.std(ddof=1)) == 0:
         return math.nan
     return float(differences.mean() / spread * (1 - 3 / (4 * (differences.size - 1) - 1)))
 

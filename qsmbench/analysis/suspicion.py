@@ -234,6 +234,8 @@ def _agreement(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> flo
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    if a.size < 2:
+        return 0.0
     a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
     norm = np.sqrt(np.dot(a, a) * np.dot(b, b))
     return float(np.dot(a, b) / norm) if norm > 0 else 0.0

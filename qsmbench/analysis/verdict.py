@@ -42,8 +42,8 @@ def compare_chains(
     """Compare two chains over all scans that both have, and in each condition if there are several.
 
     The family of each comparison over all scans is that of the metrics named; within conditions, the metrics and the
-    conditions. With `against_all`, it is that of all pairs of chains with the same artifact, for each metric and
-    condition: for a pair that was chosen after a look at the scores.
+    conditions. With `against_all`, it is as many times larger as there are pairs of chains with the same artifact: for
+    a pair that was chosen after a look at the scores.
 
     Args:
         study: the study.
@@ -65,10 +65,10 @@ def compare_chains(
     for s in samples:
         given = margins or {}
         margin = given.get(s.column.metric, given.get(""))
-        pairs = _pairs(s) if against_all else len(samples)
-        found += compare_family(s, [(a, b)], margin=margin, family=pairs)
+        size = len(samples) * (_pairs(s) if against_all else 1)
+        found += compare_family(s, [(a, b)], margin=margin, family=size)
         if len(s.conditions) > 1:
-            size = pairs if against_all else len(samples) * len(s.conditions)
+            size *= len(s.conditions)
             own = [compare_family(s.within(c), [(a, b)], margin=margin, condition=c, family=size) for c in s.conditions]
             found += [c for (c,) in own if c.verdict != NO_SCAN]
     if all(c.verdict == NO_SCAN for c in found):

@@ -198,7 +198,7 @@ def kind_of(staged: Path) -> str:
         return found[0]
     if not found:
         there = ", ".join(sorted(f.name for f in staged.iterdir())[:5]) or "nothing"
-        raise Refused(f"holds {there}; it must hold folders sub-… with maps, a {MANIFEST}, or a {PYTHON_FILE}")
+        raise Refused(f"holds {there}; it must hold folders sub-… with maps, or a file {MANIFEST} or {PYTHON_FILE}")
     raise Refused(f"is both {' and '.join(found)}; send one submission for each")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from qsmbench.analysis.results import read_study
 from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.data.folders import Params, present, read, read_params
-from qsmbench.data.score_table import COLUMNS
+from qsmbench.data.score_table import COLUMNS, STATUS
 from qsmbench.errors import QsmbenchError
 from qsmbench.run.specs import RUN_FILE, prefixes, read_record
 
@@ -48,6 +48,12 @@ class Baseline:
     units: dict[str, float]
     versions: dict[str, Any]
     stochastic: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> dict[tuple[str, str], str]:
+        """The reason of each dataset and chain that failed; what does not apply to a scan has not."""
+        rows = self.scores[self.scores["metric"] == STATUS].to_dict("records")
+        return {(r["dataset"], r["chain"]): r["reason"] for r in rows if not r["reason"].startswith("skipped")}
 
     def has_same_scan(self, other: Baseline, dataset: str) -> bool:
         """Return whether a dataset is the same scan on both sides, up to rounding."""

@@ -111,22 +111,17 @@ def exit_code(rows: list[Row], fail_on: tuple[str, ...] = (WORSE,)) -> ExitCode:
 
 def _failures(new: Baseline, old: Baseline) -> Iterator[Row]:
     """Rows of chains and datasets that failed, but not in the baseline."""
-    before = _failed(old.scores)
-    for (dataset, chain), reason in _failed(new.scores).items():
+    before = old.failed
+    for (dataset, chain), reason in new.failed.items():
         if (dataset, chain) not in before:
             yield Row(chain or "all chains", "", STATUS, FAILED, scan=dataset, reason=reason)
-
-
-def _failed(scores: pd.DataFrame) -> dict[tuple[str, str], str]:
-    rows = scores[scores["metric"] == STATUS].to_dict("records")
-    return {(r["dataset"], r["chain"]): r["reason"] for r in rows if not r["reason"].startswith("skipped")}
 
 
 def _scores(new: Baseline, old: Baseline, margins: Margins) -> Iterator[Row]:
     tables = [_quality(side.scores) for side in (old, new)]
     drawing = {*old.stochastic, *new.stochastic}
     tests = sum(chain in drawing for chain, *_ in tables[0])
-    failed = _failed(new.scores)
+    failed = new.failed
     for key in dict.fromkeys([*tables[0], *tables[1]]):
         before, after = (table.get(key, {}) for table in tables)
         chain, _, metric = key

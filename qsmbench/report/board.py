@@ -141,15 +141,15 @@ def _standing_rows(board: Board) -> Iterable[list[Any]]:
     heads = [f"{m}{end}" for m in metrics for end in ("", "_low", "_high")]
     yield ["rank", "rank_low", "rank_high", "tied_with_first", "submission", "title", "team", "place", *heads, "reason"]
     lines, known = {line.name: line for line in board.lines}, set()
-    ranked = [s for part in (board.overviews[0].ranked if board.overviews else []) for s in part]
-    for s in ranked:
+    parts = board.overviews[0].ranked if board.overviews else []
+    for s, tested in ((s, any(x.tied for x in part)) for part in parts for s in part):
         line, cells = lines[s.chain], []
         known.add(s.chain)
         for o in board.overviews:
             own = next((x for part in o.ranked for x in part if x.chain == s.chain), None)
             whole = own.cells[0] if own else None
             cells += [_rounded(v) for v in (whole.estimate, whole.low, whole.high)] if whole else ["", "", ""]
-        place = [_rounded(s.rank), _rounded(s.low), _rounded(s.high), "yes" if s.tied else "no"]
+        place = [_rounded(s.rank), _rounded(s.low), _rounded(s.high), ("yes" if s.tied else "no") if tested else ""]
         yield [*place, line.name, line.title, line.team, line.place, *cells, ""]
     for line in board.lines:
         if line.name not in known:

@@ -124,3 +124,17 @@ def test_nothing_in_common_is_a_failure(tmp_path):
     study = read_study(write_study(tmp_path / "t", table, pictures=False))
     with pytest.raises(QsmbenchError, match=r"cannot be compared: romeo\.pdf\.tv produces total_field"):
         verdict.compare_chains(study, A, B)
+
+
+def test_all_pairs_of_several_metrics_are_one_family(tmp_path):
+    table = many_subjects(8)
+    other = table[table["chain"] == A].assign(chain="other")
+    study = read_study(write_study(tmp_path / "s", pd.concat([table, other]), pictures=False))
+    for names, family in ((("nrmse",), 3), (("nrmse", "correlation"), 6)):
+        found = verdict.compare_chains(study, A, B, names=names, against_all=True)
+        assert {c.family for c in found if not c.condition} == {family}
+
+
+def test_a_margin_of_the_whole_error_is_refused(folder):
+    with pytest.raises(QsmbenchError, match="margin is 5; for NRMSE it is a share below 1"):
+        verdict.compare_chains(read_study(folder), A, B, margins={"": 5.0})

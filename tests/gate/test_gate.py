@@ -371,3 +371,12 @@ def test_the_command(command, results, tmp_path):
 def test_bad_usage_leaves_with_two(command, results, arguments, message):
     code, _, err = command(*arguments)
     assert code == 2 and message in " ".join(err.split()) and err.count("\n") == 1
+
+
+def test_a_baseline_of_a_failed_chain_says_so(command, results, tmp_path):
+    table = pd.read_parquet(results / "scores.parquet")
+    failed = pd.DataFrame(rows("tkd", [np.nan], "status", "", "", "run", "failed: ValueError: no luck"))
+    pd.concat([table, failed.assign(group="a", seed=0)]).to_parquet(results / "scores.parquet", index=False)
+    code, _, err = command("baseline", results, "b.parquet")
+    assert code == 4 and (tmp_path / "b.parquet").is_file()
+    assert "1 results failed, which the baseline does not guard (tkd on a: failed: ValueError" in " ".join(err.split())
