@@ -221,7 +221,7 @@ def _incomplete(study: Study, outcome: Outcome) -> str:
     datasets = sum(len(getattr(s, "seeds", (None,))) + bool(getattr(s, "plant", ())) for s in study.sources)
     found: list[tuple[str, int | None, dict[Any, str]]] = [
         ("dataset", datasets, outcome.datasets),
-        ("chain", datasets * len(study.chains), outcome.chains),
+        ("result", datasets * len(study.chains), outcome.chains),
         ("other job", None, outcome.broken),
     ]
     said = []

@@ -42,7 +42,7 @@ def rank(
     levels = []
     if between is not None:
         told_apart = study.factors.columns[study.factors.astype(str).nunique() > 1]
-        factors = [str(c) for c in told_apart if c not in ("group", "seed")]
+        factors = [str(c) for c in told_apart if c not in ("group", "seed", "subject")]
         if between not in factors:
             same = "all scans of this study have the same factors"
             choice = suggest(between, factors) if factors else same

@@ -192,7 +192,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise QsmbenchError(f"{path}: no such file; run the study before its report")
+        raise QsmbenchError(f"{path}: no such file; run the study first")
     try:
         with pq.ParquetFile(path) as file:
             factors = [c for c in file.schema_arrow.names if c not in NEEDED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def new(config: Path, out: Path, *, nonce: Path | None = None, note: Callable[[s
         config: YAML of the challenge.
         out: folder to write; it must be empty or not exist.
         nonce: file with a nonce, to make a challenge again; by default a new one is drawn.
-        note: receives a line about each scan.
+        note: receives a line about each scan, and about a deadline that has passed.
 
     Raises:
         QsmbenchError: the YAML is invalid, or `out` contains something.
@@ -97,6 +98,8 @@ def new(config: Path, out: Path, *, nonce: Path | None = None, note: Callable[[s
         check_memory(what.phantom, what.protocol)
     if out.exists() and any(out.iterdir()):
         raise QsmbenchError(f"{out}: is not empty; a challenge needs a folder of its own")
+    if nonce is None and challenge.deadline is not None and challenge.is_over(datetime.now(UTC)):
+        note(f"the deadline {challenge.deadline.isoformat()} has passed: every submission will be late")
     make_folder(out)
     out.chmod(0o700)
     write_nonce(out, secret)

@@ -38,7 +38,9 @@ def reveal(private: Private, out: Path, now: datetime, *, early: bool = False) -
     """
     deadline = private.config.deadline
     if deadline is not None and not private.config.is_over(now) and not early:
-        raise QsmbenchError(f"the deadline is {deadline.isoformat()}; what is revealed cannot be taken back (--early)")
+        raise QsmbenchError(
+            f"the deadline is {deadline.isoformat()}, and what is revealed cannot be taken back; --early reveals it now"
+        )
     if out.exists() and any(out.iterdir()):
         raise QsmbenchError(f"{out}: is not empty; name a new folder")
     make_folder(out)

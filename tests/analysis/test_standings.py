@@ -98,7 +98,7 @@ def test_the_command(heads, tmp_path, command):
     ("options", "message"),
     [
         (("--metric", "nrmes"), "has no such score of chi; choose from nrmse (did you mean nrmse?)"),
-        (("--between", "protocol"), "--between protocol: choose from phantom, subject"),
+        (("--between", "protocol"), "--between protocol: choose from phantom"),
         (("--support", "all"), "--support all: choose from study, common"),
     ],
 )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from challenge.conftest import configuration
 
+from qsmbench.challenge import make
 from qsmbench.challenge.reveal import reveal, verify_commitment
 from qsmbench.errors import FailedError, QsmbenchError
 
@@ -75,6 +76,23 @@ def test_nothing_is_revealed_before_the_deadline(event, tmp_path):
     file.write_text(file.read_text() + "deadline: 2027-03-01T12:00:00Z\n")
     with pytest.raises(QsmbenchError, match="cannot be taken back"):
         reveal(event.read, tmp_path / "revealed", NOW)
+
+
+def test_a_deadline_that_has_passed_is_noted(tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def stop(*_):
+        raise Stopped
+
+    monkeypatch.setattr(make, "simulate_into", stop)
+    said = []
+    for i, (year, expected) in enumerate(((2020, 1), (2099, 1))):
+        file = configuration(tmp_path / f"c{i}", f"deadline: {year}-01-01T00:00:00Z\n")
+        with pytest.raises(Stopped):
+            make.new(file, tmp_path / f"p{i}", note=said.append)
+        assert len(said) == expected
+    assert said == ["the deadline 2020-01-01T00:00:00+00:00 has passed: every submission will be late"]
 
 
 def test_from_new_to_board(made, command, tmp_path):

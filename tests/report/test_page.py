@@ -186,7 +186,7 @@ def test_only_the_config_may_be_missing(study, tmp_path):
 
 
 def test_missing_damaged_and_empty_scores_are_refused(tmp_path):
-    with pytest.raises(QsmbenchError, match=r"scores\.parquet: no such file; run the study before its report"):
+    with pytest.raises(QsmbenchError, match=r"scores\.parquet: no such file; run the study first"):
         build(tmp_path, tmp_path / "out")
     (tmp_path / "scores.parquet").write_bytes(b"PAR")
     with pytest.raises(QsmbenchError, match=r"scores\.parquet: cannot be read as Parquet"):

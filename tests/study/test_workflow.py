@@ -105,7 +105,7 @@ def test_a_study_with_methods_that_fail(sandbox):
     sandbox.study(chains, time_limit=25)  # which is that of the scores, too, and the first of them compiles its loops
     done = sandbox.run()
     assert done.returncode == 4, done.stderr
-    assert "s: 6 of 14 chains failed (truth.crashing on sphere_brain-3t_seed-0: failed: " in flat(done.stderr)
+    assert "s: 6 of 14 results failed (truth.crashing on sphere_brain-3t_seed-0: failed: " in flat(done.stderr)
     assert "index.html" in done.stdout
     scores = sandbox.scores()
     assert scores.columns.tolist() == [
@@ -415,7 +415,7 @@ def test_what_a_file_does_as_it_is_imported_ends_only_its_own_row(sandbox):
     (sandbox.folder / "s.yaml").write_text(yaml.safe_dump(content))
     done = sandbox.run()
     assert done.returncode == 4
-    assert "7 of 8 chains failed (" in flat(done.stderr)
+    assert "7 of 8 results failed (" in flat(done.stderr)
     scores = sandbox.scores()
     assert value(scores, "zero", "nrmse") == [100.0]
     reasons = scores[scores.metric == "status"].set_index("chain").reason
