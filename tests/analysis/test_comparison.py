@@ -210,3 +210,9 @@ def test_sample_of_a_table():
     s = sample(table, factors(group=["g", "h"], phantom=["head"] * 2, subject=["1", "2"]), NRMSE)
     assert s.values.to_numpy() == pytest.approx(np.array([[1, 2], [np.nan, 4]]), nan_ok=True)
     assert s.subject.tolist() == [0, 1] and s.group.tolist() == [0, 1]
+
+
+def test_two_differences_have_no_standardised_effect():
+    """The correction for small samples is 0 there, whatever they are."""
+    assert np.isnan(c.hedges(np.array([0.1, 0.3])))
+    assert c.hedges(np.array([0.1, 0.2, 0.3])) == pytest.approx(2 * (1 - 3 / 7))

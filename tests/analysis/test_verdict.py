@@ -92,6 +92,9 @@ def test_the_command_prints_the_sentence_and_writes_the_table(folder, tmp_path, 
     assert len(table) == 6 and set(table["metric"]) == {"nrmse", "time"} and (table["sentence"].str.len() > 20).all()
     assert run(monkeypatch, "compare", folder, A, B) == 0
     assert (folder / f"compare_{A}_{B}.csv").is_file()
+    assert run(monkeypatch, "compare", folder, A, B, "--metric", "time") == 0
+    assert set(pd.read_csv(folder / f"compare_{A}_{B}_time.csv")["metric"]) == {"time"}
+    assert set(pd.read_csv(folder / f"compare_{A}_{B}.csv")["metric"]) == {"nrmse"}
 
 
 @pytest.mark.parametrize(
