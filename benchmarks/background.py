@@ -45,27 +45,25 @@ def lbv(total, truth, mask, grid, noise):
 def harperella(scan, total, truth, local):
     """Print the error of HARPERELLA within the mask of LBV and the whole mask, and what it leaves of the background."""
     mask, kept = scan.mask, without_boundary(scan.mask)
-    te, b0 = np.array(TE), 3.0
 
     def found(phase, **settings):
-        return qb.methods.harperella(phase, scan.magnitude, mask, scan.grid, te, b0, **settings)
+        return qb.methods.harperella(phase, scan.magnitude, mask, scan.grid, scan.te, scan.b0, **settings)
 
     default = found(scan.phase)
     say("harperella, in the mask of lbv", nrmse(default, truth, kept))
     say("  in the whole mask", nrmse(default, truth, mask))
     say("  difference from lbv", nrmse(default - local + truth, truth, kept))
     say("  a ball of 20 mm, in the mask of lbv", nrmse(found(scan.phase, radius=20.0), truth, kept))
-    turns = np.angle(np.exp(1j * rad_per_ppm(b0, 1.0) * (total - truth)[..., None] * te))
+    turns = np.angle(np.exp(1j * rad_per_ppm(scan.b0, 1.0) * (total - truth)[..., None] * scan.te))
     say("  of the background alone", nrmse(found(turns.astype(np.float32)) + truth, truth, kept))
 
 
 def joint(scan, total, truth, noise):
     """Print the error of χ by QSMART and by two passes, and by the chains that they resemble."""
     mask, grid, chi = scan.mask, scan.grid, np.asarray(scan.truth["chi"])
-    te, b0 = np.array(TE), 3.0
 
     def qsmart(field, **settings):
-        return qb.methods.qsmart(field, scan.magnitude, mask, grid, te, b0, **settings)
+        return qb.methods.qsmart(field, scan.magnitude, mask, grid, scan.te, scan.b0, **settings)
 
     say("ilsqr of the true local field, noisy", nrmse(qb.methods.ilsqr(truth + noise, mask, grid), chi, mask))
     say("qsmart of it", nrmse(qsmart(truth + noise), chi, mask))

@@ -59,7 +59,6 @@ def review(
     size = known.scales[scale]  # type: ignore[index]
     most = f"{size.subjects} subjects of each arm and voxels of {size.voxel_size} mm"
     said = f"Studies of the scale {scale}: mostly {most}."
-    page = folder / "index.html"
     for found in perform(known, chosen, scale, folder, cores=cores, note=_say):
         for outcome in found.new:
             _say(f"  {_verdict(outcome)}")

@@ -90,6 +90,9 @@ class Protocol(Model):
         return self
 
     def _check_acceleration(self, factors: Sequence[int]) -> None:
+        changing = next((name for name in ("motion", "breathing") if getattr(self, name)), None)
+        if max(factors) > 1 and changing:  # the time of each line is that of a scan of all lines
+            raise ValueError(f"coils.acceleration is {tuple(factors)}, and there is {changing}; choose one of them")
         encoded = [a for a in "xyz" if a != self.readout.axis and not (self.slices and a == "z")]
         for axis, factor in zip("xyz", factors, strict=True):
             if factor > 1 and axis not in encoded:

@@ -95,7 +95,7 @@ def pack_map(
         inside: (nx, ny, nz) bool, voxels with a value.
         mask: (nx, ny, nz) bool, not empty.
         grid: of all volumes.
-        mean: in the unit of the artifact; see `scales.level`.
+        mean: in the unit of the artifact; see `scales.reference_mean`.
     """
     row = ARTIFACTS[artifact]
     if row.scale is None:

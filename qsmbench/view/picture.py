@@ -18,7 +18,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.ops.arrays.box import bounding_box
 from qsmbench.view.planes import CONVENTION, Plane, Voxel, default_centre, location, mask_box, orthogonal
-from qsmbench.view.scales import level, widening
+from qsmbench.view.scales import reference_mean, widening
 from qsmbench.view.volumes import Panel, Row, compose
 
 WIDTH, TALLEST, LETTERS = 1017, 360, 13
@@ -82,7 +82,7 @@ def draw(
     (low, high), far = row.scale.values, wider * row.scale.error
     span = wider * low, wider * high
     planes = _planes(mask_box(mask, grid, rim=2), mask, grid, centre)
-    shown = _shown(estimate, have, row, planes, grid, level(truth, have, mask, artifact))
+    shown = _shown(estimate, have, row, planes, grid, reference_mean(truth, have, mask, artifact))
     rows = [_Row(names[1], shown, span, unit)]
     if truth is not None:
         true = _shown(truth, mask, row, planes, grid)

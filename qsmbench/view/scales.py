@@ -8,10 +8,10 @@ from qsmbench.data.artifacts import ARTIFACTS
 from qsmbench.errors import QsmbenchError
 
 WIDEST = 64
-"""Largest factor by which a colour scale is widened."""
+"""Largest factor by which a colour scale is widened; assumed."""
 
 SHARE = 0.25
-"""Share of the voxels that may lie beyond the colour scale."""
+"""Share of the voxels that may lie beyond the colour scale; assumed."""
 
 
 def widening(truth: np.ndarray | None, mask: np.ndarray, artifact: str) -> int:
@@ -44,7 +44,7 @@ def widening(truth: np.ndarray | None, mask: np.ndarray, artifact: str) -> int:
     return factor
 
 
-def level(truth: np.ndarray | None, inside: np.ndarray, mask: np.ndarray, artifact: str) -> float:
+def reference_mean(truth: np.ndarray | None, inside: np.ndarray, mask: np.ndarray, artifact: str) -> float:
     """Return the mean that a result has where it was reconstructed, if the mean of the true map in the mask is 0.
 
     A result that is known up to a constant has the mean of the truth in the same voxels, so that a part of the mask

@@ -117,6 +117,14 @@ def test_factors_of_one_change_nothing():
         ({"coils": {"count": 8, "acceleration": [2, 1, 1]}}, "2 along x, which is not phase-encoded; choose from y, z"),
         ({"coils": {"count": 8, "acceleration": [1, 2, 1], "combine": "mcpc"}}, "combine is mcpc; it must be ideal"),
         ({"coils": {"count": 8, "acceleration": [1, 0, 1]}}, "coils.acceleration"),
+        (
+            {"coils": {"count": 8, "acceleration": [1, 2, 1]}, "motion": {"poses": 2, "translate": 1, "rotate": 1}},
+            "and there is motion; choose one of them",
+        ),
+        (
+            {"coils": {"count": 8, "acceleration": [1, 2, 1]}, "breathing": {"field": [0.1], "period": 4}},
+            "and there is breathing; choose one of them",
+        ),
     ],
 )
 def test_impossible_accelerations(change, message):

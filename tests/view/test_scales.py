@@ -8,7 +8,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.view.packed import pack_map
 from qsmbench.view.picture import draw
-from qsmbench.view.scales import SHARE, level, widening
+from qsmbench.view.scales import SHARE, reference_mean, widening
 
 MASK = np.zeros((10, 10, 10), bool)
 MASK[1:9] = True
@@ -68,13 +68,13 @@ def test_a_part_that_was_not_reconstructed_is_no_error_of_the_rest():
     kept = MASK & (np.arange(10)[:, None, None] < 6) & (truth < 0.5)
     grid = Grid(MASK.shape, (1.0, 1.0, 1.0))
     estimate = np.where(kept, truth + 12.3, 0.0)  # known up to a constant
-    mean = level(truth, kept, MASK, "chi")
+    mean = reference_mean(truth, kept, MASK, "chi")
     assert mean == pytest.approx(truth[kept].mean() - truth[MASK].mean()) and abs(mean) > 0.2
     found = pack_map(estimate, "chi", kept, MASK, grid, mean).values()
     true = pack_map(truth, "chi", MASK, MASK, grid).values()
     both = np.isfinite(found)
     assert both.sum() == kept.sum() and np.abs(found - true)[both].max() < 0.002  # rounded to 0.001
-    assert level(truth, kept, MASK, "r2star") == 0 and level(None, kept, MASK, "chi") == 0
+    assert reference_mean(truth, kept, MASK, "r2star") == 0 and reference_mean(None, kept, MASK, "chi") == 0
 
     exact = np.asarray(draw(estimate, truth, MASK, grid, "ppm", "t", support=kept), float)
     off = np.asarray(

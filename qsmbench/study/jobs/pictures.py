@@ -21,7 +21,7 @@ from qsmbench.view.packed import (
     write_packed,
 )
 from qsmbench.view.picture import can_draw, draw, first_echo
-from qsmbench.view.scales import level, widening
+from qsmbench.view.scales import reference_mean, widening
 from qsmbench.view.volumes import save
 
 
@@ -66,7 +66,7 @@ def _pack(scan: Scan, spec: ScoreSpec, folder: Path) -> None:
     estimate, support, truth = first_echo(scan.estimate(spec, artifact)), scan.support(spec), scan.truth(artifact)
     truth = None if truth is None else first_echo(truth)
     own = mask | (estimate != 0) if ARTIFACTS[artifact].is_mask else support
-    packed = pack_map(estimate, artifact, own, mask, grid, level(truth, own, mask, artifact))
+    packed = pack_map(estimate, artifact, own, mask, grid, reference_mean(truth, own, mask, artifact))
     write_packed(packed_chain(folder, artifact, spec.chain), packed)
     true, regions = packed_truth(folder, artifact), packed_regions(folder)
     if truth is not None and not true.is_file():
