@@ -43,12 +43,14 @@ class Map:
     """A submitted map of χ.
 
     Attributes:
-        chi: (nx, ny, nz) float32, ppm.
+        chi: (nx, ny, nz) float32, ppm, 0 outside the mask of the scan.
+        whole: the same as it was submitted, also outside the mask.
         support: (nx, ny, nz) bool, the voxels that it reconstructs.
         notes: what was converted.
     """
 
     chi: np.ndarray
+    whole: np.ndarray
     support: np.ndarray
     notes: list[str]
 
@@ -108,13 +110,14 @@ def read_map(folder: Path, params: Params, mask: np.ndarray) -> Map:
     wrong = int(np.count_nonzero(~np.isfinite(chi[wanted])))
     if wrong:
         raise Refused(f"{folder.name}/{name}: {wrong} of {wanted.sum()} voxels in the mask are NaN or infinite")
-    chi = np.where(mask & np.isfinite(chi), chi, 0).astype(np.float32)
+    whole = np.where(np.isfinite(chi), chi, 0).astype(np.float32)
+    chi = np.where(mask, whole, 0)
     support = wanted if own is not None else mask & (chi != 0)
     if not support.any():
         raise Refused(f"{folder.name}/{name}: has no voxel other than 0 in the mask of the scan")
     if np.ptp(chi[support]) == 0:
         raise Refused(f"{folder.name}/{name}: is {chi[support][0]:.4g} in all of its voxels")
-    return Map(chi, support, notes + more)
+    return Map(chi, whole, support, notes + more)
 
 
 def _volume(file: Path, params: Params) -> tuple[np.ndarray, list[str]]:
@@ -165,7 +168,15 @@ def refusal(found: Sequence[Suspicion]) -> str:
     return "; ".join(s.text for s in found if s.kind in REFUSED)
 
 
-def field_suspicions(chi: np.ndarray, inputs: Inputs) -> list[Suspicion]:
+def field_suspicions(given: Map, inputs: Inputs) -> list[Suspicion]:
+    """Return what a submitted map looks like by its field; if nothing in the mask, whether the whole of it is turned.
+
+    The mask of the scan cuts off most of a map that is turned and does not lie in the middle of the volume.
+    """
+    return _by_field(given.chi, inputs) or [s for s in _by_field(given.whole, inputs) if s.kind == "axis"]
+
+
+def _by_field(chi: np.ndarray, inputs: Inputs) -> list[Suspicion]:
     """Return what a map looks like when its field is compared with the one that the phase shows.
 
     The field of a map is linear in it, so that a wrong unit or sign shows as a slope, and turned axes of the map as
@@ -180,5 +191,6 @@ def field_suspicions(chi: np.ndarray, inputs: Inputs) -> list[Suspicion]:
     source = np.where(inside, chi - chi[inside].mean(dtype=float), 0)
     grid, te = inputs.params.grid, inputs.params.te
     seen: dict[str, Any] = {"artifact": "chi", "b0": inputs.params.b0, "te": te, "against": "the phase's field"}
-    found = suspicions(field_of(source, grid) * known, measured, known, **seen)
+    # the field of the whole volume: of a turned map, that of the turned mask is needed
+    found = suspicions(field_of(source, grid), measured, known, **seen)
     return [s for s in found if s.kind == "unit" or (s.kind in REFUSED and abs(s.value) >= SURE)]

@@ -103,4 +103,4 @@ def perform(
         raise Refused(told(e, staged, work)) from e
     if not (chi[support] != 0).any():
         raise Refused("its map has no voxel other than 0 in the mask of the scan")
-    return Map(np.where(mask, chi, 0).astype(np.float32), support, [])
+    return Map(np.where(mask, chi, 0).astype(np.float32), chi.astype(np.float32), support, [])

@@ -141,7 +141,7 @@ class _Target:
         assert truth is not None
         study = self.scan.study_mask
         # the field first: a reconstruction loses contrast, but not data consistency, so that its slope tells the unit
-        seen = [s for s in field_suspicions(given.chi, self._inputs) if s.kind in REFUSED]
+        seen = [s for s in field_suspicions(given, self._inputs) if s.kind in REFUSED]
         seen += suspicions(given.chi, truth, study, artifact="chi", b0=params.b0, te=params.te)
         if reason := refusal(seen[:1] if seen and seen[0].kind in REFUSED else seen):
             return Outcome(reason=reason, notes=given.notes)

@@ -67,7 +67,7 @@ def verify(submission: Path, pack: Path, limits: Limits, *, run: bool = True) ->
 
 
 def _told(given: Map, inputs: Inputs) -> tuple[str, list[str]]:
-    seen = field_suspicions(given.chi, inputs)
+    seen = field_suspicions(given, inputs)
     return refusal(seen), [*given.notes, *(s.text for s in seen)]
 
 

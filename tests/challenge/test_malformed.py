@@ -3,16 +3,20 @@
 import gzip
 import os
 import re
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from challenge.conftest import SCANS, edit
+from scipy import ndimage
 
-from qsmbench.challenge.check import Inputs, field_suspicions, read_map, refusal
+from qsmbench.challenge.check import Inputs, Map, field_suspicions, read_map, refusal
 from qsmbench.challenge.entries import Refused
 from qsmbench.challenge.verify import verify
+from qsmbench.grid import Grid
 from qsmbench.run.chains import Limits
+from qsmbench.scan.field import field_of
 from qsmbench.units import hz_per_ppm, rad_per_ppm
 
 
@@ -173,7 +177,7 @@ def test_its_author_is_told_without_the_truth(made, inputs, tmp_path, name):
     folder = made.submit(tmp_path, name)
     edit(folder, CHANGES[name][0])
     try:
-        reason = refusal(field_suspicions(read_map(folder / "sub-01", inputs.params, inputs.mask).chi, inputs))
+        reason = refusal(field_suspicions(read_map(folder / "sub-01", inputs.params, inputs.mask), inputs))
     except Refused as e:
         reason = str(e)
     assert re.search(CHANGES[name][1], reason), reason
@@ -203,3 +207,17 @@ def test_a_map_may_lie_in_another_order_and_have_a_mask(made, tmp_path):
         nib.save(nib.Nifti1Image(np.where(values == 0, np.nan, values).astype(np.float32), image.affine), file)
     assert made.score(tmp_path) == dict.fromkeys(["masked", "plain", "turned"], dict.fromkeys(SCANS, ""))
     assert made.values("turned") == made.values("plain") == made.values("masked")
+
+
+def test_a_flip_is_told_though_the_mask_cuts_off_most_of_the_map():
+    """Of an object that does not lie in the middle of the volume."""
+    grid = Grid((20, 22, 40), (2.0, 2.0, 2.0))
+    x, y, z = np.broadcast_arrays(*grid.axes())
+    mask = x**2 + y**2 + (z + 12) ** 2 < 16**2
+    noise = np.random.default_rng(0).standard_normal(grid.shape)
+    chi = np.where(mask, ndimage.gaussian_filter(noise, 2), 0)
+    params = SimpleNamespace(grid=grid, te=np.array([0.01]), b0=3.0)
+    inputs = SimpleNamespace(params=params, field=(field_of(np.where(mask, chi - chi[mask].mean(), 0), grid), mask))
+    for whole, kinds in ((chi, []), (np.flip(chi, 2), ["axis"])):
+        given = Map(np.where(mask, whole, 0), whole, mask, [])
+        assert [s.kind for s in field_suspicions(given, inputs)] == kinds
