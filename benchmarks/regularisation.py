@@ -60,7 +60,8 @@ def datasets(voxel_size):
                 given |= {"phase": scan.phase, "magnitude": scan.magnitude, "mask": scan.mask}
                 given |= {"grid": scan.grid, "te": scan.te, "b0": scan.b0}
                 noisy = registry.find("noisy")
-                given |= dict(zip(noisy.produces, noisy(*(given[n] for n in noisy.consumes)), strict=True))
+                inputs = {n: given[n] for n in noisy.consumes if n in given}
+                given |= dict(zip(noisy.produces, noisy(**inputs), strict=True))
                 yield f"{name}, SNR {snr}", given, np.asarray(scan.truth["chi"])
 
 

@@ -317,6 +317,14 @@ class Phantom(ABC):
                 found[index] = tissue.orientation_dependence(b0)
         return found
 
+    def breath(self, descent: float) -> Warp:
+        """Return the map from the object after the dome of the diaphragm has descended by `descent` [mm].
+
+        Raises:
+            QsmbenchError: the object does not breathe.
+        """
+        raise QsmbenchError(f"{self.path}: respiration needs a phantom that breathes, and this one has no key breath")
+
     @property
     def has_veins(self) -> bool:
         """Whether the object has veins with a defined oxygenation."""

@@ -17,6 +17,7 @@ from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.atlas import SPACING
 from qsmbench.phantom.base import Phantom, Region
+from qsmbench.phantom.breath import breathing
 from qsmbench.phantom.cache import keep
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
@@ -51,7 +52,7 @@ from qsmbench.threads import in_background
 
 NOT_GEOMETRY = {
     "tissues", "sources", "texture", "vessels", "voxel_size", "supersampling", "dr", "ambient_chi", "mask", "assumed",
-    "parameters",
+    "parameters", "breath",
 }  # fmt: skip
 """Keys of a description that do not affect the locations of its regions; parameters do so where they are used."""
 
@@ -455,6 +456,32 @@ class ShapePhantom(Phantom):
         stops = np.cumsum([len(p) for p in points]).tolist()
         return [joint[stop - len(p) : stop] for p, stop in zip(points, stops, strict=True)]
 
+    def breath(self, descent: float) -> Warp:
+        """Return the map from the object after the dome of the diaphragm has descended to the object as it is.
+
+        Args:
+            descent: mm; negative: it has risen.
+
+        Raises:
+            QsmbenchError: the description does not say how the object breathes.
+        """
+        stated = self.description.breath
+        if stated is None:
+            return super().breath(descent)
+        shares = np.full(256, np.nan, np.float32)
+        for name in stated.down:
+            if name not in {known for _, *names in self.anatomy for known in names}:
+                raise QsmbenchError(f"{self.path}: breath.down: no region or group is called {name!r}")
+        for index, region, group in self.anatomy:
+            shares[index] = stated.down.get(region, stated.down.get(group, np.nan))
+        return breathing(stated, shares[self.atlas.labels], self.atlas, descent)
+
+    def _share_of(self, shape: g.Shape, grid: Grid) -> np.ndarray:
+        """Return the share of each voxel that a shape fills, (nx, ny, nz) float32."""
+        canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
+        canvas.paint_shape(self._compiler(shape), [Shell(0, 1, np.ones(1), 1)], self.warp, most_parts=MASK_PARTS)
+        return canvas.stack[0]
+
     def _mask(self, painted: Canvas) -> np.ndarray:
         """Return where the mask's shape fills at least half of the voxel, or its groups most of it, (nx, ny, nz)."""
         wanted = self.description.mask
@@ -467,10 +494,7 @@ class ShapePhantom(Phantom):
             kept = np.zeros(256, bool)
             kept[[i for i, _, group in self.anatomy if group in wanted.groups]] = True
             return kept[painted.labels]
-        canvas = Canvas.blank(painted.grid, np.zeros(1), self._maps[1])
-        shells = [Shell(0, 1, np.ones(1), 1)]
-        canvas.paint_shape(self._compiler(wanted), shells, self.warp, most_parts=MASK_PARTS)
-        return canvas.stack[0] >= 0.5
+        return self._share_of(wanted, painted.grid) >= 0.5
 
     def _compiler(self, shape: g.Shape) -> Compile:
         maps = self._maps[0]

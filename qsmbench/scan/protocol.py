@@ -18,12 +18,17 @@ from qsmbench.scan.coils import Coils, whole_turns
 from qsmbench.scan.geometry import GridChoice, Point
 from qsmbench.scan.kspace import KSpace
 from qsmbench.scan.motion import Motion
+from qsmbench.scan.peristalsis import Peristalsis
 from qsmbench.scan.readout import Readout
+from qsmbench.scan.respiration import Respiration
 from qsmbench.scan.slices import Slices
 from qsmbench.scan.snr import Snr
 from qsmbench.typed_yaml import Model, load_yaml
 
 Positive = Annotated[float, Field(gt=0)]
+
+CHANGING = "motion", "breathing", "respiration", "peristalsis"
+"""Keys of what changes from line to line of k-space."""
 
 
 class Protocol(Model):
@@ -53,6 +58,11 @@ class Protocol(Model):
     )
     motion: Motion | None = Field(None, description="poses of the head during the scan")
     breathing: Breathing | None = Field(None, description="change of B0 from line to line by breathing")
+    respiration: Respiration | None = Field(None, description="motion of the organs of a trunk by breathing")
+    peristalsis: Peristalsis | None = Field(None, description="motion of the bowel by itself")
+    duration: Positive | None = Field(
+        None, description="duration of the scan for what changes in it, s; null: a TR for each line of k-space"
+    )
     orientations: list[Point] = Field(
         [(0, 0, 0)], min_length=1, description="rotation of the head about x, y, z in each scan, degrees"
     )
@@ -85,12 +95,15 @@ class Protocol(Model):
             )
         if self.coils and self.coils.combine == "mcpc" and not whole_turns(self.te):
             raise ValueError("coils.combine is mcpc, but the first echo time is not a multiple of the echo spacing")
+        moving = [name for name in ("motion", "respiration", "peristalsis") if getattr(self, name)]
+        if self.motion and len(moving) > 1:
+            raise ValueError(f"motion and {moving[1]} are both set; choose one of them")
         if self.coils:
             self._check_acceleration(self.coils.acceleration)
         return self
 
     def _check_acceleration(self, factors: Sequence[int]) -> None:
-        changing = next((name for name in ("motion", "breathing") if getattr(self, name)), None)
+        changing = next((name for name in CHANGING if getattr(self, name)), None)
         if max(factors) > 1 and changing:  # the time of each line is that of a scan of all lines
             raise ValueError(f"coils.acceleration is {tuple(factors)}, and there is {changing}; choose one of them")
         encoded = [a for a in "xyz" if a != self.readout.axis and not (self.slices and a == "z")]

@@ -16,8 +16,9 @@ from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.placed import View, placed_sources
 from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.species import FAT, WATER, Species
-from qsmbench.scan import b1, breathing, coils, motion, segments
+from qsmbench.scan import b1, breathing, coils, motion, peristalsis, respiration, segments
 from qsmbench.scan.blocks import majority, repeat
+from qsmbench.scan.deformation import Deformed
 from qsmbench.scan.field import field_of
 from qsmbench.scan.geometry import ScanGeometry, scan_geometry
 from qsmbench.scan.harmonics import evaluate, fit
@@ -112,6 +113,8 @@ def simulate(phantom: Phantom, protocol: Protocol, orientation: int = 0) -> Simu
     signal = _image_at_rest(field, properties, geometry, protocol)
     if protocol.motion:
         signal = _image_in_motion(signal, phantom, protocol, geometry, shim)
+    if protocol.respiration or protocol.peristalsis:
+        signal = _image_of_moving_organs(signal, phantom, protocol, geometry, shim)
     if protocol.breathing:
         signal = _image_in_breath(signal, protocol, grid)
     signal = keep_measured(signal, protocol.kspace)
@@ -281,6 +284,51 @@ def _image_in_motion(
     return segments.assemble(states(), of_line, axes)
 
 
+def _image_of_moving_organs(
+    still: np.ndarray, phantom: Phantom, protocol: Protocol, geometry: ScanGeometry, shim: np.ndarray
+) -> np.ndarray:
+    """Return the image of a trunk whose organs move: each state has its own field, and contributes its lines."""
+    time, axes, _ = _lines(protocol, geometry.grid)
+    of_line, states = _organ_states(protocol, time)
+    fine = geometry.grid.refine(geometry.factor)
+
+    def images() -> Iterator[np.ndarray]:
+        for descent, contraction in states:
+            maps = [phantom.breath(descent)] if descent else []
+            if contraction is not None:
+                assert protocol.peristalsis
+                maps.append(peristalsis.displacement(protocol.peristalsis, phantom, contraction))
+            if not maps:
+                yield still
+                continue
+            properties, field = properties_and_field(Deformed(phantom, maps), fine, protocol.b0)
+            _subtract_shim(shim, field, fine)
+            yield _image_at_rest(field, properties, geometry, protocol)
+
+    return segments.assemble(images(), of_line, axes)
+
+
+def _organ_states(protocol: Protocol, time: np.ndarray) -> tuple[np.ndarray, list[tuple[float, int | None]]]:
+    """Return the state of each line, and descent of the dome [mm] and number of the contraction in each state.
+
+    Both are relative to the state in which the centre of k-space is measured, which is that of the truth: no descent,
+    no contraction.
+    """
+    descent, contraction = np.zeros(time.shape), np.zeros(time.shape, int)
+    if chosen := protocol.respiration:
+        moved = respiration.position(chosen, time)
+        step = np.ptp(moved) / chosen.states or 1.0
+        descent = np.round((moved - np.median(moved[0, 0])) / step) * step
+    if protocol.peristalsis:
+        contraction = (time / protocol.peristalsis.period).astype(int)
+        contraction -= int(np.median(contraction[0, 0]))
+    pairs = np.stack([descent.ravel(), contraction.ravel()], axis=1)
+    found, of_line = np.unique(pairs, axis=0, return_inverse=True)
+    first = int(contraction.min())
+    states = [(float(d), int(c) - first if c else None) for d, c in found]
+    return of_line.reshape(time.shape), states
+
+
 def _image_in_breath(still: np.ndarray, protocol: Protocol, grid: Grid) -> np.ndarray:
     assert protocol.breathing
     time, axes, _ = _lines(protocol, grid)
@@ -290,9 +338,13 @@ def _image_in_breath(still: np.ndarray, protocol: Protocol, grid: Grid) -> np.nd
 
 
 def _lines(protocol: Protocol, grid: Grid) -> tuple[np.ndarray, tuple[int, ...], float]:
-    return segments.times(
+    """Return time [s] and axes of the lines of k-space, and the duration of the scan [s]; see `segments.times`."""
+    time, axes, total = segments.times(
         grid.shape, protocol.readout.along, protocol.kspace, protocol.tr, slices=protocol.slices is not None
     )
+    if protocol.duration is not None:
+        time, total = time * (protocol.duration / total), protocol.duration
+    return time, axes, total
 
 
 def _sigma(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from qsmbench.grid import Grid
-from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.properties import Properties
 from qsmbench.scan.field import field_of
 
@@ -23,7 +22,17 @@ MARGIN = 6
 Box = tuple[slice, slice, slice]
 
 
-def properties_and_field(phantom: Phantom, fine: Grid, b0: float) -> tuple[Properties, np.ndarray]:
+class Body(Protocol):
+    """An object with a grid of its own, which can be rendered on any grid: a phantom, at rest or displaced."""
+
+    def grid(self) -> Grid:
+        """Return the grid that contains it."""
+
+    def render(self, grid: Grid, b0: float) -> Properties:
+        """Render its properties on `grid` at `b0` [T]."""
+
+
+def properties_and_field(phantom: Body, fine: Grid, b0: float) -> tuple[Properties, np.ndarray]:
     """Render the phantom on `fine`, and compute the field of the whole phantom.
 
     A grid that contains the phantom's box needs one convolution. Otherwise two levels are added: the exact field of the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -232,6 +233,31 @@ class Vessels(Model):
         return self
 
 
+class Breath(Model):
+    """How tissue follows the dome of the diaphragm, which descends as one breathes in: by shares of its descent.
+
+    Regions, or all of a group, move down by a share of their own; what is not listed lies between them and follows its
+    surroundings within `reach` [mm]. At their surfaces, where organs slide along walls, tissue is sheared within some
+    `blend` [mm]. Everything moves forward by a share that is linear between heights z [mm], and that grows from 0 at
+    the first to the full one at the second of the two `depths` y [mm].
+    """
+
+    down: dict[str, Share] = Field(min_length=1, description="share of the descent, by region or group")
+    reach: PositiveFloat = Field(description="standard deviation of the Gaussian that fills what is not listed, mm")
+    blend: PositiveFloat = Field(description="standard deviation of the Gaussian that smooths surfaces, mm")
+    forward: tuple[tuple[float, Share], ...] = Field(min_length=2, description="height, and share forward there")
+    depths: tuple[float, float] = Field(description="y where nothing moves forward, and where all of it does, mm")
+    source: str = Field(description="reference of the numbers; assumed: neither measured nor published")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Breath:
+        if not all(a < b for (a, _), (b, _) in pairwise(self.forward)):
+            raise ValueError("heights of forward must increase")
+        if not self.depths[0] < self.depths[1]:
+            raise ValueError("depths must increase")
+        return self
+
+
 class OfGroups(Model):
     """A mask of all voxels that are filled for the most part by regions of some `groups`."""
 
@@ -257,6 +283,7 @@ class ShapesDescription(Common):
         description="shapes filled with tissues, painted in this order"
     )
     vessels: Vessels | None = Field(None, description="generated veins; null: none")
+    breath: Breath | None = Field(None, description="how tissue moves with the diaphragm; null: it does not")
     anisotropy: bool = Field(False, description="whether χ and R2* depend on the angle between fibres and B0")
 
     @model_validator(mode="after")

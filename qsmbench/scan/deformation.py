@@ -1,0 +1,74 @@
+"""A phantom whose tissue is displaced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from qsmbench.grid import Grid
+from qsmbench.phantom.base import Phantom
+from qsmbench.phantom.properties import Properties
+from qsmbench.phantom.species import PROPERTIES
+from qsmbench.phantom.warp import Warp
+
+PLANES = 8
+"""Number of planes that are displaced at once."""
+
+
+@dataclass(frozen=True)
+class Deformed:
+    """A phantom whose tissue is displaced by maps from the displaced object to the one at rest.
+
+    Its maps are interpolated linearly, so that it is a little smoother than at rest. Where tissue is compressed, its
+    properties are kept rather than their sum.
+    """
+
+    phantom: Phantom
+    maps: Sequence[Warp]
+
+    def grid(self) -> Grid:
+        """Return the default grid of a scan."""
+        return self.phantom.grid()
+
+    def render(self, grid: Grid, b0: float) -> Properties:
+        """Render the properties of the displaced object on `grid` at `b0` [T]."""
+        farthest = sum(m.farthest for m in self.maps) * np.sqrt(3)
+        margin = np.ceil(farthest / np.array(grid.voxel_size)).astype(int) + 1
+        affine = grid.affine.copy()
+        affine[:3, 3] -= affine[:3, :3] @ margin
+        nx, ny, nz = (int(n) for n in np.array(grid.shape) + 2 * margin)
+        wide = Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
+        return _displaced(self.phantom.render(wide, b0), self.maps, grid)
+
+
+def _displaced(rest: Properties, maps: Sequence[Warp], grid: Grid) -> Properties:
+    """Return the properties on `grid` of an object that is displaced from `rest`."""
+    volumes = {c.name: getattr(rest, c.name) for c in PROPERTIES}
+    for channel in PROPERTIES:  # relaxation mixes by proton density
+        if channel.weight and volumes[channel.weight].any():
+            volumes[channel.name] = volumes[channel.name] * getattr(rest, channel.weight)
+    stack = np.zeros((len(PROPERTIES), *grid.shape), np.float32)
+    labels, mask = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, bool)
+    filled = [i for i, c in enumerate(PROPERTIES) if volumes[c.name].any()]
+    for start in range(0, grid.shape[0], PLANES):
+        part = slice(start, min(start + PLANES, grid.shape[0]))
+        place = _origin_of(part, maps, grid, rest.grid)
+        for i in filled:
+            ndimage.map_coordinates(volumes[PROPERTIES[i].name], place, stack[i, part], order=1, mode="nearest")
+        ndimage.map_coordinates(rest.labels, place, labels[part], order=0, mode="nearest")
+        ndimage.map_coordinates(rest.mask, place, mask[part], order=0, mode="nearest")
+    return Properties.of(grid, stack, labels, mask, rest.regions, rest.ambient_chi, rest.spectra)
+
+
+def _origin_of(part: slice, maps: Sequence[Warp], grid: Grid, rest: Grid) -> np.ndarray:
+    """Return where the tissue of some planes of `grid` comes from, (3, n, ny, nz) voxel indices in `rest`."""
+    _, ny, nz = grid.shape
+    index = np.stack(np.meshgrid(np.arange(part.start, part.stop), np.arange(ny), np.arange(nz), indexing="ij"), -1)
+    world = index.reshape(-1, 3) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    source = world + sum(m.template(world) - world for m in maps)
+    inverse = np.linalg.inv(rest.affine)
+    found = source @ inverse[:3, :3].T + inverse[:3, 3]
+    return found.T.reshape(3, part.stop - part.start, ny, nz)
