@@ -317,8 +317,9 @@ class Phantom(ABC):
                 found[index] = tissue.orientation_dependence(b0)
         return found
 
-    def breath(self, descent: float) -> Warp:
-        """Return the map from the object after the dome of the diaphragm has descended by `descent` [mm].
+    @property
+    def breath(self) -> Warp:
+        """Map from the object after the dome of the diaphragm has descended by 1 mm; displacements grow with it.
 
         Raises:
             QsmbenchError: the object does not breathe.

@@ -10,8 +10,8 @@ from qsmbench.phantom.description.models import Breath
 from qsmbench.phantom.warp import Warp
 
 
-def breathing(stated: Breath, share: np.ndarray, atlas: Atlas, descent: float) -> Warp:
-    """Return the map from the object after the dome has descended to the object before.
+def breathing(stated: Breath, share: np.ndarray, atlas: Atlas) -> Warp:
+    """Return the map from the object after the dome has descended by 1 mm to the object before.
 
     The shares are those of the tissue that was there before, so that the map is explicit; they are smooth.
 
@@ -19,7 +19,6 @@ def breathing(stated: Breath, share: np.ndarray, atlas: Atlas, descent: float) -
         stated: how tissue follows the dome.
         share: (nx, ny, nz) float32, share of the descent of each voxel; NaN: that of its surroundings.
         atlas: of the object, whose voxels are equal and along the axes of the world.
-        descent: mm.
     """
     spacing, origin = atlas.grid.voxel_size[0], atlas.grid.affine[:3, 3]
     known = np.isfinite(share).astype(np.float32)
@@ -31,5 +30,5 @@ def breathing(stated: Breath, share: np.ndarray, atlas: Atlas, descent: float) -
     _, depth, height = (p.reshape(share.shape) for p in atlas.warp.template(places).T)
     heights, forward = np.array(stated.forward).T
     ahead = np.interp(depth, stated.depths, (0, 1)) * np.interp(height, heights, forward)
-    moved = np.stack([np.zeros(share.shape), -descent * ahead, descent * down]).astype(np.float32)
+    moved = np.stack([np.zeros(share.shape), -ahead, down]).astype(np.float32)
     return Warp(moved, origin, spacing)

@@ -456,25 +456,23 @@ class ShapePhantom(Phantom):
         stops = np.cumsum([len(p) for p in points]).tolist()
         return [joint[stop - len(p) : stop] for p, stop in zip(points, stops, strict=True)]
 
-    def breath(self, descent: float) -> Warp:
-        """Return the map from the object after the dome of the diaphragm has descended to the object as it is.
-
-        Args:
-            descent: mm; negative: it has risen.
+    @cached_property
+    def breath(self) -> Warp:
+        """Map from the object after the dome of the diaphragm has descended by 1 mm; displacements grow with it.
 
         Raises:
             QsmbenchError: the description does not say how the object breathes.
         """
         stated = self.description.breath
         if stated is None:
-            return super().breath(descent)
+            return super().breath
         shares = np.full(256, np.nan, np.float32)
         for name in stated.down:
             if name not in {known for _, *names in self.anatomy for known in names}:
                 raise QsmbenchError(f"{self.path}: breath.down: no region or group is called {name!r}")
         for index, region, group in self.anatomy:
             shares[index] = stated.down.get(region, stated.down.get(group, np.nan))
-        return breathing(stated, shares[self.atlas.labels], self.atlas, descent)
+        return breathing(stated, shares[self.atlas.labels], self.atlas)
 
     def _share_of(self, shape: g.Shape, grid: Grid) -> np.ndarray:
         """Return the share of each voxel that a shape fills, (nx, ny, nz) float32."""

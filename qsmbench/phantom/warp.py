@@ -119,6 +119,10 @@ class Warp:
         """Largest displacement along an axis, mm."""
         return float(np.abs(self.displacement).max()) if self.displacement.size else 0.0
 
+    def times(self, factor: float) -> Warp:
+        """Return the map whose displacements are `factor` times as large."""
+        return Warp(self.displacement * np.float32(factor), self.origin, self.spacing)
+
     def template(self, points: np.ndarray) -> np.ndarray:
         """Return the template's points, (n, 3) mm, at world `points`, (n, 3) mm."""
         points = np.asarray(points, float)

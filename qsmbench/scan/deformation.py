@@ -18,6 +18,32 @@ PLANES = 8
 """Number of planes that are displaced at once."""
 
 
+class AtRest:
+    """A phantom that is rendered once for all its displacements, on grids with a margin.
+
+    Args:
+        phantom: the object.
+        farthest: mm, what its tissue moves at most.
+    """
+
+    def __init__(self, phantom: Phantom, farthest: float) -> None:
+        self.phantom = phantom
+        self._farthest = farthest
+        self._rendered: dict[bytes, Properties] = {}
+
+    def render(self, grid: Grid, b0: float) -> Properties:
+        """Render the object at `b0` [T] on `grid` with a margin around it, which is shared and must not be changed."""
+        margin = np.ceil(np.sqrt(3) * self._farthest / np.array(grid.voxel_size)).astype(int) + 1
+        affine = grid.affine.copy()
+        affine[:3, 3] -= affine[:3, :3] @ margin
+        nx, ny, nz = (int(n) for n in np.array(grid.shape) + 2 * margin)
+        key = np.array([nx, ny, nz, b0, *grid.b0_dir]).tobytes() + affine.tobytes()
+        if key not in self._rendered:
+            wide = Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
+            self._rendered[key] = self.phantom.render(wide, b0)
+        return self._rendered[key]
+
+
 @dataclass(frozen=True)
 class Deformed:
     """A phantom whose tissue is displaced by maps from the displaced object to the one at rest.
@@ -26,22 +52,16 @@ class Deformed:
     properties are kept rather than their sum.
     """
 
-    phantom: Phantom
+    rest: AtRest
     maps: Sequence[Warp]
 
     def grid(self) -> Grid:
         """Return the default grid of a scan."""
-        return self.phantom.grid()
+        return self.rest.phantom.grid()
 
     def render(self, grid: Grid, b0: float) -> Properties:
         """Render the properties of the displaced object on `grid` at `b0` [T]."""
-        farthest = sum(m.farthest for m in self.maps) * np.sqrt(3)
-        margin = np.ceil(farthest / np.array(grid.voxel_size)).astype(int) + 1
-        affine = grid.affine.copy()
-        affine[:3, 3] -= affine[:3, :3] @ margin
-        nx, ny, nz = (int(n) for n in np.array(grid.shape) + 2 * margin)
-        wide = Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
-        return _displaced(self.phantom.render(wide, b0), self.maps, grid)
+        return _displaced(self.rest.render(grid, b0), self.maps, grid)
 
 
 def _displaced(rest: Properties, maps: Sequence[Warp], grid: Grid) -> Properties:

@@ -26,6 +26,11 @@ class Peristalsis(Model):
     )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the displacements")
 
+    @property
+    def farthest(self) -> float:
+        """What tissue moves along an axis, but for one voxel in thousands, mm."""
+        return 4 * self.sd
+
 
 def displacement(peristalsis: Peristalsis, phantom: Phantom, contraction: int) -> Warp:
     """Return the map from the object in a contraction to the object at rest.

@@ -18,7 +18,7 @@ from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.species import FAT, WATER, Species
 from qsmbench.scan import b1, breathing, coils, motion, peristalsis, respiration, segments
 from qsmbench.scan.blocks import majority, repeat
-from qsmbench.scan.deformation import Deformed
+from qsmbench.scan.deformation import AtRest, Deformed
 from qsmbench.scan.field import field_of
 from qsmbench.scan.geometry import ScanGeometry, scan_geometry
 from qsmbench.scan.harmonics import evaluate, fit
@@ -292,16 +292,20 @@ def _image_of_moving_organs(
     of_line, states = _organ_states(protocol, time)
     fine = geometry.grid.refine(geometry.factor)
 
+    farthest = max(abs(descent) for descent, _ in states) * (phantom.breath.farthest if protocol.respiration else 0)
+    farthest += protocol.peristalsis.farthest if protocol.peristalsis else 0
+    rest = AtRest(phantom, farthest)
+
     def images() -> Iterator[np.ndarray]:
         for descent, contraction in states:
-            maps = [phantom.breath(descent)] if descent else []
+            maps = [phantom.breath.times(descent)] if descent else []
             if contraction is not None:
                 assert protocol.peristalsis
                 maps.append(peristalsis.displacement(protocol.peristalsis, phantom, contraction))
             if not maps:
                 yield still
                 continue
-            properties, field = properties_and_field(Deformed(phantom, maps), fine, protocol.b0)
+            properties, field = properties_and_field(Deformed(rest, maps), fine, protocol.b0)
             _subtract_shim(shim, field, fine)
             yield _image_at_rest(field, properties, geometry, protocol)
 

@@ -11,7 +11,7 @@ from qsmbench.methods.field.fit import fit
 from qsmbench.methods.field.nonlinear_fit import nonlinear_fit
 from qsmbench.methods.unwrap.romeo import romeo
 from qsmbench.ops.arrays.smooth import smooth_phase, smoothing_weights
-from qsmbench.ops.phase.echo_line import fit_line
+from qsmbench.ops.phase.echo_line import echo_agreement, fit_line
 from qsmbench.ops.phase.noise import noise_from_magnitude, noise_from_residuals, noise_from_texture
 from qsmbench.units import rad_per_ppm
 
@@ -173,6 +173,29 @@ def test_late_echoes_that_do_not_agree_lose_their_weight(method, smooth):
         rms = np.sqrt(np.mean(np.square(errors)[:, part]))
         assert rms < 1.1 * bound(good, 1.0, 0.01, free=True)
         assert rms == pytest.approx(np.sqrt(np.mean(np.square(noises)[:, part])), rel=0.1)
+
+
+@pytest.mark.parametrize("n", [4, 6])
+def test_late_echoes_that_are_wrong_together_do_not_outvote_the_early_ones(n):
+    """They continue a line from the first echo, which the second is not on: the first two are kept."""
+    te = np.float32(0.005) * np.arange(1, n + 1, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    values = 100 * te + rng.normal(0, 0.01, (500, n))
+    values[:, 2:] += 0.3 * np.arange(2, n)  # some of these agree with each other …
+    values[:, -1] += 0.2 * (n > 4)  # … but not all
+    magnitude = np.ones(values.shape, np.float32)
+    factor = echo_agreement(values.astype(np.float32), magnitude, te, 0.01)
+    assert factor[:, :2].mean() > 0.95
+    assert factor[:, 2:].max() < 0.05
+
+
+def test_an_early_echo_that_is_whole_turns_off_loses_its_weight():
+    te = np.array([0.005, 0.01, 0.015, 0.02], np.float32)
+    values = (100 * te + np.random.default_rng(0).normal(0, 0.01, (500, 4))).astype(np.float32)
+    values[:, 1] -= np.float32(2 * np.pi)
+    factor = echo_agreement(values, np.ones_like(values), te, 0.01)
+    assert factor[:, 1].mean() < 0.02
+    assert factor[:, [0, 2, 3]].mean() > 0.95
 
 
 @pytest.mark.parametrize("method", [fit, nonlinear_fit])

@@ -11,7 +11,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.load import load
 from qsmbench.phantom.warp import Warp
 from qsmbench.scan import peristalsis, respiration
-from qsmbench.scan.deformation import Deformed
+from qsmbench.scan.deformation import AtRest, Deformed
 from qsmbench.scan.peristalsis import Peristalsis
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.respiration import Respiration
@@ -74,7 +74,10 @@ def test_states_are_those_of_the_lines():
 def test_tissue_moves_by_whole_voxels(tmp_path):
     phantom = ball(tmp_path)
     grid = phantom.grid()
-    rest, moved = phantom.render(grid, 3.0), Deformed(phantom, [shift(2, 0, 0), shift(0, 0, -4)]).render(grid, 3.0)
+    rest, moved = (
+        phantom.render(grid, 3.0),
+        Deformed(AtRest(phantom, 6), [shift(2, 0, 0), shift(0, 0, -4)]).render(grid, 3.0),
+    )
     for name in ("chi_para", "water_pd", "t1", "r2star", "labels", "mask"):
         expected = np.roll(getattr(rest, name), (1, -2), axis=(0, 2))[2:-2, :, 3:-3]
         np.testing.assert_allclose(getattr(moved, name)[2:-2, :, 3:-3].astype(float), expected, atol=1e-5, err_msg=name)
@@ -85,7 +88,7 @@ def test_relaxation_mixes_by_protons(tmp_path):
     gas = {"shape": {"shape": "half_space", "point": [0, 0, 0], "normal": [1, 0, 0]}, "region": "gas"}
     phantom = write(tmp_path, [gas | {"material": {"chi": 0, "pd": 0, "t1": 0.1, "r2star": 900}}], supersampling=1)
     rest = phantom.render(phantom.grid(), 3.0)
-    moved = Deformed(phantom, [shift(0.5, 0, 0)]).render(phantom.grid(), 3.0)
+    moved = Deformed(AtRest(phantom, 0.5), [shift(0.5, 0, 0)]).render(phantom.grid(), 3.0)
     tissue = rest.t1.max()
     edge = (moved.water_pd > 0.1) & (moved.water_pd < 0.9 * rest.water_pd.max())
     assert edge.any()
@@ -113,7 +116,7 @@ class _At:
     """A phantom in a position of the diaphragm."""
 
     def __init__(self, phantom, descent):
-        self._phantom, self._moved = phantom, Deformed(phantom, [phantom.breath(descent)])
+        self._phantom, self._moved = phantom, Deformed(AtRest(phantom, abs(descent)), [phantom.breath.times(descent)])
 
     def __getattr__(self, name):
         return getattr(self._phantom, name)
@@ -138,7 +141,7 @@ def trunk(**overrides):
 def test_organs_of_a_trunk_move_as_in_the_description():
     """The displaced trunk is the one whose shapes were described with the diaphragm there; walls and spine stay."""
     phantom, descent = trunk(), 10.0
-    atlas, grid, warp = phantom.atlas, phantom.grid(), phantom.breath(descent)
+    atlas, grid, warp = phantom.atlas, phantom.grid(), phantom.breath.times(descent)
     down = warp.displacement[2] / descent
     shares = {"liver": 1, "spleen": 0.9, "pancreas": 0.7, "kidney_cortex": 0.65}
     shares |= dict.fromkeys(("muscle", "psoas", "disc", "vertebral_marrow", "subcutaneous_fat"), 0)
@@ -201,6 +204,6 @@ def test_phantoms_that_cannot_move(tmp_path):
     with pytest.raises(QsmbenchError, match=r"peristalsis\.groups: no region is in bowel, gas; choose from"):
         simulate(ball(tmp_path), load_protocol("brain-3t", {**STILL, "peristalsis": {"sd": 2}}))
     with pytest.raises(QsmbenchError, match=r"breath\.down: no region or group is called 'livr'"):
-        ball(tmp_path, breath={"down": {"livr": 1}}).breath(5)
+        _ = ball(tmp_path, breath={"down": {"livr": 1}}).breath
     with pytest.raises(QsmbenchError, match=r"heights of forward must increase"):
         ball(tmp_path, breath={"forward": [[5, 0], [0, 0]]})

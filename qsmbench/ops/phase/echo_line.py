@@ -54,7 +54,9 @@ def echo_agreement(values: np.ndarray, magnitude: np.ndarray, te: np.ndarray, si
     is 1 up to three standard deviations and falls with the fourth power beyond. Errors of unwrapping, dephasing and
     flow grow with TE, and late echoes have most leverage on a common fit, so that residuals of a common fit would blame
     the early ones. Where echoes disagree, the first or the second may be the wrong one: then lines that start without
-    it are tried, and the one that most echoes agree with is kept.
+    it are tried. Such a line is kept if more echoes agree with it, and either the echo left out is whole turns off it,
+    or all others agree, of which there must be four. Otherwise late echoes that are wrong together, as after a
+    Laplacian unwrapping, would outvote the early ones.
 
     Args:
         values: (n_voxels, n_echoes) unwrapped phase, rad, with any intercept.
@@ -77,8 +79,11 @@ def echo_agreement(values: np.ndarray, magnitude: np.ndarray, te: np.ndarray, si
         for order in ([0, 2, 1], [1, 2, 0]) if te.size > 3 else ():
             columns = [*order, *range(3, te.size)]
             other = np.empty_like(found[split])
-            other[:, columns] = _agreement(v[split][:, columns], variance[split][:, columns], te[columns])
-            better = other.sum(axis=1) > found[split].sum(axis=1) + 0.5
+            these = v[split][:, columns], variance[split][:, columns], te[columns]
+            other[:, columns] = _agreement(*these)
+            agreed, other_agreed = found[split].sum(axis=1), other.sum(axis=1)
+            alone = (other_agreed > te.size - 1.5) & (te.size > 4)
+            better = (other_agreed > agreed + 0.5) & (alone | _is_turned(*these))
             found[split] = np.where(better[:, None], other, found[split])
         factor[part] = found
     return factor
@@ -97,6 +102,15 @@ def _agreement(values: np.ndarray, variance: np.ndarray, te: np.ndarray) -> np.n
         factor[:, k] = 1 / np.maximum((values[:, k] - predicted) ** 2 / (_LIMIT**2 * spread), 1) ** 2
         w[:, k] *= factor[:, k]
     return factor
+
+
+def _is_turned(values: np.ndarray, variance: np.ndarray, te: np.ndarray) -> np.ndarray:
+    """Return whether the third column is whole turns off the line through the first two, within noise: (n_voxels,)."""
+    ahead = (te[2] - te[0]) / (te[1] - te[0])
+    off = values[:, 2] - (1 - ahead) * values[:, 0] - ahead * values[:, 1]
+    spread = variance[:, 2] + (1 - ahead) ** 2 * variance[:, 0] + ahead**2 * variance[:, 1]
+    turns = np.round(off / (2 * np.pi))
+    return (turns != 0) & ((off - 2 * np.pi * turns) ** 2 < _LIMIT**2 * spread)
 
 
 def excess_noise(values: np.ndarray, precision: np.ndarray, te: np.ndarray, sigma: float) -> np.ndarray:
