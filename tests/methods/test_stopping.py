@@ -4,6 +4,8 @@ import numpy as np
 import oracles
 import pytest
 
+from qsmbench.methods.inversion.hd_qsm import hd_qsm
+from qsmbench.methods.inversion.l1_qsm import l1_qsm
 from qsmbench.methods.inversion.medi import medi
 from qsmbench.methods.inversion.nltgv import nltgv
 from qsmbench.methods.inversion.nltv import nltv
@@ -20,7 +22,9 @@ def inputs(method, head, magnitude):
     return [known[n] for n in method.consumes]
 
 
-@pytest.mark.parametrize(("method", "iterations"), [(tv, 400), (nltv, 400), (tgv, 160), (nltgv, 160)])
+@pytest.mark.parametrize(
+    ("method", "iterations"), [(tv, 400), (nltv, 400), (hd_qsm, 400), (l1_qsm, 400), (tgv, 160), (nltgv, 160)]
+)
 def test_the_default_stops_near_the_limit(method, iterations, head):
     """With other penalties and looser tolerances, 1.7 (tv), 2.0 (nltv), 2.4 (tgv) and 2.2 % (nltgv) away.
 
