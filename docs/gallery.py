@@ -25,6 +25,7 @@ from qsmbench.scan.acquired_mask import AcquiredMask, acquired
 from qsmbench.scan.protocol import load_protocol
 from qsmbench.scan.receive import received
 from qsmbench.scan.simulate import Simulation, simulate
+from qsmbench.units import rad_per_ppm
 from qsmbench.view.planes import Box, Plane, radiological
 from qsmbench.view.volumes import BLACK, Note, Panel, Row, compose, save
 
@@ -125,6 +126,34 @@ def abdomen(voxel: float, path: Path) -> None:
         Row(tuple(Panel(p, p.cut(v, s.params.grid), span, name) for v, span, name in volumes), p.title) for p in planes
     ]
     draw(rows, path, width=1000)
+
+
+def breath_hold(voxel: float, path: Path) -> None:
+    """A breath hold that fails
+
+    Magnitude of the first echo and field of the last two (−2 to 2 ppm), without noise, 3 × 3 × 5 mm: organs at rest; a
+    hold of 18 s that fails after 12 s, in which the diaphragm creeps up and the bowel moves, as in
+    `abdomen-failed-hold-3t`; and breathing throughout. A coronal plane and an axial one, at the pancreas.
+    """
+    courses: dict[str, dict] = {
+        "at rest": {"respiration": None, "peristalsis": None},
+        "hold of 12 s, then breaths": {},
+        "breathing": {"respiration": {"hold": 0}, "peristalsis": None},
+    }
+    planes = Plane("coronal", 10, TRUNK), Plane("axial", 2, TRUNK)
+    rows: list[list[Panel]] = [[] for _ in range(2 * len(planes))]
+    for title, course in courses.items():
+        chosen = load_protocol("abdomen-failed-hold-3t", {"grid.voxel_size": [3, 3, 5], "snr": None, **course})
+        s = simulate(load("abdomen"), chosen)
+        magnitude = np.abs(s.signal[..., 0])
+        turn = np.angle(s.signal[..., -1] * np.conj(s.signal[..., -2])) / rad_per_ppm(
+            s.params.b0, np.diff(s.params.te)[-1]
+        )
+        bright = (0.0, float(np.quantile(magnitude[s.mask], 0.995)))
+        for k, plane in enumerate(planes):
+            rows[2 * k].append(Panel(plane, plane.cut(magnitude, s.params.grid), bright, title))
+            rows[2 * k + 1].append(Panel(plane, plane.cut(turn, s.params.grid), (-2.0, 2.0), title))
+    draw([Row(tuple(panels), planes[i // 2].title) for i, panels in enumerate(rows)], path, width=1000)
 
 
 def bodies(voxel: float, path: Path) -> None:
@@ -540,6 +569,7 @@ def person(plane: Plane, subject: int) -> Panel:
 PICTURES = (
     head,
     abdomen,
+    breath_hold,
     bodies,
     neck,
     plaques,

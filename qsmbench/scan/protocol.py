@@ -114,6 +114,14 @@ class Protocol(Model):
                     f"{', '.join(encoded)}"
                 )
 
+    @property
+    def positions(self) -> int:
+        """About how many positions the object has during the scan, each of which has its own field."""
+        if self.motion:
+            return self.motion.poses
+        contractions = int(self.duration / self.peristalsis.period) if self.peristalsis and self.duration else 0
+        return 1 + contractions + (self.respiration.states if self.respiration else 0)
+
     def check_orientation(self, index: int) -> None:
         """Check that the protocol has an orientation.
 

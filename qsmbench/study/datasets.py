@@ -35,6 +35,7 @@ class Outline:
         case: of the scenario; empty for a phantom.
         files: files that the phantom depends on.
         orientations: indices of the protocol's orientations that are scanned; the first one is scored.
+        positions: number of positions of the object in a scan.
         voxels: number of voxels of a scan.
     """
 
@@ -43,6 +44,7 @@ class Outline:
     case: str
     files: tuple[Path, ...]
     orientations: tuple[int, ...]
+    positions: int
     voxels: int
 
 
@@ -95,8 +97,8 @@ class Simulated(Model):
             protocol.check_orientation(orientation)
         grid = scan_geometry(phantom.grid(), phantom.description.supersampling, protocol.grid).grid
         scenario, case = (phantom.name, phantom.case.name) if phantom.case else ("", "")
-        files = tuple(phantom.files)
-        return Outline(phantom.path.stem, scenario, case, files, tuple(orientations), math.prod(grid.shape))
+        name, files, voxels = phantom.path.stem, tuple(phantom.files), math.prod(grid.shape)
+        return Outline(name, scenario, case, files, tuple(orientations), protocol.positions, voxels)
 
     def orientations(self, protocol: Protocol) -> list[int]:
         """Return the indices of the orientations that are scanned; the first one is scored."""

@@ -78,8 +78,9 @@ def estimate(plan: Plan, cores: int) -> Estimate:
     size = {group: millions_of_voxels(source) for group, source in sources.items()}
     jobs: list[tuple[Cost, float]] = []
     for group in plan.groups:
-        orientations = len(plan.orientations[group])
-        jobs.append((costs["simulate"], size[group] * orientations))
+        simulate = costs["simulate"]
+        simulate = simulate._replace(seconds=simulate.seconds * plan.positions(group))
+        jobs.append((simulate, size[group] * len(plan.orientations[group])))
     for d in plan.datasets.values():
         jobs.append((costs["noise"], size[d.group] * len(plan.orientations[d.group])))
         jobs += [(of_step[s.name][0], size[d.group]) for s in plan.steps.values()]

@@ -63,8 +63,8 @@ class Needs:
 
     def simulation_minutes(self, group: str, attempt: int = 1) -> int:
         """Return the time of the simulation of a group, min."""
-        orientations = len(self._plan.orientations[group])
-        return _minutes(self._costs["simulate"].seconds * self._millions(group) * orientations, attempt)
+        scans = len(self._plan.orientations[group]) * self._plan.positions(group)
+        return _minutes(self._costs["simulate"].seconds * self._millions(group) * scans, attempt)
 
     def simulation_threads(self, group: str, cores: int) -> int:
         """Return the number of processors of the simulation of a group, on a machine with `cores` of them.

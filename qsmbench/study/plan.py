@@ -549,6 +549,11 @@ class Plan:
                 found[d.group] = _scanned_orientations(d.source)
         return found
 
+    def positions(self, group: str) -> int:
+        """Return the number of positions of the object in a scan, each of which takes the time of a simulation."""
+        source = self.groups[group].source
+        return source.outline.positions if isinstance(source, Simulated) else 1
+
     @cached_property
     def _protocols(self) -> dict[str, dict[str, Any]]:
         """Return the keys of the protocol of each simulated group."""

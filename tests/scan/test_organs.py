@@ -83,6 +83,17 @@ def test_tissue_moves_by_whole_voxels(tmp_path):
         np.testing.assert_allclose(getattr(moved, name)[2:-2, :, 3:-3].astype(float), expected, atol=1e-5, err_msg=name)
 
 
+def test_a_phantom_is_rendered_once_for_all_states(tmp_path, monkeypatch):
+    phantom, rendered = ball(tmp_path), []
+    grid, plain = phantom.grid(), type(phantom).render
+    monkeypatch.setattr(type(phantom), "render", lambda self, *given: rendered.append(given) or plain(self, *given))
+    rest = AtRest(phantom, 4)
+    first, second = (Deformed(rest, [phantom.breath.times(d)]).render(grid, 3.0) for d in (2.0, 4.0))
+    assert len(rendered) == 1
+    assert not np.array_equal(first.chi, second.chi)
+    assert np.array_equal(first.chi, Deformed(AtRest(phantom, 2), [phantom.breath.times(2.0)]).render(grid, 3.0).chi)
+
+
 def test_relaxation_mixes_by_protons(tmp_path):
     """Half a voxel of gas beside tissue leaves the T1 of the tissue."""
     gas = {"shape": {"shape": "half_space", "point": [0, 0, 0], "normal": [1, 0, 0]}, "region": "gas"}

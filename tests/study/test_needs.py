@@ -10,7 +10,7 @@ import yaml
 from qsmbench.errors import QsmbenchError
 from qsmbench.study import batch, workflow
 from qsmbench.study.config import parse
-from qsmbench.study.estimate import BASE_MEMORY
+from qsmbench.study.estimate import BASE_MEMORY, estimate
 from qsmbench.study.needs import LEAST_MEMORY, LEAST_MINUTES, Needs
 from qsmbench.study.plan import Plan
 
@@ -34,6 +34,18 @@ def test_needs_grow_with_voxels_cores_and_attempts(tmp_path):
     extra = [needs.scan_memory(name, 1) - LEAST_MEMORY - 2 * BASE_MEMORY for needs in (coarse, fine)]
     assert extra[1] == pytest.approx(8 * extra[0], rel=0.25)  # a margin of voxels around the sphere
     assert fine.simulation_memory("sphere_brain-3t") > 4 * (coarse.simulation_memory("sphere_brain-3t") - LEAST_MEMORY)
+
+
+def test_each_position_of_the_object_takes_the_time_of_a_simulation(tmp_path):
+    motion = {"poses": 6, "translate": 1, "rotate": 1}
+    still, moving = (plan_of(tmp_path, set={"voxel_size": 0.5}, set_protocol={"motion": m}) for m in (None, motion))
+    group = "sphere_brain-3t"
+    least = [Needs(plan).simulation_minutes(group) - LEAST_MINUTES for plan in (still, moving)]
+    assert least[1] == pytest.approx(6 * least[0], abs=6)
+    seconds = [estimate(plan, 1).seconds for plan in (still, moving)]
+    assert seconds[1] > seconds[0]
+    organs = {"duration": 18, "respiration": {"states": 4}, "peristalsis": {"sd": 2}}
+    assert plan_of(tmp_path, set_protocol=organs).positions(group) == 1 + 4 + 2
 
 
 def test_simulations_share_the_processors_if_several_are_left_and_fit(tmp_path, monkeypatch):
