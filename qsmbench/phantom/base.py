@@ -234,7 +234,7 @@ class Phantom(ABC):
         """Return the origin of the value at a `key` of the description; `assumed` applies if it is the phantom's."""
         if any(key == o or key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in self.overridden):
             return Origin("overridden", False, "user")
-        if self.case and key.split(".")[0] in self.case.changes:
+        if self.case and self.case.states(key):
             return Origin(f"scenario {self.name}: {self.case.scenario.source}", self.case.scenario.assumed, "scenario")
         return Origin(self.path.name, assumed, "phantom")
 

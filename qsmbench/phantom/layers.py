@@ -24,7 +24,7 @@ from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
 from qsmbench.phantom.description.population import Population, read_population
 from qsmbench.phantom.description.sources import Calcification, Oxygenation, Source, constants
-from qsmbench.phantom.description.subject import Person, Template, draw, shape_of
+from qsmbench.phantom.description.subject import Change, Person, Template, draw, shape_of
 from qsmbench.phantom.description.tissues import (
     Origin,
     Tissue,
@@ -115,6 +115,10 @@ class ShapePhantom(Phantom):
     def _drawn_origin(self, origin: Origin) -> Origin:
         """Return the origin of a value modified for the subject."""
         return Origin(f"{origin.source}; {self._people}", True, "population")
+
+    def _origin_changed(self, origin: Origin, change: float) -> Origin:
+        """Return the origin of a value to which a `change` of the subject was added."""
+        return self._drawn_origin(origin) if change else origin
 
     def _origin_of(self, source: Source) -> Origin:
         """Return the origin of the dose of a source: the subject's own ones are drawn."""
@@ -242,15 +246,14 @@ class ShapePhantom(Phantom):
         assert stated is not None and blood is not None
         changes = {s.key: s for s in self.description.sources if isinstance(s, Oxygenation)}
         hct = self._origin("vessels.hct", "hct" in stated.assumed)
-        values, constants = {"haematocrit": (blood.hct, hct)}, set()
+        values, constants = {"haematocrit": (blood.hct, self._origin_changed(hct, self._change_of_hct))}, set()
         for key in venous.saturation_keys(region, self._veins, blood):
             origin = self._origin(f"vessels.saturation.{key}", "saturation" in stated.assumed)
             if key in changes:
                 origin = self._origin_of(changes[key])
                 constants |= set(changes[key].uses())
+            origin = self._origin_changed(origin, self._change_of_saturation(key))
             values[f"oxygen saturation, {key}"] = (blood.saturation[key], origin)
-        if self.person is not None and (self.person.hct or self.person.saturation):
-            values = {name: (value, self._drawn_origin(origin)) for name, (value, origin) in values.items()}
         tissue = find_tissue(self.tissues, self._vessel_tissues[region], self.path)
         return origins.of_blood(tissue, values, constants, b0)
 
@@ -374,16 +377,35 @@ class ShapePhantom(Phantom):
 
     @cached_property
     def _blood(self) -> d.Vessels | None:
-        """The subject's blood: that of the description plus the subject's deviations; arteries have the same in all."""
+        """The subject's blood: that of the description with the subject's changes."""
         stated = self._stated_blood
         if stated is None or self.person is None:
             return stated
-        arterial = {name for name, tissue in self._veins.tissues.items() if tissue != d.VENOUS}
         saturation = {
-            key: y if key.split()[-1] in arterial else float(np.clip(y + self.person.saturation, 0, 1))
-            for key, y in stated.saturation.items()
+            key: float(np.clip(y + self._change_of_saturation(key), 0, 1)) for key, y in stated.saturation.items()
         }
-        return stated.model_copy(update={"saturation": saturation, "hct": stated.hct + self.person.hct})
+        return stated.model_copy(update={"saturation": saturation, "hct": stated.hct + self._change_of_hct})
+
+    @property
+    def _change_of_hct(self) -> float:
+        """What is added to the stated haematocrit; see `_change_of_saturation`."""
+        return 0.0 if self.person is None else self._change("vessels.hct", self.person.hct)
+
+    def _change_of_saturation(self, key: str) -> float:
+        """Return what is added to the stated saturation of a key of the blood; nothing in arteries.
+
+        What a source, the case or the user states is the mean of the people whom it is stated for, whatever their age
+        and sex, so that only the subject's own deviation is added.
+        """
+        if self.person is None or self._veins.tissues.get(key.split()[-1], d.VENOUS) != d.VENOUS:
+            return 0.0
+        if any(isinstance(s, Oxygenation) and s.key == key for s in self.description.sources):
+            return self.person.saturation.own
+        return self._change(f"vessels.saturation.{key}", self.person.saturation)
+
+    def _change(self, key: str, change: Change) -> float:
+        """Return what a subject's `change` adds to the value that is stated at a key of the description."""
+        return change.mean + change.own if self._origin(key).by == "phantom" else change.own
 
     @property
     def has_veins(self) -> bool:

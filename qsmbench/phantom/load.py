@@ -132,8 +132,9 @@ def _personalise(content: dict[str, Any], path: Path, chosen: set[str]) -> Perso
         if isinstance(parameters[name], str):
             raise QsmbenchError(f"{path}: parameter {name!r}, which its population changes, is {parameters[name]!r}")
     for name, law in population.parameters.items():
-        normal = person.parameters[name]
-        parameters[name] = law.changed(parameters[name], person.age, population.age.reference, normal)
+        if name not in chosen:
+            normal = person.parameters[name]
+            parameters[name] = law.changed(parameters[name], person.age, population.age.reference, normal)
     parameters |= {name: value for name, value in person.drawn.items() if name not in chosen}
     content.setdefault("dr", person.dr * DR_3T)  # one that the user gives stays
     if person.sources:

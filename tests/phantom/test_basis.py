@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
 from objects import layer, write
 
 from qsmbench.data.provenance import read_provenance, write_provenance
@@ -113,6 +114,24 @@ def test_veins_rest_on_the_saturations_that_they_look_up():
         "oxygen saturation, default",
         "oxygen saturation, left",
     ]  # both drain there
+
+
+@pytest.mark.parametrize(("subject", "by"), [(0, "scenario"), (3, "population")])
+def test_stated_blood_is_the_populations_only_where_a_person_deviates(subject, by):
+    rows = load("misery-perfusion", {"case": "severe", "subject": subject}).provenance(3.0)
+    found = {r.name: r for r in of(rows, "vein_cortical", "chi")}
+    left = found["oxygen saturation, left"]
+    assert (left.by, "misery-perfusion" in left.source) == (by, True)
+    assert (left.value == f"{0.98 * 0.45:.4g}") == (subject == 0)
+    assert found["haematocrit"].by == "population"  # that of the phantom, at 60 years
+
+
+def test_a_case_states_only_what_it_names(tmp_path):
+    about = {"kind": "scenario", "phantom": "head", "question": "?", "endpoint": "?", "source": "Doe", "assumed": False}
+    cases = {"anaemia": {"vessels": {"hct": 0.3}}}
+    (tmp_path / "anaemia.yaml").write_text(yaml.safe_dump({**about, "cases": cases}))
+    rows = of(load(str(tmp_path / "anaemia.yaml")).provenance(3.0), "vein_deep", "chi")
+    assert [(r.value, r.by) for r in rows] == [("0.3", "scenario"), ("0.66", "phantom")]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,13 @@ def test_subject_0_is_the_median_person():
     assert phantom.description.parameters["skull"] == 6
 
 
+def test_stated_parameters_are_those_of_the_person():
+    stated = {"skull": 8, "cortex_level": 0.6}
+    found = subject(3, age=5, **stated).description.parameters
+    assert {name: found[name] for name in stated} == stated
+    assert found["scalp"] != subject(0).description.parameters["scalp"]
+
+
 def test_all_are_different_and_plausible(people):
     ages, heads = [p.person.age for p in people], [p.person.whole for p in people]
     assert len(set(ages)) == 20 and min(ages) >= 20 and max(ages) <= 85

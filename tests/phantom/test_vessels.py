@@ -226,6 +226,43 @@ def test_blood_in_a_big_vein():
     assert low.r2star[0, 0, 0] == pytest.approx(blood_r2star(0.3, 0.5), rel=1e-4)
 
 
+def venous_oef(**overrides):
+    """OEF of the sides' veins and the haematocrit, of a head whose age is 60 unless given."""
+    blood = load("head", {"age": 60, "texture": None, **overrides})._blood
+    return {key: 1 - y / 0.98 for key, y in blood.saturation.items()}, blood.hct
+
+
+ALL = {"source": "oxygenation", "oef": 0.35}
+LEFT = {"source": "oxygenation", "oef": 0.55, "side": "left"}
+
+
+@pytest.mark.parametrize("who", [{}, {"age": 30}, {"age": 85}, {"sex": "male"}])
+def test_a_stated_extraction_is_painted_at_any_age(who):
+    """The saturation of the phantom's own file falls with age, that of a source does not."""
+    assert venous_oef(sources=[ALL, LEFT], **who)[0] == pytest.approx({"default": 0.35, "left": 0.55})
+    age = who.get("age", 60)
+    fallen = 1 - (0.66 - 0.06 * (age - 30) / 60) / 0.98  # of head.yaml and of the population
+    assert venous_oef(sources=[LEFT], **who)[0] == pytest.approx({"default": fallen, "left": 0.55})
+
+
+def test_blood_that_the_user_or_a_case_states_is_painted():
+    assert venous_oef(**{"vessels.hct": 0.3, "sex": "male"})[1] == 0.3
+    own = venous_oef(**{"vessels.saturation.left": 0.44})[0]
+    assert own == pytest.approx({"default": 1 - 0.63 / 0.98, "left": 1 - 0.44 / 0.98})
+    case = load("misery-perfusion", {"case": "severe"})._blood
+    assert case.saturation == pytest.approx({"default": 0.98 * 0.65, "left": 0.98 * 0.45})
+    assert case.hct == pytest.approx(0.44 + ((0.41 + 0.4625) / 2 - 0.44))  # at 60, half-way between the sexes
+
+
+def test_people_scatter_about_a_stated_extraction():
+    """By as much as about that of the phantom's file: a group differs by what is stated, and not by construction."""
+    stated, usual = (
+        np.array([venous_oef(sources=s, subject=n)[0]["default"] for n in range(1, 41)]) for s in ([ALL], [])
+    )
+    assert np.std(stated) == pytest.approx(0.03 / 0.98, rel=0.35)
+    assert stated - usual == pytest.approx(np.full(40, 0.35 - (1 - 0.63 / 0.98)))
+
+
 def test_hypoxia_of_a_side_stays_on_it(head):
     grid = box((0, -20, 25), 120, 2)
     low = load("head", {"voxel_size": 2, "vessels.saturation.left": 0.45})

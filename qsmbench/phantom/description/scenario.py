@@ -72,6 +72,15 @@ class Case:
         """The keys of the phantom that it overrides."""
         return self.scenario.cases[self.name]
 
+    def states(self, key: str) -> bool:
+        """Whether it overrides the value at a dotted `key` of the phantom."""
+        node: Any = self.changes
+        for part in key.split("."):
+            if not isinstance(node, dict) or part not in node:
+                return False
+            node = node[part]
+        return True
+
     def content(self, base: dict[str, Any]) -> dict[str, Any]:
         """Return the phantom's content `base` in this case."""
         content, changes = deepcopy(base), deepcopy(self.changes)

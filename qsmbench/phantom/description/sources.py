@@ -368,7 +368,7 @@ class Oxygenation(Model):
     """The blood of the object's veins: its oxygen `saturation`, or the oxygen extraction fraction `oef`.
 
     Select one `side`, the veins of one name (`vein`), or both; by default it applies to all veins not selected
-    otherwise.
+    otherwise. It is the mean at the subject's age, to which the subject's own deviation is added.
     """
 
     source: Literal["oxygenation"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,18 @@ STEEPEST = 0.4
 """Largest gradient of the displacement by a person's shape; that by volumes does not fold."""
 
 
+class Change(NamedTuple):
+    """By how much a value of a person's blood differs from that of the phantom.
+
+    Attributes:
+        mean: in all people of the age and sex.
+        own: in this person beside them.
+    """
+
+    mean: float = 0.0
+    own: float = 0.0
+
+
 @dataclass(frozen=True)
 class Person:
     """The values drawn for a subject. Mappings have the names of the population's entries.
@@ -43,8 +55,8 @@ class Person:
         volumes: of each part, ml: left and right, or one for a part that is not divided into sides.
         parameters: deviation of each parameter of the phantom, in standard deviations.
         drawn: replace parameters of the phantom.
-        hct: difference of the haematocrit from that of the phantom.
-        saturation: difference of the veins' oxygen saturation from the mean.
+        hct: change of the haematocrit.
+        saturation: change of the veins' oxygen saturation.
         dr: factor of the relaxivity of susceptibility.
         factors: of the composition, by tissue.
         sources: of the subject, as in a description.
@@ -58,8 +70,8 @@ class Person:
     volumes: dict[str, tuple[float, ...]]
     parameters: dict[str, float]
     drawn: dict[str, float]
-    hct: float
-    saturation: float
+    hct: Change
+    saturation: Change
     dr: float
     factors: dict[str, dict[str, float]]
     sources: tuple[dict[str, Any], ...]
@@ -97,11 +109,12 @@ def draw(population: Population, seed: int, age: float | None = None, sex: Sex |
     whole, volumes = _volumes(population.volumes, age, sex, scatter, size, seed)
     parameters = {name: scatter * float(rng.standard_normal()) for name in population.parameters}
     drawn_values = _drawn(population, seed, sex)
-    hct = saturation = 0.0
+    hct = saturation = Change()
     if (blood := population.blood) is not None:
         deviations = scatter * np.clip(rng.standard_normal(2), -BLOOD_LIMIT, BLOOD_LIMIT)
-        hct = blood.hct.at(age, sex) - blood.hct.at(reference) + float(deviations[0]) * blood.hct.scatter
-        saturation = blood.saturation.at(age, reference) + float(deviations[1]) * blood.saturation.scatter
+        hct = Change(blood.hct.at(age, sex) - blood.hct.at(reference), float(deviations[0]) * blood.hct.scatter)
+        drift = blood.saturation.at(age, reference)
+        saturation = Change(drift, float(deviations[1]) * blood.saturation.scatter)
     dr = float(np.exp(scatter * population.dr * rng.standard_normal()))
     factors = {name: _factors(law, age, reference, scatter, rng) for name, law in population.tissues.items()}
     doses = {name: _dose(law, age, scatter, rng) for name, law in population.sources.items()}
