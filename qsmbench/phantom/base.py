@@ -121,13 +121,24 @@ class Phantom(ABC):
 
     @cached_property
     def regions(self) -> list[Region]:
-        """The regions of the anatomy, and those created by sources."""
+        """The regions of the anatomy, and those created by sources.
+
+        Raises:
+            QsmbenchError: there are more than 255.
+        """
         found = list(self.anatomy)
         for source in self._painted:
             name = label_name(source)
             if name is not None and name not in (n for _, n, _ in found):
-                found.append((1 + max(i for i, _, _ in found), name, LESION))
+                found.append((self._free_index([i for i, _, _ in found]), name, LESION))
         return found
+
+    def _free_index(self, used: list[int]) -> int:
+        """Return an index for another region: the next one, or the least that is free if the last label is in use."""
+        free = next((i for i in (1 + max(used), *range(1, 256)) if i < 256 and i not in used), None)
+        if free is None:
+            raise QsmbenchError(f"{self.path}: all labels from 1 to 255 are in use; none is left for a named source")
+        return free
 
     @property
     def _painted(self) -> Iterator[InPlace]:

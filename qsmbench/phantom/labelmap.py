@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from qsmbench.compiled import compiled, leaf
 from qsmbench.data.provenance import SourcedValue
 from qsmbench.data.tables import read_table
 from qsmbench.data.volumes import open_volume
-from qsmbench.errors import QsmbenchError
-from qsmbench.grid import Grid, affine_voxel_size
+from qsmbench.errors import QsmbenchError, shown
+from qsmbench.grid import Grid
 from qsmbench.phantom import origins
 from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
-from qsmbench.phantom.description.sources import Calcification, Side
+from qsmbench.phantom.description.sources import Calcification, Fat, Haemorrhage, Side
 from qsmbench.phantom.description.tissues import Material, Origin, find_tissue, material_values, split, table
-from qsmbench.phantom.painting.canvas import Canvas, Compile, Shell
+from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Part, Shell
+from qsmbench.phantom.painting.overlap import TIE, division, extent, mix, share_of
+from qsmbench.phantom.painting.placing import paint_source
 from qsmbench.phantom.painting.shapes import Compiler
 from qsmbench.phantom.species import CHANNELS, CHI_DIA, CHI_PARA, weight
 from qsmbench.phantom.warp import NO_WARP
@@ -30,6 +33,12 @@ from qsmbench.typed_yaml import check
 
 NEEDED = ("chi", "pd", "t1", "r2star", "fat_fraction")
 """Columns of a table without tissues; the other keys of `Material` are optional."""
+
+PaintPart = Callable[[Canvas, Any, np.ndarray], None]
+"""Function that paints a source on a canvas of some voxels, (n, 1, 1), with a strength in each, float32."""
+
+SIGNS: dict[Side | None, float] = {None: 0.0, "left": -1.0, "right": 1.0}
+"""Sign of x on each side: in RAS, the patient's left has negative x."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,9 @@ class LabelPhantom(Phantom):
             )
         found: dict[int, dict[str, str]] = {}
         for row in rows:
-            try:
-                index = int(row["index"])
-            except ValueError as e:
-                raise QsmbenchError(f"{path}: an index is not an integer ({e})") from e
+            index = int(row["index"]) if row["index"].isdecimal() and len(row["index"]) < 10 else -1
+            if not 0 <= index <= 255:
+                raise QsmbenchError(f"{path}: index is {shown(row['index'])}; it must be a whole number from 0 to 255")
             if index in found:
                 names = f"{found[index]['name']} and {row['name']}"
                 raise QsmbenchError(f"{path}: index {index} has two rows, {names}; each index needs one")
@@ -82,7 +90,7 @@ class LabelPhantom(Phantom):
         first: dict[str, int] = {}
         region_of = np.arange(256, dtype=np.uint8)
         for index, row in sorted(self._rows.items()):
-            if 0 < index < 256:
+            if index > 0:
                 region_of[index] = first.setdefault(row["name"], index)
         return region_of
 
@@ -133,9 +141,9 @@ class LabelPhantom(Phantom):
     def _canvas(self, grid: Grid, b0: float) -> tuple[Canvas, np.ndarray]:
         """Paint the object, and return the canvas and its mask.
 
-        A voxel is divided into sub-voxels no larger than the image's voxels. Each takes the label at its position, and
-        the voxel has their mean: labels are never interpolated, and their volume fractions are preserved. A source in a
-        region changes the same share of each voxel as the region's labels fill.
+        A voxel has the mean of the labels in it, by volume: labels are never interpolated, and their volumes are
+        preserved on any grid. A source in a region changes the region's part of each voxel, as it would change the
+        region's tissue alone.
 
         Raises:
             QsmbenchError: a label is not in the table, or its tissue is unknown.
@@ -148,32 +156,96 @@ class LabelPhantom(Phantom):
         inside[list(chosen) if chosen is not None else slice(1, None)] = True
         share = np.zeros(grid.shape, np.float32)
         over_planes(
-            _sample, grid.shape[0], labels, *self._sampling(grid), values, self._region_of, inside, canvas.stack,
-            canvas.labels, canvas.weight, share,
+            mix, grid.shape[0], labels, *self._overlap(grid), values, self._region_of, inside,
+            canvas.stack, canvas.labels, canvas.weight, share,
         )  # fmt: skip
         for index, name, _ in self.anatomy:
-            for source in self._regional(name):
-                self._paint_source(canvas, source, self._share_of(index, source.side, grid), NO_WARP, b0)
-        return canvas, share >= 0.5
+            sources = list(self._regional(name))
+            self._change_region(canvas, index, values, sources, partial(self._paint_part, b0=b0))
+            self._mark_sources(canvas, index, sources, b0)
+        return canvas, share >= 0.5 - TIE
 
-    def _sampling(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-        """Return the map from voxel index to that of the image, (4, 4), and the sub-voxels along each axis, (3,)."""
-        _, affine = self._image
-        size = np.array(grid.voxel_size) / min(affine_voxel_size(affine))
-        parts = np.clip(np.ceil(2 * size - 1e-6), 1, 8).astype(np.int64)
-        parts[np.isclose(size, 1)] = 1
-        return np.linalg.inv(affine) @ grid.affine, parts
+    def _overlap(self, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return how the voxels of a grid lie in the image: the arguments of `mix` from `to_image` to `size`."""
+        to_image = np.linalg.inv(self._image[1]) @ grid.affine
+        parts = division(to_image)
+        return to_image, parts, extent(to_image, parts), extent(to_image, np.ones(3))
 
-    def _share_of(self, region: int, side: Side | None, grid: Grid) -> np.ndarray:
-        """Return the share of each voxel that a region, or its part on one side, fills, (nx, ny, nz) float32."""
+    def _share_of(
+        self, chosen: np.ndarray, grid: Grid, side: Side | None = None, ramp: np.ndarray = EVEN
+    ) -> np.ndarray:
+        """Return the share of each voxel that labels fill, (nx, ny, nz) float32.
+
+        Args:
+            chosen: (256,) bool, the labels.
+            grid: of the voxels.
+            side: of the world that counts; None: both.
+            ramp: (4,) strength n·x + o at world x [mm], clipped to 0–1, that the share is multiplied by.
+        """
+        labels, affine = self._image
         share = np.zeros(grid.shape, np.float32)
-        chosen = self._region_of == region
-        sign = {None: 0.0, "left": -1.0, "right": 1.0}[side]  # in RAS, the patient's left has negative x
-        plane = sign * grid.affine[0]
+        plane = SIGNS[side] * affine[0]
         over_planes(
-            _sample_share, grid.shape[0], self._image[0], *self._sampling(grid), chosen, plane, side is not None, share
-        )
+            share_of, grid.shape[0], labels, *self._overlap(grid), plane, ramp @ affine, chosen, share
+        )  # fmt: skip
         return share
+
+    def _part_of(self, chosen: np.ndarray, grid: Grid) -> Part:
+        """Return the part of each voxel that labels fill; `chosen`, (256,) bool, says which."""
+        share = self._share_of(chosen, grid).ravel()
+        at = np.flatnonzero(share)
+        return Part(at, share[at])
+
+    def _fraction(
+        self, part: Part, chosen: np.ndarray, grid: Grid, side: Side | None, ramp: np.ndarray = EVEN
+    ) -> np.ndarray:
+        """Return how much of the part of `chosen` labels is on a side, times the mean ramp there, (n,) float32, 0–1."""
+        if side is None and ramp is EVEN:
+            return np.ones_like(part.share)
+        return np.minimum(self._share_of(chosen, grid, side, ramp).ravel()[part.at] / part.share, 1)
+
+    def _change_region(
+        self, canvas: Canvas, region: int, content: np.ndarray, sources: Sequence[Any], paint: PaintPart
+    ) -> None:
+        """Change the part of each voxel that a region fills.
+
+        Args:
+            canvas: in place.
+            region: its index.
+            content: (256, c), what the maps hold in each label.
+            sources: in the order of painting.
+            paint: paints a source on a canvas of the region alone.
+        """
+        for label in np.flatnonzero(self._region_of == region) if sources else ():
+            chosen = np.arange(256) == label
+            part = self._part_of(chosen, canvas.grid)
+            if not part.at.size:
+                continue
+            alone = Canvas.blank(Grid((part.at.size, 1, 1), (1, 1, 1)), content[label], canvas.data)
+            for source in sources:
+                strength = self._fraction(part, chosen, canvas.grid, source.side, self._ramp_of(source))
+                paint(alone, source, strength[:, None, None])
+            canvas.change_part(part, content[label], alone.stack[:, :, 0, 0])
+
+    def _mark_sources(self, canvas: Canvas, region: int, sources: Sequence[Any], b0: float) -> None:
+        """Label the regions that sources in a region create."""
+        named = [(source, label) for source in sources if (label := self._label_of(source))]
+        chosen = self._region_of == region
+        part = self._part_of(chosen, canvas.grid) if named else None
+        for source, label in named:
+            assert part is not None
+            amount = source.filling(self.tissues, b0, self.description.dr)[0] if _replaces(source) else 1.0
+            fraction = np.float32(amount) * self._fraction(part, chosen, canvas.grid, source.side)
+            canvas.mark_part(part, fraction, [region, *(created for _, created in named)], label)
+
+    def _ramp_of(self, source: Any) -> np.ndarray:
+        if source.gradient is None or _replaces(source):
+            return EVEN
+        return self.atlas.ramp(source.region, source.side, np.array(source.gradient))
+
+    def _paint_part(self, canvas: Canvas, source: Any, strength: np.ndarray, b0: float) -> None:
+        dr = self.description.dr
+        paint_source(canvas, source, strength, 0, NO_WARP, tissues=self.tissues, b0=b0, dr=dr)
 
     def _compiler(self, shape: g.Shape) -> Compile:
         return lambda step: Compiler({}, {}, step, self.path).compile(shape)
@@ -181,10 +253,8 @@ class LabelPhantom(Phantom):
     def _densities(self, grid: Grid, sources: tuple[Calcification, ...]) -> Canvas:
         canvas = Canvas.blank(grid, np.zeros(1), np.zeros(1, np.float32))
         for index, name, _ in self.anatomy:
-            for source in sources:
-                if source.region == name:
-                    filling = Shell(0, 1, np.array([source.mg_per_ml]), index)
-                    canvas.paint_share(self._share_of(index, source.side, grid), filling)
+            own = [source for source in sources if source.region == name]
+            self._change_region(canvas, index, np.zeros((256, 1), np.float32), own, _paint_density)
         return canvas
 
     @property
@@ -231,60 +301,9 @@ def _material(row: dict[str, str], where: str) -> Material:
     return check(stated, Material, where)
 
 
-@leaf()
-def _label_at(labels, affine, fine, i, j, k, part):
-    # the label of the image's voxel in which the centre of a sub-voxel lies; 0 outside the image
-    a = i + ((part % fine[0]) + 0.5) / fine[0] - 0.5
-    b = j + ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
-    c = k + ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
-    u = int(np.floor(affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3] + 0.5))
-    v = int(np.floor(affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3] + 0.5))
-    w = int(np.floor(affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3] + 0.5))
-    inside = 0 <= u < labels.shape[0] and 0 <= v < labels.shape[1] and 0 <= w < labels.shape[2]
-    return labels[u, v, w] if inside else np.uint8(0)
+def _paint_density(canvas: Canvas, source: Calcification, strength: np.ndarray) -> None:
+    canvas.paint_share(strength, Shell(0, 1, np.array([source.mg_per_ml]), 0))
 
 
-@compiled(error_model="numpy")
-def _sample(start, stop, labels, affine, fine, values, region_of, inside, stack, out, weight, share):
-    parts = fine[0] * fine[1] * fine[2]
-    for i in range(start, stop):
-        count = np.zeros(256, np.int64)
-        for j in range(out.shape[1]):
-            for k in range(out.shape[2]):
-                count[:] = 0
-                total = np.zeros(stack.shape[0])
-                covered = 0
-                for part in range(parts):
-                    label = _label_at(labels, affine, fine, i, j, k, part)
-                    count[region_of[label]] += 1
-                    covered += inside[label]
-                    for s in range(stack.shape[0]):
-                        total[s] += values[label, s]
-                out[i, j, k] = np.argmax(count)
-                weight[i, j, k] = count[out[i, j, k]] / parts
-                share[i, j, k] = covered / parts
-                for s in range(stack.shape[0]):
-                    stack[s, i, j, k] = total[s] / parts
-
-
-@compiled(error_model="numpy")
-def _sample_share(start, stop, labels, affine, fine, chosen, plane, cut, share):
-    # a sub-voxel that the plane x = 0 cuts counts as far as it is on the chosen side
-    parts = fine[0] * fine[1] * fine[2]
-    across = abs(plane[0]) / fine[0] + abs(plane[1]) / fine[1] + abs(plane[2]) / fine[2]
-    for i in range(start, stop):
-        for j in range(share.shape[1]):
-            for k in range(share.shape[2]):
-                total = 0.0
-                for part in range(parts):
-                    if not chosen[_label_at(labels, affine, fine, i, j, k, part)]:
-                        continue
-                    if not cut:
-                        total += 1
-                        continue
-                    a = i + ((part % fine[0]) + 0.5) / fine[0] - 0.5
-                    b = j + ((part // fine[0] % fine[1]) + 0.5) / fine[1] - 0.5
-                    c = k + ((part // (fine[0] * fine[1])) + 0.5) / fine[2] - 0.5
-                    depth = plane[0] * a + plane[1] * b + plane[2] * c + plane[3]
-                    total += min(max(0.5 + depth / across, 0.0), 1.0)
-                share[i, j, k] = total / parts
+def _replaces(source: Any) -> bool:
+    return isinstance(source, Haemorrhage | Fat)

@@ -14,6 +14,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
+from qsmbench.scan.geometry import GridChoice, scan_geometry
 
 CHI = 0.1
 BALL = 4 / 3 * np.pi
@@ -59,6 +60,128 @@ def test_region_of_a_label_image(tmp_path, thickness, supersampling, side):
     share = {None: np.ones(14), "left": np.clip(0.5 - x / 2, 0, 1), "right": np.clip(0.5 + x / 2, 0, 1)}[side]
     expected = 7.5 * (labels * share[:, None, None]).sum()
     assert dose(make, [own], supersampling) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+PARTS = {  # boxes of label 1 in an image of 21×23×21 voxels
+    "voxel": np.s_[10, 11, 9],
+    "tube": np.s_[4:17, 11, 9],
+    "sheet": np.s_[4:17, 5:17, 9:11],
+    "block": np.s_[5:13, 5:13, 5:13],
+}
+
+
+@pytest.fixture
+def on_grid(tmp_path):
+    """A function that returns what a source adds on a grid of the scan, and on the image's own: ∫Δχ dV [ppm·mm³]."""
+
+    def added(source, part, choice, size, supersampling):
+        labels = np.full((21, 23, 21), 2, np.uint8)
+        labels[PARTS[part]] = 1
+        rows = ["0\toutside\tair", "1\tpart\tputamen", "2\twhite\twhite_matter"]
+        phantom, plain = (labelmap(tmp_path, labels, rows, s, size) for s in ([{**source, "region": "part"}], []))
+        own, scan = phantom.grid(), scan_geometry(phantom.grid(), (1, 1, 1), GridChoice(**choice)).grid
+        found = []
+        for grid in (scan.refine((supersampling,) * 3), own):
+            change = phantom.render(grid, 3.0).chi.astype(float) - plain.render(grid, 3.0).chi
+            found.append(float(change.sum()) * grid.voxel_volume)
+        return found
+
+    return added
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("choice", "size", "supersampling", "tolerance"),
+    [
+        ({"voxel_size": 1.5}, (1, 1, 1), 2, 1e-3),
+        ({"voxel_size": 0.8}, (1, 1, 1), 2, 1e-3),
+        ({"voxel_size": 2.3, "center": [0.3, 0.2, -0.4]}, (1, 1, 1), 1, 1e-3),
+        ({"voxel_size": [1.5, 3, 2]}, (2, 2, 2), 1, 1e-3),
+        ({"voxel_size": 3}, (2, 1.5, 2.5), 1, 1e-3),
+        ({"voxel_size": 2, "rotate": [0, 0, 10]}, (1, 1, 1), 1, 0.01),
+        ({"voxel_size": 2, "rotate": [0, 0, 25], "center": [0.3, 0.2, -0.4]}, (1, 1, 1), 2, 0.01),
+        ({"voxel_size": 1, "rotate": [10, 20, 30]}, (1, 1, 1), 2, 0.01),
+        ({"voxel_size": 3, "rotate": [10, 20, 30]}, (2, 1.5, 2.5), 1, 0.01),
+    ],
+)
+def test_region_of_a_label_image_on_any_grid(on_grid, part, choice, size, supersampling, tolerance):
+    """The truth is the number of the image's voxels, times their volume."""
+    labels = np.zeros((21, 23, 21))
+    labels[PARTS[part]] = 1
+    found, own = on_grid({"source": "iron", "chi": CHI}, part, choice, size, supersampling)
+    assert own == pytest.approx(CHI * labels.sum() * np.prod(size), rel=1e-3)
+    assert found == pytest.approx(own, rel=tolerance)
+
+
+@pytest.mark.parametrize("part", ["tube", "sheet"])
+@pytest.mark.parametrize("choice", [{"voxel_size": 1.5}, {"voxel_size": 2}, {"voxel_size": 2, "rotate": [10, 20, 30]}])
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"source": "iron", "chi": CHI, "side": "left"},
+        {"source": "iron", "chi": CHI, "gradient": [1, 0.5, 0]},
+        {"source": "iron", "change": -0.5},
+        {"source": "iron", "chi": -CHI},
+        {"source": "myelin", "change": 0.5, "gradient": [1, 0, 0], "side": "right"},
+        {"source": "fat", "fraction": 0.4},
+        {"source": "haemorrhage", "stage": "acute", "amount": 0.3, "side": "left"},
+        {"source": "calcification", "density": 100},
+        {"source": "gadolinium", "concentration": 1},
+    ],
+)
+def test_source_in_a_region_on_any_grid(on_grid, source, part, choice):
+    """A source changes the tissue of its region, whatever else is in the voxel; on the image's own grid nothing is."""
+    found, own = on_grid(source, part, choice, (1, 1, 1), 1)
+    assert found == pytest.approx(own, rel=0.01)
+
+
+def test_sources_in_one_region_on_any_grid(tmp_path):
+    """Each changes what the one before has left of the tissue."""
+    labels = np.full((14, 13, 12), 2, np.uint8)
+    labels[4:10, 4:9, 5:6] = 1
+    rows = ["0\toutside\tair", "1\tpart\tputamen", "2\twhite\twhite_matter"]
+    own = [
+        {"source": "iron", "change": 1, "region": "part", "side": "left"},
+        {"source": "fat", "fraction": 0.5, "region": "part"},
+        {"source": "iron", "change": -0.8, "region": "part", "gradient": [0, 1, 0]},
+    ]
+    phantom = labelmap(tmp_path, labels, rows, own, (1, 1, 1))
+    grids = phantom.grid(), scan_geometry(phantom.grid(), (1, 1, 1), GridChoice(voxel_size=1.7)).grid
+    labelmap(tmp_path, labels, rows, [], (1, 1, 1))
+    plain = load(str(tmp_path / "own.yaml"))
+    expected, found = (
+        (phantom.render(g, 3.0).chi.astype(float) - plain.render(g, 3.0).chi).sum() * g.voxel_volume for g in grids
+    )
+    assert found == pytest.approx(expected, rel=0.01)
+
+
+def test_side_of_an_oblique_image(tmp_path):
+    """The plane between the sides cuts voxels at any angle; the truth is the sum over many points."""
+    labels = np.ones((5, 4, 3), np.uint8)
+    phantom, plain = (
+        labelmap(tmp_path, labels, ["1\tpart\tputamen"], s, (2.0, 1.5, 2.5))
+        for s in ([{"source": "iron", "chi": CHI, "region": "part", "side": "left"}], [])
+    )
+    own = phantom.grid()
+    turned = scan_geometry(own, (1, 1, 1), GridChoice(rotate=(10, 20, 30), center=(0.4, 0, 0))).grid
+    for p in (phantom, plain):
+        p._image[1][:] = turned.affine
+    fine = turned.refine((16, 16, 16))
+    index = np.indices(fine.shape).reshape(3, -1)
+    left = (fine.affine[0, :3] @ index + fine.affine[0, 3] < 0).reshape(5, 16, 4, 16, 3, 16).mean((1, 3, 5))
+    change = phantom.render(turned, 3.0).chi - plain.render(turned, 3.0).chi
+    np.testing.assert_allclose(change / CHI, left, atol=0.01)
+
+
+def test_ct_of_calcified_neighbours(tmp_path):
+    """Where two calcified regions share a voxel, each counts by its volume."""
+    labels = np.ones((12, 12, 12), np.uint8)
+    labels[5:] = 2
+    own = [{"source": "calcification", "density": 100, "region": name} for name in ("a", "b")]
+    phantom = labelmap(tmp_path, labels, ["1\ta\tputamen", "2\tb\tputamen"], own, (1, 1, 1))
+    own_ct = phantom.ct(phantom.grid())
+    coarse = scan_geometry(phantom.grid(), (1, 1, 1), GridChoice(voxel_size=2)).grid
+    np.testing.assert_allclose(phantom.ct(coarse), own_ct[0, 0, 0], rtol=1e-5)
 
 
 def test_region_source_stays_in_its_label(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from qsmbench.errors import QsmbenchError
 from qsmbench.phantom.description.tissues import table
 from qsmbench.phantom.load import load
+from qsmbench.scan.geometry import GridChoice, scan_geometry
 
 TABLE = "index\tname\ttissue\n0\toutside\tair\n1\twhite\twhite_matter\n2\tnucleus\tputamen\n"
 
@@ -75,6 +76,10 @@ def test_explicit_values(folder, labels):
         (TABLE.replace("putamen", "granite"), "tissue 'granite' is unknown; choose from .*white_matter"),
         (TABLE.replace("putamen", ""), "label 2: chi is None; give a tissue"),
         ("number\tname\n1\ta\n", "must have the columns index, name"),
+        (TABLE + "-1\tmore\tputamen\n", "index is '-1'; it must be a whole number from 0 to 255"),
+        (TABLE + "256\tmore\tputamen\n", "index is '256'; it must be a whole number from 0 to 255"),
+        (TABLE + "1.5\tmore\tputamen\n", "index is '1.5'; it must be a whole number from 0 to 255"),
+        (TABLE + "\tmore\tputamen\n", "index is ''; it must be a whole number from 0 to 255"),
     ],
 )
 def test_wrong_tables(folder, rows, message):
@@ -82,6 +87,76 @@ def test_wrong_tables(folder, rows, message):
     with pytest.raises(QsmbenchError, match=f"labels.tsv: .*{message}"):
         phantom = load(str(folder / "own.yaml"))
         phantom.render(phantom.grid(), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(300, "labels run from 300 to 302; they must be 0…255"), (0.5, "3 axes and integer values")],
+)
+def test_wrong_images(folder, labels, change, message):
+    nib.save(nib.Nifti1Image(labels.astype(np.float32) + change, np.eye(4)), folder / "labels.nii.gz")
+    with pytest.raises(QsmbenchError, match=f"labels.nii.gz: .*{message}"):
+        load(str(folder / "own.yaml")).grid()
+
+
+@pytest.mark.parametrize("label", [-1, 256])
+def test_mask_of_a_label_that_cannot_be(folder, label):
+    with pytest.raises(QsmbenchError, match=r"own.yaml: .*mask"):
+        load(str(folder / "own.yaml"), {"mask": [1, label]})
+
+
+def test_source_beside_the_last_label(folder, labels):
+    """Label 256 would be 0."""
+    nib.save(nib.Nifti1Image(np.where(labels == 2, 255, labels).astype(np.uint8), np.eye(4)), folder / "labels.nii.gz")
+    (folder / "labels.tsv").write_text(TABLE.replace("2\tnucleus", "255\tnucleus"))
+    dot = {"source": "iron", "chi": 1, "region": "nucleus", "name": "dot"}
+    phantom = load(str(folder / "own.yaml"), {"sources": [dot]})
+    assert phantom.regions[-1] == (2, "dot", "lesion")
+    assert np.array_equal(phantom.render(phantom.grid(), 3.0).labels, labels)
+
+
+GRIDS = [(1.5, (0, 0, 0)), (0.8, (0, 0, 0)), (1.7, (0, 0, 25)), (1.0, (10, 20, 30))]
+
+
+@pytest.mark.parametrize(("voxel_size", "rotate"), GRIDS)
+def test_shares_on_any_grid(folder, voxel_size, rotate):
+    """Each label's volume, and its water, are the image's; relaxation is that of the protons."""
+    table = "index\tname\tchi\tpd\tt1\tr2star\tfat_fraction\n0\to\t0\t0\t1\t1\t0\n"
+    values = np.full((13, 11, 12), 1, np.uint8)
+    values[6, 5, 3:9] = 2
+    nib.save(nib.Nifti1Image(values, np.eye(4)), folder / "labels.nii.gz")
+    (folder / "labels.tsv").write_text(f"{table}1\ta\t0\t0.5\t1\t10\t0\n2\tb\t1\t1\t3\t50\t0\n")
+    phantom = load(str(folder / "own.yaml"), {"ambient_chi": 0})
+    choice = GridChoice(voxel_size=voxel_size, rotate=rotate, field_of_view=(24, 24, 24))
+    grid = scan_geometry(phantom.grid(), (1, 1, 1), choice).grid
+    found = phantom.render(grid, 3.0)
+    volume, tolerance = grid.voxel_volume, 0.005 if any(rotate) else 1e-4
+    assert found.chi_para.sum(dtype=float) * volume == pytest.approx(6, rel=tolerance)
+    share = found.chi_para.astype(float)  # of label 2
+    inside = found.pd - share  # half the share of label 1
+    assert 2 * inside.sum() * volume == pytest.approx(values.size - 6, rel=tolerance)
+    wet = found.pd > 1e-3
+    r2star = (10 * inside + 50 * share)[wet] / found.pd[wet]
+    np.testing.assert_allclose(found.r2star[wet], r2star, rtol=1e-3)
+    shares = np.array([1 - share - 2 * inside, 2 * inside, share])
+    sure = np.ptp(np.sort(shares, 0)[1:], 0) > 1e-3
+    assert np.array_equal(found.labels[sure], shares.argmax(0)[sure])
+    sure = np.abs(shares[0] - 0.5) > 1e-3
+    assert np.array_equal(found.mask[sure], shares[0][sure] < 0.5)
+
+
+def test_whole_numbers_of_parts_give_the_labels_themselves(folder, labels):
+    """Turned and anisotropic images too, whose affines are stored in single precision."""
+    phantom = load(str(folder / "own.yaml"))
+    turned = scan_geometry(phantom.grid(), (1, 1, 1), GridChoice(rotate=(10, 20, 30), center=(97, -83, 41))).grid
+    nib.save(nib.Nifti1Image(labels, turned.affine.astype(np.float32)), folder / "labels.nii.gz")
+    phantom = load(str(folder / "own.yaml"))
+    own = phantom.render(turned, 3.0)
+    fine = phantom.render(turned.refine((3, 1, 2)), 3.0)
+    assert np.array_equal(own.labels, labels)
+    for name in ("chi_para", "chi_dia", "water_pd", "r2star", "labels", "mask"):
+        assert np.array_equal(getattr(fine, name), getattr(own, name).repeat(3, 0).repeat(2, 2))
+    assert len(np.unique(own.chi)) == 3
 
 
 def test_missing_image(folder):

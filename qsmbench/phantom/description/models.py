@@ -321,7 +321,9 @@ class LabelDescription(Common):
     )
     image: str = Field(description="NIfTI image of labels, 0 to 255")
     table: str = Field(description="tissue or properties of each label")
-    mask: tuple[int, ...] | None = Field(None, description="labels of the study mask; null: all but 0")
+    mask: tuple[Annotated[int, Field(ge=0, le=255)], ...] | None = Field(
+        None, description="labels of the study mask; null: all but 0"
+    )
 
 
 Description = Annotated[ShapesDescription | LabelDescription, Field(discriminator="kind")]

@@ -47,6 +47,19 @@ class Shell:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of each of some voxels.
+
+    Attributes:
+        at: (n,) indices of the voxels in the flattened volume.
+        share: (n,) float32, share of the voxel that it fills, above 0.
+    """
+
+    at: np.ndarray
+    share: np.ndarray
+
+
+@dataclass(frozen=True)
 class Canvas:
     """Maps to paint on.
 
@@ -102,6 +115,30 @@ class Canvas:
         values = np.array(filling.values, np.float32)
         maps = (self.stack, self.weight, self.labels)
         over_planes(paint_shares, len(share), share, filling.amount, values, filling.label, *maps)
+
+    def change_part(self, part: Part, before: np.ndarray, after: np.ndarray) -> None:
+        """Change the maps in a part of each voxel, from `before`, (c,), to `after`, (c, n)."""
+        for volume, old, new in zip(self.stack, before, after, strict=True):
+            if (new != old).any():  # a map that stays zero takes no memory
+                values = volume.reshape(-1)
+                mixed = np.maximum(values[part.at] + part.share * (new - old), 0)
+                values[part.at] = np.where(part.share == 1, new, mixed)
+
+    def mark_part(self, part: Part, fraction: np.ndarray, within: list[int], label: int) -> None:
+        """Label the voxels of which a fraction of a part fills the most.
+
+        Args:
+            part: of each voxel.
+            fraction: (n,) float32, of the part, 0–1.
+            within: labels of what fills the part.
+            label: of the fraction.
+        """
+        labels, weight = self.labels.reshape(-1), self.weight.reshape(-1)
+        before, filled = labels[part.at], part.share * fraction
+        rest = weight[part.at] * np.where(np.isin(before, within), 1 - fraction, np.float32(1))
+        most = (fraction > 0) & (filled >= rest)
+        labels[part.at[most]] = label
+        weight[part.at] = np.where(before == label, rest + filled, np.where(most, filled, rest))
 
     def apply_effect(
         self, compile_at: Compile, effect: Effect, label: int, ramp: np.ndarray = EVEN, warp: Warp = NO_WARP
