@@ -190,6 +190,13 @@ class Phantom(ABC):
         spectra = {WATER: spectrum("water"), FAT: spectrum("fat", d.fat_peaks, d.temperature)}
         return Properties.of(grid, canvas.stack, canvas.labels, mask, self.regions, d.ambient_chi, spectra)
 
+    def region_in_view(self, source: InPlace, grid: Grid) -> tuple[np.ndarray, float] | None:
+        """Return points of the region, or its part on one side, that a source fills, (n, 3) mm, and its volume, mm³.
+
+        None if they are to be taken from the labels of a scan on `grid`.
+        """
+        return None
+
     @property
     def age(self) -> float | None:
         """Age of the person [years], if the object is one."""

@@ -20,7 +20,7 @@ from qsmbench.phantom.base import Phantom, Region
 from qsmbench.phantom.description import geometry as g
 from qsmbench.phantom.description import models as d
 from qsmbench.phantom.description.files import locate
-from qsmbench.phantom.description.sources import Calcification, Fat, Haemorrhage, Side
+from qsmbench.phantom.description.sources import Calcification, Fat, Haemorrhage, InPlace, Side
 from qsmbench.phantom.description.tissues import Material, Origin, find_tissue, material_values, split, table
 from qsmbench.phantom.painting.canvas import EVEN, Canvas, Compile, Part, Shell
 from qsmbench.phantom.painting.overlap import TIE, division, extent, mix, share_of
@@ -189,6 +189,15 @@ class LabelPhantom(Phantom):
             share_of, grid.shape[0], labels, *self._overlap(grid), plane, ramp @ affine, chosen, share
         )  # fmt: skip
         return share
+
+    def region_in_view(self, source: InPlace, grid: Grid) -> tuple[np.ndarray, float]:
+        """Return the centres of the image's voxels, since the region may fill less than half of any of the grid's."""
+        assert source.region is not None
+        points, _ = self.atlas.points((source.region,), source.side)
+        place = np.linalg.solve(grid.affine[:3, :3], (points - grid.affine[:3, 3]).T).T
+        seen = ((place > -0.5 - TIE) & (place < np.array(grid.shape) - 0.5 + TIE)).all(1)
+        share = self._share_of(self._region_of == self.atlas.label(source.region), grid, source.side)
+        return points[seen], float(share.sum(dtype=float)) * grid.voxel_volume
 
     def _part_of(self, chosen: np.ndarray, grid: Grid) -> Part:
         """Return the part of each voxel that labels fill; `chosen`, (256,) bool, says which."""

@@ -236,11 +236,14 @@ def _measure_region(phantom: Phantom, view: View, place: Place, b0: float) -> No
     """Compute the volume and the centre of a region, or its part on one side, and what its sources add to χ."""
     first, atlas = place.first, phantom.atlas
     assert first.region is not None
-    index, place.volume = view.points(phantom, first)
+    if (seen := phantom.region_in_view(first, view.grid)) is None:
+        index, place.volume = view.points(phantom, first)
+        points = view.world(index)
+    else:
+        points, place.volume = seen
     content = phantom._content(first.region, b0)
-    if content is None or not len(index):
+    if content is None or not len(points):
         return
-    points = view.world(index)
     place.centre = points.mean(0)
     canvas = Canvas.blank(Grid.from_affine((1, 1, 1), np.eye(4)), content, np.zeros(1, np.float32))
     whole = np.ones((1, 1, 1), np.float32)

@@ -14,6 +14,7 @@ from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.load import load
+from qsmbench.phantom.placed import View, places
 from qsmbench.scan.geometry import GridChoice, scan_geometry
 
 CHI = 0.1
@@ -133,6 +134,20 @@ def test_source_in_a_region_on_any_grid(on_grid, source, part, choice):
     """A source changes the tissue of its region, whatever else is in the voxel; on the image's own grid nothing is."""
     found, own = on_grid(source, part, choice, (1, 1, 1), 1)
     assert found == pytest.approx(own, rel=0.01)
+
+
+@pytest.mark.parametrize("voxel_size", [0.8, 1.5, 2, 2.3])
+@pytest.mark.parametrize("part", PARTS)
+def test_stated_dose_of_a_region_on_any_grid(tmp_path, part, voxel_size):
+    """The table of sources states the dose of a region even if it fills less than half of each voxel."""
+    labels = np.full((21, 23, 21), 2, np.uint8)
+    labels[PARTS[part]] = 1
+    rows = ["0\toutside\tair", "1\tpart\tputamen", "2\twhite\twhite_matter"]
+    phantom = labelmap(tmp_path, labels, rows, [{"source": "iron", "chi": CHI, "region": "part"}], (1, 1, 1))
+    grid = scan_geometry(phantom.grid(), (1, 1, 1), GridChoice(voxel_size=voxel_size)).grid
+    found = phantom.render(grid, 3.0).labels
+    (place,) = places(phantom, View(grid, found, np.bincount(found.ravel(), minlength=256) * grid.voxel_volume), 3.0)
+    assert place.chi_total == pytest.approx(CHI * (labels == 1).sum(), rel=1e-3)
 
 
 def test_sources_in_one_region_on_any_grid(tmp_path):

@@ -176,7 +176,10 @@ def mix(start, stop, labels, to_image, parts, width, size, values, region_of, in
                             stack[s, i, j, k] = values[only, s]
                     continue
                 _shares(labels, to_image, parts, width, nowhere, nowhere, True, i, j, k, found)
-                covered, most = 0.0, 0
+                a, b, c = world(float(i), float(j), float(k), to_image)
+                # of regions that fill as much, the one at the centre: none grows at the cost of the others
+                middle = _label(labels, int(np.floor(a + 0.5)), int(np.floor(b + 0.5)), int(np.floor(c + 0.5)))
+                covered, most = 0.0, np.int64(region_of[middle])
                 filled[:], total[:] = 0, 0
                 for label in range(256):
                     if found[label] > 0:
@@ -186,7 +189,7 @@ def mix(start, stop, labels, to_image, parts, width, size, values, region_of, in
                             total[s] += found[label] * values[label, s]
                 for region in range(256):
                     if filled[region] > filled[most] + TIE:
-                        most = region
+                        most = np.int64(region)
                 out[i, j, k], weight[i, j, k], share[i, j, k] = most, filled[most], covered
                 for s in range(total.size):
                     if stack[s, i, j, k] != total[s]:
