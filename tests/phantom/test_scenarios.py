@@ -177,7 +177,7 @@ SCATTERED = [  # scenario, case, region, the side that it keeps to, sign of its 
 
 @pytest.mark.parametrize(("name", "case", "where", "side", "sign"), SCATTERED)
 def test_scattered_lesions_keep_to_their_side(name, case, where, side, sign):
-    after = box(name, case, (0, -16, 34), (70, 84, 8))
+    after = box(name, case, (0, -16, 26), (70, 84, 16))
     lesion = region(after, where)
     assert lesion.any()
     assert (side * places(after, where)[:, 0] >= 0).all()
