@@ -17,6 +17,7 @@ from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.description.scenario import Scenario, scenarios
 from qsmbench.phantom.load import load
 from qsmbench.phantom.properties import Properties
+from qsmbench.phantom.species import CHANNELS
 from qsmbench.typed_yaml import read_yaml
 
 SCENARIOS = {name: Scenario.model_validate(read_yaml(path)) for name, path in scenarios().items()}
@@ -176,7 +177,7 @@ SCATTERED = [  # scenario, case, region, the side that it keeps to, sign of its 
 
 @pytest.mark.parametrize(("name", "case", "where", "side", "sign"), SCATTERED)
 def test_scattered_lesions_keep_to_their_side(name, case, where, side, sign):
-    after = box(name, case, (0, -16, 34), (70, 84, 8))
+    after = box(name, case, (0, -16, 26), (70, 84, 16))
     lesion = region(after, where)
     assert lesion.any()
     assert (side * places(after, where)[:, 0] >= 0).all()
@@ -188,6 +189,34 @@ def test_misery_perfusion_is_on_the_left():
     sources = {c: load("misery-perfusion", {"case": c}).description.sources for c in ("control", "severe")}
     values = {c: {s.key: s.value for s in found if s.source == "oxygenation"} for c, found in sources.items()}
     assert values["severe"]["left"] < values["control"]["default"] == values["severe"]["default"]
+
+
+COMPARED = {"group_shift", "group_auc", "smallest_shift", "age_slope", "dose_slope", "smallest_dose"}
+"""Endpoints that the spread between people decides."""
+
+SPREADING = [n for n, s in SCENARIOS.items() if s.phantom == "head" and COMPARED & set(s.endpoints)]
+
+
+def values_of(phantom: Phantom, name: str) -> list[float] | None:
+    """χ and R2* of a region of the anatomy or of veins, before any source; None for a lesion."""
+    if name in phantom._veins.regions.values():
+        blood = phantom._blood
+        return [blood.saturation["default"], blood.hct]
+    if name not in (n for _, n, _ in phantom.anatomy):
+        return None
+    content = dict(zip(CHANNELS, phantom._content(name, 3.0).tolist(), strict=True))
+    return [content["chi_para"] - content["chi_dia"], content["r2star"]]
+
+
+@pytest.mark.parametrize("name", SPREADING)
+def test_people_differ_in_every_region_that_a_scenario_compares(name):
+    """Without spread, any shift would tell the groups apart."""
+    for case in SCENARIOS[name].cases:
+        people = [load(name, {"case": case, "subject": n, "texture": None}) for n in range(1, 6)]
+        for where in SCENARIOS[name].regions:
+            if (first := values_of(people[0], where)) is not None:
+                spread = np.std([values_of(p, where) for p in people], axis=0)
+                assert (spread > 0.005 * np.abs(first)).all(), (case, where)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -132,11 +132,12 @@ class Part(Model):
     """A part of the body with a volume of its own: the regions of the phantom that it consists of, and its norm.
 
     `asymmetry` is the mean and the standard deviation of 2(L − R)/(L + R) of a part on both sides; without it, the part
-    is not divided into sides.
+    is not divided into sides. The norm is that of a `share` of the part, such as its middle.
     """
 
     norm: str
     regions: tuple[str, ...]
+    share: Annotated[float, Field(gt=0, le=1)] = 1
     asymmetry: tuple[float, NonNegativeFloat] | None = None
 
 

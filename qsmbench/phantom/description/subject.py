@@ -151,7 +151,7 @@ def _volumes(
     for name, part in law.parts.items():
         normal, tilt = scatter * rng.standard_normal(2)
         own = np.sqrt(max(norms.sd(part.norm, age) ** 2 - norms.sd(law.whole, age) ** 2, law.own**2))
-        volume = norms.volume(part.norm, age, sex) * float(np.exp(common + own * normal))
+        volume = norms.volume(part.norm, age, sex) / part.share * float(np.exp(common + own * normal))
         if part.asymmetry is None:
             volumes[name] = (volume,)
         else:

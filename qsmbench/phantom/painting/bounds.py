@@ -181,8 +181,10 @@ def bounds(x, y, z, hx, hy, hz, code, parameters, data, low, high, begin, short)
             low[top] = max(low[top], low[top + 1])
             high[top] = max(high[top], high[top + 1]) + parameters[o] / 4 + SAFETY
         elif kind == op.DIFFERENCE:
-            low[top] = max(low[top], -high[top + 1])
-            high[top] = max(high[top], -low[top + 1]) + parameters[o] / 4 + SAFETY
+            thin = parameters[o + 1] / 2
+            least_thin, most_thin = low[top] - high[top + 1] + thin - SAFETY, high[top] - low[top + 1] + thin + SAFETY
+            low[top] = max(max(low[top], -high[top + 1]), least_thin)
+            high[top] = max(max(high[top], -low[top + 1]) + parameters[o] / 4 + SAFETY, most_thin)
         elif kind == op.SCALE:
             low[top], high[top] = low[top] * parameters[o], high[top] * parameters[o]
         elif kind == op.OFFSET:
@@ -208,7 +210,7 @@ def _counting(kind, p, o, low_a, high_a, low_b, high_b):
         return low_a - high_b <= p[o] + SAFETY, low_b - high_a <= p[o] + SAFETY
     if kind == op.INTERSECTION:
         return high_a + p[o] + SAFETY >= low_b, high_b + p[o] + SAFETY >= low_a
-    return True, -low_b + p[o] + SAFETY >= low_a
+    return True, -low_b + p[o] + SAFETY >= low_a or low_b <= p[o + 1] / 2 + SAFETY
 
 
 def inside(points: np.ndarray, code: np.ndarray, parameters: np.ndarray, data: np.ndarray) -> np.ndarray:

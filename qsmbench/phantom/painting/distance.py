@@ -14,6 +14,9 @@ from qsmbench.phantom.lookup import trilinear
 
 ELLIPSOID, BOX, TUBE, HALF_SPACE, MAP, GYROID, LOFT = range(7)
 UNION, INTERSECTION, DIFFERENCE, OFFSET, RIPPLE, ROUGH, LEAVE, SCALE = range(10, 18)
+NO_SHEET = -1e9
+"""In place of the ramp's width in a difference whose shapes have no surfaces that run along each other."""
+
 HEADER = 13
 """Number of common parameters of primitives: whether x is folded, then the 3×4 matrix from world mm to its frame."""
 
@@ -153,13 +156,15 @@ def _primitives(op, p, x, y, z, n, data, found):
 
 
 @leaf()
-def _combine(op, k, a, b, n):
-    # joins what `b` holds to `a`; k: blending distance [mm]
+def _combine(op, k, ramp, a, b, n):
+    # joins what `b` holds to `a`; k: blending distance [mm]; ramp: width of the partial-volume ramp [mm]
     for m in range(n):
         other = -b[m] if op == DIFFERENCE else b[m]
         blend = max(k - abs(a[m] - other), 0.0)
         more = blend * blend / (4 * k) if k > 0 else 0.0
-        a[m] = min(a[m], other) - more if op == UNION else max(a[m], other) + more
+        # where a ramp holds both surfaces, as in a thin sheet, the share is that of the one shape less that of both
+        thin = a[m] + other + ramp / 2 if op == DIFFERENCE else -np.inf
+        a[m] = min(a[m], other) - more if op == UNION else max(max(a[m], other) + more, thin)
 
 
 @leaf()
@@ -207,7 +212,7 @@ def distances(points, n, code, parameters, data, stack, found):
             _primitives(op, p, x, y, z, n, data, stack[top])
         elif op <= DIFFERENCE:
             top -= 1
-            _combine(op, p[0], stack[top], stack[top + 1], n)
+            _combine(op, p[0], p[1] if op == DIFFERENCE else 0.0, stack[top], stack[top + 1], n)
         elif op == OFFSET:
             for m in range(n):
                 stack[top, m] -= p[0]

@@ -218,6 +218,21 @@ def n_columns(start, stop):
     return int(-(-(stop[0] - start[0]) // BRICK) * -(-(stop[1] - start[1]) // BRICK))
 
 
+@leaf()
+def _after_another(share, parts, amounts, outer):
+    # `share` of shell s becomes the fraction to blend it with after those outside of it. The inner ones lie within it:
+    # blended with all that is deeper, each would leave too much of the one before in voxels that both surfaces cross.
+    last = share.size - 1
+    deeper, filled = share[last] / parts, 0.0  # what is deeper than the shell's surface, and what inner shells fill
+    own = deeper
+    share[last] = amounts[last] * share[last] / parts
+    for s in range(last - 1, outer - 1, -1):
+        filled += share[s + 1] * (1 - filled)
+        own = share[s] / parts - deeper + (1 - amounts[s + 1]) * own
+        deeper = share[s] / parts
+        share[s] = min(max(amounts[s] * own / (1 - filled), 0.0), 1.0) if filled < 1 else 0.0
+
+
 @compiled()
 def paint(
     column, end_column, code, parameters, data, affine, warp, to_warp, start, stop, fine, step, slack,
@@ -331,10 +346,10 @@ def paint(
                         for s in range(depths.size):
                             if amounts[s] * share[s] >= parts:
                                 outer = s
+                        _after_another(share, parts, amounts, outer)
                         for s in range(outer, depths.size):
                             if share[s] > 0:
-                                f = amounts[s] * share[s] / parts
-                                blend(f, values[s], names[s], stack, weight, labels, i, j, k)
+                                blend(share[s], values[s], names[s], stack, weight, labels, i, j, k)
 
 
 @compiled()

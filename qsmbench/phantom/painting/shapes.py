@@ -38,6 +38,9 @@ LIMIT = 2.0
 PIECE = 6
 """Segments of a tube that are evaluated together: a long tube is a union of pieces, most of which are far away."""
 
+LEVELS = 3.0
+"""Smallest feature of a sheet between two levels of a map, in its nominal thicknesses."""
+
 FINENESS = 0.6
 """Spacing of the points of a curved tube, in radii, ..."""
 
@@ -279,10 +282,28 @@ class Compiler:
         box = self._emit(shape.of[0], program, fold)
         with self._cutting(program):
             for other in shape.of[1:]:
-                program.finest = min(program.finest, _thickness(shape.of[0], other))
+                thickness = self._thickness(shape.of[0], other)
+                program.finest = min(program.finest, thickness)
                 self._emit(other, program, fold)
-                program.add(op.DIFFERENCE, shape.smooth)
+                is_sheet = np.isfinite(thickness) or self._sampled(other)
+                program.add(op.DIFFERENCE, shape.smooth, self.step if is_sheet else op.NO_SHEET)
         return box
+
+    def _thickness(self, outer: g.Shape, other: g.Shape) -> float:
+        """Return the smallest feature of the sheet that is left of a shape or a part of it, mm; infinite for no sheet.
+
+        A sheet lies between two offsets of a shape, or between two levels of a map. Of the latter, much of the volume
+        is right without finer parts.
+        """
+        if isinstance(outer, g.FromMap) and isinstance(other, g.FromMap):
+            if (outer.map, outer.width) != (other.map, other.width) or outer.level >= other.level:
+                return np.inf
+            return LEVELS * (other.level - outer.level) * (outer.width or self.step)
+        found = _between_offsets(outer, other)
+        if isinstance(outer, g.Reference) and outer.name in self.shapes:
+            return min(found, self._thickness(self.shapes[outer.name], other))
+        parts = outer.of if isinstance(outer, g.Joined | g.Intersection) else ()
+        return min([found, *(self._thickness(part, other) for part in parts)])
 
     @contextmanager
     def _cutting(self, program: Program) -> Iterator[None]:
@@ -347,7 +368,7 @@ class Compiler:
         return self._emit(self.shapes[shape.name], program, fold)
 
 
-def _thickness(outer: g.Shape, inner: g.Shape) -> float:
+def _between_offsets(outer: g.Shape, inner: g.Shape) -> float:
     """Return what is left of a shape around a smaller offset of itself, mm; infinite if they differ otherwise."""
     depths = []
     for shape in (outer, inner):
