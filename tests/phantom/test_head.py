@@ -74,6 +74,15 @@ def test_left_and_right_are_alike(rendered, name):
     assert abs(int(left) - int(right)) <= 0.16 * max(left, right) + 3
 
 
+@pytest.mark.parametrize("name", ["sphenoid_air", "frontal_sinus_air"])
+def test_sinuses_of_the_skull_base_differ_between_the_sides(rendered, name):
+    """They are no mirror images of each other, of which Dice is 1; their sizes differ by less than a factor of 3."""
+    found = region(rendered, name)
+    sides = found[: found.shape[0] // 2].sum(), found[found.shape[0] // 2 :].sum()
+    assert 2 * (found & found[::-1]).sum() / (2 * found.sum()) < 0.9
+    assert 1 / 3 < sides[0] / sides[1] < 3
+
+
 @pytest.mark.parametrize(("name", "more"), [("lateral_ventricle", 0.11), ("putamen", 0.018), ("amygdala", -0.07)])
 def test_left_and_right_differ_as_in_the_norms(rendered, name, more):
     """2(L − R)/(L + R), Rutherford 2022."""

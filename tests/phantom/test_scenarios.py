@@ -166,6 +166,17 @@ def test_the_haematoma_takes_the_place_of_the_left_putamen():
     assert after.chi[clot].mean() == pytest.approx(1.3, rel=0.15)
 
 
+def test_the_nigra_of_parkinson_has_the_published_shift():
+    """27.4 ppb over its volume; the voxels of its label, here of 1 mm, are shared with other tissue."""
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = -21.5, -31.5, -27.5
+    grid = Grid.from_affine((44, 32, 32), affine)
+    control, patient = (load("parkinson", {**BARE, "case": c}).render(grid, 3.0) for c in ("control", "patient"))
+    nigra, more = region(control, "substantia_nigra"), 1000 * (patient.chi - control.chi)
+    assert more.sum() / nigra.sum() == pytest.approx(27.4, abs=1.5)
+    assert more[nigra].mean() == pytest.approx(23, abs=1)
+
+
 SCATTERED = [  # scenario, case, region, the side that it keeps to, sign of its mean χ against white matter
     ("haemorrhage-or-calcification", "strong", "bleed", 1, 1),
     ("haemorrhage-or-calcification", "strong", "calcification", -1, -1),
