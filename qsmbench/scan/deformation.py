@@ -1,4 +1,4 @@
-"""A phantom whose tissue is displaced."""
+"""A phantom whose tissue is displaced, as by peristalsis."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from qsmbench.errors import QsmbenchError
 from qsmbench.grid import Grid
 from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.species import PROPERTIES
 from qsmbench.phantom.warp import Warp
+from qsmbench.scan.peristalsis import Peristalsis
+from qsmbench.seeds import generator
 
 PLANES = 8
 """Number of planes that are displaced at once."""
@@ -92,3 +95,34 @@ def _origin_of(part: slice, maps: Sequence[Warp], grid: Grid, rest: Grid) -> np.
     inverse = np.linalg.inv(rest.affine)
     found = source @ inverse[:3, :3].T + inverse[:3, 3]
     return found.T.reshape(3, part.stop - part.start, ny, nz)
+
+
+def in_contraction(peristalsis: Peristalsis, phantom: Phantom, contraction: int) -> Warp:
+    """Return the map from the object in a contraction to the object at rest.
+
+    White noise is smoothed, given its standard deviation, and confined to the regions, with an edge half as wide.
+
+    Args:
+        peristalsis: size and scale of the displacement.
+        phantom: the object.
+        contraction: its number, from 0.
+
+    Raises:
+        QsmbenchError: the phantom has no region of the groups.
+    """
+    groups = {name: group for _, name, group in phantom.anatomy}
+    moving = [phantom.atlas.label(name) for name, group in groups.items() if group in peristalsis.groups]
+    if not moving:
+        raise QsmbenchError(
+            f"{phantom.path}: peristalsis.groups: no region is in {', '.join(peristalsis.groups)}; "
+            f"choose from {', '.join(sorted(set(groups.values()) - {''}))}"
+        )
+    spacing = phantom.atlas.grid.voxel_size[0]
+    width = peristalsis.scale / spacing
+    share = np.isin(phantom.atlas.labels, moving).astype(np.float32)
+    share = ndimage.gaussian_filter(share, width / 2)
+    rng = generator([peristalsis.seed, contraction])
+    noise = rng.standard_normal((3, *share.shape), np.float32)
+    smooth = np.stack([ndimage.gaussian_filter(n, width) for n in noise])
+    moved = smooth * (np.float32(peristalsis.sd) / smooth.std(axis=(1, 2, 3), keepdims=True)) * share
+    return Warp(moved, phantom.atlas.grid.affine[:3, 3], spacing)

@@ -16,9 +16,9 @@ from qsmbench.phantom.base import Phantom
 from qsmbench.phantom.placed import View, placed_sources
 from qsmbench.phantom.properties import Properties
 from qsmbench.phantom.species import FAT, WATER, Species
-from qsmbench.scan import b1, breathing, coils, motion, peristalsis, respiration, segments
+from qsmbench.scan import b1, breathing, coils, motion, respiration, segments
 from qsmbench.scan.blocks import majority, repeat
-from qsmbench.scan.deformation import AtRest, Deformed
+from qsmbench.scan.deformation import AtRest, Deformed, in_contraction
 from qsmbench.scan.field import field_of
 from qsmbench.scan.geometry import ScanGeometry, scan_geometry
 from qsmbench.scan.harmonics import evaluate, fit
@@ -301,7 +301,7 @@ def _image_of_moving_organs(
             maps = [phantom.breath.times(descent)] if descent else []
             if contraction is not None:
                 assert protocol.peristalsis
-                maps.append(peristalsis.displacement(protocol.peristalsis, phantom, contraction))
+                maps.append(in_contraction(protocol.peristalsis, phantom, contraction))
             if not maps:
                 yield still
                 continue

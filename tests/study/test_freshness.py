@@ -101,6 +101,7 @@ TABLE = [
     (package("report", "_charts.py"), {"report"}),
     (package("study", "jobs", "tables.py"), {"tables"}),
     (package("scan", "prism.py"), {SIMULATE}),
+    (package("scan", "deformation.py"), {SIMULATE}),
     (package("scan", "coils.py"), {SIMULATE, NOISE}),
     (package("phantom", "painting", "paint.py"), {SIMULATE}),
     (data("phantoms", "sphere.yaml"), {SIMULATE}),
