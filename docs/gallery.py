@@ -131,9 +131,9 @@ def abdomen(voxel: float, path: Path) -> None:
 def breath_hold(voxel: float, path: Path) -> None:
     """A breath hold that fails
 
-    Magnitude of the first echo and field of the last two (−2 to 2 ppm), without noise, 3 × 3 × 5 mm: organs at rest; a
-    hold of 18 s that fails after 12 s, in which the diaphragm creeps up and the bowel moves, as in
-    `abdomen-failed-hold-3t`; and breathing throughout. A coronal plane and an axial one, at the pancreas.
+    Magnitude of the first echo and field of the last two (−2 to 2 ppm, in which fat is black), without noise, 3 × 3 ×
+    5 mm: organs at rest; a hold of 18 s that fails after 12 s, in which the diaphragm creeps up and the bowel moves, as
+    in `abdomen-failed-hold-3t`; and breathing throughout. A coronal plane and an axial one, at the pancreas.
     """
     courses: dict[str, dict] = {
         "at rest": {"respiration": None, "peristalsis": None},
@@ -152,7 +152,9 @@ def breath_hold(voxel: float, path: Path) -> None:
         bright = (0.0, float(np.quantile(magnitude[s.mask], 0.995)))
         for k, plane in enumerate(planes):
             rows[2 * k].append(Panel(plane, plane.cut(magnitude, s.params.grid), bright, title))
-            rows[2 * k + 1].append(Panel(plane, plane.cut(turn, s.params.grid), (-2.0, 2.0), title))
+            rows[2 * k + 1].append(
+                Panel(plane, plane.cut(np.where(s.mask, turn, np.nan), s.params.grid), (-2.0, 2.0), title)
+            )
     draw([Row(tuple(panels), planes[i // 2].title) for i, panels in enumerate(rows)], path, width=1000)
 
 
