@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,6 +89,16 @@ class Grid:
         nx, ny, nz = (int(n) for n in np.array(self.shape) * fine)
         dx, dy, dz = (float(d) for d in np.array(self.voxel_size) / fine)
         return Grid((nx, ny, nz), (dx, dy, dz), self.b0_dir, affine)
+
+    def part(self, start: Sequence[int] | np.ndarray, shape: Sequence[int] | np.ndarray) -> Grid:
+        """Return a grid of `shape` with the same voxels, whose first one is that at the index `start`.
+
+        It may reach beyond this one.
+        """
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.asarray(start)
+        nx, ny, nz = (int(n) for n in shape)
+        return Grid((nx, ny, nz), self.voxel_size, self.b0_dir, affine)
 
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the distances of the voxel centres from the centre of the grid along each axis [mm], broadcastable."""

@@ -297,10 +297,7 @@ class _Map:
 def _within(grid: Grid, box: Box) -> Grid:
     """Return the grid of a box of a volume on `grid`."""
     ends = [s.indices(n)[:2] for s, n in zip(box, grid.shape, strict=True)]
-    nx, ny, nz = (stop - start for start, stop in ends)
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [start for start, _ in ends]
-    return Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
+    return grid.part([start for start, _ in ends], [stop - start for start, stop in ends])
 
 
 def not_scored(artifact: str) -> str | None:

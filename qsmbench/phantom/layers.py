@@ -496,12 +496,6 @@ class ShapePhantom(Phantom):
             shares[index] = stated.down.get(region, stated.down.get(group, np.nan))
         return breathing(stated, shares[self.atlas.labels], self.atlas)
 
-    def _share_of(self, shape: g.Shape, grid: Grid) -> np.ndarray:
-        """Return the share of each voxel that a shape fills, (nx, ny, nz) float32."""
-        canvas = Canvas.blank(grid, np.zeros(1), self._maps[1])
-        canvas.paint_shape(self._compiler(shape), [Shell(0, 1, np.ones(1), 1)], self.warp, most_parts=MASK_PARTS)
-        return canvas.stack[0]
-
     def _mask(self, painted: Canvas) -> np.ndarray:
         """Return where the mask's shape fills at least half of the voxel, or its groups most of it, (nx, ny, nz)."""
         wanted = self.description.mask
@@ -514,7 +508,10 @@ class ShapePhantom(Phantom):
             kept = np.zeros(256, bool)
             kept[[i for i, _, group in self.anatomy if group in wanted.groups]] = True
             return kept[painted.labels]
-        return self._share_of(wanted, painted.grid) >= 0.5
+        canvas = Canvas.blank(painted.grid, np.zeros(1), self._maps[1])
+        shells = [Shell(0, 1, np.ones(1), 1)]
+        canvas.paint_shape(self._compiler(wanted), shells, self.warp, most_parts=MASK_PARTS)
+        return canvas.stack[0] >= 0.5
 
     def _compiler(self, shape: g.Shape) -> Compile:
         maps = self._maps[0]

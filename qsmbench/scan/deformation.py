@@ -37,12 +37,9 @@ class AtRest:
     def render(self, grid: Grid, b0: float) -> Properties:
         """Render the object at `b0` [T] on `grid` with a margin around it, which is shared and must not be changed."""
         margin = np.ceil(np.sqrt(3) * self._farthest / np.array(grid.voxel_size)).astype(int) + 1
-        affine = grid.affine.copy()
-        affine[:3, 3] -= affine[:3, :3] @ margin
-        nx, ny, nz = (int(n) for n in np.array(grid.shape) + 2 * margin)
-        key = np.array([nx, ny, nz, b0, *grid.b0_dir]).tobytes() + affine.tobytes()
+        wide = grid.part(-margin, grid.shape + 2 * margin)
+        key = np.array([*wide.shape, b0, *wide.b0_dir]).tobytes() + wide.affine.tobytes()
         if key not in self._rendered:
-            wide = Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
             self._rendered[key] = self.phantom.render(wide, b0)
         return self._rendered[key]
 
@@ -72,7 +69,7 @@ def _displaced(rest: Properties, maps: Sequence[Warp], grid: Grid) -> Properties
     volumes = {c.name: getattr(rest, c.name) for c in PROPERTIES}
     for channel in PROPERTIES:  # relaxation mixes by proton density
         if channel.weight and volumes[channel.weight].any():
-            volumes[channel.name] = volumes[channel.name] * getattr(rest, channel.weight)
+            volumes[channel.name] = volumes[channel.name] * volumes[channel.weight]
     stack = np.zeros((len(PROPERTIES), *grid.shape), np.float32)
     labels, mask = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, bool)
     filled = [i for i, c in enumerate(PROPERTIES) if volumes[c.name].any()]

@@ -14,7 +14,7 @@ class Peristalsis(Model):
 
     sd: NonNegativeFloat = Field(description="standard deviation of the displacement along each axis, mm")
     scale: PositiveFloat = Field(15, description="standard deviation of the Gaussian that smooths it (assumed), mm")
-    period: PositiveFloat = Field(8.7, description="duration of a contraction, s")
+    period: PositiveFloat = Field(8.7, description="duration of a contraction of the small bowel (from memory), s")
     groups: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         ("bowel", "gas"), description="groups of the regions that move"
     )
@@ -22,5 +22,5 @@ class Peristalsis(Model):
 
     @property
     def farthest(self) -> float:
-        """What tissue moves along an axis, but for one voxel in thousands, mm."""
+        """What tissue moves along an axis, but for one voxel in ten thousand, mm."""
         return 4 * self.sd

@@ -182,11 +182,7 @@ def _boxes(touched: np.ndarray) -> Iterator[Box]:
 
 
 def _cut(grid: Grid, box: Box) -> Grid:
-    start = [s.start for s in box]
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ start
-    nx, ny, nz = (s.stop - s.start for s in box)
-    return Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
+    return grid.part([s.start for s in box], [s.stop - s.start for s in box])
 
 
 def _beyond(field: np.ndarray, chi: np.ndarray, grid: Grid, box: Box, factor: tuple[int, int, int]) -> np.ndarray:

@@ -40,5 +40,5 @@ def position(respiration: Respiration, time: np.ndarray) -> np.ndarray:
         mm, of the same shape.
     """
     held = np.inf if respiration.hold is None else respiration.hold
-    breath = np.sin(np.pi * np.maximum(time - min(held, np.max(time)), 0) / respiration.period) ** 2
+    breath = np.sin(np.pi * np.maximum(time - held, 0) / respiration.period) ** 2
     return respiration.descent * breath - respiration.creep * np.minimum(time, held)

@@ -86,12 +86,12 @@ def _levels(fine: Grid, own: np.ndarray) -> _Levels:
     shape = np.array(fine.shape)
     before = MARGIN * step
     in_box = -(-(shape + before) // step) + MARGIN  # coarse voxels of the box
-    box = _cut(fine, -before, in_box * step)
+    box = fine.part(-before, in_box * step)
     slab = _slices(before, shape)
     # whole coarse voxels on either side, until the phantom's own box is covered
     below = np.maximum(np.ceil((-own.min(0) - before) / step), 0).astype(int)
     above = np.maximum(np.ceil((own.max(0) + before) / step) - in_box, 0).astype(int)
-    coarse = _cut(_coarsen(box, step), -below, below + in_box + above)
+    coarse = _coarsen(box, step).part(-below, below + in_box + above)
     sx, sy, sz = (int(s) for s in step)
     return _Levels(box, slab, coarse, _slices(below, in_box), (sx, sy, sz))
 
@@ -99,14 +99,6 @@ def _levels(fine: Grid, own: np.ndarray) -> _Levels:
 def _slices(start: np.ndarray, length: np.ndarray) -> Box:
     x, y, z = (slice(int(a), int(a + n)) for a, n in zip(start, length, strict=True))
     return x, y, z
-
-
-def _cut(grid: Grid, start: np.ndarray, shape: np.ndarray) -> Grid:
-    """Return the grid of the same voxels, from `start` on."""
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ start
-    nx, ny, nz = (int(n) for n in shape)
-    return Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir, affine)
 
 
 def _coarsen(grid: Grid, step: np.ndarray) -> Grid:
